@@ -1,0 +1,5 @@
+"""`python -m renewer`."""
+
+from renewer.cli.app import main
+
+main()

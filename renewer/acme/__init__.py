@@ -1,0 +1,1 @@
+"""The authority's door: our types in, our types out."""

@@ -1,0 +1,1 @@
+"""Proving control of names: the Solver contract and its implementations."""

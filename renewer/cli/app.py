@@ -1,0 +1,109 @@
+"""The `renewer` command: options for all, commands loaded when called, errors turned into words.
+
+The rules of the screen, obeyed by every command:
+
+1. stdout holds the answer, stderr what happens on the way (progress, warnings, faults).
+2. `--json` prints exactly one documented document on stdout and nothing else there.
+3. An error is a sentence that says what happened and why, then a line `→` that says what to do.
+4. No trace ever reaches a person: a defect is written to the log with its trace, and its place is told.
+5. Colour and tables only on a terminal; piped output is plain, one record a line, and stays stable.
+6. Exit codes are those of `renewer.cli.exits`.
+"""
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from renewer import __version__
+from renewer.cli import exits, screen
+from renewer.errors import ConfigError, LockHeld, RenewerError, UsageError
+
+DEFAULT_CONFIG = "/etc/renewer/config.toml"
+
+# name → (module below renewer.cli, one line of help): the module is imported only when called
+COMMANDS = {
+    "run": ("run", "Do what is needed now; what the timer calls."),
+    "plan": ("plan", "Show what a run would do, and why; changes nothing."),
+    "status": ("status", "Answer: am I fine?"),
+    "log": ("log", "Read the renewal log."),
+    "check": ("check", "Look at what any port serves."),
+    "deploy": ("deploy", "Make the servers load the newest version again."),
+    "config": ("config", "Check the configuration, or print its schema."),
+    "hooks": ("hooks", "List, show or copy the shipped deploy hooks."),
+    "timer": ("timer", "Install, remove or show the timer that calls run."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands' modules are imported only when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """The commands, in the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import the command's module and take the attribute `command` from it."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"renewer.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's signature
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--config",
+    "config_path",
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    envvar="RENEWER_CONFIG",
+    metavar="FILE",
+    help="The configuration.",
+)
+@click.option("-v", "--verbose", count=True, help="Explain every decision; -vv also says every request.")
+@click.version_option(__version__, "-V", "--version", prog_name="renewer", message="%(prog)s %(version)s")
+@click.pass_context
+def group(ctx: click.Context, config_path: str, verbose: int) -> None:
+    """Keep the certificates of web servers alive, and prove it at the port."""
+    ctx.obj = screen.Setup(config_path=config_path, verbose=verbose)
+
+
+def main() -> NoReturn:
+    """The console script: run the command, turn what went wrong into words and an exit code."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(argv: list[str]) -> int:
+    as_json = "--json" in argv
+    try:
+        code = group.main(args=argv, prog_name="renewer", standalone_mode=False)
+        return code if isinstance(code, int) else exits.OK
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return screen.usage_fault(error, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        screen.say("interrupted: what was begun is remembered, run again to go on")
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        screen.close_broken_stdout()
+        return exits.OK
+    except ConfigError as error:
+        return screen.config_fault(error, as_json=as_json)
+    except LockHeld as error:
+        return screen.fault(error, as_json=as_json, code=exits.BUSY)
+    except UsageError as error:
+        return screen.fault(error, as_json=as_json, code=exits.USAGE)
+    except RenewerError as error:
+        return screen.fault(error, as_json=as_json, code=exits.FAILED)
+    except Exception as error:  # noqa: BLE001  the last net: a defect of ours is told without its trace
+        return screen.defect(error, as_json=as_json)

@@ -1,0 +1,144 @@
+"""What every command needs to speak: the answer to stdout, the rest to stderr, JSON for scripts."""
+
+import os
+import sys
+from datetime import datetime
+
+import click
+import msgspec
+
+from renewer import clock, errors
+from renewer.cli import exits
+from renewer.model.desired import Config
+
+SCHEMA = 1
+
+
+class Setup:
+    """What the options before the command said. The config is loaded when first asked for."""
+
+    def __init__(self, *, config_path: str, verbose: int) -> None:
+        self.config_path = config_path
+        self.verbose = verbose
+
+    def config(self) -> Config:
+        """The checked config. Raises ConfigError with every fault in it."""
+        from renewer.config.load import load
+
+        return load(self.config_path)
+
+
+pass_setup = click.make_pass_decorator(Setup)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def out(text: str = "") -> None:
+    """A line of the answer."""
+    print(text)
+
+
+def say(text: str) -> None:
+    """A line about what happens, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def emit(document: object) -> None:
+    """The one JSON document; times become RFC 3339 in UTC."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def is_terminal() -> bool:
+    """Whether a person is looking at stdout."""
+    return sys.stdout.isatty()
+
+
+def moment(when: datetime | None) -> str:
+    """A time for people: to the second, in UTC."""
+    return "-" if when is None else when.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def span(seconds: float) -> str:
+    """A duration for people in its two largest units: '12d 4h', '3m 20s', '850ms'."""
+    if abs(seconds) < 1:
+        return f"{round(seconds * 1000)}ms"
+    sign, rest = ("-", -seconds) if seconds < 0 else ("", seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        amount, rest = divmod(int(rest), size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    return sign + " ".join(parts[:2])
+
+
+def fault(error: errors.RenewerError, *, as_json: bool, code: int) -> int:
+    """Tell an error and say how to exit."""
+    if as_json:
+        fault = {"path": "", "line": None, "text": error.text, "hint": error.hint}
+        emit({"schema": SCHEMA, "error": {"kind": error.kind or type(error).__name__, "faults": [fault]}})
+    else:
+        say(f"renewer: {error.text}")
+        if error.hint:
+            say(f"  → {error.hint}")
+    return code
+
+
+def config_fault(error: errors.ConfigError, *, as_json: bool) -> int:
+    """Tell every fault of a config, with file, line and dotted path."""
+    if as_json:
+        faults = [
+            {
+                "file": fault.file,
+                "path": fault.path,
+                "line": fault.line,
+                "text": fault.text,
+                "hint": fault.hint,
+            }
+            for fault in error.faults
+        ]
+        emit({"schema": SCHEMA, "error": {"kind": "config", "faults": faults}})
+        return exits.USAGE
+    say(
+        f"renewer: the configuration has {len(error.faults)} fault{'s' * (len(error.faults) != 1)}, nothing was done"
+    )
+    for found in error.faults:
+        place = found.file + (f":{found.line}" if found.line else "")
+        say(f"  {place}: {found.path + ': ' if found.path else ''}{found.text}")
+        if found.hint:
+            say(f"    → {found.hint}")
+    return exits.USAGE
+
+
+def usage_fault(error: click.ClickException, *, as_json: bool) -> int:
+    """Tell that the command line is wrong."""
+    if as_json:
+        text = error.format_message()
+        emit(
+            {
+                "schema": SCHEMA,
+                "error": {"kind": "usage", "faults": [{"path": "", "line": None, "text": text, "hint": ""}]},
+            }
+        )
+    else:
+        error.show(file=sys.stderr)
+    return exits.USAGE
+
+
+def defect(error: Exception, *, as_json: bool) -> int:
+    """Tell that this program has a defect; the trace goes to a file, not to the person."""
+    import tempfile
+    import traceback
+
+    stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
+    handle, path = tempfile.mkstemp(prefix=f"renewer-defect-{stamp}-", suffix=".log")
+    with os.fdopen(handle, "w") as file:
+        traceback.print_exception(error, file=file)
+    told = errors.OurFault(
+        f"a defect of this program: {type(error).__name__}",
+        hint=f"its trace is in {path}; please report it. What was begun is remembered; run again.",
+    )
+    return fault(told, as_json=as_json, code=exits.FAILED)
+
+
+def close_broken_stdout() -> None:
+    """The reader of a pipe went away: nothing more to say, and no complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,1 @@
+"""What the disk cannot tell: contract, and the implementation in SQLite."""

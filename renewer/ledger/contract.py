@@ -1,0 +1,52 @@
+"""What a ledger must do; small on purpose. The same tests run against every implementation."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from renewer.model.facts import Record
+from renewer.model.value import Value
+
+R = TypeVar("R", bound=Record)
+
+
+class Happening(Value):
+    """A line of history: an event with its details, as it also stands in the renewal log."""
+
+    at: datetime
+    host: str
+    run: str
+    certificate: str
+    event: str
+    details: Mapping[str, object] = {}
+
+
+class Ledger(Protocol):
+    """Remembers what the disk cannot tell. Times come in as parameters; changes are durable on return.
+
+    Safe to use from several threads. Any method raises StateError if the ledger cannot be read or written.
+    """
+
+    def load(self, kind: type[R], certificate: str | None = None) -> list[R]:
+        """All records of a kind, or those of one certificate, ordered by certificate and key.
+
+        Records that cannot be understood any more are left out: a ledger may be lost, never be fatal.
+        """
+
+    def save(self, *records: Record) -> None:
+        """Write records in one transaction; each replaces the one with its kind, certificate and key."""
+
+    def drop(self, *records: Record) -> None:
+        """Remove records in one transaction; those that are not there are no error."""
+
+    def forget(self, certificate: str) -> None:
+        """Remove every record of a certificate, not its history."""
+
+    def append(self, *happenings: Happening) -> None:
+        """Add lines to the history."""
+
+    def history(self, certificate: str | None = None, since: datetime | None = None) -> list[Happening]:
+        """The history, oldest first."""
+
+    def close(self) -> None:
+        """Let go of it; closing twice is no error."""

@@ -1,0 +1,217 @@
+"""What the operator wishes, as the config says it: checked, normalised, complete with its defaults."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+
+from renewer.model.names import Identifier
+from renewer.model.value import Value
+
+
+class KeyType(StrEnum):
+    """Kinds of key, as the config names them."""
+
+    ECDSA_P256 = "ecdsa-p256"
+    ECDSA_P384 = "ecdsa-p384"
+    RSA_2048 = "rsa-2048"
+    RSA_3072 = "rsa-3072"
+    RSA_4096 = "rsa-4096"
+
+
+class SecretSource(StrEnum):
+    """Where a secret is taken from when it is needed; the config never holds one itself."""
+
+    FILE = "file"
+    ENV = "env"
+    CREDENTIAL = "credential"
+    COMMAND = "command"
+
+
+class Secret(Value):
+    """A reference to a secret: a path, a variable's name, a systemd credential's name, or an argv."""
+
+    source: SecretSource
+    argument: tuple[str, ...]
+
+
+class Eab(Value):
+    """External account binding (RFC 8555 §7.3.4)."""
+
+    kid: str
+    hmac: Secret
+
+
+class Authority(Value):
+    """An ACME authority and how we are known to it."""
+
+    name: str
+    directory: str
+    contact: tuple[str, ...] = ()
+    agree_terms: bool = False
+    account_key: KeyType = KeyType.ECDSA_P256
+    profile: str | None = None
+    chain: str | None = None
+    eab: Eab | None = None
+    ca_bundle: str | None = None
+    roots: str = "system"
+    staging: str | None = None
+    proxy: str | None = None
+
+
+class Preflight(StrEnum):
+    """What to do when our own look at the challenge does not find it."""
+
+    REQUIRE = "require"
+    WARN = "warn"
+    OFF = "off"
+
+
+class Http01(Value, tag="http-01"):
+    """How HTTP-01 is answered (RFC 8555 §8.3): by a file below `webroot`, or by our own listener.
+
+    Exactly one of `webroot` and `listen` is set; `listen` is "HOST:PORT" ("[::]:80" for IPv6).
+    """
+
+    webroot: str | None = None
+    listen: str | None = None
+    preflight: Preflight = Preflight.WARN
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+Challenge = Http01
+
+
+class Starttls(StrEnum):
+    """Protocols that turn to TLS after a few words in clear."""
+
+    SMTP = "smtp"
+    SUBMISSION = "submission"
+    IMAP = "imap"
+    POP3 = "pop3"
+    LDAP = "ldap"
+    POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
+    XMPP = "xmpp"
+    FTP = "ftp"
+    SIEVE = "sieve"
+
+
+class Endpoint(Value):
+    """A port where a certificate must be served.
+
+    `host` is set only if the config names the address to look at; else `server_name` is resolved.
+    """
+
+    server_name: str
+    port: int = 443
+    host: str | None = None
+    starttls: Starttls | None = None
+
+    def __str__(self) -> str:
+        address = self.host or self.server_name
+        text = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+        if self.host and self.host != self.server_name:
+            text += f"/{self.server_name}"
+        return text
+
+
+class CopyPart(StrEnum):
+    """What a copied file holds; order is the order of writing: the key first, so that a reader never
+    meets a chain whose key is not there yet."""
+
+    KEY = "key"
+    CERT = "cert"
+    CHAIN = "chain"
+    FULLCHAIN = "fullchain"
+    COMBINED = "combined"
+
+
+class Copy(Value):
+    """Files that follow the live version: absolute path by part, with owner, group and mode.
+
+    `owner` and `group` are names or numbers; None leaves them to the system. `mode` goes for files
+    that hold a key; files without one are readable by all (0644) unless `mode` says less.
+    """
+
+    paths: tuple[tuple[CopyPart, str], ...]
+    owner: str | None = None
+    group: str | None = None
+    mode: int | None = None
+
+
+class Convention(StrEnum):
+    """How a hook is spoken to."""
+
+    RENEWER = "renewer"
+    CERTBOT = "certbot"
+
+
+class HookEvent(StrEnum):
+    """What a hook is asked to do; argv[1]."""
+
+    TEST = "test"
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
+class Hook(Value):
+    """A program that makes a server load what is at `live`. `run` is an absolute path."""
+
+    name: str
+    run: str
+    shipped: bool
+    convention: Convention = Convention.RENEWER
+    events: tuple[HookEvent, ...] = (HookEvent.DEPLOY,)
+    timeout: float = 60.0
+    env: tuple[tuple[str, str], ...] = ()
+
+
+class Certificate(Value):
+    """A certificate that is wished for: one table of the config."""
+
+    name: str
+    names: tuple[Identifier, ...]
+    authorities: tuple[str, ...]
+    challenge: Challenge
+    challenges: tuple[tuple[Identifier, Challenge], ...] = ()
+    key: KeyType = KeyType.ECDSA_P256
+    reuse_key: bool = False
+    placeholder: bool = True
+    profile: str | None = None
+    renew_before: timedelta | None = None
+    hooks: tuple[str, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    key_mode: int = 0o600
+    copies: tuple[Copy, ...] = ()
+    hosts: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+
+
+class Agent(Value):
+    """The agent itself: where its state lies and how it runs."""
+
+    state: str = "/var/lib/renewer"
+    group: str | None = None
+    log: str | None = None
+    ledger: str | Secret = "sqlite"
+    host: str = ""
+    wake: timedelta = timedelta(hours=1)
+    workers: int = 8
+    deadline: timedelta = timedelta(minutes=50)
+    look_every: timedelta = timedelta(hours=1)
+
+    @property
+    def log_path(self) -> str:
+        """Where the renewal log lies."""
+        return self.log or f"{self.state}/renewal.log"
+
+
+class Config(Value):
+    """The whole wish. Mappings are by name, in the order of the files."""
+
+    path: str
+    agent: Agent
+    authorities: Mapping[str, Authority]
+    certificates: Mapping[str, Certificate]
+    hooks: Mapping[str, Hook]

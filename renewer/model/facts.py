@@ -1,0 +1,312 @@
+"""What is: facts read from the disk, the ledger, the authority and the ports. Times are aware UTC.
+
+Records are facts that the ledger keeps; each says by `certificate` and `key` what it is about, and
+saving one replaces the one with the same certificate and key.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+from renewer.model.desired import Certificate, KeyType
+from renewer.model.names import Identifier
+from renewer.model.value import Value
+
+
+class Leaf(Value):
+    """What a leaf certificate says of itself. `serial` and `fingerprint` (SHA-256) are lower-case hex."""
+
+    serial: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+    names: tuple[Identifier, ...]
+    key: KeyType | None
+    issuer: str
+    ari_id: str | None = None
+
+    @property
+    def lifetime(self) -> timedelta:
+        """From notBefore to notAfter."""
+        return self.not_after - self.not_before
+
+
+class Version(Value):
+    """A complete issued certificate with its key, as it lies on disk.
+
+    `authority`, `account` and `profile` are None when nobody remembers where it came from.
+    """
+
+    id: str
+    made_at: datetime
+    leaf: Leaf
+    placeholder: bool = False
+    authority: str | None = None
+    account: str | None = None
+    profile: str | None = None
+
+
+class Record(Value):
+    """What the ledger keeps; `kind` names the sort of record on disk."""
+
+    kind: ClassVar[str]
+    certificate: str
+
+    @property
+    def key(self) -> str:
+        """What tells records of one kind and certificate apart."""
+        return ""
+
+
+class VersionFacts(Record):
+    """A version's facts, remembered as long as its files are the same (`stamp`: inode, size, mtime in ns)."""
+
+    kind: ClassVar[str] = "version"
+    version: Version
+    stamp: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """One record a version."""
+        return self.version.id
+
+
+class OrderState(StrEnum):
+    """How far we know an order to be."""
+
+    INTENT = "intent"  # key and wish are on disk, newOrder may or may not have left
+    OPEN = "open"  # the authority gave it a URL
+    ISSUED = "issued"  # the chain is on disk beside its key
+    ABANDONED = "abandoned"  # will never be finished; kept until its pending files are gone
+
+
+class Order(Record):
+    """An order from the intent on; one open order a certificate (RFC 8555 §7.1.3)."""
+
+    kind: ClassVar[str] = "order"
+    pending: str
+    state: OrderState
+    authority: str
+    directory: str
+    identifiers: tuple[Identifier, ...]
+    key_type: KeyType
+    profile: str | None
+    at: datetime
+    account: str | None = None
+    url: str | None = None
+    expires: datetime | None = None
+    replaces: str | None = None
+
+
+class Failure(Record):
+    """Consecutive failures to get a certificate from an authority; `wish` is the wish's fingerprint."""
+
+    kind: ClassVar[str] = "failure"
+    authority: str
+    wish: str
+    count: int
+    since: datetime
+    at: datetime
+    text: str
+    hint: str = ""
+    problem: str = ""
+    final: bool = False
+    not_before: datetime | None = None
+    identifiers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """One record an authority."""
+        return self.authority
+
+
+class Window(Record):
+    """The authority's renewal information for one certificate (RFC 9773 §4.2), or that there was none.
+
+    `start` is None if it gave no usable window; `failures` counts temporary errors in a row.
+    """
+
+    kind: ClassVar[str] = "window"
+    serial: str
+    ask_again: datetime
+    asked_at: datetime
+    start: datetime | None = None
+    end: datetime | None = None
+    explanation_url: str | None = None
+    failures: int = 0
+
+    @property
+    def key(self) -> str:
+        """One record a serial."""
+        return self.serial
+
+
+class DeploymentState(StrEnum):
+    """How a hook stands to a version."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+    LATER = "later"
+
+
+class Deployment(Record):
+    """What one hook on one host did for the newest version it was told of.
+
+    `fingerprint` is of the hook's table and file: if it changes, failures are forgotten.
+    """
+
+    kind: ClassVar[str] = "deployment"
+    host: str
+    hook: str
+    version: str
+    state: DeploymentState
+    at: datetime
+    fingerprint: str = ""
+    failures: int = 0
+    error: str | None = None
+    output: str = ""
+
+    @property
+    def key(self) -> str:
+        """One record a host and hook."""
+        return f"{self.host}/{self.hook}"
+
+
+class CopyFact(Record):
+    """A file that we wrote elsewhere; `stamp` (inode, size, mtime in ns) tells whether it still is ours."""
+
+    kind: ClassVar[str] = "copy"
+    host: str
+    path: str
+    version: str
+    sha256: str
+    stamp: tuple[int, ...]
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """One record a host and path."""
+        return f"{self.host}:{self.path}"
+
+
+class EndpointState(StrEnum):
+    """What is served at a port, against what is wanted there."""
+
+    VERIFIED = "verified"
+    STALE = "stale"
+    FOREIGN = "foreign"
+    UNTRUSTED = "untrusted"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+
+
+class Sighting(Record):
+    """What was seen at one address of an endpoint, judged against the version that was live.
+
+    `local` is whether this host serves it: only then may a stale one lead to another deployment.
+    `failures` counts looks in a row that were not verified.
+    """
+
+    kind: ClassVar[str] = "sighting"
+    host: str
+    endpoint: str
+    address: str
+    version: str
+    state: EndpointState
+    at: datetime
+    local: bool
+    serial: str | None = None
+    fingerprint: str | None = None
+    not_after: datetime | None = None
+    error: str | None = None
+    failures: int = 0
+    since: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """One record a host, endpoint and address."""
+        return f"{self.host} {self.endpoint} {self.address}"
+
+
+class Debris(Record):
+    """Something a challenge left behind and could not remove; the next run tries again."""
+
+    kind: ClassVar[str] = "debris"
+    what: str
+    where: str
+    at: datetime
+    detail: str = ""
+
+    @property
+    def key(self) -> str:
+        """One record a place."""
+        return f"{self.what} {self.where}"
+
+
+class Hold(Record):
+    """A version that must not become live: somebody rolled back behind it."""
+
+    kind: ClassVar[str] = "hold"
+    version: str
+    at: datetime
+    by: str
+    why: str
+
+    @property
+    def key(self) -> str:
+        """One record a version."""
+        return self.version
+
+
+class RunRecord(Record):
+    """A run, from its start; `ended_at` is None while it works or if it was killed. `certificate` is ''."""
+
+    kind: ClassVar[str] = "run"
+    run: str
+    host: str
+    at: datetime
+    ended_at: datetime | None = None
+    exit: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The newest run of a host replaces the one before."""
+        return self.host
+
+
+class CopyState(Value):
+    """How a file that should follow the live version is found: written for `version`, changed by others?"""
+
+    path: str
+    version: str | None
+    intact: bool
+
+
+class Situation(Value):
+    """Everything known about one certificate, frozen before anything is decided. Absence is a fact.
+
+    `versions` are the complete ones on disk, newest first, placeholders among them; `live` is what the
+    link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host.
+    `order_ready` is whether the pending key of `order` exists; `deployments` are this host's.
+    """
+
+    wish: Certificate
+    host: str
+    versions: tuple[Version, ...] = ()
+    live: str | None = None
+    order: Order | None = None
+    order_ready: bool = False
+    failures: tuple[Failure, ...] = ()
+    windows: tuple[Window, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    hooks: tuple[tuple[str, str], ...] = ()
+    copies: tuple[CopyState, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    fault: str | None = None
+
+    @property
+    def live_version(self) -> Version | None:
+        """The version that the link points to, if it is a complete one."""
+        return next((version for version in self.versions if version.id == self.live), None)

@@ -1,0 +1,74 @@
+"""What came of it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from renewer.model.decision import Plan, Step
+from renewer.model.value import Value
+
+
+class Result(StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+class Outcome(Value):
+    """How one step went for one certificate; `detail` is a sentence, `hint` what the reader can do."""
+
+    certificate: str
+    step: Step
+    result: Result
+    detail: str
+    hint: str = ""
+    took_ms: int = 0
+    next_attempt: datetime | None = None
+    final: bool = False
+
+
+class EventName(StrEnum):
+    """What the renewal log tells of."""
+
+    RUN_STARTED = "run-started"
+    DECIDED = "decided"
+    ORDERED = "ordered"
+    CHALLENGE_PRESENTED = "challenge-presented"
+    VALIDATED = "validated"
+    ISSUED = "issued"
+    INSTALLED = "installed"
+    HOOK_RUN = "hook-run"
+    DEPLOYED = "deployed"
+    VERIFIED = "verified"
+    RENEWED = "renewed"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
+    NOTICE = "notice"
+    TOLD = "told"
+    RUN_FINISHED = "run-finished"
+
+
+class State(StrEnum):
+    """What a certificate is, first match from the top (design: state and health)."""
+
+    ABSENT = "absent"
+    EXPIRED = "expired"
+    EXPIRING = "expiring"
+    FAILED = "failed"
+    ISSUED = "issued"
+    INSTALLED = "installed"
+    DEPLOYED = "deployed"
+    VERIFIED = "verified"
+
+
+class RunReport(Value):
+    """A whole run: what was planned first, what came of it, how the process should exit."""
+
+    run: str
+    host: str
+    at: datetime
+    ended_at: datetime
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    exit: int

@@ -1,0 +1,1 @@
+"""Versions and links: contract, and the implementation on disk."""

@@ -1,0 +1,95 @@
+"""What a store of versions must do; `docs/state.md` is the spec of the one on disk."""
+
+from typing import Protocol
+
+from renewer.model.facts import Version
+from renewer.model.value import Value
+
+
+class Material(Value):
+    """The four files of a version, as PEM. `chain` is what follows the leaf and may be empty.
+
+    Its repr says nothing of the key.
+    """
+
+    privkey: bytes
+    cert: bytes
+    chain: bytes
+
+    @property
+    def fullchain(self) -> bytes:
+        """Leaf first, then the chain as the authority sent it (RFC 8446 §4.4.2)."""
+        return self.cert + self.chain
+
+    def __repr__(self) -> str:
+        return "Material(…)"
+
+
+class Pending(Value):
+    """What lies in a pending directory: the key always, the wish, and the chain once it was downloaded."""
+
+    id: str
+    order: bytes
+    has_key: bool
+    has_chain: bool
+
+
+class Found(Value):
+    """A version directory as the disk shows it: its id and what tells whether it changed."""
+
+    id: str
+    stamp: tuple[int, ...]
+
+
+class Shelf(Value):
+    """All that the store has of one certificate."""
+
+    live: str | None
+    found: tuple[Found, ...]
+    pending: tuple[str, ...]
+
+
+class Store(Protocol):
+    """Versions and the link that says which is live. Every change is atomic and durable on return."""
+
+    def names(self) -> list[str]:
+        """Every certificate that has a directory, sorted."""
+
+    def shelf(self, certificate: str) -> Shelf:
+        """What lies there, cheaply: no file is opened. An unknown certificate gives an empty shelf."""
+
+    def read(self, certificate: str, version: str) -> Material:
+        """The files of a version, whole. Raises StateError if something is missing or unsafe."""
+
+    def about(self, certificate: str, version: str) -> Version:
+        """The facts of a version, by parsing it. Raises StateError if it is not complete and well-formed."""
+
+    def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
+        """Write a version directory; an identical one that is there already is taken as done."""
+
+    def turn(self, certificate: str, version: str) -> None:
+        """Point `live` at a version by one rename."""
+
+    def remove(self, certificate: str, version: str) -> None:
+        """Delete a version that is not live."""
+
+    def path(self, certificate: str, version: str | None = None) -> str:
+        """The directory that hooks are told of: `live`, or a version's own."""
+
+    def prepare(self, certificate: str, pending: str, privkey: bytes, order: bytes) -> None:
+        """Keep a new key and the wish it belongs to, before the CSR leaves."""
+
+    def pending(self, certificate: str, pending: str) -> Pending:
+        """What lies in a pending directory."""
+
+    def pending_key(self, certificate: str, pending: str) -> bytes:
+        """The key of a pending order, as PEM."""
+
+    def keep_chain(self, certificate: str, pending: str, fullchain: bytes) -> None:
+        """Keep the downloaded chain beside its key."""
+
+    def pending_chain(self, certificate: str, pending: str) -> bytes:
+        """The downloaded chain of a pending order, as PEM."""
+
+    def clear(self, certificate: str, pending: str) -> None:
+        """Remove a pending directory; one that is gone already is no error."""

@@ -1,0 +1,313 @@
+#!/bin/bash
+# Sets up what `make demo`, `make test` and `make bench` need, and only what is missing.
+#
+#   tests/setup.sh demo|test|bench
+#
+# On the machine:   nginx, Python's venv, and for the tests shellcheck and systemd-analyze; by apt, as root,
+#                   with every service kept from starting. Nothing is removed, no apt source is changed.
+# In this checkout: .venv (the package, editable), .venv/pebble (a test authority), .bench (certbot to compare
+#                   with). `make clean` takes these away again.
+#
+# Run again it does nothing, in a fraction of a second, and then needs neither root nor a network.
+set -euo pipefail
+
+mode=${1:-}
+case $mode in
+demo | test | bench) ;;
+*)
+    echo "usage: tests/setup.sh demo|test|bench" >&2
+    exit 2
+    ;;
+esac
+
+cd "$(dirname "$0")/.."
+root=$PWD
+venv=$root/.venv
+pebble_dir=$venv/pebble
+# The first with renewalInfo and profiles is 2.7; the tests are written against what 2.10 says and does.
+pebble_wanted=2.10
+policy=/usr/sbin/policy-rc.d
+policy_before=$policy.before-renewer-setup
+policy_mark="# of renewer's tests/setup.sh, for the moment of an installation only"
+work=
+policy_ours=no
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+    printf 'setup: %s\n' "$1" >&2
+    shift
+    if [ $# -gt 0 ]; then printf '       %s\n' "$@" >&2; fi
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# nginx and its like lie in sbin, which a user's PATH often lacks.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH LC_ALL=C DEBIAN_FRONTEND=noninteractive
+
+restore_policy() {
+    # Also mends what a set-up killed in the middle has left.
+    if [ -f "$policy" ] && grep -qsF -- "$policy_mark" "$policy"; then rm -f -- "$policy"; fi
+    if [ -e "$policy_before" ] || [ -L "$policy_before" ]; then mv -f -- "$policy_before" "$policy"; fi
+    policy_ours=no
+}
+clean_up() {
+    status=$?
+    trap - EXIT
+    if [ "$policy_ours" = yes ]; then restore_policy; fi
+    if [ -n "$work" ]; then rm -rf -- "$work"; fi
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# One set-up at a time in a checkout: the lock is on this very file, so nothing is left lying about.
+exec 9<"$root/tests/setup.sh"
+flock 9
+
+# --- packages of the machine -------------------------------------------------------------------------------
+
+python_fits() {
+    have python3 && python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+venv_fits() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import pip' 2>/dev/null; }
+
+missing=()
+if ! venv_fits; then
+    if have python3 && ! python_fits; then
+        die "python3 is $(python3 --version 2>&1 | cut -d' ' -f2); renewer needs 3.11 or later." \
+            "Put a later python3 first in PATH and try again."
+    fi
+    if ! python_fits || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        missing+=(python3 python3-venv)
+    fi
+fi
+have nginx || missing+=(nginx)
+if [ "$mode" = test ]; then
+    have shellcheck || missing+=(shellcheck)
+    have systemd-analyze || missing+=(systemd)
+fi
+
+install_packages() {
+    if ! have apt-get || ! have dpkg; then
+        die "missing on this machine: $*" \
+            "They are installed by apt, and this machine has none (Debian 12 or later, or a child of it, has)." \
+            "Install them by your own means and try again."
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        die "missing on this machine: $*" \
+            "Installing them needs root. Either run this as root, or first:  sudo apt-get install $*" \
+            "and keep their services from starting, if that matters to you."
+    fi
+
+    log=$work/apt.log
+    # Others may be installing too: wait for them, both for ours (flock) and for apt's own lock.
+    exec 8</var/cache/apt
+    flock 8
+    restore_policy
+    if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; then
+        say "reading the package lists (apt-get update)"
+        apt_update
+    fi
+    if ! apt_install "$@"; then
+        # The lists may name versions that the mirror no longer carries.
+        say "reading the package lists again (apt-get update)"
+        apt_update
+        apt_install "$@" || {
+            tail -n 15 "$log" >&2
+            die "apt-get could not install: $*"
+        }
+    fi
+    exec 8<&-
+}
+apt_update() {
+    # A foreign source that does not answer is not our business: the installation shows whether it matters.
+    apt-get -o DPkg::Lock::Timeout=300 -qq update >>"$log" 2>&1 || true
+}
+apt_install() {
+    say "installing $* (apt-get; services stay stopped)"
+    if [ -e "$policy" ] || [ -L "$policy" ]; then mv -f -- "$policy" "$policy_before"; fi
+    policy_ours=yes
+    printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" >"$policy"
+    chmod 0755 "$policy"
+    installed=yes
+    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq -y --no-install-recommends install "$@" \
+        >>"$log" 2>&1 </dev/null || installed=no
+    restore_policy
+    [ "$installed" = yes ]
+}
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/renewer-setup.XXXXXX")
+if [ ${#missing[@]} -gt 0 ]; then
+    install_packages "${missing[@]}"
+    for package in "${missing[@]}"; do
+        if [ "$package" = nginx ] && have systemctl; then
+            # Debian also enables what it installs: without this the next boot would start it.
+            systemctl disable nginx.service >/dev/null 2>&1 || true
+        fi
+    done
+fi
+
+# --- the virtual environment -------------------------------------------------------------------------------
+
+if ! venv_fits; then
+    say "making .venv with $(python3 --version 2>&1)"
+    python3 -m venv "$venv" >"$work/venv.log" 2>&1 || {
+        tail -n 15 "$work/venv.log" >&2
+        die "python3 could not make a virtual environment in $venv"
+    }
+fi
+
+# The stamp is what was installed from: the project file and the interpreter. A moved checkout counts too,
+# for an editable installation points at its place.
+stamp=$({
+    sha256sum <pyproject.toml
+    "$venv/bin/python" -c 'import sys; print(sys.version)'
+    printf '%s\n' "$root"
+} | sha256sum | cut -d' ' -f1)
+stamped() { [ -f "$venv/.installed-$1" ] && [ "$(cat "$venv/.installed-$1")" = "$stamp" ]; }
+install_project() { # what, requirement
+    say "installing $2 into .venv (pip)"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --editable "$2" \
+        >"$work/pip.log" 2>&1 || {
+        tail -n 15 "$work/pip.log" >&2
+        die "pip could not install the project into .venv (its last lines stand above)"
+    }
+    printf '%s\n' "$stamp" >"$venv/.installed-$1"
+}
+case $mode in
+test) stamped dev || install_project dev '.[dev]' ;;
+*) stamped package || stamped dev || install_project package . ;;
+esac
+
+if [ "$mode" = bench ] && ! .bench/certbot/bin/certbot --version >/dev/null 2>&1; then
+    say "installing certbot into .bench/certbot, to compare with (pip)"
+    rm -rf .bench/certbot
+    {
+        python3 -m venv .bench/certbot &&
+            .bench/certbot/bin/python -m pip install --quiet --disable-pip-version-check --no-input certbot
+    } >"$work/certbot.log" 2>&1 || {
+        tail -n 15 "$work/certbot.log" >&2
+        die "certbot could not be installed into .bench/certbot"
+    }
+fi
+
+# --- Pebble, the test authority ----------------------------------------------------------------------------
+
+pebble_version() { cat "$pebble_dir/VERSION" 2>/dev/null || true; }
+pebble_fits() {
+    [ -x "$pebble_dir/pebble" ] && [ -x "$pebble_dir/pebble-challtestsrv" ] && [ -n "$(pebble_version)" ]
+}
+pebble_recent() {
+    pebble_fits && dpkg --compare-versions "$(pebble_version)" ge "$pebble_wanted"
+}
+
+# Prints URI and keyring of each of the machine's own sources for its own release, both in the one-line and in
+# the deb822 style; the archive's own keyring first, so that foreign sources come last.
+machine_sources() {
+    codename=$(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}")
+    {
+        cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | awk -v codename="$codename" '
+            $1 != "deb" { next }
+            {
+                keyring = ""; i = 2
+                if ($i ~ /^\[/) {
+                    for (; i <= NF; i++) {
+                        option = $i; gsub(/^\[|\]$/, "", option)
+                        if (option ~ /^signed-by=/) keyring = substr(option, 11)
+                        if ($i ~ /\]$/) { i++; break }
+                    }
+                }
+                if ($(i + 1) == codename && $(i + 2) == "main") print $i, keyring
+            }'
+        for file in /etc/apt/sources.list.d/*.sources; do
+            [ -f "$file" ] && cat "$file" && echo
+        done | awk -v codename="$codename" '
+            function flush() {
+                if (types ~ / deb / && suites ~ (" " codename " ") && components ~ / main / && enabled != "no") {
+                    count = split(uris, uri, " ")
+                    for (n = 1; n <= count; n++) print uri[n], keyring
+                }
+                types = uris = suites = components = keyring = enabled = field = ""
+            }
+            /^#/ { next }
+            /^[[:space:]]*$/ { flush(); next }
+            /^[^[:space:]]/ { field = tolower($1); sub(/:.*/, "", field); sub(/^[^:]*:/, "") }
+            { value = $0; gsub(/^[[:space:]]+|[[:space:]]+$/, "", value) }
+            field == "types" { types = types " " value " " }
+            field == "uris" { uris = uris " " value " " }
+            field == "suites" { suites = suites " " value " " }
+            field == "components" { components = components " " value " " }
+            field == "enabled" { enabled = tolower(value) }
+            field == "signed-by" && value ~ /^\// { keyring = value }
+            END { flush() }'
+    } | awk '/debian-archive/ { print 0, $0; next } { print 1, $0 }' | sort -s -k1,1n | cut -d' ' -f2- |
+        awk '$1 !~ /^cdrom:/ && !seen[$0]++'
+}
+
+# fetch_pebble URI KEYRING SUITE: into $work/pebble.deb, without touching the machine's sources, lists or cache.
+fetch_pebble() {
+    rm -rf -- "$work/apt"
+    mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
+    printf 'deb %s%s %s main\n' "${2:+[signed-by=$2] }" "$1" "$3" >"$work/apt/sources.list"
+    options=(
+        -o Dir::Etc::SourceList="$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+        -o Dir::State::Lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache"
+        -o APT::Sandbox::User="$(id -un)" -o APT::Default-Release= -o Acquire::Languages=none -qq
+    )
+    (
+        cd "$work/apt"
+        apt-get "${options[@]}" update && apt-get "${options[@]}" download pebble
+    ) >>"$work/pebble.log" 2>&1 </dev/null || return 1
+    mv -- "$work"/apt/pebble_*.deb "$work/pebble.deb" 2>>"$work/pebble.log"
+}
+unpack_pebble() {
+    rm -rf -- "$work/unpacked" "$work/pebble"
+    dpkg-deb -x "$work/pebble.deb" "$work/unpacked" && mkdir "$work/pebble" || return 1
+    cp "$work/unpacked/usr/bin/pebble" "$work/unpacked/usr/bin/pebble-challtestsrv" "$work/pebble/" || return 1
+    # A release too new for this machine's C library would only fail later, with a puzzling message.
+    "$work/pebble/pebble" -version >>"$work/pebble.log" 2>&1 || return 1
+    dpkg-deb -f "$work/pebble.deb" Version >"$work/pebble/VERSION"
+    rm -rf -- "$pebble_dir"
+    mv -- "$work/pebble" "$pebble_dir"
+}
+get_pebble() {
+    have apt-get && have dpkg-deb || return 1
+    sources=$(machine_sources)
+    for suite in "$@"; do
+        while read -r uri keyring; do
+            [ -n "$uri" ] || continue
+            if fetch_pebble "$uri" "$keyring" "$suite" && unpack_pebble; then return 0; fi
+        done <<<"$sources"
+    done
+    return 1
+}
+
+if ! pebble_recent && { [ -n "${CI:-}" ] || ! pebble_fits || [ "$(id -u)" = 0 ]; }; then
+    had=$(pebble_version)
+    say "fetching Pebble $pebble_wanted or later (apt-get download)"
+    get_pebble forky testing sid || true
+    if ! pebble_recent; then
+        if [ -n "${CI:-}" ]; then
+            tail -n 15 "$work/pebble.log" >&2 || true
+            die "no Pebble $pebble_wanted or later to be had from the newer suites of this machine's package source." \
+                "The tests in CI must run against one with renewalInfo and profiles (apt's last lines stand above)."
+        fi
+        # A developer's machine may make do with what its own release has.
+        if ! pebble_fits; then get_pebble "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" || true; fi
+        if ! pebble_fits; then
+            tail -n 15 "$work/pebble.log" >&2 2>/dev/null || true
+            die "missing: Pebble, the test authority, in .venv/pebble (apt's last lines, if any, stand above)." \
+                "It is fetched from this machine's own Debian package source; apt and a network are needed for it."
+        fi
+        say "***************************************************************************"
+        say "* Only an old Pebble is to be had: $(pebble_version)."
+        say "* It has no renewal information and no profiles: many tests will be skipped."
+        say "***************************************************************************"
+    fi
+    if [ "$(pebble_version)" != "$had" ]; then say "Pebble $(pebble_version) is in .venv/pebble"; fi
+fi
+say "ready ($mode): Pebble $(pebble_version), $(nginx -v 2>&1 | sed 's|.*nginx/|nginx |')"
