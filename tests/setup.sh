@@ -43,6 +43,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # nginx and its like lie in sbin, which a user's PATH often lacks.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null | tr -d \"\' || true)
 export PATH LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
 restore_policy() {
@@ -207,7 +208,6 @@ pebble_recent() {
 # Prints URI and keyring of each of the machine's own sources for its own release, both in the one-line and in
 # the deb822 style; the archive's own keyring first, so that foreign sources come last.
 machine_sources() {
-    codename=$(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}")
     {
         cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | awk -v codename="$codename" '
             $1 != "deb" { next }
@@ -297,7 +297,7 @@ if ! pebble_recent && { [ -n "${CI:-}" ] || ! pebble_fits || [ "$(id -u)" = 0 ];
                 "The tests in CI must run against one with renewalInfo and profiles (apt's last lines stand above)."
         fi
         # A developer's machine may make do with what its own release has.
-        if ! pebble_fits; then get_pebble "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" || true; fi
+        if ! pebble_fits; then get_pebble "$codename" || true; fi
         if ! pebble_fits; then
             tail -n 15 "$work/pebble.log" >&2 2>/dev/null || true
             die "missing: Pebble, the test authority, in .venv/pebble (apt's last lines, if any, stand above)." \

@@ -1,0 +1,165 @@
+"""Fixtures for every test: real servers, started when first asked for and stopped whatever happens.
+
+`pebble` is shared by the tests of one worker; what a test counts there, it counts from a `pebble.mark()` of
+its own. `pebble_factory` makes special ones, `nginx_factory` makes web servers; both stop what they made when
+the test ends.
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.nginx import Nginx, NginxFactory
+from tests.servers.pebble import Pebble, PebbleFactory
+from tests.servers.process import ServerFailedError
+from tests.servers.programs import WANTED, installed_pebble
+
+# CI must prove everything: there a test that did not run counts as one that failed.
+IN_CI = bool(os.environ.get("CI"))
+_REAL = {"pebble", "pebble_factory", "nginx_factory"}
+
+_skipped: list[str] = []
+
+
+# --- servers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
+    """The worker's shared Pebble, with the profiles default, shortlived, seconds and long."""
+    _need_recent_pebble()
+    with Pebble(tmp_path_factory.mktemp("pebble")) as server:
+        yield server
+
+
+@pytest.fixture
+def pebble_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PebbleFactory]:
+    """Makes started Pebbles with settings of their own: `pebble_factory(nonce_reject=50)`."""
+    _need_recent_pebble()
+    with ExitStack() as servers:
+
+        def make(**settings: Any) -> Pebble:
+            return servers.enter_context(Pebble(tmp_path_factory.mktemp("pebble"), **settings))
+
+        yield make
+
+
+@pytest.fixture
+def nginx_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxFactory]:
+    """Makes started nginxes: `nginx_factory({"a.example.org": (fullchain, key)}, http_port=…)`."""
+    with ExitStack() as servers:
+
+        def make(sites: dict[str, tuple[Path, Path]] | None = None, **settings: Any) -> Nginx:
+            return servers.enter_context(Nginx(tmp_path_factory.mktemp("nginx"), sites, **settings))
+
+        yield make
+
+
+def _need_recent_pebble() -> None:
+    program = installed_pebble()
+    if not program.recent:
+        wanted = ".".join(map(str, WANTED))
+        pytest.skip(f"Pebble {program.version} has no renewal information or profiles; {wanted} has")
+
+
+# --- what the session says and insists on -----------------------------------------------------------------
+
+
+def pytest_report_header() -> list[str]:
+    """Name the authority that the tests ran against."""
+    try:
+        program = installed_pebble()
+    except ServerFailedError as error:
+        return [f"pebble: none ({error})"]
+    too_old = "" if program.recent else " -- TOO OLD, MANY TESTS WILL BE SKIPPED"
+    return [f"pebble: {program.version} ({program.pebble}){too_old}"]
+
+
+def pytest_sessionstart() -> None:
+    """In CI, refuse to begin without the authority that everything is to be proved against."""
+    if not IN_CI:
+        return
+    try:
+        program = installed_pebble()
+    except ServerFailedError as error:
+        raise pytest.UsageError(str(error)) from error
+    if not program.recent:
+        wanted = ".".join(map(str, WANTED))
+        raise pytest.UsageError(f"CI needs Pebble {wanted} or later, this is {program.version}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start real servers, for `pytest -m 'not real'` on a machine without them."""
+    for item in items:
+        if _REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember the tests that did not run (an expected failure did)."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.append(report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Remember the files that were not even read."""
+    if report.skipped:
+        _skipped.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI, fail the session for a skipped test."""
+    if IN_CI and _skipped and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why a session without a failed test failed."""
+    if IN_CI and _skipped:
+        terminalreporter.section("skipped in CI", sep="!", red=True)
+        terminalreporter.line("With CI set every test must run; these did not, so this session fails:")
+        for name in sorted(set(_skipped)):
+            terminalreporter.line(f"  {name}")
+
+
+# --- the loopback and nothing else ------------------------------------------------------------------------
+
+
+def _stay_on_loopback(event: str, arguments: tuple[Any, ...]) -> None:
+    """Make this process see a machine without a network: a test that asks the world proves nothing twice."""
+    if event in {"socket.connect", "socket.sendto"}:
+        connection, address = arguments
+        if connection.family not in {socket.AF_INET, socket.AF_INET6}:
+            return
+        host = str(address[0]).partition("%")[0]
+        if host != "localhost" and not _is_local(host):
+            raise OSError(errno.ENETUNREACH, f"tests stay on the loopback, not {host}")
+    elif event == "socket.getaddrinfo":
+        host = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
+        if host and host not in {"localhost", socket.gethostname()} and not _is_address(host):
+            raise socket.gaierror(socket.EAI_NONAME, f"tests stay on the loopback and look up no {host}")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_local(host: str) -> bool:
+    return _is_address(host) and (
+        ipaddress.ip_address(host).is_loopback or ipaddress.ip_address(host).is_unspecified
+    )
+
+
+sys.addaudithook(_stay_on_loopback)
