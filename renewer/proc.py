@@ -1,0 +1,250 @@
+"""The only door to other programs: an argv, never a shell; exactly the environment given; a time limit.
+
+A program runs in a session and process group of its own. It has ended when its own process has ended: a
+child that it left in the background and that still holds the output is listened to for a second more and
+then left alone, because a reload may rightly start a daemon (its later output goes nowhere). Only at the
+time limit is everybody in the group ended: asked by TERM, made to by KILL.
+"""
+
+import contextlib
+import errno
+import os
+import pwd
+import re
+import selectors
+import signal
+import subprocess  # noqa: TID251  this is the door
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+import msgspec
+
+from renewer import clock
+from renewer.errors import RenewerError
+
+OUTPUT_LIMIT = 64 * 1024  # bytes kept: the first half and the last half, what lies between is counted only
+GRACE = 2.0  # seconds between TERM and KILL
+LINGER = 1.0  # seconds in which output is still read after the process itself has ended
+_POLL = 0.02  # seconds between looks at a process where the kernel has no pidfd
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+# C0 and C1 controls but tab and newline, and the marks that turn the direction of writing
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+class ProcResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended.
+
+    `code` is its exit code, 128 + n if signal n ended it, and None if the time limit did. `output` is what
+    it wrote to stdout and stderr, in order, bounded and safe to print.
+    """
+
+    code: int | None
+    output: str
+    timed_out: bool
+    took_ms: int
+
+
+def run(
+    argv: Sequence[str], *, stdin: bytes = b"", env: Mapping[str, str], timeout: float, cwd: str = "/"
+) -> ProcResult:
+    """Run a program to its end or to the time limit (seconds), feeding it `stdin`.
+
+    Raises RenewerError (kind `program`) if it cannot be started.
+    """
+    began = clock.monotonic()
+    process = _start(argv, stdin=stdin, env=env, cwd=cwd)
+    watch = _Watch(process, stdin)
+    timed_out = True
+    try:
+        timed_out = not watch.until_ended(began + timeout)
+        if not timed_out:
+            watch.until_silent(clock.monotonic() + LINGER)
+    finally:  # also when we are interrupted: nobody would watch over it any more
+        if timed_out:
+            _end_group(process, watch)
+        code = _reap(process)
+        watch.close()
+    return ProcResult(
+        code=None if timed_out else code,
+        output=watch.output.text(),
+        timed_out=timed_out,
+        took_ms=round((clock.monotonic() - began) * 1000),
+    )
+
+
+def scrubbed_environment() -> dict[str, str]:
+    """What a program of the operator's gets to see: nothing of ours, above all nothing of our Python."""
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # a user without an entry, as in containers
+        home = "/"
+    env = {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": home}
+    if "TZ" in os.environ:
+        env["TZ"] = os.environ["TZ"]
+    return env
+
+
+def _start(argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            cwd=cwd,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        why, hint = _why_not_started(argv[0], cwd, error)
+        raise RenewerError(f"{argv[0]} cannot be started: {why}", hint=hint, kind="program") from error
+
+
+def _why_not_started(program: str, cwd: str, error: OSError | ValueError) -> tuple[str, str]:
+    if not isinstance(error, OSError):
+        return str(error), ""
+    if not os.path.isdir(cwd):  # noqa: PTH112  one stat, no need of pathlib here
+        return f"its working directory {cwd} does not exist", "make the directory"
+    if error.errno == errno.ENOENT and os.path.exists(program):  # noqa: PTH110
+        return "the interpreter in its first line does not exist", f"mend the #! line of {program}"
+    known = {
+        errno.ENOENT: ("there is no such program", "correct the path, or install the program"),
+        errno.EACCES: ("it may not be executed", f"chmod +x {program}, and let its directories be searched"),
+        errno.ENOEXEC: ("it is no program and no script", "begin it with a line like #!/bin/sh"),
+    }
+    return known.get(error.errno or 0, (os.strerror(error.errno or 0), ""))
+
+
+class _Output:
+    """The first and the last bytes of a flood."""
+
+    def __init__(self) -> None:
+        self.head = bytearray()
+        self.tail = bytearray()
+        self.dropped = 0
+
+    def add(self, data: bytes) -> None:
+        half = OUTPUT_LIMIT // 2
+        room = half - len(self.head)
+        self.head += data[:room]
+        self.tail += data[room:]
+        if len(self.tail) > half:
+            self.dropped += len(self.tail) - half
+            del self.tail[:-half]
+
+    def text(self) -> str:
+        if not self.dropped:
+            return printable(bytes(self.head + self.tail))
+        first, last = printable(bytes(self.head)), printable(bytes(self.tail))
+        return f"{first}\n[… {self.dropped} bytes left out …]\n{last}"
+
+
+def printable(data: bytes) -> str:
+    """Bytes of a stranger as text that cannot play tricks on a terminal or a log."""
+    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+class _Watch:
+    """Feeds a process, reads it and notices its end, all without blocking on any one of these."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
+        self.process = process
+        self.output = _Output()
+        self.selector = selectors.DefaultSelector()
+        self.unsent = memoryview(stdin)
+        self.open = True  # somebody may still write to us
+        try:
+            self.pidfd = os.pidfd_open(process.pid)
+            self.selector.register(self.pidfd, selectors.EVENT_READ, self._noop)
+        except OSError:  # kernels before 5.3, and sandboxes that do not know the call
+            self.pidfd = -1
+        for stream, event, act in (
+            (process.stdout, selectors.EVENT_READ, self._read),
+            (process.stdin, selectors.EVENT_WRITE, self._write),
+        ):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                self.selector.register(stream, event, act)
+
+    def until_ended(self, deadline: float) -> bool:
+        """Whether the process itself ended in time; it is not reaped, so its group's number stays taken."""
+        while not _has_ended(self.process.pid):
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                return False
+            self._turn(left if self.pidfd >= 0 else min(left, _POLL))
+        return True
+
+    def until_silent(self, deadline: float) -> None:
+        """Read until everybody has closed the output."""
+        if self.pidfd >= 0:
+            self.selector.unregister(self.pidfd)  # readable for ever once the process has ended
+            os.close(self.pidfd)
+            self.pidfd = -1
+        while self.open and (left := deadline - clock.monotonic()) > 0:
+            self._turn(left)
+
+    def close(self) -> None:
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        self.selector.close()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _turn(self, seconds: float) -> None:
+        for key, _ in self.selector.select(seconds):
+            key.data(key.fileobj)
+
+    def _noop(self, _pidfd: int) -> None:
+        """The end of the process is looked at by the loop."""
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(stream.fileno(), 65536)
+            self.output.add(data)
+            if not data:
+                self.selector.unregister(stream)
+                self.open = False
+
+    def _write(self, stream: IO[bytes]) -> None:
+        try:
+            self.unsent = self.unsent[os.write(stream.fileno(), self.unsent[:65536]) :]
+        except BlockingIOError:
+            return
+        except OSError:  # it does not care for its input
+            self.unsent = self.unsent[:0]
+        if not self.unsent:
+            self.selector.unregister(stream)
+            stream.close()
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # somebody reaped it for us
+        return True
+
+
+def _end_group(process: subprocess.Popen[bytes], watch: _Watch) -> None:
+    """Ask, wait a little, insist. The leader is still unreaped, so the number cannot be somebody else's."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+    deadline = clock.monotonic() + GRACE
+    if watch.until_ended(deadline):
+        watch.until_silent(deadline)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    watch.until_silent(clock.monotonic() + _POLL)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        code = process.wait(GRACE)
+    except subprocess.TimeoutExpired:  # stuck in the kernel (a dead network filesystem): not ours to wait for
+        return None
+    return code if code >= 0 else 128 - code
