@@ -30,9 +30,20 @@ Warn = Callable[[str], None]
 
 
 class Solver(Protocol):
-    """Answers one type of challenge. Any method may be called from any thread."""
+    """Answers one type of challenge. Any method may be called from any thread.
+
+    The order for a task: `debris_of`, save that in the ledger, `present`, `wait`, the authority looks,
+    `clean_up`, then drop the record, or save in its place what `clean_up` returned. So a run that is
+    killed anywhere leaves a record behind, and a later run's `sweep` finds what it left.
+    """
 
     type: str
+
+    def debris_of(self, task: Task) -> Debris | None:
+        """What `present` is about to leave behind if nobody cleans up; None if nothing outlives the process.
+
+        Looks, changes nothing, never raises.
+        """
 
     def present(self, task: Task) -> Presented:
         """Quickly put the answer where the authority will look. Raises RetryLater or GiveUp."""
@@ -50,7 +61,13 @@ class Solver(Protocol):
         """
 
     def sweep(self, debris: Debris) -> bool:
-        """Try again to remove something an earlier run left; whether it is gone."""
+        """Try again to remove something an earlier run left; whether it is gone (or never was there).
+
+        Trusts nothing in the record: what does not look like ours stays. Never raises.
+        """
 
     def close(self) -> None:
-        """Stop listening, run the `after` command; called once when nobody needs the solver any more."""
+        """Stop listening, run the `after` command; called when nobody needs the solver any more.
+
+        Never raises; closing twice is no error.
+        """
