@@ -1,0 +1,55 @@
+"""The only maker of TLS contexts, each made once a process: loading the system's roots takes 26 ms.
+
+No context of ours ever resumes a session: a resumed one shows no certificate, and what is looked at here is
+the certificate.
+"""
+
+import ssl
+from functools import cache
+
+from renewer.errors import GiveUp
+
+SYSTEM = "system"
+_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT, which Python names from 3.12 on
+
+
+@cache
+def verifying(roots: str = SYSTEM, *, names: bool = True) -> ssl.SSLContext:
+    """A context that insists on a chain to `roots`: the system's, or those in a PEM file.
+
+    With `names` false the chain alone is checked, for callers that compare the names themselves. A
+    certificate in the PEM file is trusted also if it is no root, for that is why it was put there.
+    Raises GiveUp if the file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Said here because Python's own choice differs between versions (3.13 adds VERIFY_X509_STRICT, which
+    # refuses private authorities that every browser accepts).
+    context.verify_flags = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST
+    context.check_hostname = names
+    context.options |= ssl.OP_NO_TICKET
+    if roots == SYSTEM:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        return context
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(cafile=roots)
+    except OSError as error:  # ssl.SSLError is one: a file without a certificate in it
+        why = error.strerror if not isinstance(error, ssl.SSLError) else "no certificate in PEM in it"
+        raise GiveUp(
+            f"the roots in {roots} cannot be used: {why}",
+            hint="name a PEM file of certificates",
+            kind="roots",
+        ) from None
+    return context
+
+
+@cache
+def blind() -> ssl.SSLContext:
+    """A context that completes a handshake with anybody, however old or weak: only to see what is served."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.options |= ssl.OP_NO_TICKET | _LEGACY_SERVER_CONNECT
+    return context

@@ -1,0 +1,131 @@
+"""One handshake with one address. Imports `ssl`, so it is imported only when there is something to see."""
+
+import socket
+import ssl
+from typing import NamedTuple
+
+from renewer import clock, tls
+from renewer.errors import GiveUp
+from renewer.model.facts import Leaf
+from renewer.verify.sight import ANY, Place, Sight, Trouble, name_matches, unresolved
+from renewer.verify.starttls import StarttlsError, upgrade
+
+# OpenSSL's X509_V_ERR_… codes (openssl-verification-options(1)) in our words
+_TROUBLES = {
+    9: Trouble.NOT_YET_VALID,
+    10: Trouble.EXPIRED,
+    18: Trouble.SELF_SIGNED,
+    19: Trouble.UNKNOWN_ROOT,
+    2: Trouble.CHAIN_INCOMPLETE,
+    20: Trouble.CHAIN_INCOMPLETE,
+    21: Trouble.CHAIN_INCOMPLETE,
+}
+
+
+class Shown(NamedTuple):
+    """What one connection brought: how far it came, the leaf in DER, and what went wrong."""
+
+    connected: bool
+    der: bytes | None
+    trouble: Trouble | None = None
+    error: str | None = None
+    tls_refused: bool = False  # it failed in TLS itself, so that a less demanding handshake may succeed
+
+
+def see(place: Place, timeout: float) -> Sight:
+    """Everything about one address: a handshake that checks the chain, and if need be one that does not."""
+    if place.error is not None:
+        return unresolved(place)
+    roots = place.target.roots
+    try:
+        context = tls.blind() if roots == ANY else tls.verifying(roots, names=False)
+    except GiveUp as error:
+        return _sight(place, show(place, tls.blind(), timeout), Trouble.ROOTS, error.text)
+    shown = show(place, context, timeout)
+    if shown.der is not None or not shown.tls_refused:
+        return _sight(place, shown, shown.trouble, shown.error, trusted=None if roots == ANY else True)
+    # Python before 3.13 shows no certificate that it does not trust: once more without asking for trust.
+    again = show(place, tls.blind(), timeout) if context is not tls.blind() else shown
+    trouble = shown.trouble
+    if again.der is not None and trouble is Trouble.NO_TLS:
+        trouble = Trouble.OLD_TLS
+    return _sight(place, again, trouble, shown.error)
+
+
+def show(place: Place, context: ssl.SSLContext, timeout: float) -> Shown:
+    """One connection: TCP, the talk before TLS if any, the handshake, all within `timeout` seconds."""
+    deadline = clock.monotonic() + timeout
+    endpoint = place.target.endpoint
+    connected = False
+    try:
+        with socket.socket(place.family, socket.SOCK_STREAM) as plain:
+            plain.settimeout(timeout)
+            plain.connect(place.sockaddr)
+            connected = True
+            if endpoint.starttls is not None:
+                upgrade(plain, endpoint.starttls, endpoint.server_name, deadline)
+            plain.settimeout(max(deadline - clock.monotonic(), 0.001))
+            with context.wrap_socket(plain, server_hostname=endpoint.server_name) as secured:
+                return Shown(True, secured.getpeercert(binary_form=True))
+    except (OSError, ValueError) as error:  # ValueError: a server name that TLS cannot carry
+        return _failure(error, place, timeout, connected=connected)
+
+
+def _failure(error: OSError | ValueError, place: Place, timeout: float, *, connected: bool) -> Shown:
+    trouble, text = _words(error, timeout, connected=connected)
+    return Shown(
+        connected, None, trouble, f"{place.address}: {text}", tls_refused=isinstance(error, ssl.SSLError)
+    )
+
+
+def _words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tuple[Trouble, str]:
+    match error:
+        case ssl.SSLCertVerificationError():
+            found = _TROUBLES.get(error.verify_code, Trouble.UNTRUSTED), str(error.verify_message)
+        case StarttlsError():
+            found = Trouble.STARTTLS, str(error)
+        case TimeoutError():
+            found = Trouble.TIMEOUT, f"no {'TLS' if connected else 'connection'} within {timeout:g} s"
+        case ConnectionRefusedError():
+            found = Trouble.REFUSED, "connection refused, nobody listens there"
+        case ssl.SSLEOFError():
+            found = Trouble.NO_TLS, "closed during the handshake"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST" | "PACKET_LENGTH_TOO_LONG"):
+            found = Trouble.NO_TLS, "what answers there does not speak TLS"
+        case ssl.SSLError():
+            found = Trouble.NO_TLS, (error.reason or "the handshake failed").replace("_", " ").lower()
+        case OSError():
+            found = Trouble.NETWORK, error.strerror or str(error)
+        case _:
+            found = Trouble.NO_TLS, str(error)
+    return found
+
+
+def _sight(
+    place: Place, shown: Shown, trouble: Trouble | None, error: str | None, *, trusted: bool | None = False
+) -> Sight:
+    leaf: Leaf | None = None
+    if shown.der is not None:
+        from renewer.x509 import leaf_from_der
+
+        try:
+            leaf = leaf_from_der(shown.der)
+        except Exception as fault:  # noqa: BLE001  a stranger's bytes: whatever the parser makes of them
+            trouble, error, trusted = Trouble.UNTRUSTED, f"{place.address}: unreadable leaf: {fault}", False
+    server_name = place.target.endpoint.server_name
+    matches = name_matches(leaf, server_name) if leaf else None
+    if matches is False and trouble is None:
+        trouble, error = Trouble.NAME_MISMATCH, f"{place.address}: the certificate is not for {server_name}"
+    return Sight(
+        endpoint=place.target.endpoint,
+        address=place.address,
+        at=clock.now(),
+        local=place.local,
+        connected=shown.connected,
+        completed=shown.der is not None,
+        leaf=leaf,
+        trusted=trusted if shown.der is not None else None,
+        name_matches=matches,
+        error=error,
+        trouble=trouble,
+    )

@@ -1,0 +1,95 @@
+"""Waits until a reload has reached every process of a server.
+
+Servers with several processes answer with old and new certificates in turn for a tenth of a second after a
+reload (nginx), or with the old one for as much as a second before the first new one (Apache): one handshake
+proves nothing. So it takes several in a row, spread over a while, that all show the new leaf.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from renewer import clock
+from renewer.verify.sight import Place, Sight, Target, Trouble, resolve, unresolved
+
+TIMEOUT = 5.0  # seconds for one connection
+PAUSE = 0.05  # seconds between looks while the new certificate is not there
+
+
+def settle(
+    target: Target, expect: str, *, within: float = 10.0, times: int = 5, over: float = 0.3
+) -> list[Sight]:
+    """Watch every address of a target until it shows the leaf `expect` (a fingerprint) for good.
+
+    For good: `times` handshakes in a row, the first and the last at least `over` seconds apart. Gives up
+    after `within` seconds, and earlier only where a name has no address or where an address of somebody
+    else's does not answer at all. A refused connection is no reason: a server may be starting. Returns the
+    last sight of each address; it has settled if `fitted` is at least `times`.
+    """
+    return settle_all([(target, expect)], within=within, times=times, over=over)
+
+
+def settle_all(
+    wanted: Sequence[tuple[Target, str]],
+    *,
+    within: float = 10.0,
+    times: int = 5,
+    over: float = 0.3,
+    workers: int = 32,
+) -> list[Sight]:
+    """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address."""
+    if not wanted:
+        return []
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="settle") as pool:
+        resolved = pool.map(lambda one: resolve(one[0], TIMEOUT), wanted)
+        places = [(place, one[1]) for one, found in zip(wanted, resolved, strict=True) for place in found]
+        watch = _Watch(within=within, times=times, over=over)
+        return list(pool.map(lambda one: watch.one(*one), places))
+
+
+class _Watch:
+    """The watch over one address after another, by fixed numbers."""
+
+    def __init__(self, *, within: float, times: int, over: float) -> None:
+        self.within = within
+        self.times = times
+        self.pause = over / max(times - 1, 1)
+
+    def one(self, place: Place, expect: str) -> Sight:
+        """Watch one address; the last of the handshakes is the one whose sight is returned."""
+        from renewer.verify.handshake import see
+
+        if place.error is not None:
+            return unresolved(place)
+        deadline = clock.monotonic() + self.within
+        fitted = 0
+        while True:
+            last = fitted >= self.times - 1 or clock.monotonic() >= deadline
+            if last:
+                sight = see(place, self._timeout(deadline))
+                fitted = fitted + 1 if sight.fingerprint == expect else 0
+                if fitted >= self.times or clock.monotonic() >= deadline:
+                    return msgspec.structs.replace(sight, fitted=fitted)
+            else:
+                fits, lost = self._peek(place, expect, deadline)
+                fitted = fitted + 1 if fits else 0
+                if lost:
+                    return see(place, self._timeout(deadline))
+            clock.sleep(min(self.pause if fitted else PAUSE, deadline - clock.monotonic()))
+
+    def _peek(self, place: Place, expect: str, deadline: float) -> tuple[bool, bool]:
+        """Whether the leaf fits, and whether it is pointless to go on; a single cheap handshake."""
+        from renewer import tls
+        from renewer.verify.handshake import show
+
+        shown = show(place, tls.blind(), self._timeout(deadline))
+        fits = shown.der is not None and hashlib.sha256(shown.der).hexdigest() == expect
+        # Behind NAT a host often cannot reach its own public address: silence there is no fault of a reload.
+        silent = not shown.connected and shown.trouble in (Trouble.TIMEOUT, Trouble.NETWORK)
+        return fits, silent and not place.local
+
+    def _timeout(self, deadline: float) -> float:
+        """A connection's share: not past the deadline, but always enough for a server that is awake."""
+        return min(TIMEOUT, max(deadline - clock.monotonic(), 1.0))

@@ -1,0 +1,193 @@
+"""One look at each address of an endpoint."""
+
+import socket
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import ip_address
+
+from renewer import clock
+from renewer.model.desired import Endpoint
+from renewer.model.facts import Leaf
+from renewer.model.names import Identifier
+from renewer.model.value import Value
+
+ANY = "any"  # roots that ask for no chain
+
+
+class Target(Value):
+    """What to look at. `roots`: `system`, `any` or a PEM file, as for an authority in the config."""
+
+    endpoint: Endpoint
+    roots: str = "system"
+
+
+class Trouble(StrEnum):
+    """What was wrong at a port, as a word that scripts may match."""
+
+    UNRESOLVED = "unresolved"  # the name has no address
+    REFUSED = "refused"  # nobody listens
+    TIMEOUT = "timeout"  # no answer in time
+    NETWORK = "network"  # no way there, or the connection broke
+    STARTTLS = "starttls-refused"  # the talk before TLS failed
+    NO_TLS = "no-tls"  # no handshake could be completed
+    OLD_TLS = "old-tls"  # only with protocols or ciphers that clients of today refuse
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    SELF_SIGNED = "self-signed"
+    UNKNOWN_ROOT = "unknown-root"
+    CHAIN_INCOMPLETE = "chain-incomplete"  # an intermediate is not sent, or its root not known
+    UNTRUSTED = "untrusted"  # any other fault of the chain
+    ROOTS = "roots-unusable"  # the roots to check against cannot be read
+    NAME_MISMATCH = "name-mismatch"
+
+
+class Sight(Value):
+    """What was seen at one address ("192.0.2.1:443", "[2001:db8::1]:443"; "" for a name without any).
+
+    `local` is whether this host serves it: the address is this host's, or the config names it by `host`.
+    `connected` is TCP's, `completed` TLS's word; `leaf` is what was shown. `trusted` is whether the chain
+    leads to the roots at this moment (None if nobody asked), `name_matches` whether the leaf vouches for
+    the endpoint's server name. `error` is the first thing wrong as a sentence, `trouble` as a word.
+    `fitted` counts the handshakes in a row, up to the last, that showed what `settle` waited for.
+    """
+
+    endpoint: Endpoint
+    address: str
+    at: datetime
+    local: bool
+    connected: bool = False
+    completed: bool = False
+    leaf: Leaf | None = None
+    trusted: bool | None = None
+    name_matches: bool | None = None
+    error: str | None = None
+    trouble: Trouble | None = None
+    fitted: int = 0
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 of the leaf, lower-case hex."""
+        return self.leaf.fingerprint if self.leaf else None
+
+    @property
+    def serial(self) -> str | None:
+        """Serial of the leaf, lower-case hex."""
+        return self.leaf.serial if self.leaf else None
+
+    @property
+    def not_after(self) -> datetime | None:
+        """When the leaf expires."""
+        return self.leaf.not_after if self.leaf else None
+
+
+class Place(Value):
+    """One address of a target, found by resolving it; `error` instead of one if it has none."""
+
+    target: Target
+    family: int = 0
+    sockaddr: tuple[str | int, ...] = ()
+    local: bool = False
+    error: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The address for people."""
+        if not self.sockaddr:
+            return ""
+        host, port = self.sockaddr[:2]
+        return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def look(targets: Sequence[Target], *, timeout: float = 5.0, workers: int = 16) -> list[Sight]:
+    """See every address of every target once, many at a time; in the order of the targets.
+
+    `timeout` (seconds) bounds each connection from the first packet to the end of the handshake. Never
+    raises for what the network does.
+    """
+    from renewer.verify.handshake import see
+
+    if not targets:
+        return []
+    with ThreadPoolExecutor(max_workers=min(workers, len(targets) * 2), thread_name_prefix="look") as pool:
+        places = [place for found in pool.map(lambda one: resolve(one, timeout), targets) for place in found]
+        return list(pool.map(lambda place: see(place, timeout), places))
+
+
+def resolve(target: Target, timeout: float) -> list[Place]:
+    """Every address of a target, IPv4 and IPv6, each once; at least one Place, if only to say why not."""
+    endpoint = target.endpoint
+    host = endpoint.host or endpoint.server_name
+    found = _addresses(host, endpoint.port, timeout)
+    if isinstance(found, str):
+        named_here = endpoint.host is not None
+        return [Place(target=target, local=named_here, error=f"{host} cannot be resolved: {found}")]
+    return [
+        Place(
+            target=target,
+            family=family,
+            sockaddr=sockaddr,
+            local=endpoint.host is not None or is_ours(family, str(sockaddr[0])),
+        )
+        for family, sockaddr in dict.fromkeys(found)
+    ]
+
+
+def unresolved(place: Place) -> Sight:
+    """The sight of a name without an address."""
+    return Sight(
+        endpoint=place.target.endpoint,
+        address="",
+        at=clock.now(),
+        local=place.local,
+        error=place.error,
+        trouble=Trouble.UNRESOLVED,
+    )
+
+
+def name_matches(leaf: Leaf, server_name: str) -> bool:
+    """Whether a leaf vouches for a name (RFC 6125 §6.4); for its subjectAltNames only."""
+    try:
+        wanted = Identifier.parse(server_name)
+    except ValueError:
+        return False
+    return any(name.covers(wanted) for name in leaf.names)
+
+
+def is_ours(family: int, host: str) -> bool:
+    """Whether an address belongs to this host: then, and only then, a socket can be bound to it."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+_Found = list[tuple[int, tuple[str | int, ...]]]
+
+
+def _addresses(host: str, port: int, timeout: float) -> _Found | str:
+    """The addresses of a host, or why there are none."""
+    answer: list[_Found | str] = []
+
+    def ask() -> None:
+        try:
+            # As bytes: the name is in A-labels already, and Python's own IDN codec is slow to import.
+            found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+            answer.append([(family, sockaddr) for family, _, _, _, sockaddr in found])  # type: ignore[misc]
+        except (OSError, UnicodeError) as error:
+            answer.append(getattr(error, "strerror", None) or str(error))
+
+    try:
+        ip_address(host)
+    except ValueError:
+        # The system's resolver knows no time limit: it is left behind if it takes too long.
+        resolver = threading.Thread(target=ask, name=f"resolve {host}", daemon=True)
+        resolver.start()
+        resolver.join(timeout)
+    else:
+        ask()
+    return answer[0] if answer else f"no answer within {timeout:g} s"
