@@ -117,8 +117,7 @@ class Endpoint(Value):
 
 
 class CopyPart(StrEnum):
-    """What a copied file holds; order is the order of writing: the key first, so that a reader never
-    meets a chain whose key is not there yet."""
+    """What a copied file holds, in the order of writing: no chain ever stands there before its key."""
 
     KEY = "key"
     CERT = "cert"

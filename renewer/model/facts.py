@@ -283,16 +283,26 @@ class CopyState(Value):
     intact: bool
 
 
+class Asked(Value):
+    """An authority that the wish names: the profile to ask it for, and the fingerprint of the wish there."""
+
+    authority: str
+    wish: str
+    profile: str | None = None
+
+
 class Situation(Value):
     """Everything known about one certificate, frozen before anything is decided. Absence is a fact.
 
     `versions` are the complete ones on disk, newest first, placeholders among them; `live` is what the
     link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host.
-    `order_ready` is whether the pending key of `order` exists; `deployments` are this host's.
+    `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
+    an entry for each authority of the wish, in its order.
     """
 
     wish: Certificate
     host: str
+    asked: tuple[Asked, ...] = ()
     versions: tuple[Version, ...] = ()
     live: str | None = None
     order: Order | None = None

@@ -71,7 +71,7 @@ def _dns_name(text: str) -> str:
     for label in labels:
         if not _LABEL.fullmatch(label):
             raise ValueError(
-                f"'{text}' is not a host name: the part '{label}' must be 1 to 63 letters, digits or inner hyphens"
+                f"'{text}' is not a host name: '{label}' must be 1 to 63 letters, digits or inner hyphens"
             )
     if len(labels) < 2 and prefix:
         raise ValueError(

@@ -1,0 +1,63 @@
+"""Which authority to ask, and when: the configured order, failures and urgency. Pure."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from renewer.model.facts import Failure, Situation
+from renewer.policy.backoff import issue_again
+from renewer.policy.wanted import best
+from renewer.policy.window import in_emergency
+
+FAILURES_BEFORE_THE_NEXT = 3
+_AT_ONCE = datetime.min.replace(tzinfo=UTC)
+
+
+class Choice(NamedTuple):
+    """The authority to ask; `not_before` is None if it may be asked now; `failure` is its last one."""
+
+    authority: str
+    not_before: datetime | None
+    failure: Failure | None
+
+
+def relevant(situation: Situation) -> dict[str, Failure]:
+    """Failures by authority; those of a wish that has changed since are forgotten."""
+    wishes = {asked.authority: asked.wish for asked in situation.asked}
+    return {
+        failure.authority: failure
+        for failure in situation.failures
+        if wishes.get(failure.authority) == failure.wish
+    }
+
+
+def choose(situation: Situation, now: datetime) -> Choice:
+    """The first authority in order that may be asked now, else the one that may be asked soonest.
+
+    The next in order gets its turn when all before it failed finally or three times, or in emergency.
+    """
+    failures = relevant(situation)
+    meanwhile = best(situation, now)
+    live = situation.live_version
+    urgent = (meanwhile is not None and in_emergency(meanwhile.leaf, now)) or (
+        live is not None and not live.placeholder and live.leaf.not_after <= now
+    )
+    choices: list[Choice] = []
+    for authority in situation.wish.authorities:
+        failure = failures.get(authority)
+        if failure is None:
+            return (
+                Choice(authority, None, None)
+                if not choices
+                else _soonest([*choices, Choice(authority, None, None)])
+            )
+        moment = issue_again(failure, meanwhile, now)
+        if moment <= now:
+            return Choice(authority, None, failure)
+        choices.append(Choice(authority, moment, failure))
+        if not (urgent or failure.final or failure.count >= FAILURES_BEFORE_THE_NEXT):
+            break
+    return _soonest(choices)
+
+
+def _soonest(choices: list[Choice]) -> Choice:
+    return min(choices, key=lambda choice: choice.not_before or _AT_ONCE)

@@ -1,0 +1,64 @@
+"""After a failure: wait until when. Pure; the ledger remembers the failures, this says what they mean."""
+
+import zlib
+from datetime import datetime, timedelta
+
+from renewer.model.facts import Deployment, Failure, Sighting, Version
+from renewer.policy.window import in_emergency
+
+# Let's Encrypt's advice: 1, 10, 100 minutes, then once a day
+LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
+DAILY = LADDER[-1]
+EMERGENCY_STEP = timedelta(minutes=30)  # two an hour stay below five failed authorizations an hour
+RETRY_AFTER_FLOOR = timedelta(minutes=1)
+RETRY_AFTER_CAP_WHEN_ABSENT = timedelta(hours=6)
+ASSUMED_LIFETIME = timedelta(days=90)
+PAUSED = "paused"
+
+
+def ladder(count: int) -> timedelta:
+    """How long after the `count`-th failure in a row (1 is the first)."""
+    return LADDER[min(max(count, 1), len(LADDER)) - 1]
+
+
+def _jitter(span: timedelta, *words: str) -> timedelta:
+    """Up to a tenth of the span, always the same for the same words."""
+    return span / 10 * (zlib.crc32("\0".join(words).encode()) / 2**32)
+
+
+def issue_again(failure: Failure, best: Version | None, now: datetime) -> datetime:
+    """The earliest moment to ask that authority again; `best` is what we have meanwhile."""
+    lifetime = best.leaf.lifetime if best else ASSUMED_LIFETIME
+    step = min(DAILY if failure.final else ladder(failure.count), lifetime / 10)
+    if best and in_emergency(best.leaf, now):
+        step = min(step, EMERGENCY_STEP)
+    moment = failure.at + step + _jitter(step, failure.certificate, failure.authority, str(failure.count))
+    if failure.not_before is None:
+        return moment
+    return max(moment, _asked_to_wait(failure, failure.not_before, best))
+
+
+def _asked_to_wait(failure: Failure, not_before: datetime, best: Version | None) -> datetime:
+    """Retry-After within reason: what an authority asks must not let a certificate expire."""
+    if failure.problem == PAUSED:
+        return not_before
+    remaining = best.leaf.not_after - failure.at if best else timedelta(0)
+    cap = remaining / 2 if remaining > timedelta(0) else RETRY_AFTER_CAP_WHEN_ABSENT
+    return failure.at + min(max(not_before - failure.at, RETRY_AFTER_FLOOR), cap)
+
+
+def deploy_again(deployment: Deployment, lifetime: timedelta) -> datetime:
+    """The earliest moment to run a hook again that failed, or whose server was not running."""
+    step = min(ladder(max(deployment.failures, 1)), lifetime / 10)
+    return (
+        deployment.at
+        + step
+        + _jitter(step, deployment.certificate, deployment.hook, str(deployment.failures))
+    )
+
+
+def redeploy_stale(sighting: Sighting, lifetime: timedelta) -> datetime:
+    """The earliest moment to deploy again because of a stale port: the first time at once."""
+    if sighting.failures <= 1:
+        return sighting.at
+    return sighting.at + min(ladder(sighting.failures - 1), lifetime / 10)

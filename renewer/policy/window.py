@@ -1,0 +1,104 @@
+"""When a certificate is to be renewed: the lifetime's share, or the authority's window (RFC 9773).
+
+Every moment is fixed by facts. The point inside an ARI window is taken from the leaf's fingerprint, a
+SHA-256 already: uniform over certificates, the same at every run, no state and no dice.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from renewer.model.decision import Reason
+from renewer.model.facts import Leaf, Version, Window
+
+SHORT_LIFETIME = timedelta(days=10)
+DAY = timedelta(days=1)
+
+
+class RenewalMoment(NamedTuple):
+    """When, and by which rule; `opens` and `closes` are the authority's window if there is one."""
+
+    at: datetime
+    reason: Reason
+    opens: datetime | None = None
+    closes: datetime | None = None
+
+
+class Verdict(NamedTuple):
+    """Whether a certificate is due now, why, and as a sentence."""
+
+    due: bool
+    reason: Reason
+    because: str
+
+
+def slack(wake: timedelta) -> timedelta:
+    """How far ahead a moment counts as reached: a tenth of a wake, at most five minutes."""
+    return min(wake / 10, timedelta(minutes=5))
+
+
+def emergency_span(lifetime: timedelta) -> timedelta:
+    """Less left than this is an emergency."""
+    return min(max(lifetime / 20, DAY), lifetime / 4, 5 * DAY)
+
+
+def in_emergency(leaf: Leaf, now: datetime) -> bool:
+    """Whether so little is left that caution gives way to haste."""
+    return leaf.not_after - now < emergency_span(leaf.lifetime)
+
+
+def fraction(fingerprint: str) -> float:
+    """A number in [0, 1) that is a certificate's own."""
+    return int(fingerprint[:13], 16) / 16**13
+
+
+def usable(window: Window | None) -> bool:
+    """Whether the authority gave a window at all; `end <= start` counts as none (RFC 9773 §4.2)."""
+    return bool(window and window.start and window.end and window.start < window.end)
+
+
+def renewal_moment(version: Version, window: Window | None, renew_before: timedelta | None) -> RenewalMoment:
+    """The one instant at which this version is to be replaced."""
+    leaf = version.leaf
+    if window and window.start and window.end and usable(window):
+        instant = window.start + (window.end - window.start) * fraction(leaf.fingerprint)
+        return RenewalMoment(instant, Reason.WINDOW_REACHED, window.start, window.end)
+    if renew_before is not None and renew_before < leaf.lifetime:
+        return RenewalMoment(leaf.not_after - renew_before, Reason.RENEW_BEFORE)
+    share = 2 if leaf.lifetime < SHORT_LIFETIME else 3
+    return RenewalMoment(leaf.not_after - leaf.lifetime / share, Reason.LIFETIME_SHARE)
+
+
+def judge(
+    version: Version, window: Window | None, renew_before: timedelta | None, now: datetime, wake: timedelta
+) -> Verdict:
+    """Whether to renew now, given that nobody will look again for a `wake`."""
+    leaf, reached = version.leaf, now + slack(wake)
+    moment = renewal_moment(version, window, renew_before)
+    if leaf.not_after <= now:
+        return Verdict(True, Reason.EXPIRED, f"it expired at {_show(leaf.not_after)}")
+    if moment.at <= reached:
+        return Verdict(True, moment.reason, f"{_RULES[moment.reason]} {_show(moment.at)}")
+    if in_emergency(leaf, now):
+        return Verdict(
+            True, Reason.EMERGENCY, f"it expires at {_show(leaf.not_after)}, too soon to wait any longer"
+        )
+    if moment.opens and moment.closes and moment.at <= now + wake:
+        # RFC 9773 §4.2: if the moment falls before the next time the client wakes, renew now …
+        if moment.opens <= now:
+            return Verdict(True, moment.reason, f"its moment {_show(moment.at)} comes before the next run")
+        # … yet an order before the window opens loses the exemption from rate limits
+        if moment.closes <= now + wake:
+            text = f"the authority's window closes at {_show(moment.closes)}, before the next run"
+            return Verdict(True, Reason.WINDOW_WOULD_BE_MISSED, text)
+    return Verdict(False, Reason.NOT_DUE, f"it is to be renewed at {_show(moment.at)}")
+
+
+_RULES = {
+    Reason.WINDOW_REACHED: "the moment in the authority's renewal window was",
+    Reason.RENEW_BEFORE: "renew_before set its renewal for",
+    Reason.LIFETIME_SHARE: "its share of the lifetime ended at",
+}
+
+
+def _show(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M:%SZ")
