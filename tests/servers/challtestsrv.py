@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import requests
 
+from .loopback import ask
 from .ports import free_port, release
 from .process import Process
 from .programs import installed_pebble
@@ -138,9 +139,7 @@ class ChallTestSrv:
 
     def command(self, verb: str, **body: Any) -> requests.Response:
         """Send any verb of the management interface."""
-        response = requests.post(f"http://127.0.0.1:{self.management_port}/{verb}", json=body, timeout=5)
-        response.raise_for_status()
-        return response
+        return ask("POST", f"http://127.0.0.1:{self.management_port}/{verb}", json=body)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -14,6 +14,7 @@ import requests
 
 from .certificates import ServerRoot
 from .challtestsrv import ChallTestSrv
+from .loopback import ask
 from .ports import free_port, release
 from .process import Process
 from .programs import installed_pebble
@@ -181,9 +182,7 @@ class Pebble:
 
     def directory_document(self) -> dict[str, Any]:
         """The directory as it is served now."""
-        response = requests.get(self.directory, verify=str(self.ca_bundle), timeout=5)
-        response.raise_for_status()
-        document: dict[str, Any] = response.json()
+        document: dict[str, Any] = ask("GET", self.directory, ca_bundle=self.ca_bundle).json()
         return document
 
     # --- the management side ------------------------------------------------------------------------------
@@ -223,9 +222,7 @@ class Pebble:
 
     def _managed(self, method: str, path: str, **arguments: Any) -> requests.Response:
         url = f"https://127.0.0.1:{self.management_port}{path}"
-        response = requests.request(method, url, verify=str(self.ca_bundle), timeout=5, **arguments)
-        response.raise_for_status()
-        return response
+        return ask(method, url, ca_bundle=self.ca_bundle, **arguments)
 
     # --- what it saw --------------------------------------------------------------------------------------
 

@@ -1,0 +1,45 @@
+# Everything a newcomer or a machine runs. `make demo` and `make test` set up what they need by themselves.
+
+PYTHON = .venv/bin/python
+# Scripts that are shell, wherever they lie; the hooks carry no suffix.
+SHELL_SCRIPTS = $(shell find hooks tests .ci -type f -exec grep -lE -m1 '^\#! */(usr/)?bin/(env )?(ba)?sh' {} +)
+export PYTHONPATH = $(CURDIR)
+
+.DEFAULT_GOAL = help
+.PHONY: help demo test bench lint types setup clean
+
+help:
+	@echo 'make demo    watch it: issue, deploy, renew, break and mend, on a real Pebble and a real nginx'
+	@echo 'make test    lint, types and every test'
+	@echo 'make bench   how fast it is, beside certbot'
+	@echo 'make lint    ruff and shellcheck'
+	@echo 'make types   mypy'
+	@echo 'make setup   what the three above need, and nothing more'
+	@echo 'make clean   takes away what they made in this checkout'
+
+demo:
+	@tests/setup.sh demo
+	@$(PYTHON) tests/demo.py
+
+test: setup
+	@$(MAKE) --no-print-directory lint types
+	@$(PYTHON) -m pytest -n auto --dist worksteal --ignore=tests/benchmarks
+
+bench:
+	@tests/setup.sh bench
+	@$(PYTHON) -m tests.benchmarks
+
+lint: setup
+	@$(PYTHON) -m ruff check --quiet
+	@$(PYTHON) -m ruff format --quiet --check
+	@shellcheck $(SHELL_SCRIPTS)
+
+types: setup
+	@$(PYTHON) -m mypy
+
+setup:
+	@tests/setup.sh test
+
+clean:
+	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
