@@ -47,7 +47,6 @@ codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null | tr -d 
 export PATH LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
 restore_policy() {
-    # Also mends what a set-up killed in the middle has left.
     if [ -f "$policy" ] && grep -qsF -- "$policy_mark" "$policy"; then rm -f -- "$policy"; fi
     if [ -e "$policy_before" ] || [ -L "$policy_before" ]; then mv -f -- "$policy_before" "$policy"; fi
     policy_ours=no
@@ -67,6 +66,12 @@ trap 'exit 143' TERM
 # One set-up at a time in a checkout: the lock is on this very file, so nothing is left lying about.
 exec 9<"$root/tests/setup.sh"
 flock 9
+
+# A set-up that was killed with -9 in the middle of an installation could not tidy; now is the time. Not while
+# another checkout's is installing (it holds the lock).
+if [ "$(id -u)" = 0 ] && grep -qsF -- "$policy_mark" "$policy"; then
+    if flock -n 8; then restore_policy; fi 8</var/cache/apt
+fi
 
 # --- packages of the machine -------------------------------------------------------------------------------
 
@@ -107,7 +112,6 @@ install_packages() {
     # Others may be installing too: wait for them, both for ours (flock) and for apt's own lock.
     exec 8</var/cache/apt
     flock 8
-    restore_policy
     if ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; then
         say "reading the package lists (apt-get update)"
         apt_update
@@ -209,7 +213,7 @@ pebble_recent() {
 # the deb822 style; the archive's own keyring first, so that foreign sources come last.
 machine_sources() {
     {
-        cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | awk -v codename="$codename" '
+        { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } | awk -v codename="$codename" '
             $1 != "deb" { next }
             {
                 keyring = ""; i = 2
@@ -220,10 +224,10 @@ machine_sources() {
                         if ($i ~ /\]$/) { i++; break }
                     }
                 }
-                if ($(i + 1) == codename && $(i + 2) == "main") print $i, keyring
+                for (n = i + 2; n <= NF; n++) if ($(i + 1) == codename && $n == "main") print $i, keyring
             }'
         for file in /etc/apt/sources.list.d/*.sources; do
-            [ -f "$file" ] && cat "$file" && echo
+            if [ -f "$file" ]; then cat "$file" && echo; fi
         done | awk -v codename="$codename" '
             function flush() {
                 if (types ~ / deb / && suites ~ (" " codename " ") && components ~ / main / && enabled != "no") {
@@ -236,6 +240,7 @@ machine_sources() {
             /^[[:space:]]*$/ { flush(); next }
             /^[^[:space:]]/ { field = tolower($1); sub(/:.*/, "", field); sub(/^[^:]*:/, "") }
             { value = $0; gsub(/^[[:space:]]+|[[:space:]]+$/, "", value) }
+            value ~ /BEGIN PGP/ { field = "" }   # a key in place: the archive keyring of apt is tried instead
             field == "types" { types = types " " value " " }
             field == "uris" { uris = uris " " value " " }
             field == "suites" { suites = suites " " value " " }
