@@ -33,7 +33,7 @@ class Solver(Protocol):
     """Answers one type of challenge. Any method may be called from any thread.
 
     The order for a task: `debris_of`, save that in the ledger, `present`, `wait`, the authority looks,
-    `clean_up`, then drop the record, or save in its place what `clean_up` returned. So a run that is
+    `clean_up`, `close`, then drop the record, or save in its place what `clean_up` returned. So a run that is
     killed anywhere leaves a record behind, and a later run's `sweep` finds what it left.
     """
 

@@ -1,0 +1,186 @@
+"""One GET as the authority would make it, bounded in time and size, with the whole way told."""
+
+import http.client
+import io
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from renewer import __version__, clock, tls
+from renewer.model.value import Value
+from renewer.proc import printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+MAX_REDIRECTS = 10
+MAX_BYTES = 64 * 1024  # of an answer, its headers included
+MAX_BODY = 4 * 1024
+_EXCERPT = 120  # characters
+_CONNECT_SHARE = 0.5  # of the time left: one dead address must not use up the other ones' time
+
+
+class Fetched(Value):
+    """What a GET found. `trace` tells the way: every URL with the address that answered.
+
+    Either `error` says why there is no answer, or `status`, `phrase` and `body` (its beginning) are set.
+    """
+
+    trace: str
+    error: str = ""
+    status: int = 0
+    phrase: str = ""
+    body: bytes = b""
+
+    @property
+    def excerpt(self) -> str:
+        """The body's beginning on one line, safe to print."""
+        text = " ".join(printable(self.body[: 4 * _EXCERPT]).split())
+        return text[:_EXCERPT] + ("…" if len(text) > _EXCERPT else "")
+
+
+class _Fault(Exception):
+    """Why there is no answer; ends at `fetch`."""
+
+
+def fetch(url: str, *, deadline: float) -> Fetched:
+    """GET `url` before `deadline` (of clock.monotonic), following redirects. Never raises."""
+    ports = {80, 443, urlsplit(url).port or 80}
+    trace = ""
+    try:
+        for hop in range(MAX_REDIRECTS + 1):
+            trace += f", redirected to {_shown(url)}" if hop else _shown(url)
+            address, answer = _get(url, deadline)
+            trace += f" ({address})" if address not in _shown(url) else ""
+            if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
+                return Fetched(trace=trace, status=answer.status, phrase=answer.phrase, body=answer.body)
+            url = _next(url, answer.location, ports)
+    except _Fault as fault:
+        return Fetched(trace=trace, error=str(fault))
+    return Fetched(trace=trace, error=f"more than {MAX_REDIRECTS} redirects")
+
+
+class _Answer(Value):
+    status: int
+    phrase: str
+    body: bytes
+    location: str
+
+
+def _shown(url: str) -> str:
+    return printable(url.encode())[:300]
+
+
+def _next(url: str, location: str, ports: set[int]) -> str:
+    """Where a redirect leads. Authorities follow http and https on their own ports only."""
+    target = re.sub(r"[^\x21-\x7e]", "", urljoin(url, location))
+    try:
+        parts = urlsplit(target)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise _Fault(f"it redirects to {_shown(target)}, which is no URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _Fault(f"it redirects to {_shown(target)}, which no authority follows (only http and https)")
+    if port not in ports:
+        raise _Fault(f"it redirects to {_shown(target)}; authorities follow to the ports 80 and 443 only")
+    return target
+
+
+def _get(url: str, deadline: float) -> tuple[str, _Answer]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    sock, address = _connect(host, parts.port or (443 if parts.scheme == "https" else 80), deadline)
+    try:
+        if parts.scheme == "https":
+            sock.settimeout(_left(deadline))
+            # RFC 8555 §8.3 starts at port 80 and authorities do not verify where a redirect leads: the
+            # certificate being renewed may be the very one that expired
+            sock = tls.blind().wrap_socket(sock, server_hostname=host)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+            f"User-Agent: renewer/{__version__} (preflight)\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        )
+        sock.settimeout(_left(deadline))
+        sock.sendall(request.encode("ascii", errors="replace"))
+        return address, _read(sock, deadline)
+    except TimeoutError:
+        raise _Fault(f"connected to {address}, but no answer in time") from None
+    except (ssl.SSLError, OSError) as error:
+        raise _Fault(f"connected to {address}, but {_why(error)}") from None
+    except (http.client.HTTPException, ValueError) as error:
+        raise _Fault(
+            f"{address} did not answer in HTTP ({type(error).__name__}: {_shown(str(error))})"
+        ) from None
+    finally:
+        sock.close()
+
+
+def _connect(host: str, port: int, deadline: float) -> tuple[socket.socket, str]:
+    """Connect to the first address that accepts, in the system's order (IPv6 and IPv4 as it prefers)."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise _Fault(f"{host} does not resolve here: {why}") from None
+    tried = []
+    for family, kind, proto, _, address in found:
+        sock = socket.socket(family, kind, proto)
+        shown = str(address[0])
+        try:
+            sock.settimeout(_left(deadline) * (_CONNECT_SHARE if len(found) > 1 else 1))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            tried.append(f"{shown} port {port}: {_why(error)}")
+        else:
+            return sock, shown
+    raise _Fault("; ".join(tried[:4]) or f"{host} has no address")
+
+
+def _why(error: OSError) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
+
+
+def _left(deadline: float) -> float:
+    left = deadline - clock.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class _Bounded(io.RawIOBase):
+    """A socket's bytes, until the deadline and the limit: neither a drip nor a flood holds us."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._room = MAX_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer") -> int:
+        if self._room <= 0:
+            raise http.client.HTTPException("too long an answer")
+        self._sock.settimeout(_left(self._deadline))
+        count = self._sock.recv_into(memoryview(buffer)[: self._room])
+        self._room -= count
+        return count
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What http.client asks of a socket."""
+        return io.BufferedReader(self)
+
+
+def _read(sock: socket.socket, deadline: float) -> _Answer:
+    answer = http.client.HTTPResponse(_Bounded(sock, deadline), method="GET")  # type: ignore[arg-type]
+    answer.begin()
+    return _Answer(
+        status=answer.status,
+        phrase=printable(answer.reason.encode())[:60],
+        body=answer.read(MAX_BODY),
+        location=answer.getheader("Location") or "",
+    )

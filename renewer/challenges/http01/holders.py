@@ -1,0 +1,45 @@
+"""Who holds a port, as far as /proc tells: only for a message, so whatever cannot be read is left out."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
+_PROC = Path("/proc")
+
+
+def of_port(port: int) -> str:
+    """The processes that listen on a TCP port, as "nginx (pid 812)"; or words for not knowing."""
+    inodes = set(_listening_inodes(port))
+    found = sorted(set(_processes_with(inodes))) if inodes else []
+    if found:
+        names = [f"{name} (pid {pid})" for pid, name in found]
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return "another process (which one only root can see)" if os.geteuid() else "another process"
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in (_PROC / "net" / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
+
+
+def _processes_with(inodes: set[str]) -> Iterator[tuple[int, str]]:
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for entry in _PROC.iterdir():
+        if not entry.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):  # not ours to see, or just ended
+            for fd in os.scandir(entry / "fd"):
+                if os.readlink(fd.path) in wanted:  # noqa: PTH115  a Path each would cost more than the look
+                    yield int(entry.name), _name(entry)
+                    break
+
+
+def _name(entry: Path) -> str:
+    name = (entry / "comm").read_text(errors="replace").strip()
+    return "".join(char if char.isprintable() else "?" for char in name)

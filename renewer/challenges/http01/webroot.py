@@ -1,0 +1,329 @@
+"""Answering from a web server's directory: the token's file, written so that nobody can lead it astray.
+
+The webroot may belong to somebody less trusted than we are (a site's own user). So the webroot itself is
+opened as the config names it, and everything below is walked one component at a time by file descriptor,
+following no link. Only what holds our own answer, or the beginning of it, is ever replaced or removed.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from renewer import clock
+from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.http01 import token as tokens
+from renewer.challenges.http01.obstacle import explain
+from renewer.challenges.http01.preflight import Preflight
+from renewer.errors import GiveUp
+from renewer.model.facts import Debris
+
+DEBRIS = "http-01 file"  # Debris.what; `where` is the file, `detail` the directories that we made for it
+PARTS = (".well-known", "acme-challenge")
+_READ_LIMIT = 1024  # more than any answer has
+_ATTEMPTS = 5  # another client may remove an empty directory between our two steps
+
+Identity = tuple[int, int]
+
+# Which directories this process made: (the webroot's identity, depth) → the directory's identity. One for
+# the whole process, since several solvers may share a webroot; the lock also keeps one thread from
+# removing a directory between another one's opening it and writing into it.
+_made: dict[tuple[Identity, int], Identity] = {}
+_lock = threading.Lock()
+
+
+class WebrootSolver:
+    """Puts answers below `webroot`. `left` are records of earlier runs: their directories are ours, too."""
+
+    type = "http-01"
+
+    def __init__(self, webroot: str, *, preflight: Preflight, left: Iterable[Debris] = ()) -> None:
+        self._root = os.path.abspath(webroot)  # noqa: PTH100  pathlib would follow a link
+        self._preflight = preflight
+        for debris in left:
+            _recall(debris)
+
+    def debris_of(self, task: Task) -> Debris | None:
+        """The file, and the directories that do not exist yet or that we made before."""
+        return self._debris(task, self._depths_of_ours())
+
+    def present(self, task: Task) -> Presented:
+        """Write the file, readable for the web server whatever our umask is.
+
+        Raises OurFault for a token that is none, GiveUp or RetryLater if the file cannot be written.
+        """
+        tokens.check(task.token)
+        path = self._path(task)
+        try:
+            with _lock:
+                _put(self._root, task.token, task.key_authorization.encode())
+        except OSError as error:
+            raise explain(error, path) from error
+        return Presented(task=task, where=path)
+
+    def wait(self, presented: Sequence[Presented], warn: Warn) -> None:
+        """Fetch every token ourselves, as the config's `preflight` demands."""
+        self._preflight.look(presented, warn)
+
+    def clean_up(self, task: Task) -> Debris | None:
+        """Remove the file if it is our answer, and the directories if we made them and they are empty."""
+        if not tokens.well_formed(task.token):
+            return None  # then nothing was written
+        answer = task.key_authorization.encode()
+        ours = self._depths_of_ours()
+        try:
+            with _lock:
+                _remove(self._root, task.token, answer.startswith)
+        except OSError as error:
+            return self._debris(task, ours, why=error.strerror or str(error))
+        return None
+
+    def sweep(self, debris: Debris) -> bool:
+        """As `sweep_file`: any webroot's debris may be swept by any solver."""
+        return sweep_file(debris)
+
+    def close(self) -> None:
+        """Nothing runs here."""
+
+    def _path(self, task: Task) -> str:
+        return "/".join((self._root.rstrip("/"), *PARTS, task.token))
+
+    def _depths_of_ours(self) -> tuple[int, ...]:
+        with _lock, contextlib.suppress(OSError), _opened(self._root) as opened:
+            root = _identity(opened[0])
+            return tuple(
+                depth
+                for depth in range(len(PARTS))
+                if depth + 1 >= len(opened) or _made.get((root, depth)) == _identity(opened[depth + 1])
+            )
+        return ()
+
+    def _debris(self, task: Task, depths: Iterable[int], why: str = "") -> Debris:
+        made = " ".join("/".join(PARTS[: depth + 1]) for depth in depths)
+        return Debris(
+            certificate=task.certificate,
+            what=DEBRIS,
+            where=self._path(task),
+            at=clock.now(),
+            detail=f"{made}: {why}" if why else made,
+        )
+
+
+def sweep_file(debris: Debris) -> bool:
+    """Remove what an earlier run left below the webroot of its record; whether it is gone.
+
+    The record is only believed where the disk agrees: a token by its shape, in the one directory for
+    tokens, a regular file that holds an answer to this very token. Anything else is left alone.
+    """
+    place = _place(debris)
+    if place is None:
+        return True
+    root, token = place
+    _recall(debris)
+    try:
+        with _lock:
+            _remove(root, token, lambda content: tokens.may_be_answer_to(token, content))
+    except OSError:
+        return False
+    return True
+
+
+def _place(debris: Debris) -> tuple[str, str] | None:
+    """The webroot and the token of a record, if it is one of ours."""
+    directory, _, token = debris.where.rpartition("/")
+    tail = "/" + "/".join(PARTS)
+    if debris.what != DEBRIS or not directory.endswith(tail) or not directory.startswith("/"):
+        return None
+    return (directory.removesuffix(tail) or "/", token) if tokens.well_formed(token) else None
+
+
+def _recall(debris: Debris) -> None:
+    """Take a killed run's directories for ours, as they stand now."""
+    place = _place(debris)
+    if place is None:
+        return
+    made = debris.detail.partition(":")[0].split()
+    with _lock, contextlib.suppress(OSError), _opened(place[0]) as opened:
+        for depth, fd in enumerate(opened[1:]):
+            if "/".join(PARTS[: depth + 1]) in made:
+                _made.setdefault((_identity(opened[0]), depth), _identity(fd))
+
+
+def _identity(fd: int) -> Identity:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+@contextlib.contextmanager
+def _opened(root: str, *, make: bool = False) -> Iterator[list[int]]:
+    """Descriptors of the webroot and of the directories below it, as deep as they exist (or all, made).
+
+    Raises OSError with the full path of what is in the way.
+    """
+    opened = [_open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, path=root)]
+    try:
+        for depth in range(len(PARTS)):
+            try:
+                opened.append(_step(root, opened, depth, make=make))
+            except FileNotFoundError:
+                if make:
+                    raise
+                break
+        yield opened
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def _step(root: str, opened: list[int], depth: int, *, make: bool) -> int:
+    """Open (or make) the next directory; one of ours gets the mode that the web server needs."""
+    part, parent = PARTS[depth], opened[-1]
+    path = "/".join((root.rstrip("/"), *PARTS[: depth + 1]))
+    key = (_identity(opened[0]), depth)
+    created = make and _make_directory(part, parent, path)
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = _open(part, flags | (os.O_RDONLY if created else os.O_PATH), path=path, dir_fd=parent)
+    try:
+        found = os.fstat(fd)
+        if created:
+            _made[key] = (found.st_dev, found.st_ino)
+        # by descriptor, since mkdir's mode goes through the umask; the group's inheritance stays
+        wanted = 0o755 | (found.st_mode & stat.S_ISGID)
+        if make and _made.get(key) == (found.st_dev, found.st_ino) and stat.S_IMODE(found.st_mode) != wanted:
+            os.chmod(f"/proc/self/fd/{fd}", wanted)  # noqa: PTH101  works for O_PATH descriptors, too
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _make_directory(part: str, parent: int, path: str) -> bool:
+    try:
+        os.mkdir(part, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    return True
+
+
+def _open(name: str, flags: int, *, path: str, dir_fd: int | None = None) -> int:
+    try:
+        return os.open(name, flags, dir_fd=dir_fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _put(root: str, token: str, answer: bytes) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            with _opened(root, make=True) as opened:
+                _write(opened[-1], token, answer)
+        except FileNotFoundError as error:
+            if error.filename == root or attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def _write(directory: int, token: str, answer: bytes) -> None:
+    """Write the file anew, never through a name that exists: O_EXCL follows no link and no hard link."""
+    for _ in range(_ATTEMPTS):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(token, flags, 0o644, dir_fd=directory)
+        except FileExistsError:
+            found = _read(directory, token)
+            if found == answer:
+                return  # our own, from a run that was killed
+            if found is not None and (not answer.startswith(found) or not _only_ours(directory, token)):
+                raise GiveUp(
+                    f"there is already a file {token} with other content in the webroot's {'/'.join(PARTS)}",
+                    hint="it is not ours, so it stays: find out who else answers here, or remove it",
+                    kind="webroot",
+                ) from None
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(token, dir_fd=directory)
+            continue
+        try:
+            os.fchmod(fd, 0o644)  # by descriptor: under umask 0077 the web server would answer 403
+            rest = memoryview(answer)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        finally:
+            os.close(fd)
+        return
+    raise OSError(errno.EEXIST, "somebody else keeps making this file", token)
+
+
+def _read(directory: int, token: str) -> bytes | None:
+    """What a regular file holds (its beginning), with the mode mended; None if there is none any more.
+
+    Raises GiveUp for anything else under this name.
+    """
+    # not blocking: a FIFO in this place must not stop us
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(token, flags, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise _not_a_file(token) from None
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise _not_a_file(token)
+        content = os.read(fd, _READ_LIMIT)
+        if stat.S_IMODE(found.st_mode) != 0o644 and _is_only_ours(found):
+            os.fchmod(fd, 0o644)
+        return content
+    finally:
+        os.close(fd)
+
+
+def _not_a_file(token: str) -> GiveUp:
+    return GiveUp(
+        f"{'/'.join(PARTS)}/{token} in the webroot is not a regular file",
+        hint="it is not ours, so it stays: find out who made it, and remove it",
+        kind="webroot",
+    )
+
+
+def _only_ours(directory: int, token: str) -> bool:
+    return _is_only_ours(os.stat(token, dir_fd=directory, follow_symlinks=False))
+
+
+def _is_only_ours(found: os.stat_result) -> bool:
+    return found.st_uid == os.geteuid() and found.st_nlink == 1
+
+
+def _remove(root: str, token: str, is_ours: Callable[[bytes], bool]) -> None:
+    """Remove the file if its content is ours, then empty directories that we made, the inner one first."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _opened(root) as opened:
+        if len(opened) > len(PARTS):
+            with contextlib.suppress(GiveUp):
+                content = _read(opened[-1], token)
+                if content is not None and is_ours(content):
+                    os.unlink(token, dir_fd=opened[-1])
+        for depth in reversed(range(len(opened) - 1)):
+            key = (_identity(opened[0]), depth)
+            if _made.get(key) != _identity(opened[depth + 1]) or not _rmdir(PARTS[depth], opened[depth]):
+                break
+            del _made[key]
+
+
+def _rmdir(part: str, parent: int) -> bool:
+    """Whether it is gone; another certificate's token, or a stranger's file, keeps it."""
+    try:
+        os.rmdir(part, dir_fd=parent)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
+            return False
+        raise
+    return True

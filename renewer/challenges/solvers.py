@@ -1,0 +1,41 @@
+"""Which solver answers a challenge of the config."""
+
+from collections.abc import Iterable
+
+from renewer.challenges.contract import Solver
+from renewer.challenges.http01 import listener, webroot
+from renewer.challenges.http01.preflight import Preflight
+from renewer.errors import GiveUp
+from renewer.model.desired import Challenge
+from renewer.model.facts import Debris
+
+
+def solver_for(challenge: Challenge, *, left: Iterable[Debris] = (), http_port: int = 80) -> Solver:
+    """The solver for a challenge; the caller closes it.
+
+    `left` is all debris that the ledger holds, so that a killed run's directories are known for ours.
+    `http_port` is where the preflight looks: 80 but for tests (RFC 8555 §8.3). Changes nothing yet.
+    Raises GiveUp if the challenge says neither where to write nor where to listen.
+    """
+    preflight = Preflight(challenge.preflight, port=http_port)
+    if challenge.webroot is not None:
+        return webroot.WebrootSolver(challenge.webroot, preflight=preflight, left=left)
+    if challenge.listen is not None:
+        return listener.ListenSolver(
+            challenge.listen, preflight=preflight, before=challenge.before, after=challenge.after
+        )
+    raise GiveUp(
+        "an http-01 challenge needs `webroot` or `listen`",
+        hint='name the directory that the web server serves on port 80, or listen = "[::]:80"',
+        kind="config",
+    )
+
+
+def sweep(debris: Debris, solvers: Iterable[Solver] = ()) -> bool:
+    """Remove what an earlier run left, also if no certificate uses it any more; whether it is gone.
+
+    `solvers` are those of the present config: a listener's `after` is run by the solver that has it.
+    """
+    if debris.what == webroot.DEBRIS:
+        return webroot.sweep_file(debris)
+    return all(solver.sweep(debris) for solver in solvers)
