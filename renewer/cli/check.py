@@ -1,0 +1,263 @@
+"""`renewer check`: look at what any port serves, whoever looks after it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import click
+
+from renewer import clock, verify
+from renewer.cli import exits, screen
+from renewer.errors import UsageError
+from renewer.model.desired import Config, Endpoint, Starttls
+from renewer.model.facts import Leaf
+from renewer.model.names import Identifier
+from renewer.model.value import Value
+from renewer.policy.window import SHORT_LIFETIME
+from renewer.verify import Sight, Target, Trouble
+
+# What is spoken at a port when nobody says so. A URL names its protocol: its port and what precedes TLS.
+_BEFORE_TLS = {
+    21: Starttls.FTP,
+    25: Starttls.SMTP,
+    110: Starttls.POP3,
+    143: Starttls.IMAP,
+    389: Starttls.LDAP,
+    587: Starttls.SUBMISSION,
+    3306: Starttls.MYSQL,
+    4190: Starttls.SIEVE,
+    5222: Starttls.XMPP,
+    5432: Starttls.POSTGRESQL,
+}
+_SCHEMES: dict[str, tuple[int, Starttls | None]] = {
+    "https": (443, None),
+    "tls": (443, None),
+    "wss": (443, None),
+    "imaps": (993, None),
+    "pop3s": (995, None),
+    "smtps": (465, None),
+    "ldaps": (636, None),
+    "ftps": (990, None),
+    "xmpps": (5223, None),
+    "dot": (853, None),
+} | {protocol.value: (port, protocol) for port, protocol in _BEFORE_TLS.items()}
+_NOT_REACHED = {Trouble.UNRESOLVED, Trouble.REFUSED, Trouble.TIMEOUT, Trouble.NETWORK}
+_NO_HANDSHAKE = _NOT_REACHED | {Trouble.STARTTLS, Trouble.NO_TLS}
+
+
+class Finding(Value):
+    """Something worth saying; `severity` is `error` (clients fail) or `warning`; `code` a stable word."""
+
+    severity: str
+    code: str
+    text: str
+
+
+class Wanted(NamedTuple):
+    """One thing to look at and how the user wrote it."""
+
+    text: str
+    target: Target
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[HOST[:PORT]|URL]...")
+@click.option(
+    "--starttls",
+    type=click.Choice([*(protocol.value for protocol in Starttls), "none"]),
+    help="What is spoken before TLS; by default what the port or the URL's scheme is known for.",
+)
+@click.option(
+    "--roots", metavar="ROOTS", help="What the chain must lead to: system (the default), any, or a PEM file."
+)
+@click.option("--server-name", metavar="NAME", help="Ask for this name, whatever address is looked at.")
+@click.option("--timeout", type=click.FloatRange(0.1, 120), default=5.0, show_default=True, help="Seconds.")
+@screen.json_option
+@screen.pass_setup
+def command(  # noqa: PLR0913  the options of the command line
+    setup: screen.Setup,
+    *,
+    targets: tuple[str, ...],
+    starttls: str | None,
+    roots: str | None,
+    server_name: str | None,
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Look at what ports serve: the certificate, its chain, its names, its time left.
+
+    Every address of a name is looked at. Without an argument: every endpoint of the configuration.
+    """
+    if targets:
+        wanted = [Wanted(text, _target(text, starttls, roots, server_name)) for text in targets]
+    else:
+        wanted = _configured(setup.config(), roots)
+    sights = verify.look([one.target for one in wanted], timeout=timeout)
+    texts = {one.target.endpoint: one.text for one in wanted}
+    now = clock.now()
+    seen = [(texts[sight.endpoint], sight, findings(sight, now)) for sight in sights]
+    if as_json:
+        documents = [_document(text, sight, found, now) for text, sight, found in seen]
+        screen.emit({"schema": screen.SCHEMA, "at": now, "targets": documents})
+    elif screen.is_terminal():
+        _draw(seen, now)
+    else:
+        for text, sight, found in seen:
+            screen.out("\t".join(_cells(text, sight, found, now)))
+    return _exit([finding for _, _, found in seen for finding in found])
+
+
+def findings(sight: Sight, now: datetime) -> tuple[Finding, ...]:
+    """All that is wrong, the worst first; pure."""
+    if sight.leaf is None:
+        trouble = sight.trouble or Trouble.NO_TLS
+        code = "unreachable" if trouble in _NOT_REACHED else trouble.value
+        return (Finding(severity="error", code=code, text=sight.error or "nothing was shown"),)
+    found = {}
+    if sight.trouble is not None and sight.error is not None:
+        found[sight.trouble.value] = Finding(severity="error", code=sight.trouble.value, text=sight.error)
+    for finding in (_dates(sight.leaf, now), _names(sight)):
+        if finding is not None:
+            found.setdefault(finding.code, finding)
+    return tuple(sorted(found.values(), key=lambda finding: finding.severity))
+
+
+def _dates(leaf: Leaf, now: datetime) -> Finding | None:
+    left = leaf.not_after - now
+    if left <= timedelta(0):
+        ago = screen.span(-left.total_seconds())
+        return Finding(severity="error", code="expired", text=f"expired {ago} ago")
+    if leaf.not_before > now:
+        starts = screen.moment(leaf.not_before)
+        return Finding(severity="error", code="not-yet-valid", text=f"valid only from {starts} on")
+    # Inside the warning window: half of what was left at the moment for its renewal is gone.
+    if left < leaf.lifetime / (4 if leaf.lifetime < SHORT_LIFETIME else 6):
+        text = f"expires in {screen.span(left.total_seconds())}, its renewal is overdue"
+        return Finding(severity="warning", code="expiring", text=text)
+    return None
+
+
+def _names(sight: Sight) -> Finding | None:
+    if sight.leaf is None or sight.name_matches is not False:
+        return None
+    names = ", ".join(str(name) for name in sight.leaf.names[:5]) or "no name at all"
+    more = len(sight.leaf.names) - 5
+    text = f"is for {names}{f' and {more} more' if more > 0 else ''}, not for {sight.endpoint.server_name}"
+    return Finding(severity="error", code="name-mismatch", text=text)
+
+
+def _exit(found: Sequence[Finding]) -> int:
+    """3 if a client would refuse what is served or soon will, 1 if something could not be seen."""
+    unseen = {"unreachable", Trouble.STARTTLS.value, Trouble.NO_TLS.value}
+    if any(finding.code not in unseen for finding in found):
+        return exits.PERSON
+    return exits.FAILED if found else exits.OK
+
+
+def _configured(config: Config, roots: str | None) -> list[Wanted]:
+    wanted: dict[Endpoint, Wanted] = {}
+    for certificate in config.certificates.values():
+        authority = config.authorities.get(certificate.authorities[0]) if certificate.authorities else None
+        chosen = roots or (authority.roots if authority else "system")
+        for endpoint in certificate.endpoints:
+            wanted.setdefault(endpoint, Wanted(str(endpoint), Target(endpoint=endpoint, roots=chosen)))
+    if not wanted:
+        raise UsageError(
+            "the configuration names no endpoint", hint="say what to look at: renewer check HOST"
+        )
+    return list(wanted.values())
+
+
+def _target(text: str, starttls: str | None, roots: str | None, server_name: str | None) -> Target:
+    host, port, protocol = _read(text)
+    if starttls is not None:
+        protocol = None if starttls == "none" else Starttls(starttls)
+    try:
+        name = str(Identifier.parse(server_name or host))
+        address = None if server_name is None else str(Identifier.parse(host))
+    except ValueError as error:
+        raise UsageError(str(error), hint="write HOST, HOST:PORT, [IPv6]:PORT or a URL") from None
+    endpoint = Endpoint(server_name=name, port=port, host=address, starttls=protocol)
+    return Target(endpoint=endpoint, roots=roots or "system")
+
+
+def _read(text: str) -> tuple[str, int, Starttls | None]:
+    """Host, port and what is spoken before TLS. Raises UsageError."""
+    scheme = ""
+    bare = text.count(":") > 1 and "[" not in text and "/" not in text  # an IPv6 address as it is
+    try:
+        parts = urlsplit(text if "://" in text else f"//[{text}]" if bare else f"//{text}")
+        host, port, scheme = parts.hostname, parts.port, parts.scheme.lower()
+    except ValueError:
+        host, port = None, None
+    if not host or (scheme and scheme not in _SCHEMES):
+        known = ", ".join(sorted(_SCHEMES))
+        raise UsageError(
+            f"'{text}' is nothing that can be looked at",
+            hint=f"write HOST, HOST:PORT, [IPv6]:PORT or a URL; its scheme may be {known}",
+        )
+    if scheme:
+        usual, protocol = _SCHEMES[scheme]
+        return host, port or usual, protocol
+    return host, port or 443, _BEFORE_TLS.get(port or 443)
+
+
+def _document(text: str, sight: Sight, found: tuple[Finding, ...], now: datetime) -> dict[str, object]:
+    leaf = sight.leaf
+    return {
+        "target": text,
+        "address": sight.address,
+        "reachable": sight.connected,
+        "tls": sight.completed,
+        "chain_valid": sight.trusted,
+        "name_matches": sight.name_matches,
+        "not_before": leaf.not_before if leaf else None,
+        "not_after": leaf.not_after if leaf else None,
+        "days_left": _days(leaf, now),
+        "serial": leaf.serial if leaf else None,
+        "fingerprint_sha256": leaf.fingerprint if leaf else None,
+        "issuer": leaf.issuer if leaf else None,
+        "names": [str(name) for name in leaf.names] if leaf else [],
+        "findings": [
+            {"severity": finding.severity, "code": finding.code, "text": finding.text} for finding in found
+        ],
+    }
+
+
+def _days(leaf: Leaf | None, now: datetime) -> float | None:
+    return round((leaf.not_after - now) / timedelta(days=1), 2) if leaf else None
+
+
+def _cells(text: str, sight: Sight, found: tuple[Finding, ...], now: datetime) -> list[str]:
+    """A record of the plain output: target, address, state, expiry, days left, issuer."""
+    leaf = sight.leaf
+    return [
+        text,
+        sight.address or "-",
+        ",".join(finding.code for finding in found) or "ok",
+        screen.moment(leaf.not_after if leaf else None),
+        "-" if leaf is None else str(_days(leaf, now)),
+        leaf.issuer if leaf else "-",
+    ]
+
+
+def _draw(seen: Sequence[tuple[str, Sight, tuple[Finding, ...]]], now: datetime) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in ("Target", "Address", "State", "Expires", "Left", "Issuer"):
+        table.add_column(head)
+    for text, sight, found in seen:
+        target, address, state, expires, _, issuer = _cells(text, sight, found, now)
+        worst = "red" if any(one.severity == "error" for one in found) else "yellow" if found else "green"
+        left = screen.span((sight.leaf.not_after - now).total_seconds()) if sight.leaf else "-"
+        cells = (target, address, Text(state, style=worst), expires, left, issuer)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+    console.print(table)
+    for text, _, found in seen:
+        for finding in found:
+            console.print(Text(f"{finding.severity}: {text}: {finding.text}"))
