@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from renewer.cli import exits, screen
+from renewer.config import shipped
 from renewer.errors import UsageError
 
 
@@ -64,12 +65,8 @@ def copy(name: str, dest: Path) -> int:
 
 
 def _shipped() -> list[Path]:
-    from renewer.config.shipped import hooks_directory
-
-    found = [
-        path for path in Path(hooks_directory()).iterdir() if path.is_file() and os.access(path, os.X_OK)
-    ]
-    return sorted(found)
+    directory = Path(shipped.hooks_directory())
+    return [directory / name for name in shipped.shipped_names()]
 
 
 def _find(name: str) -> Path:

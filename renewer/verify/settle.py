@@ -5,9 +5,7 @@ reload (nginx), or with the old one for as much as a second before the first new
 proves nothing. So it takes several in a row, spread over a while, that all show the new leaf.
 """
 
-import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -40,6 +38,8 @@ def settle_all(
     workers: int = 32,
 ) -> list[Sight]:
     """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address."""
+    from concurrent.futures import ThreadPoolExecutor
+
     if not wanted:
         return []
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="settle") as pool:
@@ -81,6 +81,8 @@ class _Watch:
 
     def _peek(self, place: Place, expect: str, deadline: float) -> tuple[bool, bool]:
         """Whether the leaf fits, and whether it is pointless to go on; a single cheap handshake."""
+        import hashlib
+
         from renewer import tls
         from renewer.verify.handshake import show
 
