@@ -274,7 +274,7 @@ unpack_pebble() {
     dpkg-deb -x "$work/pebble.deb" "$work/unpacked" && mkdir "$work/pebble" || return 1
     cp "$work/unpacked/usr/bin/pebble" "$work/unpacked/usr/bin/pebble-challtestsrv" "$work/pebble/" || return 1
     # A release too new for this machine's C library would only fail later, with a puzzling message.
-    "$work/pebble/pebble" -version >>"$work/pebble.log" 2>&1 || return 1
+    "$work/pebble/pebble" -h >>"$work/pebble.log" 2>&1 || return 1
     dpkg-deb -f "$work/pebble.deb" Version >"$work/pebble/VERSION"
     rm -rf -- "$pebble_dir"
     mv -- "$work/pebble" "$pebble_dir"
@@ -310,7 +310,8 @@ if ! pebble_recent && { [ -n "${CI:-}" ] || ! pebble_fits || [ "$(id -u)" = 0 ];
         fi
         say "***************************************************************************"
         say "* Only an old Pebble is to be had: $(pebble_version)."
-        say "* It has no renewal information and no profiles: many tests will be skipped."
+        say "* It has no renewal information and no profiles: most tests will be skipped,"
+        say "* and the demo cannot show a renewal."
         say "***************************************************************************"
     fi
     if [ "$(pebble_version)" != "$had" ]; then say "Pebble $(pebble_version) is in .venv/pebble"; fi
