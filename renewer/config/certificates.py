@@ -1,0 +1,241 @@
+"""Certificates, completed by what [defaults] says."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from renewer.config import scalars
+from renewer.config.agent import checked
+from renewer.config.authorities import Authorities
+from renewer.config.challenges import Challenges
+from renewer.config.copies import Copies
+from renewer.config.endpoints import default_endpoints, resolve_endpoint
+from renewer.config.faults import Faults, Path, did_you_mean
+from renewer.config.hooks import Hooks
+from renewer.config.schema import CertificateTable, DefaultsTable, Http01Table
+from renewer.model.desired import Agent, Certificate, Challenge, Copy, Endpoint, Http01, KeyType
+from renewer.model.names import Identifier
+
+MOST_NAMES = 100  # no public authority takes more (Let's Encrypt: 100 in classic)
+
+T = TypeVar("T")
+
+
+class Certificates:
+    """Turns tables into wishes; knows what they may refer to."""
+
+    def __init__(  # noqa: PLR0913  what a wish may refer to, each by its name
+        self,
+        *,
+        defaults: DefaultsTable,
+        agent: Agent,
+        authorities: Authorities,
+        challenges: Challenges,
+        hooks: Hooks,
+        faults: Faults,
+    ) -> None:
+        self.defaults = defaults
+        self.agent = agent
+        self.authorities = authorities
+        self.challenges = challenges
+        self.hooks = hooks
+        self.faults = faults
+        self.copies = Copies(agent.state, faults)
+
+    def resolve(self, tables: Mapping[str, CertificateTable]) -> dict[str, Certificate]:
+        """Every certificate that could be resolved, in the order of the files."""
+        resolved = {name: _Wish(self, name, table).resolve() for name, table in tables.items()}
+        return {name: wish for name, wish in resolved.items() if wish is not None}
+
+
+class _Wish:
+    """One certificate on its way from table to value."""
+
+    __slots__ = ("_defaults", "_faults", "_name", "_own", "_room")
+
+    def __init__(self, room: Certificates, name: str, own: CertificateTable) -> None:
+        self._room = room
+        self._name = name
+        self._own = own
+        self._defaults = room.defaults
+        self._faults = room.faults
+
+    def resolve(self) -> Certificate | None:
+        own, defaults = self._own, self._defaults
+        names = self._names()
+        authorities = self._authorities()
+        challenge, challenges = self._challenges(names)
+        hooks = self._hooks()
+        key_mode = self._key_mode()
+        renew_before = self._renew_before()
+        wish = Certificate(
+            name=self._name,
+            names=names,
+            authorities=authorities,
+            challenge=challenge or _NONE,
+            challenges=challenges,
+            key=_pick(own.key, defaults.key, KeyType.ECDSA_P256),
+            reuse_key=_pick(own.reuse_key, defaults.reuse_key, False),
+            placeholder=_pick(own.placeholder, defaults.placeholder, True),
+            profile=_pick(own.profile, defaults.profile, "") or None,
+            renew_before=renew_before,
+            hooks=hooks,
+            endpoints=self._endpoints(names, hooks),
+            key_mode=key_mode,
+            copies=self._copies(),
+            hosts=self._hosts(),
+        )
+        return wish if names and authorities and challenge else None
+
+    def _at(self, key: str) -> Path:
+        """Where the value of a key stands: here or in [defaults]."""
+        if getattr(self._own, key) is UNSET and getattr(self._defaults, key, UNSET) is not UNSET:
+            return ("defaults", key)
+        return ("certificate", self._name, key)
+
+    def _names(self) -> tuple[Identifier, ...]:
+        at: Path = ("certificate", self._name, "names")
+        seen: dict[Identifier, None] = {}
+        for index, text in enumerate(self._own.names):
+            try:
+                name = Identifier.parse(text)
+            except ValueError as error:
+                self._faults.add((*at, index), str(error))
+                continue
+            if name in seen:
+                self._faults.add((*at, index), f"'{name}' is there twice", "take one of them out")
+            seen[name] = None
+        if not self._own.names:
+            self._faults.add(at, "is empty", 'say which names it is for: names = ["example.org"]')
+        if len(seen) > MOST_NAMES:
+            hint = "make several certificates of it"
+            self._faults.add(at, f"has {len(seen)} names: authorities take at most {MOST_NAMES}", hint)
+        return tuple(seen)
+
+    def _authorities(self) -> tuple[str, ...]:
+        """In order; those of [defaults] only if the certificate names none."""
+        for table, start in ((self._own, ("certificate", self._name)), (self._defaults, ("defaults",))):
+            one, several = table.authority, table.authorities
+            at: Path = start
+            if one is not UNSET and several is not UNSET:
+                hint = "keep `authorities`, which is tried in order"
+                self._faults.add((*at, "authority"), "is there beside authorities", hint)
+            if several is not UNSET:
+                return self._several((*at, "authorities"), several)
+            if one is not UNSET:
+                return (one,) if self._room.authorities.use(one, (*at, "authority")) else ()
+            if self._faults.spoilt((*at, "authority")) or self._faults.spoilt((*at, "authorities")):
+                return ()
+        hint = 'write authority = "letsencrypt" here or in [defaults]'
+        self._faults.add(("certificate", self._name, "authority"), "is missing", hint)
+        return ()
+
+    def _several(self, at: Path, names: list[str]) -> tuple[str, ...]:
+        if not names:
+            self._faults.add(at, "is empty", 'name at least one: ["letsencrypt"]')
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                self._faults.add((*at, index), f"'{name}' is there twice", "take one of them out")
+            self._room.authorities.use(name, (*at, index))
+        return tuple(names)
+
+    def _challenges(
+        self, names: tuple[Identifier, ...]
+    ) -> tuple[Challenge | None, tuple[tuple[Identifier, Challenge], ...]]:
+        single = self._single_challenges(names)
+        given: str | Http01Table | UnsetType = self._own.challenge
+        given = self._defaults.challenge if given is UNSET else given
+        if given is UNSET:
+            if all(name in single for name in names) and names:
+                return next(iter(single.values())), _without_faults(single)
+            if not self._faults.spoilt(("defaults", "challenge")):
+                hint = 'challenge = { type = "http-01", webroot = "/var/www/html" }, here or in [defaults]'
+                self._faults.add(("certificate", self._name, "challenge"), "is missing", hint)
+            return None, ()
+        challenge = self._room.challenges.use(given, self._at("challenge"))
+        for index, name in enumerate(names):
+            if name.wildcard and isinstance(single.get(name, challenge), Http01):
+                hint = "take it out: wildcards need a dns-01 challenge, which is not there yet"
+                path: Path = ("certificate", self._name, "names", index)
+                self._faults.add(path, f"a wildcard '{name}' cannot be proved by http-01", hint)
+        return challenge, _without_faults(single)
+
+    def _single_challenges(self, names: tuple[Identifier, ...]) -> dict[Identifier, Challenge | None]:
+        """Challenges of single names; those of [defaults] go for the names that a certificate has."""
+        given = _pick(self._own.challenges, self._defaults.challenges, {})
+        at, ours = self._at("challenges"), self._own.challenges is not UNSET
+        single: dict[Identifier, Challenge | None] = {}
+        for text, challenge in given.items():
+            name = checked(self._faults, (*at, text), text, Identifier.parse)
+            if name is None:
+                continue
+            if name in names:
+                single[name] = self._room.challenges.use(challenge, (*at, text))
+            elif ours and not self._faults.spoilt(("certificate", self._name, "names")):
+                hint = did_you_mean(str(name), [str(one) for one in names])
+                self._faults.add((*at, text), "is not one of this certificate's names", hint)
+        return single
+
+    def _hooks(self) -> tuple[str, ...]:
+        hooks = _pick(self._own.hooks, self._defaults.hooks, [])
+        at = self._at("hooks")
+        for index, name in enumerate(hooks):
+            if name in hooks[:index]:
+                self._faults.add((*at, index), f"'{name}' is there twice", "take one of them out")
+            self._room.hooks.use(name, (*at, index))
+        return tuple(hooks)
+
+    def _endpoints(self, names: tuple[Identifier, ...], hooks: tuple[str, ...]) -> tuple[Endpoint, ...]:
+        given = _pick(self._own.endpoints, self._defaults.endpoints, None)
+        if given is None:
+            return default_endpoints(names) if hooks else ()
+        at = self._at("endpoints")
+        found: dict[Endpoint, None] = {}
+        for index, one in enumerate(given):
+            try:
+                found[resolve_endpoint(one, names)] = None
+            except ValueError as error:
+                if names:  # else it merely follows
+                    self._faults.add((*at, index), str(error))
+        return tuple(found)
+
+    def _copies(self) -> tuple[Copy, ...]:
+        given = _pick(self._own.copies, self._defaults.copies, [])
+        at = self._at("copies")
+        found = [self._room.copies.resolve(table, (*at, i), self._name) for i, table in enumerate(given)]
+        return tuple(copy for copy in found if copy is not None)
+
+    def _hosts(self) -> tuple[str, ...]:
+        given = _pick(self._own.hosts, self._defaults.hosts, [])
+        at = self._at("hosts")
+        for index, host in enumerate(given):
+            checked(self._faults, (*at, index), host, lambda text: scalars.word(text, "host name"))
+        return tuple(dict.fromkeys(given)) or (self._room.agent.host,)
+
+    def _key_mode(self) -> int:
+        given = _pick(self._own.key_mode, self._defaults.key_mode, "0600")
+        at = self._at("key_mode")
+        return checked(self._faults, at, given, lambda text: scalars.mode(text, 0o640, "a key")) or 0o600
+
+    def _renew_before(self) -> timedelta | None:
+        given = _pick(self._own.renew_before, self._defaults.renew_before, "")
+        at = self._at("renew_before")
+        return checked(self._faults, at, given or UNSET, lambda text: scalars.duration(text, "1h", "365d"))
+
+
+_NONE = Http01()  # stands where a fault was told; never leaves this module
+
+
+def _pick(own: T | UnsetType, default: T | UnsetType, otherwise: T) -> T:
+    """What the certificate says, else what [defaults] says, else the usual."""
+    if own is not UNSET:
+        return own
+    return default if default is not UNSET else otherwise
+
+
+def _without_faults(
+    single: Mapping[Identifier, Challenge | None],
+) -> tuple[tuple[Identifier, Challenge], ...]:
+    return tuple((name, challenge) for name, challenge in single.items() if challenge is not None)

@@ -1,0 +1,61 @@
+"""Files elsewhere that follow a certificate."""
+
+from msgspec import UNSET
+
+from renewer.config import scalars
+from renewer.config.agent import checked
+from renewer.config.faults import Faults, Path, dotted
+from renewer.config.schema import CopyTable
+from renewer.model.desired import Copy, CopyPart
+
+_SECRET = (CopyPart.KEY, CopyPart.COMBINED)
+
+
+class Copies:
+    """Reads copies, and remembers whose each path is: two writers of one file would fight for ever."""
+
+    def __init__(self, state: str, faults: Faults) -> None:
+        self._state = state
+        self._faults = faults
+        self._taken: dict[str, Path] = {}
+
+    def resolve(self, table: CopyTable, at: Path, certificate: str) -> Copy | None:
+        """One entry of `copies`; None if that was a fault."""
+        paths = []
+        asked = 0
+        for part in CopyPart:
+            given = getattr(table, part.value)
+            asked += given is not UNSET
+            path = checked(self._faults, (*at, part.value), given, scalars.absolute)
+            if path and self._free((*at, part.value), path, certificate):
+                paths.append((part, path))
+        if not asked:
+            if not any(self._faults.spoilt((*at, part.value)) for part in CopyPart):
+                self._faults.add(at, "names no file", 'as fullchain = "/etc/nginx/tls/www.pem"')
+            return None
+        keyed = any(getattr(table, part.value) is not UNSET for part in _SECRET)
+        allowed, what = (0o640, "a key") if keyed else (0o644, "a file that servers trust")
+        return Copy(
+            paths=tuple(paths),
+            owner=checked(self._faults, (*at, "owner"), table.owner, lambda text: scalars.word(text, "user")),
+            group=checked(
+                self._faults, (*at, "group"), table.group, lambda text: scalars.word(text, "group")
+            ),
+            mode=checked(
+                self._faults, (*at, "mode"), table.mode, lambda text: scalars.mode(text, allowed, what)
+            ),
+        )
+
+    def _free(self, at: Path, path: str, certificate: str) -> bool:
+        if path == self._state or path.startswith(self._state + "/"):
+            self._faults.add(at, "lies inside the agent's state", "copy to the place where the server looks")
+            return False
+        if (other := self._taken.get(path)) is not None:
+            if other == at:  # the same entry of [defaults], for another certificate
+                text = f"{path} would be written by several certificates: '{certificate}' is the second"
+                self._faults.add(at, text, "move it to the certificate it is for")
+            else:
+                self._faults.add(at, f"{path} is written by {dotted(other)} already", "give it another path")
+            return False
+        self._taken[path] = at
+        return True

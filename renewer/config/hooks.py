@@ -1,0 +1,124 @@
+"""Hooks: those with a table, and the shipped ones."""
+
+# Paths are text here, in and out: pathlib would only cost its import.
+# ruff: noqa: PTH118, PTH120
+
+import os.path
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from msgspec import UNSET, UnsetType
+
+from renewer.config import scalars
+from renewer.config.agent import checked
+from renewer.config.faults import Faults, Path, did_you_mean
+from renewer.config.schema import HookTable
+from renewer.config.shipped import shipped, shipped_names
+from renewer.model.desired import Convention, Hook, HookEvent
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_RESERVED = ("RENEWER_", "RENEWED_")
+_ALL = tuple(HookEvent)
+
+
+class Hooks:
+    """Those with a table, and the shipped ones that a certificate names."""
+
+    def __init__(self, tables: Mapping[str, HookTable] | UnsetType, main: str, faults: Faults) -> None:
+        self._main = main
+        self._faults = faults
+        self._tables = {} if tables is UNSET else tables
+        self._resolved: dict[str, Hook] = {}
+        for name, table in self._tables.items():
+            if (hook := self._resolve(name, table)) is not None:
+                self._resolved[name] = hook
+
+    def resolved(self) -> dict[str, Hook]:
+        """Every one with a table, then the shipped ones in use."""
+        return self._resolved
+
+    def use(self, name: str, path: Path) -> None:
+        """A certificate names a hook: is there one?"""
+        if name in self._resolved or name in self._tables or self._faults.spoilt(("hook", name)):
+            return
+        if run := shipped(name):
+            self._resolved[name] = Hook(name=name, run=run, shipped=True, events=_ALL)
+            return
+        known = list(dict.fromkeys([*self._tables, *shipped_names()]))
+        hint = did_you_mean(name, known) or f'write a table [hook.{name}] with run = "/path"'
+        self._faults.add(path, f"there is no hook '{name}', neither a table nor a shipped one", hint)
+
+    def _resolve(self, name: str, table: HookTable) -> Hook | None:
+        at: Path = ("hook", name)
+        ours = False
+        run = name if table.run is UNSET else table.run
+        if "/" in run:
+            path = checked(self._faults, (*at, "run"), run, self._path(at))
+        else:
+            path = shipped(run)
+            ours = True
+            if path is None:
+                self._not_shipped(at, run, given=table.run is not UNSET)
+        if path is None:
+            return None
+        convention = Convention.RENEWER if table.convention is UNSET else table.convention
+        if ours and convention is Convention.CERTBOT:
+            hint = "take `convention` out: it is for scripts written for certbot"
+            self._faults.add((*at, "convention"), "a shipped hook does not speak certbot's convention", hint)
+        timeout = checked(
+            self._faults, (*at, "timeout"), table.timeout, lambda text: scalars.duration(text, "1s", "1h")
+        )
+        return Hook(
+            name=name,
+            run=path,
+            shipped=ours,
+            convention=convention,
+            events=self._events(at, table.events, convention, ours=ours),
+            timeout=(timeout or timedelta(minutes=1)).total_seconds(),
+            env=self._env((*at, "env"), table.env),
+        )
+
+    def _path(self, at: Path) -> Callable[[str], str]:
+        source = self._faults.origins.get(at)
+        base = os.path.dirname(source.path if source else self._main)
+        return lambda text: scalars.absolute(os.path.join(base, text))
+
+    def _not_shipped(self, at: Path, run: str, *, given: bool) -> None:
+        if self._faults.spoilt((*at, "run")):
+            return
+        near = did_you_mean(run, shipped_names())
+        near = f"{near}; " if near else ""
+        if given:
+            hint = f"{near}for a program of your own give its path, as /usr/local/sbin/reload"
+            self._faults.add((*at, "run"), f"no hook '{run}' is shipped", hint)
+        else:
+            hint = f'{near}run = "/path/to/program", or the name of a shipped hook'
+            self._faults.add((*at, "run"), "is missing, and no shipped hook has this name", hint)
+
+    def _events(
+        self, at: Path, given: list[HookEvent] | UnsetType, convention: Convention, *, ours: bool
+    ) -> tuple[HookEvent, ...]:
+        if convention is Convention.CERTBOT:
+            if given is not UNSET and set(given) != {HookEvent.DEPLOY}:
+                hint = "take `events` out, or use the convention renewer"
+                self._faults.add((*at, "events"), "a hook of certbot's convention hears deploy only", hint)
+            return (HookEvent.DEPLOY,)
+        if given is UNSET:
+            return _ALL if ours else (HookEvent.DEPLOY,)
+        if HookEvent.DEPLOY not in given:
+            self._faults.add((*at, "events"), "must have deploy: a hook that never deploys loads nothing")
+        return tuple(event for event in _ALL if event in given)
+
+    def _env(self, path: Path, given: Mapping[str, str] | UnsetType) -> tuple[tuple[str, str], ...]:
+        if given is UNSET:
+            return ()
+        for name, value in given.items():
+            if not _VARIABLE.fullmatch(name):
+                hint = "letters, digits and _ only, not beginning with a digit"
+                self._faults.add((*path, name), "is not a variable's name", hint)
+            elif name.startswith(_RESERVED):
+                self._faults.add((*path, name), "is kept for what hooks are told by us", "take another name")
+            if "\0" in value:
+                self._faults.add((*path, name), "holds a NUL character")
+        return tuple(given.items())

@@ -1,0 +1,265 @@
+"""What a config file may say, key by key; the JSON Schema for editors is made from these tables.
+
+Everything here is as the operator wrote it; `resolve` checks it and turns it into `model.desired`.
+"""
+
+from typing import Annotated, dataclass_transform
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from renewer.model.desired import Convention, HookEvent, KeyType, Preflight, Starttls
+
+_DURATION = {"pattern": r"^[0-9]+(s|m|h|d)$"}
+_MODE = {"pattern": r"^0?[0-7]{3}$"}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of all tables: unknown keys are refused."""
+
+
+class SecretTable(Table):
+    """A reference to a secret; exactly one key."""
+
+    file: Annotated[str, Meta(description="A file that holds it; absolute path.")] | UnsetType = UNSET
+    env: Annotated[str, Meta(description="An environment variable's name.")] | UnsetType = UNSET
+    credential: Annotated[str, Meta(description="A systemd credential's name.")] | UnsetType = UNSET
+    command: (
+        Annotated[list[str], Meta(description="A program that prints it, and its arguments.")] | UnsetType
+    ) = UNSET
+
+
+class EabTable(Table):
+    """External account binding, as the authority handed it out."""
+
+    kid: Annotated[str, Meta(description="The key identifier.")]
+    hmac: Annotated[SecretTable, Meta(description="Where the HMAC key is: { file = … } and the like.")]
+
+
+class AgentTable(Table):
+    """The agent itself: where its state lies and how it runs."""
+
+    state: Annotated[str, Meta(description="Directory of keys, certificates and the ledger.")] | UnsetType = (
+        UNSET
+    )
+    group: (
+        Annotated[str, Meta(description="Group that may read the live certificates and keys.")] | UnsetType
+    ) = UNSET
+    log: (
+        Annotated[str, Meta(description="The renewal log, JSON Lines; default <state>/renewal.log.")]
+        | UnsetType
+    ) = UNSET
+    ledger: Annotated[str, Meta(description="Where the ledger is kept: sqlite.")] | UnsetType = UNSET
+    host: Annotated[str, Meta(description="This host's name in the ledger; default its own.")] | UnsetType = (
+        UNSET
+    )
+    wake: (
+        Annotated[str, Meta(description="How often the timer calls, as 1h.", extra_json_schema=_DURATION)]
+        | UnsetType
+    ) = UNSET
+    workers: Annotated[int, Meta(description="Orders in flight at once, 1 to 64.")] | UnsetType = UNSET
+    deadline: (
+        Annotated[str, Meta(description="Longest time of one run, as 50m.", extra_json_schema=_DURATION)]
+        | UnsetType
+    ) = UNSET
+    look_every: (
+        Annotated[str, Meta(description="How often each endpoint is looked at.", extra_json_schema=_DURATION)]
+        | UnsetType
+    ) = UNSET
+
+
+class AuthorityTable(Table):
+    """An ACME authority and how we are known to it."""
+
+    directory: (
+        Annotated[str, Meta(description="URL of its directory; built-in ones have it.")] | UnsetType
+    ) = UNSET
+    contact: Annotated[list[str], Meta(description="E-mail addresses told to the authority.")] | UnsetType = (
+        UNSET
+    )
+    agree_terms: Annotated[bool, Meta(description="You agree to its terms of service.")] | UnsetType = UNSET
+    account_key: Annotated[KeyType, Meta(description="Kind of the account's key.")] | UnsetType = UNSET
+    profile: Annotated[str, Meta(description="Its certificate profile, if it has several.")] | UnsetType = (
+        UNSET
+    )
+    chain: Annotated[str, Meta(description="Preferred root, by common name.")] | UnsetType = UNSET
+    eab: (
+        Annotated[EabTable, Meta(description="External account binding, if it asks for one.")] | UnsetType
+    ) = UNSET
+    ca_bundle: (
+        Annotated[str, Meta(description="PEM file to trust for the authority's own TLS.")] | UnsetType
+    ) = UNSET
+    roots: (
+        Annotated[str, Meta(description="What served certificates must chain to: system, any or a PEM file.")]
+        | UnsetType
+    ) = UNSET
+    staging: Annotated[str, Meta(description="URL of its directory for rehearsals.")] | UnsetType = UNSET
+    proxy: Annotated[str, Meta(description="HTTP proxy to reach it by.")] | UnsetType = UNSET
+
+
+class Http01Table(Table, tag_field="type", tag="http-01"):
+    """HTTP-01: a file below the webroot of a running server, or our own listener."""
+
+    webroot: Annotated[str, Meta(description="Directory that the web server serves at /.")] | UnsetType = (
+        UNSET
+    )
+    listen: Annotated[str, Meta(description="Address of our own listener, as 0.0.0.0:80.")] | UnsetType = (
+        UNSET
+    )
+    preflight: (
+        Annotated[Preflight, Meta(description="Fetch the token ourselves first: require, warn or off.")]
+        | UnsetType
+    ) = UNSET
+    before: (
+        Annotated[
+            list[str], Meta(description="With listen: program run before listening, and its arguments.")
+        ]
+        | UnsetType
+    ) = UNSET
+    after: (
+        Annotated[list[str], Meta(description="With listen: program always run after listening.")] | UnsetType
+    ) = UNSET
+
+
+class EndpointTable(Table):
+    """A port where the certificate must be served."""
+
+    host: (
+        Annotated[str, Meta(description="Address to look at; default: where the name points.")] | UnsetType
+    ) = UNSET
+    port: Annotated[int, Meta(description="Default 443, or the usual one of starttls.")] | UnsetType = UNSET
+    server_name: Annotated[str, Meta(description="Name to ask for (SNI).")] | UnsetType = UNSET
+    starttls: Annotated[Starttls, Meta(description="Protocol that turns to TLS.")] | UnsetType = UNSET
+
+
+class CopyTable(Table):
+    """Files elsewhere that follow the live version; absolute paths."""
+
+    key: Annotated[str, Meta(description="The private key.")] | UnsetType = UNSET
+    cert: Annotated[str, Meta(description="The certificate alone.")] | UnsetType = UNSET
+    chain: Annotated[str, Meta(description="The chain without the certificate.")] | UnsetType = UNSET
+    fullchain: Annotated[str, Meta(description="The certificate and its chain.")] | UnsetType = UNSET
+    combined: Annotated[str, Meta(description="Key, certificate and chain in one file.")] | UnsetType = UNSET
+    owner: Annotated[str, Meta(description="User that owns the files.")] | UnsetType = UNSET
+    group: Annotated[str, Meta(description="Group of the files.")] | UnsetType = UNSET
+    mode: (
+        Annotated[str, Meta(description="Mode of files with the key, as 0640.", extra_json_schema=_MODE)]
+        | UnsetType
+    ) = UNSET
+
+
+class CertificateKeys(Table):
+    """What a certificate and the defaults have in common."""
+
+    authority: Annotated[str, Meta(description="Name of the authority.")] | UnsetType = UNSET
+    authorities: (
+        Annotated[list[str], Meta(description="Names of authorities, tried in order.")] | UnsetType
+    ) = UNSET
+    challenge: (
+        Annotated[str | Http01Table, Meta(description="A [challenge.X] by name, or a table in place.")]
+        | UnsetType
+    ) = UNSET
+    challenges: (
+        Annotated[dict[str, str | Http01Table], Meta(description="Challenges for single names.")] | UnsetType
+    ) = UNSET
+    key: Annotated[KeyType, Meta(description="Kind of the key.")] | UnsetType = UNSET
+    reuse_key: Annotated[bool, Meta(description="Keep the key at renewal.")] | UnsetType = UNSET
+    placeholder: (
+        Annotated[bool, Meta(description="Self-signed until the first issuance, so that servers can start.")]
+        | UnsetType
+    ) = UNSET
+    profile: Annotated[str, Meta(description="The authority's certificate profile.")] | UnsetType = UNSET
+    renew_before: (
+        Annotated[
+            str,
+            Meta(
+                description="Renew so long before expiry, where there is no ARI.", extra_json_schema=_DURATION
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    hooks: (
+        Annotated[list[str], Meta(description="Hooks that make servers load it: [hook.X] or shipped ones.")]
+        | UnsetType
+    ) = UNSET
+    endpoints: (
+        Annotated[
+            list[str | EndpointTable],
+            Meta(description="Ports to look at; default each name on :443 with hooks; [] turns looking off."),
+        ]
+        | UnsetType
+    ) = UNSET
+    key_mode: (
+        Annotated[str, Meta(description="Mode of the key file, as 0640.", extra_json_schema=_MODE)]
+        | UnsetType
+    ) = UNSET
+    copies: Annotated[list[CopyTable], Meta(description="Files elsewhere that follow it.")] | UnsetType = (
+        UNSET
+    )
+    hosts: Annotated[list[str], Meta(description="Hosts that deploy it; default this one.")] | UnsetType = (
+        UNSET
+    )
+
+
+class CertificateTable(CertificateKeys, kw_only=True):
+    """A certificate that is wished for."""
+
+    names: Annotated[list[str], Meta(description="Host names, *.wildcards and IP addresses, at most 100.")]
+
+
+class DefaultsTable(CertificateKeys):
+    """What goes for every certificate that does not say otherwise, and for every authority in use."""
+
+    contact: Annotated[list[str], Meta(description="E-mail addresses told to authorities.")] | UnsetType = (
+        UNSET
+    )
+    agree_terms: (
+        Annotated[bool, Meta(description="You agree to the authorities' terms of service.")] | UnsetType
+    ) = UNSET
+
+
+class HookTable(Table):
+    """A program that makes a server load the certificate."""
+
+    run: Annotated[str, Meta(description="A shipped hook by name, or a path.")] | UnsetType = UNSET
+    convention: (
+        Annotated[Convention, Meta(description="How it is spoken to; certbot: deploy only, RENEWED_LINEAGE.")]
+        | UnsetType
+    ) = UNSET
+    events: (
+        Annotated[list[HookEvent], Meta(description="What it hears: test, deploy, rollback.")] | UnsetType
+    ) = UNSET
+    timeout: (
+        Annotated[str, Meta(description="Longest time it may take, as 60s.", extra_json_schema=_DURATION)]
+        | UnsetType
+    ) = UNSET
+    env: Annotated[dict[str, str], Meta(description="Environment variables for it.")] | UnsetType = UNSET
+
+
+class Document(Table):
+    """The configuration of renewer."""
+
+    include: (
+        Annotated[list[str], Meta(description="More files, as conf.d/*.toml, relative to this one.")]
+        | UnsetType
+    ) = UNSET
+    agent: Annotated[AgentTable, Meta(description="The agent itself.")] | UnsetType = UNSET
+    defaults: Annotated[DefaultsTable, Meta(description="Keys for every certificate.")] | UnsetType = UNSET
+    authority: Annotated[dict[str, AuthorityTable], Meta(description="ACME authorities.")] | UnsetType = UNSET
+    challenge: (
+        Annotated[dict[str, Http01Table], Meta(description="Ways to prove control of a name.")] | UnsetType
+    ) = UNSET
+    certificate: (
+        Annotated[dict[str, CertificateTable], Meta(description="The certificates wished for.")] | UnsetType
+    ) = UNSET
+    hook: (
+        Annotated[dict[str, HookTable], Meta(description="Programs that make servers load them.")] | UnsetType
+    ) = UNSET
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON Schema (2020-12) of a config file."""
+    import msgspec
+
+    schema: dict[str, object] = msgspec.json.schema(Document)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "renewer", **schema}

@@ -1,0 +1,32 @@
+"""The deploy hooks that come with the package."""
+
+# Paths are text here, in and out: pathlib would only cost its import.
+# ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH120, PTH208
+
+import os.path
+import re
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def hooks_directory() -> str:
+    """Where they lie: inside an installed package, or beside the package in the source tree."""
+    installed = os.path.join(_PACKAGE, "shipped_hooks")
+    return installed if os.path.isdir(installed) else os.path.join(os.path.dirname(_PACKAGE), "hooks")
+
+
+def shipped(name: str) -> str | None:
+    """The absolute path of the shipped hook of that name; None if there is none."""
+    if not _NAME.fullmatch(name):
+        return None
+    path = os.path.join(hooks_directory(), name)
+    return path if os.path.isfile(path) else None
+
+
+def shipped_names() -> list[str]:
+    """The names of all shipped hooks, sorted; none if their directory is missing."""
+    try:
+        return sorted(name for name in os.listdir(hooks_directory()) if shipped(name))
+    except OSError:
+        return []
