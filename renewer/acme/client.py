@@ -1,0 +1,262 @@
+"""What is said to the authority (RFC 8555 §7): one `Session` a run and authority, shared by every worker.
+
+Everything that goes wrong is one of ours: RetryLater (with `not_before` if the authority named a moment), GiveUp
+(nothing changes until the operator changes something), OurFault, or StateError from the account's files.
+"""
+
+import base64
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from renewer.acme import ari, polling, problems, wire
+from renewer.acme.conversation import Conversation
+from renewer.acme.nouns import (
+    AcmeOrder,
+    Authorization,
+    AuthorizationStatus,
+    Directory,
+    Offer,
+    OrderStatus,
+    Renewal,
+)
+from renewer.acme.transport import Lost, Reply
+from renewer.errors import GiveUp, OurFault, RetryLater
+from renewer.model.desired import Authority
+from renewer.model.names import Identifier
+
+PEM_CHAIN = "application/pem-certificate-chain"
+_REPLACES_REFUSED = (400, 403, 404, 409, 500)
+_MAX_ALTERNATES = 10
+_MAX_LISTED = 100
+_OPEN = (OrderStatus.PENDING, OrderStatus.READY, OrderStatus.PROCESSING)
+
+
+class Session:
+    """The authority as seen from here, with our account in hand. Make one by `open`; safe for threads."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+
+    @classmethod
+    def open(
+        cls, authority: Authority, *, state: str, eab_hmac: str | None = None, timeout: float = 30.0
+    ) -> "Session":
+        """A session that has asked nothing yet; `timeout` (seconds) bounds each request.
+
+        `state` is the state directory, `eab_hmac` the key of the authority's `eab`, as the operator got it.
+        """
+        return cls(Conversation(authority, state, eab_hmac, timeout))
+
+    # --- what the authority is ------------------------------------------------------------------------------
+
+    @property
+    def directory(self) -> Directory:
+        """What the authority offers (§7.1.1), fetched once a run."""
+        return self._talk.directory
+
+    @property
+    def account(self) -> str:
+        """Our account's URL; registered now if there is none yet (§7.3)."""
+        return self._talk.account
+
+    @property
+    def date_skew(self) -> timedelta | None:
+        """The authority's Date minus our clock, as of its last reply; exact to about a second."""
+        return self._talk.transport.date_skew
+
+    def renewal_info(self, ari_id: str, failures: int = 0) -> Renewal | None:
+        """When a certificate should be renewed (RFC 9773); None if the authority has no such thing.
+
+        `failures` is how many temporary errors in a row there were before; the answer counts on. Raises only
+        if the directory cannot be had.
+        """
+        base = self.directory.renewal_info
+        return ari.fetch(self._talk.transport.get, base, ari_id, failures) if base else None
+
+    # --- orders ---------------------------------------------------------------------------------------------
+
+    def new_order(
+        self, identifiers: Iterable[Identifier], *, profile: str | None = None, replaces: str | None = None
+    ) -> AcmeOrder:
+        """Order a certificate (§7.4). `replaces` is an ARI id; it is said only to authorities that have ARI.
+
+        If an order with `replaces` is refused it is sent once more without (RFC 9773 §5), and what was said
+        stands in `replaces_refused`. A lost reply is not repeated: the order may exist, see `find_order`.
+        """
+        self._check_profile(profile)
+        order: dict[str, Any] = {
+            "identifiers": [{"type": i.type.value, "value": i.value} for i in identifiers]
+        }
+        if profile is not None:
+            order["profile"] = profile
+        refused = None
+        reply = None
+        if replaces is not None and self.directory.renewal_info:
+            reply = self._order_with({**order, "replaces": replaces})
+            if reply.status in _REPLACES_REFUSED:
+                problem = reply.problem()
+                refused = f"{problem.detail or 'no reason given'} ({problem.type or 'HTTP'}, {reply.status})"
+                reply = None
+        reply = reply or self._order_with(order)
+        made = wire.order(self._talk.accepted(reply, "the order").json(), self._talk.location(reply))
+        return msgspec.structs.replace(made, replaces_refused=refused) if refused else made
+
+    def order(self, url: str) -> AcmeOrder:
+        """An order as it stands now. Raises GiveUp with kind "order-gone" if the authority has it no more."""
+        reply = self._talk.post(url)
+        if reply.status in (404, 410):
+            text = f"{self._talk.name} knows the order {url} no more"
+            raise GiveUp(text, kind="order-gone", hint="a new order is needed")
+        return wire.order(self._talk.accepted(reply, "to show the order").json(), url)
+
+    def find_order(self, identifiers: Iterable[Identifier]) -> AcmeOrder | None:
+        """An unfinished order for exactly these names, from the account's list (§7.1.2.1).
+
+        None if there is none or if the authority has no such list, as most have not.
+        """
+        wanted = frozenset(identifiers)
+        account = self._talk.accepted(self._talk.post(self.account), "to show the account").json()
+        page, seen = account.get("orders"), 0
+        while isinstance(page, str) and seen < _MAX_LISTED:
+            reply = self._talk.post(page)
+            listed = reply.json().get("orders") if reply.ok else None
+            for url in listed if isinstance(listed, list) else ():
+                seen += 1
+                if seen > _MAX_LISTED or not isinstance(url, str):
+                    break
+                found = self._talk.post(url)
+                if found.ok:
+                    order = wire.order(found.json(), url)
+                    if order.status in _OPEN and frozenset(order.identifiers) == wanted:
+                        return order
+            page = next(iter(reply.links("next")), None)  # "rel=next" as long as there are more
+        return None
+
+    def wait_order(self, url: str, deadline: float) -> AcmeOrder:
+        """The order once it is neither pending nor processing: ready, valid or invalid.
+
+        `deadline` is on clock.monotonic(). Raises RetryLater if it comes first, or if the authority wants to
+        be asked only after it: the order can be taken up again then.
+        """
+        return polling.until(
+            [url],
+            lambda one: self._talk.look(one, wire.order, "to show the order"),
+            lambda order: order.status not in (OrderStatus.PENDING, OrderStatus.PROCESSING),
+            deadline,
+            f"{self._talk.name} is still at work on the order",
+        )[0]
+
+    def finalize(self, order: AcmeOrder, csr: bytes) -> AcmeOrder:
+        """Hand in the CSR (DER) of an order that is ready (§7.4); harmless for one that was handed in before.
+
+        A lost reply is made good by looking at the order. An order that is not ready yet comes back as it is.
+        """
+        try:
+            reply = self._talk.post(order.finalize, {"csr": _b64(csr)}, repeatable=False)
+        except Lost:
+            # Did it arrive? The order tells: if not, it is still ready, and this is said once more.
+            seen = self.order(order.url)
+            if seen.status is not OrderStatus.READY:
+                return seen
+            reply = self._talk.post(order.finalize, {"csr": _b64(csr)}, repeatable=False)
+        if not reply.ok and reply.problem().type == "orderNotReady":
+            return self.order(order.url)
+        return wire.order(self._talk.accepted(reply, "to issue the certificate").json(), order.url)
+
+    def download(self, order: AcmeOrder, *, choose: Callable[[bytes], bool] | None = None) -> bytes:
+        """The chain as PEM, leaf first, as the authority sent it (§7.4.2).
+
+        If `choose` does not like the chain that comes first, its alternates (every Link header) are fetched
+        one by one until it likes one; if it likes none, the first is handed back.
+        """
+        if order.certificate is None:
+            raise OurFault(f"the order {order.url} has no certificate yet ({order.status})")
+        first, alternates = self._chain(order.certificate)
+        if choose is None or choose(first):
+            return first
+        for url in alternates[:_MAX_ALTERNATES]:
+            chain, _ = self._chain(url)
+            if choose(chain):
+                return chain
+        return first
+
+    # --- authorizations and challenges ----------------------------------------------------------------------
+
+    def authorization(self, url: str) -> Authorization:
+        """An authorization with its challenges, as it stands now (§7.5)."""
+        return self._talk.look(url, wire.authorization, "to show the authorization")[0]
+
+    def answer(self, offer: Offer) -> None:
+        """Tell the authority that a challenge's answer is in its place (§7.5.1)."""
+        reply = self._talk.post(offer.url, {})
+        # An answer whose reply was lost is sent again, and then may be late: the authorization will tell.
+        if not reply.ok and reply.problem().type != "malformed":
+            raise problems.error(reply.problem(), f"the answer to {offer.type}", self._talk.name)
+
+    def wait_authorizations(self, urls: Sequence[str], deadline: float) -> list[Authorization]:
+        """All of them, in the order given, once none is pending any more; those that failed are among them.
+
+        `deadline` is on clock.monotonic(). Raises RetryLater as `wait_order` does.
+        """
+        return polling.until(
+            urls,
+            lambda one: self._talk.look(one, wire.authorization, "to show the authorization"),
+            lambda found: found.status is not AuthorizationStatus.PENDING,
+            deadline,
+            f"{self._talk.name} is still validating",
+        )
+
+    def deactivate_authorization(self, url: str) -> None:
+        """Give an authorization up (§7.5.2); one that is final already is no error."""
+        reply = self._talk.post(url, {"status": "deactivated"})
+        if not reply.ok and reply.status >= 500:
+            raise problems.error(reply.problem(), "to deactivate an authorization", self._talk.name)
+
+    def key_authorization(self, token: str) -> str:
+        """The token with our key's thumbprint (§8.1)."""
+        if not wire.token_is_safe(token):
+            raise OurFault(f"the authority's token is not base64url: '{problems.clean(token, 80)}'")
+        return f"{token}.{self._talk.thumbprint}"
+
+    def revoke(self, certificate: bytes, reason: int | None = None) -> None:
+        """Revoke a certificate (DER) by the account that got it (§7.6); one revoked before is no error."""
+        if self.directory.revoke_cert is None:
+            raise GiveUp(f"{self._talk.name} offers no revocation", kind="revocation")
+        request: dict[str, Any] = {"certificate": _b64(certificate)}
+        if reason is not None:
+            request["reason"] = reason
+        reply = self._talk.post(lambda: self.directory.revoke_cert or "", request)
+        if not reply.ok and reply.problem().type != "alreadyRevoked":
+            raise problems.error(reply.problem(), "to revoke", self._talk.name)
+
+    def close(self) -> None:
+        """Close the kept connections; the session can still be used and then opens new ones."""
+        self._talk.transport.close()
+
+    def _check_profile(self, profile: str | None) -> None:
+        offered = self.directory.profiles
+        if profile is not None and offered and profile not in offered:
+            raise GiveUp(
+                f"{self._talk.name} has no profile '{profile}'; it offers {', '.join(sorted(offered))}",
+                kind="invalidProfile",
+                hint="choose one of these, or remove profile",
+            )
+
+    def _order_with(self, order: dict[str, Any]) -> Reply:
+        return self._talk.post(lambda: self.directory.new_order, order, repeatable=False)
+
+    def _chain(self, url: str) -> tuple[bytes, list[str]]:
+        reply = self._talk.accepted(self._talk.post(url, accept=PEM_CHAIN), "to hand out the certificate")
+        if b"-----BEGIN CERTIFICATE-----" not in reply.body:
+            said = problems.clean(reply.body[:120].decode("utf-8", "replace"), 80)
+            text = f"{self._talk.name} handed out something that is no certificate: '{said}'"
+            raise RetryLater(text, kind="bad-reply")
+        return reply.body, reply.links("alternate")
+
+
+def _b64(data: bytes) -> str:
+    """base64url without padding (RFC 8555 §6.1)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

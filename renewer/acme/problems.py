@@ -1,0 +1,191 @@
+"""From an authority's refusal to what to do next: RetryLater, GiveUp or OurFault, with a hint for people."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from renewer.acme.nouns import Authorization, ChallengeStatus, Problem
+from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
+
+URN = "urn:ietf:params:acme:error:"
+_MAX_TEXT = 2000
+_MAX_SUBPROBLEMS = 200
+_URL = re.compile(r"https?://[^\s'\"<>)]+[^\s'\"<>).,;]")
+
+# Nothing changes until the operator changes something (RFC 8555 §6.7; invalidProfile: draft-aaron-acme-profiles).
+FINAL = {
+    "accountDoesNotExist": "remove or register the account anew; the account's key is kept in the state directory",
+    "agreementRequired": "read the authority's terms of service and set agree_terms = true",
+    "badCSR": "choose another key type or other names for this certificate",
+    "badPublicKey": "choose another key type (key, or account_key of the authority)",
+    "badRevocationReason": "give another reason, or none",
+    "badSignatureAlgorithm": "choose another account_key for this authority",
+    "externalAccountRequired": "get external account credentials from the authority and set eab = { kid, hmac }",
+    "invalidContact": "correct contact of this authority",
+    "invalidProfile": "choose a profile that the authority offers, or remove profile",
+    "rejectedIdentifier": "the authority will not issue for this name: remove it, or use another authority",
+    "unsupportedContact": "correct contact of this authority: most take only e-mail addresses",
+    "unsupportedIdentifier": "the authority does not issue for this kind of name: remove it, or use another authority",
+    "userActionRequired": "visit the page named, do what it asks, and run again",
+}
+
+# What was seen at validation; the world may change by itself (a record appears, a server comes back).
+VALIDATION = {
+    "caa": "the CAA records of this name (or of one above it) must allow this authority; see `dig CAA NAME`",
+    "connection": "the authority could not reach this host: check that the name's A and AAAA records point here "
+    "and that the port (80 for http-01) is open to the whole world, not only to some countries",
+    "dns": "the name's DNS must answer from everywhere: check its A, AAAA and CAA records, its name servers and DNSSEC",
+    "dnssec": "the DNSSEC signatures of this name are broken: check them, or the zone's DS record",
+    "incorrectResponse": "something else than our answer was found: check that the name leads to this host and that "
+    "webroot is the directory which the web server serves for it",
+    "tls": "the TLS handshake with this host failed while validating: check what answers at its port",
+    "unauthorized": "our answer was not found: check that the name (A and AAAA) leads to this host, that webroot is "
+    "the directory which the web server serves for it, and that no redirect leads elsewhere",
+}
+
+
+def clean(text: object, limit: int = _MAX_TEXT) -> str:
+    """A foreign text made fit for terminals and logs: bounded, one line, no control characters."""
+    if not isinstance(text, str):
+        return ""
+    line = " ".join(text[: limit + 1].split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line if len(line) <= limit else line[:limit] + "…"
+
+
+def read(
+    document: object, *, status: int = 0, retry_after: datetime | None = None, headline: str = ""
+) -> Problem:
+    """A problem document, however broken; `headline` stands for its detail if it has none."""
+    if not isinstance(document, Mapping):
+        return Problem(type="", detail=headline, status=status, retry_after=retry_after)
+    given = document.get("status")
+    return Problem(
+        type=clean(document.get("type"), 200).removeprefix(URN),
+        detail=clean(document.get("detail")) or clean(document.get("title")) or headline,
+        status=status or (given if isinstance(given, int) else 0),
+        subproblems=_subproblems(document.get("subproblems")),
+        instance=clean(document.get("instance"), 500) or None,
+        retry_after=retry_after,
+    )
+
+
+def from_reply(body: bytes, *, status: int, retry_after: datetime | None) -> Problem:
+    """The problem in a reply that is no success; a page in HTML is told by its beginning."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = None
+    text = clean(re.sub(rb"<[^>]*>", b" ", body[:2000]).decode("utf-8", "replace"), 200)
+    return read(document, status=status, retry_after=retry_after, headline=text)
+
+
+def _subproblems(given: Any) -> tuple[tuple[str, str, str], ...]:
+    if not isinstance(given, list):
+        return ()
+    found = []
+    for item in given[:_MAX_SUBPROBLEMS]:
+        if isinstance(item, Mapping):
+            identifier = item.get("identifier")
+            name = clean(identifier.get("value"), 300) if isinstance(identifier, Mapping) else ""
+            found.append((name, clean(item.get("type"), 200).removeprefix(URN), clean(item.get("detail"))))
+    return tuple(found)
+
+
+def error(problem: Problem, doing: str, authority: str) -> RenewerError:
+    """What a refused request means; `doing` completes "… refused" ("the order", "to register the account")."""
+    text = _sentence(problem, f"{authority} refused {doing}")
+    identifiers = tuple((name, detail or type_) for name, type_, detail in problem.subproblems if name)
+    kinds = {problem.type, *(type_ for _, type_, _ in problem.subproblems)}
+    if _is_paused(problem):
+        hint = f"visit {_url_in(problem) or 'the page named'} to un-pause, then run again; until then nothing is tried"
+        return GiveUp(text, kind="paused", identifiers=identifiers, hint=hint)
+    final = problem.type if problem.type in FINAL else next((k for k in sorted(kinds) if k in FINAL), "")
+    if final:
+        return GiveUp(text, hint=_final_hint(final, problem), kind=final, identifiers=identifiers)
+    if problem.type == "unauthorized":
+        hint = "the account may have been deactivated, or it may not do this; ask the authority, or use another account"
+        return GiveUp(text, kind=problem.type, identifiers=identifiers, hint=hint)
+    if problem.type == "malformed" and problem.status < 500:
+        return _malformed(text, doing, identifiers)
+    return RetryLater(
+        text,
+        not_before=problem.retry_after,
+        kind=problem.type or f"http-{problem.status}",
+        identifiers=identifiers,
+        hint=_later_hint(problem, kinds),
+    )
+
+
+def failed_authorizations(authorizations: list[Authorization], authority: str) -> RenewerError | None:
+    """Names that did not validate, as one error that names each with what the authority saw; None if all did."""
+    failed = []
+    for authorization in authorizations:
+        if authorization.status != "valid":
+            offer = next((o for o in authorization.challenges if o.status is ChallengeStatus.INVALID), None)
+            failed.append((authorization.wanted.value, authorization.status, offer))
+    if not failed:
+        return None
+    said, kinds = [], []
+    for name, status, offer in failed:
+        problem = (offer and offer.error) or Problem(type="", detail=f"the authorization is {status}")
+        kinds.append(problem.type)
+        said.append((name, f"{offer.type}: {_told(problem)}" if offer else _told(problem)))
+    text = f"{authority} could not validate " + "; ".join(f"{name}: {told}" for name, told in said)
+    kind = kinds[0]
+    hint = " / ".join(dict.fromkeys(FINAL.get(k) or VALIDATION.get(k, "") for k in kinds)).strip(" /")
+    if all(k in FINAL for k in kinds):
+        return GiveUp(text, kind=kind, hint=hint, identifiers=tuple(said))
+    return RetryLater(text, kind=kind or "unauthorized", hint=hint, identifiers=tuple(said))
+
+
+def order_error(problem: Problem | None, authority: str) -> RenewerError:
+    """What an order that became invalid means (RFC 8555 §7.1.3, "error")."""
+    given = problem or Problem(type="", detail="the order is invalid, and the authority does not say why")
+    return error(given, "to issue the certificate", authority)
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.detail or 'no reason given'}" + (f" ({problem.type})" if problem.type else "")
+
+
+def _sentence(problem: Problem, head: str) -> str:
+    marks = [mark for mark in (problem.type, f"HTTP {problem.status}" if problem.status else "") if mark]
+    text = f"{head}: {problem.detail or 'no reason given'}" + (f" ({', '.join(marks)})" if marks else "")
+    for name, type_, detail in problem.subproblems:
+        text += f"; {name or 'also'}: {detail or type_}"
+    return text
+
+
+def _is_paused(problem: Problem) -> bool:
+    return (
+        problem.type == "rateLimited"
+        and re.search(r"\b(un)?paused?\b", problem.detail, re.IGNORECASE) is not None
+    )
+
+
+def _url_in(problem: Problem) -> str | None:
+    found = _URL.search(problem.detail)
+    return problem.instance or (found.group() if found else None)
+
+
+def _final_hint(kind: str, problem: Problem) -> str:
+    url = _url_in(problem) if kind == "userActionRequired" else None
+    return f"visit {url}, do what it asks, and run again" if url else FINAL[kind]
+
+
+def _later_hint(problem: Problem, kinds: set[str]) -> str:
+    if problem.type == "rateLimited":
+        return "a rate limit of the authority was reached; it is tried again when the authority allows it"
+    return next((VALIDATION[kind] for kind in sorted(kinds) if kind in VALIDATION), "")
+
+
+def _malformed(text: str, doing: str, identifiers: tuple[tuple[str, str], ...]) -> RenewerError:
+    # In an order or an account the operator's words are sent; everywhere else every byte is ours.
+    if doing in ("the order", "to register the account", "to change the account"):
+        hint = "check names, contact and eab: the authority does not accept them"
+        return GiveUp(text, kind="malformed", identifiers=identifiers, hint=hint)
+    return OurFault(text, kind="malformed", identifiers=identifiers)

@@ -1,0 +1,331 @@
+"""Requests to an authority: bounded in time and size, over kept connections, from any thread.
+
+acme's own ClientNetwork is not used: it drops the headers of refusals and the problem of a 409, retries a refused
+nonce once only, has no bound on a whole reply, is not made for threads, and drags in pyOpenSSL (field notes:
+"Traps"). Its signatures (`acme.jws`) are used, by `accounts.AccountKey`.
+"""
+
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, parse_header_links
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from renewer import __version__, clock, tls
+from renewer.acme import problems, retry_after
+from renewer.acme.nouns import Problem
+from renewer.errors import GiveUp, OurFault, RetryLater
+
+USER_AGENT = f"renewer/{__version__} (+python; linux)"  # RFC 8555 §6.1: every client must send one
+MAX_BODY = 1 << 20  # octets; the longest chains are a hundredth of it
+_CHUNK = 1 << 16
+_POOL = 64  # connections kept; more than anybody's workers
+_PAUSES = (0.2, 0.8)  # seconds before a request whose reply was lost is sent again
+_MIN_NONCE_TRIES = 30
+_MAX_REDIRECTS = 5
+_JSON = "application/json"
+_bound = threading.local()  # .end: when this thread's request must be over, on the clock that never jumps
+
+
+class Lost(RetryLater):
+    """No whole reply came: the authority may have acted or not."""
+
+
+class Unreached(Lost):
+    """Not even a connection came to be: the authority knows nothing of it."""
+
+
+class Reply:
+    """What came back, whole. Header names are looked up in any case."""
+
+    __slots__ = ("at", "body", "headers", "status", "url")
+
+    def __init__(self, url: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.url = url
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.at = clock.now()
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a success."""
+        return 200 <= self.status < 300
+
+    @property
+    def retry_after(self) -> datetime | None:
+        """The earliest moment it asks for; None if it does not."""
+        return retry_after.parse(self.headers.get("Retry-After"), self.at, self.headers.get("Date"))
+
+    def json(self) -> Any:
+        """Its JSON object. Raises RetryLater if it is none: something stands between us and the authority."""
+        try:
+            document = msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            document = None
+        if isinstance(document, dict):
+            return document
+        sort = problems.clean(self.headers.get("Content-Type", ""), 60) or "nothing said of its type"
+        raise RetryLater(
+            f"{self.url} answered with something that is not a JSON object ({sort}): "
+            f"'{problems.clean(self.body[:120].decode('utf-8', 'replace'), 80)}'",
+            kind="bad-reply",
+            hint="check that the URL is an ACME authority's and that no proxy or portal answers in its place",
+        )
+
+    def problem(self) -> Problem:
+        """The problem document of a refusal."""
+        return problems.from_reply(self.body, status=self.status, retry_after=self.retry_after)
+
+    def links(self, relation: str) -> list[str]:
+        """Every link of that relation, absolute (RFC 8288); all Link headers count."""
+        header = self.headers.get("Link")
+        parsed = parse_header_links(header) if header else []
+        wanted = [link.get("url") for link in parsed if link.get("rel") == relation]
+        return [urljoin(self.url, url) for url in wanted if url]
+
+
+class _BoundedSocket(ssl.SSLSocket):
+    """Ends every wait of a request when the whole request's time is over, however slowly octets drip in."""
+
+    def _limit(self) -> None:
+        end = getattr(_bound, "end", None)
+        if end is not None:
+            left = end - clock.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self.settimeout(left)
+
+    def do_handshake(self, block: bool = False) -> None:
+        self._limit()
+        super().do_handshake(block)
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self._limit()
+        return super().recv_into(buffer, nbytes, flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self._limit()
+        super().sendall(data, flags)
+
+
+class _Adapter(HTTPAdapter):
+    """Trusts what our own context trusts; requests would add its own roots to it."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_connections=8, pool_maxsize=_POOL)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+class Transport:
+    """The way to one authority. `timeout` (seconds) bounds each request as a whole, handshake to last octet."""
+
+    def __init__(self, *, ca_bundle: str | None, proxy: str | None, timeout: float) -> None:
+        self.timeout = timeout
+        self.ca_bundle = ca_bundle
+        self.date_skew: timedelta | None = None
+        self._proxy = proxy
+        self._proxies: dict[str, dict[str, str]] = {}
+        self._nonces: deque[str] = deque(maxlen=_POOL)  # append and pop are atomic; the newest goes first
+        self._adapter: _Adapter | None = None
+        self._lock = threading.Lock()
+
+    def get(self, url: str) -> Reply:
+        """Fetch without authentication, following redirects (RFC 8555 §7.1.1, RFC 9773 §4.1)."""
+        for _ in range(_MAX_REDIRECTS):
+            reply = self._patiently(lambda url=url: self._send("GET", url), repeatable=True)  # type: ignore[misc]
+            target = reply.headers.get("Location")
+            if reply.status not in (301, 302, 303, 307, 308) or not target:
+                return reply
+            url = urljoin(url, target)
+        raise RetryLater(f"{url} leads from one place to the next without end", kind="redirects")
+
+    def post(
+        self,
+        url: str,
+        sign: Callable[[str], bytes],
+        *,
+        new_nonce: str,
+        accept: str = _JSON,
+        repeatable: bool = True,
+    ) -> Reply:
+        """Send what `sign` makes of a nonce (RFC 8555 §6.2); any reply with another refusal is handed back.
+
+        A refused nonce is answered with the fresh one that the refusal brings (§6.5: "the client SHOULD
+        retry"), until `timeout` has passed and at least 30 were refused. A request that is not `repeatable`
+        is not sent again once it may have arrived. Raises RetryLater if no whole reply came.
+        """
+        end = clock.monotonic() + self.timeout
+        tries, nonce = 0, None
+        while True:
+            fresh, nonce = nonce, None
+            reply = self._patiently(
+                lambda fresh=fresh: self._send(  # type: ignore[misc]
+                    "POST", url, data=sign(fresh or self._nonce(new_nonce)), accept=accept
+                ),
+                repeatable=repeatable,
+            )
+            tries += 1
+            if reply.status != 400 or b"badNonce" not in reply.body or reply.problem().type != "badNonce":
+                self._keep_nonce(reply)
+                return reply
+            nonce = reply.headers.get("Replay-Nonce")
+            if tries >= _MIN_NONCE_TRIES and clock.monotonic() > end:
+                text = f"{urlsplit(url).netloc} refused {tries} nonces in a row"
+                raise RetryLater(text, kind="badNonce", not_before=reply.retry_after)
+            # A handful at once: they are normal. Then slower, so that a broken authority is not beaten.
+            clock.sleep(min(0.5, 0.01 * 1.3 ** (tries - 5)) if tries > 5 else 0)
+
+    def _nonce(self, new_nonce: str) -> str:
+        """A nonce in hand, or a new one (RFC 8555 §7.2)."""
+        try:
+            return self._nonces.pop()
+        except IndexError:
+            reply = self._send("HEAD", new_nonce)
+        nonce = reply.headers.get("Replay-Nonce")
+        if nonce is None:
+            raise problems.error(reply.problem(), "a nonce", urlsplit(new_nonce).netloc)
+        return nonce
+
+    def _keep_nonce(self, reply: Reply) -> None:
+        if nonce := reply.headers.get("Replay-Nonce"):
+            self._nonces.append(nonce)
+
+    def _patiently(self, send: Callable[[], Reply], *, repeatable: bool) -> Reply:
+        """Send again, a little, what was lost on the way and may be said twice."""
+        end = clock.monotonic() + self.timeout
+        for pause in _PAUSES:
+            try:
+                return send()
+            except Lost as lost:
+                harmless = repeatable or isinstance(lost, Unreached)
+                if not harmless or clock.monotonic() + pause >= end:
+                    raise
+            clock.sleep(pause)
+        return send()
+
+    def _send(self, method: str, url: str, *, data: bytes | None = None, accept: str = _JSON) -> Reply:
+        if urlsplit(url).scheme != "https":  # RFC 8555 §6.1: "Use of HTTPS is REQUIRED"
+            raise GiveUp(
+                f"{problems.clean(url, 200)} is not an https URL", kind="url", hint="check `directory`"
+            )
+        headers = {
+            "User-Agent": USER_AGENT,
+            "Accept": accept,
+            "Accept-Language": "en",  # §6.1: SHOULD be sent
+            "Accept-Encoding": "identity",
+            "Connection": "keep-alive",
+        }
+        if data is not None:
+            headers["Content-Type"] = "application/jose+json"
+        request = requests.PreparedRequest()
+        _bound.end = clock.monotonic() + self.timeout
+        try:
+            request.prepare(method=method, url=url, headers=headers, data=data)
+            response = self._http().send(
+                request, stream=True, timeout=self.timeout, verify=True, proxies=self._proxies_for(url)
+            )
+            try:
+                body = self._read(response)
+            finally:
+                response.close()
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise self._failure(error, url) from error
+        finally:
+            _bound.end = None
+        reply = Reply(url, response.status_code, response.headers, body)
+        if date := retry_after.http_date(reply.headers.get("Date")):
+            self.date_skew = date - reply.at
+        return reply
+
+    def _read(self, response: requests.Response) -> bytes:
+        parts, size = [], 0
+        while part := response.raw.read(_CHUNK, decode_content=False):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY:
+                text = f"{response.url} sent more than {MAX_BODY >> 20} MiB, which no ACME authority does"
+                raise RetryLater(text, kind="bad-reply", hint="check the URL of the directory")
+        return b"".join(parts)
+
+    def _http(self) -> _Adapter:
+        with self._lock:
+            if self._adapter is None:
+                # Not the shared context: urllib3 sets ALPN and more on the one it is given.
+                context = tls.verifying.__wrapped__(self.ca_bundle or tls.SYSTEM)
+                context.sslsocket_class = _BoundedSocket
+                self._adapter = _Adapter(context)
+            return self._adapter
+
+    def _proxies_for(self, url: str) -> dict[str, str]:
+        if self._proxy:
+            return {"https": self._proxy}
+        host = urlsplit(url).netloc
+        if host not in self._proxies:
+            self._proxies[host] = get_environ_proxies(url)
+        return self._proxies[host]
+
+    def _failure(self, error: Exception, url: str) -> RetryLater | GiveUp | OurFault:
+        host = urlsplit(url).netloc
+        why = _innermost(error)
+        if isinstance(why, ssl.SSLCertVerificationError):
+            hint = "if this is a private authority, set ca_bundle of its table to the PEM file of its root"
+            if self.ca_bundle:
+                hint = f"check that {self.ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
+            if "expired" in why.verify_message or "not yet valid" in why.verify_message:
+                hint += "; check this host's clock"
+            return GiveUp(
+                f"the TLS certificate of {host} is not trusted: {why.verify_message}",
+                kind="untrusted",
+                hint=hint,
+            )
+        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+            return GiveUp(f"{problems.clean(url, 200)} is not a URL", kind="url", hint="check `directory`")
+        if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
+            return Lost(f"{host} did not answer within {self.timeout:g} s", kind="network")
+        told = problems.clean(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
+        if isinstance(why, NewConnectionError) or isinstance(error, requests.exceptions.ProxyError):
+            return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
+        if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":
+            return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
+        return Lost(f"the connection to {host} broke: {told}", kind="network")
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        if self._adapter is not None:
+            self._adapter.close()
+
+
+_REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What really happened, below the wrappings of requests and urllib3."""
+    seen = error
+    for _ in range(10):
+        reason = getattr(seen, "reason", None)
+        inner = reason if isinstance(reason, BaseException) else seen.__cause__
+        inner = (
+            inner or next((a for a in seen.args if isinstance(a, BaseException)), None) or seen.__context__
+        )
+        if inner is None:
+            break
+        seen = inner
+    return seen

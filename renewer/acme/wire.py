@@ -1,0 +1,166 @@
+"""From the authority's JSON to our nouns: read once, strictly where we rely on it, and trusted then."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from renewer.acme import problems
+from renewer.acme.nouns import (
+    AcmeOrder,
+    Authorization,
+    AuthorizationStatus,
+    ChallengeStatus,
+    Directory,
+    Offer,
+    OrderStatus,
+    Problem,
+)
+from renewer.errors import GiveUp, OurFault
+from renewer.model.names import Identifier
+
+_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+_MAX_TOKEN = 255  # a file's name
+_MAX_ITEMS = 1000
+S = TypeVar("S", bound=StrEnum)
+
+
+def moment(text: object) -> datetime | None:
+    """An RFC 3339 time as aware UTC; None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+        return parsed.astimezone(UTC) if parsed.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def token_is_safe(text: object) -> bool:
+    """RFC 8555 §8.3: no characters outside base64url, so it can be a file's name."""
+    return isinstance(text, str) and 0 < len(text) <= _MAX_TOKEN and _TOKEN.issuperset(text)
+
+
+def directory(document: Mapping[str, Any], url: str) -> Directory:
+    """RFC 8555 §7.1.1. Raises GiveUp if it is none."""
+    meta = document.get("meta")
+    meta = meta if isinstance(meta, Mapping) else {}
+    profiles = meta.get("profiles")
+    profiles = profiles if isinstance(profiles, Mapping) else {}
+    caa = meta.get("caaIdentities")
+    try:
+        return Directory(
+            url=url,
+            new_nonce=_url(document, "newNonce", "the directory"),
+            new_account=_url(document, "newAccount", "the directory"),
+            new_order=_url(document, "newOrder", "the directory"),
+            revoke_cert=_optional(document.get("revokeCert")),
+            key_change=_optional(document.get("keyChange")),
+            renewal_info=_optional(document.get("renewalInfo")),
+            profiles={problems.clean(k, 200): problems.clean(v, 500) for k, v in profiles.items()},
+            terms=problems.clean(meta.get("termsOfService"), 500) or None,
+            eab_required=meta.get("externalAccountRequired") is True,
+            caa=tuple(problems.clean(name, 300) for name in caa if name) if isinstance(caa, list) else (),
+            website=problems.clean(meta.get("website"), 500) or None,
+        )
+    except OurFault as fault:
+        hint = "check `directory`: it must be the URL of the authority's ACME directory itself"
+        raise GiveUp(f"{url} is not an ACME directory: {fault.text}", kind="directory", hint=hint) from None
+
+
+def order(document: Mapping[str, Any], url: str) -> AcmeOrder:
+    """RFC 8555 §7.1.3. Raises OurFault if it is none."""
+    return AcmeOrder(
+        url=url,
+        status=_status(OrderStatus, document, "an order"),
+        identifiers=tuple(_identifier(item) for item in _list(document, "identifiers", "an order")),
+        authorizations=tuple(
+            _text(item, "an order") for item in _list(document, "authorizations", "an order")
+        ),
+        finalize=_url(document, "finalize", "an order"),
+        certificate=_optional(document.get("certificate")),
+        expires=moment(document.get("expires")),
+        error=_problem(document),
+        profile=problems.clean(document.get("profile"), 200) or None,
+    )
+
+
+def authorization(document: Mapping[str, Any], url: str) -> Authorization:
+    """RFC 8555 §7.1.4. Raises OurFault if it is none."""
+    return Authorization(
+        url=url,
+        identifier=_identifier(document.get("identifier")),
+        wildcard=document.get("wildcard") is True,
+        status=_status(AuthorizationStatus, document, "an authorization"),
+        expires=moment(document.get("expires")),
+        challenges=tuple(
+            found
+            for item in _list(document, "challenges", "an authorization")
+            if (found := offer(item)) is not None
+        ),
+    )
+
+
+def offer(document: object) -> Offer | None:
+    """RFC 8555 §8; None if it is of no use. Types that we do not know are kept."""
+    if not isinstance(document, Mapping):
+        return None
+    kind, url, status = document.get("type"), document.get("url"), document.get("status")
+    if not isinstance(kind, str) or not isinstance(url, str) or status not in set(ChallengeStatus):
+        return None
+    token = document.get("token")
+    return Offer(
+        type=problems.clean(kind, 100),
+        url=url,
+        token=str(token) if token_is_safe(token) else None,
+        status=ChallengeStatus(status),
+        error=_problem(document),
+        raw=dict(document),
+    )
+
+
+def _problem(document: Mapping[str, Any]) -> Problem | None:
+    error = document.get("error")
+    return problems.read(error) if isinstance(error, Mapping) else None
+
+
+def _identifier(document: object) -> Identifier:
+    value = document.get("value") if isinstance(document, Mapping) else None
+    try:
+        return Identifier.parse(_text(value, "an identifier"))
+    except ValueError as error:
+        raise OurFault(
+            f"the authority sent an identifier that is none: {problems.clean(str(error))}"
+        ) from None
+
+
+def _status(kind: type[S], document: Mapping[str, Any], what: str) -> S:
+    given = document.get("status")
+    try:
+        return kind(str(given))
+    except ValueError:
+        raise OurFault(f"{what} came with status '{problems.clean(given, 40)}', which there is not") from None
+
+
+def _list(document: Mapping[str, Any], key: str, what: str) -> list[Any]:
+    value = document.get(key)
+    if not isinstance(value, list) or len(value) > _MAX_ITEMS:
+        raise OurFault(f"{what} came without a proper {key}")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise OurFault(f"{what} came with something that is no text")
+    return value
+
+
+def _url(document: Mapping[str, Any], key: str, what: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or not value:
+        raise OurFault(f"{what} has no {key}")
+    return value
+
+
+def _optional(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
