@@ -75,8 +75,9 @@ def _shown(url: str) -> str:
 
 def _next(url: str, location: str, ports: set[int]) -> str:
     """Where a redirect leads. Authorities follow http and https on their own ports only."""
-    target = re.sub(r"[^\x21-\x7e]", "", urljoin(url, location))
+    target = re.sub(r"[^\x21-\x7e]", "", location)
     try:
+        target = urljoin(url, target)
         parts = urlsplit(target)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:

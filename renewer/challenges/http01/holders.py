@@ -34,10 +34,15 @@ def _processes_with(inodes: set[str]) -> Iterator[tuple[int, str]]:
         if not entry.name.isdecimal():
             continue
         with contextlib.suppress(OSError):  # not ours to see, or just ended
-            for fd in os.scandir(entry / "fd"):
-                if os.readlink(fd.path) in wanted:  # noqa: PTH115  a Path each would cost more than the look
-                    yield int(entry.name), _name(entry)
-                    break
+            if any(_readlink(fd) in wanted for fd in (entry / "fd").iterdir()):
+                yield int(entry.name), _name(entry)
+
+
+def _readlink(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:  # closed meanwhile
+        return ""
 
 
 def _name(entry: Path) -> str:

@@ -23,7 +23,7 @@ from renewer.model.facts import Debris
 DEBRIS = "http-01 file"  # Debris.what; `where` is the file, `detail` the directories that we made for it
 PARTS = (".well-known", "acme-challenge")
 _READ_LIMIT = 1024  # more than any answer has
-_ATTEMPTS = 5  # another client may remove an empty directory between our two steps
+_ATTEMPTS = 50  # another client may remove an empty directory between our two steps
 
 Identity = tuple[int, int]
 
@@ -192,11 +192,19 @@ def _step(root: str, opened: list[int], depth: int, *, make: bool) -> int:
         # by descriptor, since mkdir's mode goes through the umask; the group's inheritance stays
         wanted = 0o755 | (found.st_mode & stat.S_ISGID)
         if make and _made.get(key) == (found.st_dev, found.st_ino) and stat.S_IMODE(found.st_mode) != wanted:
-            os.chmod(f"/proc/self/fd/{fd}", wanted)  # noqa: PTH101  works for O_PATH descriptors, too
+            _chmod(fd, wanted)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def _chmod(fd: int, mode: int) -> None:
+    path = f"/proc/self/fd/{fd}"  # works for O_PATH descriptors, too
+    try:
+        os.chmod(path, mode)  # noqa: PTH101
+    except PermissionError:  # systemd's RestrictSUIDSGID= forbids the group's bit
+        os.chmod(path, mode & 0o777)  # noqa: PTH101
 
 
 def _make_directory(part: str, parent: int, path: str) -> bool:
