@@ -178,7 +178,8 @@ def _addresses(host: str, port: int, timeout: float) -> _Found | str:
         try:
             # As bytes: the name is in A-labels already, and Python's own IDN codec is slow to import.
             found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
-            answer.append([(family, sockaddr) for family, _, _, _, sockaddr in found])  # type: ignore[misc]
+            pairs: _Found = [(family, sockaddr) for family, _, _, _, sockaddr in found]  # type: ignore[misc]
+            answer.append(pairs or "it has no address")
         except (OSError, UnicodeError) as error:
             answer.append(getattr(error, "strerror", None) or str(error))
 

@@ -1,0 +1,451 @@
+import hashlib
+import socket
+import ssl
+import threading
+import time
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from renewer import verify
+from renewer.model.desired import Endpoint
+from renewer.verify import Sight, Target, Trouble
+from renewer.verify.sight import is_ours
+from tests.servers.certificates import Pair, ServerRoot
+from tests.servers.nginx import NginxFactory
+from tests.servers.tls_peer import Behaviour, Peer, dripping, endless, silent, tls
+
+NAME = "a.example.org"
+
+
+@pytest.fixture
+def root() -> ServerRoot:
+    """An authority of the test's own."""
+    return ServerRoot()
+
+
+@pytest.fixture
+def roots(root: ServerRoot, tmp_path: Path) -> str:
+    """Its certificate, as a file of roots."""
+    return str(root.write(tmp_path / "roots.pem"))
+
+
+@pytest.fixture
+def pair(root: ServerRoot, tmp_path: Path) -> Pair:
+    """A certificate of its for NAME."""
+    return root.issue(tmp_path, NAME, stem="first")
+
+
+def here(port: int, *, name: str = NAME, host: str | None = "127.0.0.1", roots: str = "any") -> Target:
+    """A target on this host."""
+    return Target(endpoint=Endpoint(server_name=name, port=port, host=host), roots=roots)
+
+
+def only(target: Target, **settings: Any) -> Sight:
+    """The one sight of a target with one address."""
+    (sight,) = verify.look([target], **settings)
+    return sight
+
+
+def fingerprint(pair: Pair) -> str:
+    """The fingerprint of a leaf, by other means than the package's."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pair.cert.read_text())).hexdigest()
+
+
+# --- one look ---------------------------------------------------------------------------------------------
+
+
+def test_a_sound_port(pair: Pair, roots: str, nginx_factory: NginxFactory) -> None:
+    """A real nginx with a good certificate: everything is seen and nothing is wrong."""
+    nginx = nginx_factory({NAME: (pair.cert, pair.key)})
+
+    sight = only(here(nginx.port, roots=roots))
+
+    assert (sight.connected, sight.completed, sight.trusted, sight.name_matches) == (True,) * 4
+    assert (sight.trouble, sight.error) == (None, None)
+    assert sight.address == f"127.0.0.1:{nginx.port}"
+    assert sight.fingerprint == fingerprint(pair)
+    assert sight.serial == nginx.serial(NAME)
+    assert sight.not_after is not None
+    assert sight.not_after > datetime.now(UTC)
+
+
+def test_the_server_name_is_asked_for(root: ServerRoot, tmp_path: Path, nginx_factory: NginxFactory) -> None:
+    """Of several certificates behind one port the one for the endpoint's server name is seen."""
+    a, b = (root.issue(tmp_path, name, stem=name) for name in ("a.example.org", "b.example.org"))
+    nginx = nginx_factory({"a.example.org": (a.cert, a.key), "b.example.org": (b.cert, b.key)})
+
+    assert only(here(nginx.port, name="b.example.org")).fingerprint == fingerprint(b)
+
+
+def test_a_chain_to_other_roots(pair: Pair) -> None:
+    """A certificate that the roots do not know is seen all the same, and not trusted."""
+    with Peer(tls(pair)) as peer:
+        sight = only(here(peer.port, roots="system"))
+
+    assert (sight.completed, sight.trusted, sight.name_matches) == (True, False, True)
+    assert sight.fingerprint == fingerprint(pair)
+    assert sight.trouble is Trouble.CHAIN_INCOMPLETE
+    assert sight.error == f"127.0.0.1:{peer.port}: unable to get local issuer certificate"
+
+
+def test_roots_any_asks_for_no_chain(pair: Pair) -> None:
+    """With roots = "any" nothing is said of the chain."""
+    with Peer(tls(pair)) as peer:
+        sight = only(here(peer.port))
+
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, None, None)
+
+
+def test_roots_that_cannot_be_read(pair: Pair) -> None:
+    """A broken file of roots is told and never means trust; the leaf is seen."""
+    with Peer(tls(pair)) as peer:
+        sight = only(here(peer.port, roots="/no/such/roots.pem"))
+
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.ROOTS)
+    assert "/no/such/roots.pem" in (sight.error or "")
+
+
+def test_an_expired_certificate(root: ServerRoot, roots: str, tmp_path: Path) -> None:
+    """An expired leaf is seen with its dates."""
+    long_ago = datetime.now(UTC) - timedelta(days=100)
+    expired = root.issue(tmp_path, NAME, not_before=long_ago, valid_for=timedelta(days=90))
+    with Peer(tls(expired)) as peer:
+        sight = only(here(peer.port, roots=roots))
+
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.EXPIRED)
+    assert sight.not_after is not None
+    assert sight.not_after < datetime.now(UTC)
+
+
+def test_a_certificate_of_tomorrow(root: ServerRoot, roots: str, tmp_path: Path) -> None:
+    """A leaf that is not valid yet is told apart from an expired one."""
+    with Peer(tls(root.issue(tmp_path, NAME, not_before=datetime.now(UTC) + timedelta(days=1)))) as peer:
+        assert only(here(peer.port, roots=roots)).trouble is Trouble.NOT_YET_VALID
+
+
+def test_somebody_elses_name(pair: Pair, roots: str) -> None:
+    """A certificate for other names is trusted as a chain, and still wrong."""
+    with Peer(tls(pair)) as peer:
+        sight = only(here(peer.port, name="b.example.org", roots=roots))
+
+    assert (sight.completed, sight.trusted, sight.name_matches) == (True, True, False)
+    assert sight.trouble is Trouble.NAME_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "fits"),
+    [
+        (["*.example.org"], "a.example.org", True),
+        (["*.example.org"], "example.org", False),
+        (["*.example.org"], "a.b.example.org", False),
+        (["192.0.2.1", "127.0.0.1"], "127.0.0.1", True),
+        (["example.org", "b.example.org"], "b.example.org", True),
+    ],
+)
+def test_names_that_fit(
+    root: ServerRoot, tmp_path: Path, *, names: list[str], asked: str, fits: bool
+) -> None:
+    """Wildcards stand for one label, addresses for themselves (RFC 6125 §6.4)."""
+    with Peer(tls(root.issue(tmp_path, *names))) as peer:
+        assert only(here(peer.port, name=asked)).name_matches is fits
+
+
+def chained(tmp_path: Path, *, whole: bool) -> tuple[Pair, str]:
+    """A certificate below an intermediate, with or without it; and the roots."""
+    authority = trustme.CA()
+    made = authority.create_child_ca().issue_cert(NAME)
+    pair = Pair(tmp_path / "chained.pem", tmp_path / "chained.key")
+    pems = made.cert_chain_pems if whole else made.cert_chain_pems[:1]
+    pair.cert.write_bytes(b"".join(pem.bytes() for pem in pems))
+    made.private_key_pem.write_to_path(str(pair.key))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return pair, str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_intermediate_must_be_sent(tmp_path: Path, *, whole: bool) -> None:
+    """A server that forgets its intermediate is not trusted, as by clients that have not cached it."""
+    pair, roots = chained(tmp_path, whole=whole)
+    with Peer(tls(pair)) as peer:
+        sight = only(here(peer.port, roots=roots))
+
+    assert sight.completed
+    assert sight.trusted is whole
+    assert sight.trouble is (None if whole else Trouble.CHAIN_INCOMPLETE)
+
+
+def test_a_self_signed_certificate(root: ServerRoot, tmp_path: Path, nginx_factory: NginxFactory) -> None:
+    """A certificate that vouches for itself is called by its name."""
+    nginx_factory()  # its default site is signed by a root that nobody has
+    alone = Pair(tmp_path / "self.pem", tmp_path / "self.key")
+    from cryptography.hazmat.primitives import serialization
+
+    alone.cert.write_bytes(root.pem)
+    alone.key.write_bytes(
+        root._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    with Peer(tls(alone)) as peer:
+        sight = only(here(peer.port, roots="system"))
+
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.SELF_SIGNED)
+
+
+def test_only_old_tls(pair: Pair, roots: str) -> None:
+    """A server that only clients of yesterday can reach is seen, and not called sound."""
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        old.minimum_version = ssl.TLSVersion.TLSv1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with Peer(tls(pair, context=old)) as peer:
+        sight = only(here(peer.port, roots=roots))
+
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.OLD_TLS)
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is told as such."""
+    with Peer(silent) as peer:
+        port = peer.port
+    sight = only(here(port))
+
+    assert (sight.connected, sight.completed, sight.trouble) == (False, False, Trouble.REFUSED)
+    assert sight.local
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "trouble"),
+    [
+        (silent, Trouble.TIMEOUT),
+        (endless(b"HTTP/1.1 200 OK\r\n" * 1000), Trouble.NO_TLS),
+        (endless(b"\x16\x03\x03\x40\x00" + bytes(16384)), Trouble.TIMEOUT),  # empty HelloRequests
+        (endless(b"\x00"), Trouble.NO_TLS),
+        (dripping(b"\x16\x03\x03\x40\x00" + bytes(16384)), Trouble.TIMEOUT),
+        (lambda _: None, Trouble.NO_TLS),
+    ],
+    ids=["silent", "http", "records", "zeros", "dripping", "closing"],
+)
+def test_hostile_peers(behaviour: Behaviour, trouble: Trouble) -> None:
+    """Silence, floods, garbage and single bytes end within the time limit, in words."""
+    with Peer(behaviour) as peer:
+        sight = only(here(peer.port), timeout=0.5)
+
+    assert sight.completed is False
+    assert sight.trouble in {trouble, Trouble.NETWORK}  # a peer that closes with data unread resets
+    assert (sight.error or "").startswith(f"127.0.0.1:{peer.port}: ")
+
+
+def test_a_name_without_an_address() -> None:
+    """A name that does not resolve gives one sight that says so."""
+    sight = only(Target(endpoint=Endpoint(server_name="nowhere.invalid")))
+
+    assert (sight.address, sight.connected, sight.trouble) == ("", False, Trouble.UNRESOLVED)
+    assert "nowhere.invalid cannot be resolved" in (sight.error or "")
+    assert not sight.local
+
+
+def test_a_name_with_no_address_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty answer is an answer: no target goes without a sight."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+
+    sight = only(Target(endpoint=Endpoint(server_name="empty.example.org")))
+
+    assert (sight.trouble, sight.address) == (Trouble.UNRESOLVED, "")
+
+
+def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's resolver may take minutes; we do not."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [] * released.wait(60))
+    try:
+        sight = only(Target(endpoint=Endpoint(server_name="slow.example.org")), timeout=0.2)
+    finally:
+        released.set()
+
+    assert sight.trouble is Trouble.UNRESOLVED
+    assert "no answer within 0.2 s" in (sight.error or "")
+
+
+def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let every name have these addresses."""
+
+    def answer(_host: bytes, _port: int, **_: object) -> list[tuple[Any, ...]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, port, 0, 0))
+            if ":" in host
+            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+            for host, port in addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+def test_every_address_is_looked_at(
+    root: ServerRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IPv4 and IPv6 addresses of a name are all seen, each once, each with its own certificate."""
+    four, six = (root.issue(tmp_path, NAME, stem=stem) for stem in ("four", "six"))
+    with Peer(tls(four)) as v4, Peer(tls(six), host="::1") as v6:
+        known = [("127.0.0.1", v4.port), ("::1", v6.port), ("127.0.0.1", v4.port)]
+        resolves_to(monkeypatch, *known)
+        sights = verify.look([here(443, host=None)])
+
+    assert [(sight.address, sight.fingerprint, sight.local) for sight in sights] == [
+        (f"127.0.0.1:{v4.port}", fingerprint(four), True),
+        (f"[::1]:{v6.port}", fingerprint(six), True),
+    ]
+
+
+def test_whose_an_address_is() -> None:
+    """An address is this host's if a socket can be bound to it."""
+    assert is_ours(socket.AF_INET, "127.0.0.1")
+    assert not is_ours(socket.AF_INET, "192.0.2.1")
+    assert not is_ours(socket.AF_INET6, "2001:db8::1")
+
+
+def test_an_address_of_somebody_else_is_not_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that leads elsewhere is looked at, but is not this host's business."""
+    resolves_to(monkeypatch, ("192.0.2.1", 443))
+
+    assert not only(here(443, host=None)).local
+
+
+def test_an_endpoint_with_a_host_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who names the address says that this host answers for it, whatever the address."""
+    resolves_to(monkeypatch, ("192.0.2.1", 443))
+
+    assert only(here(443, host="backend.example.org")).local
+
+
+def test_many_targets_keep_their_order(pair: Pair, roots: str, nginx_factory: NginxFactory) -> None:
+    """Looking is concurrent; what comes back is in the order of what was asked."""
+    nginx = nginx_factory({NAME: (pair.cert, pair.key)})
+    names = [f"n{number}.example.org" for number in range(100)]
+
+    sights = verify.look([here(nginx.port, name=name, roots=roots) for name in names])
+
+    assert [sight.endpoint.server_name for sight in sights] == names
+    assert all(sight.completed for sight in sights)
+
+
+def test_nothing_to_look_at() -> None:
+    """No targets, no sights, and no import of TLS for it."""
+    assert verify.look([]) == []
+    assert verify.settle_all([]) == []
+
+
+# --- until it has settled ---------------------------------------------------------------------------------
+
+
+def test_settled_means_five_over_a_while(pair: Pair, roots: str, nginx_factory: NginxFactory) -> None:
+    """A port that serves the expected leaf is believed after five handshakes over 0.3 s, not before."""
+    nginx = nginx_factory({NAME: (pair.cert, pair.key)})
+    began = time.monotonic()
+
+    (sight,) = verify.settle(here(nginx.port, roots=roots), fingerprint(pair))
+
+    assert time.monotonic() - began >= 0.3
+    assert (sight.fitted, sight.trusted, sight.name_matches) == (5, True, True)
+
+
+def test_a_reload_of_nginx_settles(
+    root: ServerRoot, roots: str, tmp_path: Path, nginx_factory: NginxFactory
+) -> None:
+    """After a real reload the new certificate is waited for while workers old and new answer in turn."""
+    old, new = (root.issue(tmp_path, NAME, stem=stem) for stem in ("old", "new"))
+    wanted = fingerprint(new)
+    nginx = nginx_factory({NAME: (old.cert, old.key)}, workers=4)
+    new.cert.replace(old.cert)
+    new.key.replace(old.key)
+
+    nginx.reload()
+    (sight,) = verify.settle(here(nginx.port, roots=roots), wanted)
+
+    assert (sight.fingerprint, sight.fitted) == (wanted, 5)
+
+
+def test_old_and_new_in_turn_count_as_not_yet(root: ServerRoot, tmp_path: Path) -> None:
+    """Four new ones and then an old one again: counting starts anew."""
+    old, new = (root.issue(tmp_path, NAME, stem=stem) for stem in ("old", "new"))
+    with Peer(tls(new, new, new, new, old, new)) as peer:
+        (sight,) = verify.settle(here(peer.port), fingerprint(new), over=0.05)
+        assert peer.connections == 10
+
+    assert sight.fitted == 5
+
+
+def test_a_port_that_stays_stale(root: ServerRoot, pair: Pair, tmp_path: Path) -> None:
+    """After the time given, what is served is told as it is."""
+    other = root.issue(tmp_path, NAME, stem="other")
+    with Peer(tls(pair)) as peer:
+        (sight,) = verify.settle(here(peer.port), fingerprint(other), within=0.3)
+
+    assert (sight.completed, sight.fingerprint, sight.fitted) == (True, fingerprint(pair), 0)
+
+
+def test_a_server_that_is_starting(pair: Pair) -> None:
+    """A refused connection is no reason to give up: a server may be restarting."""
+    peer = Peer(tls(pair))
+    target = here(peer.port)
+    peer.listener.close()
+
+    def start_late() -> None:
+        time.sleep(0.3)
+        peer.listener = socket.create_server(("127.0.0.1", peer.port))
+        peer.__enter__()
+
+    starter = threading.Thread(target=start_late)
+    starter.start()
+    (sight,) = verify.settle(target, fingerprint(pair), over=0.05)
+    starter.join()
+    peer.__exit__()
+
+    assert sight.fitted == 5
+
+
+def test_a_server_that_stays_away() -> None:
+    """A port that refuses to the end is told as refused."""
+    with Peer(silent) as peer:
+        port = peer.port
+
+    (sight,) = verify.settle(here(port), "00", within=0.2)
+
+    assert (sight.trouble, sight.fitted) == (Trouble.REFUSED, 0)
+
+
+def test_silence_elsewhere_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind NAT a host cannot reach its own public address: that is found out once, not for ever."""
+    resolves_to(monkeypatch, ("192.0.2.1", 443))
+    (sight,) = verify.settle(here(443, host=None), "00", within=60)
+
+    assert (sight.connected, sight.local) == (False, False)
+
+
+def test_each_address_settles_by_itself(
+    root: ServerRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One backend that has the new certificate says nothing of the other."""
+    old, new = (root.issue(tmp_path, NAME, stem=stem) for stem in ("old", "new"))
+    with Peer(tls(new)) as one, Peer(tls(old)) as two:
+        resolves_to(monkeypatch, ("127.0.0.1", one.port), ("127.0.0.1", two.port))
+        sights = verify.settle(here(443, host=None), fingerprint(new), within=0.5, over=0.05)
+
+    assert [sight.fitted for sight in sights] == [5, 0]
+
+
+def test_many_settle_at_once(pair: Pair, nginx_factory: NginxFactory) -> None:
+    """A whole batch is waited for side by side, each with its own expectation."""
+    nginx = nginx_factory({NAME: (pair.cert, pair.key)})
+    wanted = [(here(nginx.port), fingerprint(pair)), (here(nginx.port), "00")] * 10
+
+    sights = verify.settle_all(wanted, within=0.5)
+
+    assert [sight.fitted for sight in sights] == [5, 0] * 10
