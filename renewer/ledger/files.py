@@ -1,0 +1,114 @@
+"""The ledger's file: made private, checked before it is opened, moved aside when it is damaged."""
+
+import os
+import sqlite3
+import stat
+from typing import NamedTuple
+
+from renewer import clock
+from renewer.errors import StateError
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Stamp(NamedTuple):
+    """What tells whether the file changed; all zeros if there is none.
+
+    `quiet` is whether no writer is at work, or was killed at it.
+    """
+
+    inode: int
+    size: int
+    mtime: int
+    quiet: bool
+
+
+def stamp(path: str) -> Stamp:
+    """The file's stamp. Raises StateError if we may not look."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return Stamp(0, 0, 0, quiet=True)
+    except OSError as error:
+        raise _failed(path, error) from error
+    quiet = not any(os.path.lexists(path + suffix) for suffix in ("-wal", "-journal"))
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, quiet=quiet)
+
+
+def uri(path: str, *, immutable: bool) -> str:
+    """How SQLite is told to read only."""
+    for character in "%?#":  # sqlite.org/uri.html; the percent sign first
+        path = path.replace(character, f"%{ord(character):02x}")
+    return f"file:{path}?mode=ro" + ("&immutable=1" if immutable else "")
+
+
+def demand_safe(path: str) -> None:
+    """Raise StateError unless the file is a plain one of ours or root's that nobody else may write to."""
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise _failed(path, error) from error
+    plain = stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
+    if not plain or status.st_mode & 0o022:
+        raise StateError(
+            f"{path} is not a file that only we can write to",
+            hint=f"look who put it there, and move it away: ls -l {path}",
+            kind="unsafe-state",
+        )
+
+
+def prepare(path: str) -> None:
+    """Make the file, empty and 0600, unless it is there: SQLite gives its companions the same mode."""
+    try:
+        fd = os.open(path, _CREATE, 0o600)
+    except FileExistsError:
+        demand_safe(path)
+        return
+    except OSError as error:
+        raise _failed(path, error) from error
+    try:
+        os.fchmod(fd, 0o600)
+        os.fsync(fd)
+    except OSError as error:
+        raise _failed(path, error) from error
+    finally:
+        os.close(fd)
+
+
+def set_aside(path: str) -> str:
+    """Move a damaged ledger and its companions away, and say so in a sentence."""
+    name = f"{path}.damaged-{clock.now():%Y%m%dT%H%M%SZ}"
+    unique, number = name, 1
+    while os.path.lexists(unique):
+        number += 1
+        unique = f"{name}-{number}"
+    try:
+        for suffix in _COMPANIONS:
+            if os.path.lexists(path + suffix):
+                os.rename(path + suffix, unique + suffix)
+        os.rename(path, unique)
+    except OSError as error:
+        raise _failed(path, error) from error
+    return f"{path} was damaged and is kept as {unique}; history is lost, no certificate is"
+
+
+def refused(path: str, error: sqlite3.Error) -> StateError:
+    """What SQLite could not do, and what to do about it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    hints = {
+        sqlite3.SQLITE_FULL: "make room on that file system (df -h), then run again",
+        sqlite3.SQLITE_IOERR: "look for a full disk (df -h) or a failing one (dmesg), then run again",
+        sqlite3.SQLITE_BUSY: "another process holds it for long; look which: fuser -v " + path,
+        sqlite3.SQLITE_READONLY: "run as root or as its owner",
+        sqlite3.SQLITE_CANTOPEN: "run as root or as its owner; is its file system mounted writable?",
+        sqlite3.SQLITE_PERM: "run as root or as its owner",
+    }
+    return StateError(f"the ledger {path} cannot be used: {error}", hint=hints.get(code, ""), kind="ledger")
+
+
+def _failed(path: str, error: OSError) -> StateError:
+    hint = f"run as root or as the owner of the state directory; look at: namei -l {path}"
+    if isinstance(error, FileNotFoundError):
+        hint = "the state directory is missing: a run makes it when it takes the lock"
+    return StateError(f"{path}: {os.strerror(error.errno or 0)}", hint=hint, kind="ledger")

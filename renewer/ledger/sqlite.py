@@ -1,0 +1,299 @@
+"""The ledger in one SQLite file, `<state>/ledger.db`; `docs/state.md` is its spec.
+
+Records are JSON in one table, so that a new kind needs no migration and a field that a newer release
+added harms no older one.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Self, TypeVar, assert_never
+
+import msgspec
+
+from renewer.errors import StateError
+from renewer.ledger import files, schema
+from renewer.ledger.contract import Happening, R
+from renewer.ledger.filesystem import network_filesystem
+from renewer.model.facts import Record
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 10.0  # a reader's or another writer's transaction takes milliseconds
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_UPSERT = (
+    "INSERT INTO record (kind, certificate, key, body) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (kind, certificate, key) DO UPDATE SET body = excluded.body"
+)
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # a detail of history may be anything: then its text
+_decoders: dict[type[Record], msgspec.json.Decoder[Any]] = {}
+_happening = msgspec.json.Decoder(Happening)
+
+
+class _Way(Enum):
+    """How a ledger is opened."""
+
+    WRITE = "write"
+    LOOK = "look"
+    MEMORY = "memory"
+
+
+class SqliteLedger:
+    """A ledger in a file, or in memory. `notes` are sentences about it that the run should tell."""
+
+    def __init__(self, path: str, way: _Way) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        self._way = way
+        self._write = way is not _Way.LOOK
+        self._guard = threading.Lock()
+        self._seen: files.Stamp | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._incomprehensible: set[str] = set()
+        self._attempt(lambda _: None)
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """The ledger to read and write, made if missing; a damaged one is moved aside, and a new one begun.
+
+        Raises StateError if the state directory is missing or the file cannot be used.
+        """
+        return cls(path, _Way.WRITE)
+
+    @classmethod
+    def look(cls, path: str) -> Self:
+        """The ledger to read only. A missing one is empty; nothing is made, whatever is found."""
+        return cls(path, _Way.LOOK)
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """A ledger that goes with the process."""
+        return cls(":memory:", _Way.MEMORY)
+
+    # the contract ----------------------------------------------------------------------------------------
+
+    def load(self, kind: type[R], certificate: str | None = None) -> list[R]:
+        """All records of a kind, or those of one certificate, ordered by certificate and key.
+
+        Those that cannot be understood any more are left out, and `notes` says so.
+        """
+        query, values = "SELECT body FROM record WHERE kind = ?", [kind.kind]
+        if certificate is not None:
+            query, values = f"{query} AND certificate = ?", [*values, certificate]
+        rows = self._attempt(
+            lambda connection: connection.execute(f"{query} ORDER BY certificate, key", values).fetchall()
+        )
+        return self._understood(kind, rows)
+
+    def save(self, *records: Record) -> None:
+        """Write records in one transaction; each replaces the one with its kind, certificate and key."""
+        rows = [(one.kind, one.certificate, one.key, _encode(one)) for one in records]
+        self._change(lambda connection: connection.executemany(_UPSERT, rows), rows)
+
+    def drop(self, *records: Record) -> None:
+        """Remove records in one transaction; those that are not there are no error."""
+        rows = [(one.kind, one.certificate, one.key) for one in records]
+        query = "DELETE FROM record WHERE kind = ? AND certificate = ? AND key = ?"
+        self._change(lambda connection: connection.executemany(query, rows), rows)
+
+    def forget(self, certificate: str) -> None:
+        """Remove every record of a certificate, not its history."""
+        query = "DELETE FROM record WHERE certificate = ?"
+        self._change(lambda connection: connection.execute(query, (certificate,)), (certificate,))
+
+    def append(self, *happenings: Happening) -> None:
+        """Add lines to the history, in one transaction."""
+        rows = [(_number(one.at), one.certificate, _encode(one)) for one in happenings]
+        query = "INSERT INTO history (at, certificate, body) VALUES (?, ?, ?)"
+        self._change(lambda connection: connection.executemany(query, rows), rows)
+
+    def history(self, certificate: str | None = None, since: datetime | None = None) -> list[Happening]:
+        """The history, oldest first; `since` (aware) is included."""
+        query = "SELECT body FROM history WHERE at >= ?"
+        values: list[object] = [_number(since) if since else 0]
+        if certificate is not None:
+            query += " AND certificate = ?"
+            values.append(certificate)
+        rows = self._attempt(
+            lambda connection: connection.execute(f"{query} ORDER BY at, id", values).fetchall()
+        )
+        return self._decoded(_happening, rows, "line of history")
+
+    def close(self) -> None:
+        """Let go of it; closing twice is no error."""
+        with self._guard:
+            self._let_go()
+
+    # reading ---------------------------------------------------------------------------------------------
+
+    def _understood(self, kind: type[R], rows: Iterable[tuple[bytes]]) -> list[R]:
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        return self._decoded(decoder, rows, f"record of kind '{kind.kind}'")
+
+    def _decoded(
+        self, decoder: "msgspec.json.Decoder[T]", rows: Iterable[tuple[bytes]], what: str
+    ) -> list[T]:
+        found: list[T] = []
+        decode = decoder.decode
+        for (body,) in rows:
+            try:
+                found.append(decode(body))
+            except (msgspec.MsgspecError, TypeError):
+                if what not in self._incomprehensible:
+                    self._incomprehensible.add(what)
+                    self.notes.append(f"{self.path}: a {what} cannot be understood any more and is left out")
+        return found
+
+    # writing and keeping it alive ------------------------------------------------------------------------
+
+    def _change(self, action: Callable[[sqlite3.Connection], object], rows: Iterable[object]) -> None:
+        if not self._write:
+            raise StateError(f"{self.path} was opened to look only", kind="ledger")
+        if not rows:
+            return
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                action(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+        self._attempt(transaction)
+
+    def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the connection. What is damaged is replaced, what was stale read again."""
+        with self._guard:
+            for last in (False, False, True):
+                try:
+                    result = action(self._fresh())
+                except sqlite3.Error as error:
+                    self._judge(error, last=last)
+                    continue
+                if self._seen is None or self._seen == files.stamp(self.path):
+                    return result
+            return result
+
+    def _fresh(self) -> sqlite3.Connection:
+        if self._seen is not None and self._seen != files.stamp(self.path):
+            self._let_go()
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _judge(self, error: sqlite3.Error, *, last: bool) -> None:
+        """Prepare another attempt, or raise StateError if there is none."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        changed = self._seen is not None and self._seen != files.stamp(self.path)
+        if code in _DAMAGE and not last and not changed:
+            self._let_go()
+            self._replace()
+        elif not changed or last:
+            raise files.refused(self.path, error) from error
+
+    def _replace(self) -> None:
+        """A damaged file is moved aside by who may write, and seen as empty by who only looks."""
+        if self._write:
+            self.notes.append(files.set_aside(self.path))
+        else:
+            self.notes.append(f"{self.path} is damaged; the next run moves it aside and begins a new one")
+            self._way = _Way.MEMORY
+
+    def _let_go(self) -> None:
+        connection, self._connection, self._seen = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    # three ways to connect -------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        match self._way:
+            case _Way.WRITE:
+                return self._open_to_write()
+            case _Way.LOOK:
+                return self._open_to_look()
+            case _Way.MEMORY:
+                return _in_memory()
+            case _:
+                assert_never(self._way)
+
+    def _open_to_write(self) -> sqlite3.Connection:
+        files.prepare(self.path)
+        network = network_filesystem(self.path)
+        connection = _connection(self.path)
+        try:
+            if network is None:
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                connection.execute("PRAGMA synchronous = FULL")
+            else:
+                connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+                connection.execute("PRAGMA synchronous = EXTRA")
+                self._note(f"{self.path} lies on {network}: slower, and safe only with one agent at a time")
+            schema.migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open_to_look(self) -> sqlite3.Connection:
+        """Without a writer at work the file is read as it is, for the usual way would make files beside it.
+
+        Then `_seen` is its stamp, and what was read counts only if the stamp is still the same after it.
+        """
+        seen = files.stamp(self.path)
+        if not seen.inode:
+            self._seen = seen
+            return _in_memory()
+        files.demand_safe(self.path)
+        connection = _connection(files.uri(self.path, immutable=seen.quiet))
+        self._seen = seen if seen.quiet else None
+        try:
+            if schema.version(connection) < len(schema.MIGRATIONS):
+                return self._upgraded_copy(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _upgraded_copy(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """An older file, brought up to date in memory."""
+        copy = _connection(":memory:")
+        connection.backup(copy)
+        connection.close()
+        schema.migrate(copy)
+        return copy
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _connection(target: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        target,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=target.startswith("file:"),
+    )
+
+
+def _in_memory() -> sqlite3.Connection:
+    connection = _connection(":memory:")
+    schema.migrate(connection)
+    return connection
+
+
+def _number(at: datetime) -> int:
+    """A moment as microseconds since 1970, so that SQL can compare it."""
+    return (at - _EPOCH) // _MICROSECOND

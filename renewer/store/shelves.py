@@ -1,0 +1,84 @@
+"""A quick look at what lies of one certificate: done for each of thousands at every run."""
+
+import os
+
+from renewer.model.names import CERTIFICATE_NAME
+from renewer.store import layout
+from renewer.store.contract import Found, Shelf
+from renewer.store.safe import check_owner, told
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PREFIX = f"{layout.VERSIONS}/"
+_EMPTY = Shelf(live=None, found=(), pending=())
+
+
+def well_named(name: str) -> bool:
+    """Whether a certificate can have that name."""
+    return CERTIFICATE_NAME.fullmatch(name) is not None
+
+
+def look(path: str) -> Shelf:
+    """The shelf of the certificate in this directory; an empty one if there is none. Opens no file."""
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except FileNotFoundError:
+        return _EMPTY
+    except OSError:
+        with told(path):
+            raise
+    try:
+        with told(path):
+            check_owner(os.fstat(fd), path)
+            return Shelf(
+                live=_live(fd),
+                found=_versions(fd, f"{path}/{layout.VERSIONS}"),
+                pending=_pending(fd, f"{path}/{layout.PENDING}"),
+            )
+    finally:
+        os.close(fd)
+
+
+def _live(home: int) -> str | None:
+    """The version that the link names; None without a link, or with one that is not ours."""
+    try:
+        target = os.readlink(layout.LIVE, dir_fd=home)
+    except OSError:
+        return None
+    version = target.removeprefix(_PREFIX)
+    return version if version != target and layout.VERSION_ID.fullmatch(version) else None
+
+
+def _versions(home: int, path: str) -> tuple[Found, ...]:
+    try:
+        fd = os.open(layout.VERSIONS, _DIRECTORY, dir_fd=home)
+    except FileNotFoundError:
+        return ()
+    try:
+        check_owner(os.fstat(fd), path)
+        return tuple(
+            Found(id=name, stamp=_stamp(fd, f"{name}/{layout.CERT}") + _stamp(fd, f"{name}/{layout.PRIVKEY}"))
+            for name in sorted(os.listdir(fd))
+            if layout.VERSION_ID.fullmatch(name)
+        )
+    finally:
+        os.close(fd)
+
+
+def _stamp(versions: int, name: str) -> tuple[int, int, int]:
+    try:
+        status = os.stat(name, dir_fd=versions, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return (0, 0, 0)
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _pending(home: int, path: str) -> tuple[str, ...]:
+    try:
+        fd = os.open(layout.PENDING, _DIRECTORY, dir_fd=home)
+    except FileNotFoundError:
+        return ()
+    try:
+        check_owner(os.fstat(fd), path)
+        return tuple(sorted(name for name in os.listdir(fd) if layout.PENDING_ID.fullmatch(name)))
+    finally:
+        os.close(fd)

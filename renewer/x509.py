@@ -1,0 +1,318 @@
+"""Keys, CSRs and certificates: the only module that speaks `cryptography`; PEM and DER in, facts out.
+
+Everything that is wrong with what is given raises ValueError with a sentence for people. The module is
+slow to import (some 75 ms): import it where it is used.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from renewer.model.desired import KeyType
+from renewer.model.facts import Leaf
+from renewer.model.names import Identifier, IdentifierType
+
+MAX_CHAIN_BYTES = (
+    128 * 1024
+)  # a leaf with a hundred names has 5 KiB; nobody sends more than this in good faith
+MAX_CHAIN_LENGTH = 10
+PLACEHOLDER = "renewer placeholder"  # the organisation in its subject, so that people who meet one know
+PLACEHOLDER_LIFETIME = timedelta(days=7)
+_BACKDATED = timedelta(hours=1)  # for clients whose clock is behind
+
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+_CURVES: dict[KeyType, ec.EllipticCurve] = {
+    KeyType.ECDSA_P256: ec.SECP256R1(),
+    KeyType.ECDSA_P384: ec.SECP384R1(),
+}
+_SIZES = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.RSA_4096: 4096}
+_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END \1-----")
+
+
+# keys and requests ---------------------------------------------------------------------------------------
+
+
+def new_key(key_type: KeyType) -> bytes:
+    """A fresh private key as PKCS#8 PEM (RFC 5958), not encrypted."""
+    key: _Key
+    if key_type in _CURVES:
+        key = ec.generate_private_key(_CURVES[key_type])
+    else:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=_SIZES[key_type])
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def key_type(privkey: bytes) -> KeyType:
+    """What kind of key this is. Raises ValueError if it is none that a certificate of ours can have."""
+    return _expect(_type_of(_load_key(privkey).public_key()), "this kind of key is not supported")
+
+
+def csr(privkey: bytes, identifiers: Sequence[Identifier]) -> bytes:
+    """A certificate signing request as DER, for `finalize` (RFC 8555 §7.4).
+
+    It carries the names as subjectAltName only: no common name, which newer profiles refuse, and no extended
+    key usage, for which some authorities reject a request.
+    """
+    key = _load_key(privkey)
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(_alternative_names(identifiers), critical=False)
+        .sign(key, _hash_for(key))
+    )
+    return request.public_bytes(Encoding.DER)
+
+
+def placeholder(identifiers: Sequence[Identifier], privkey: bytes, now: datetime) -> bytes:
+    """A self-signed certificate as PEM, so that servers can start before the first issuance.
+
+    It is valid for a week and says in its subject what it is.
+    """
+    key = _load_key(privkey)
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, PLACEHOLDER)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + PLACEHOLDER_LIFETIME)
+        .add_extension(_alternative_names(identifiers), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, _hash_for(key))
+    )
+    return certificate.public_bytes(Encoding.PEM)
+
+
+# certificates --------------------------------------------------------------------------------------------
+
+
+def split_chain(pem: bytes) -> tuple[bytes, ...]:
+    """The certificates of a chain, leaf first, each as clean PEM of our own writing.
+
+    Reads as strictly as RFC 8555 §9.1 asks: blocks of CERTIFICATE and nothing else between them, at least
+    one, at most ten.
+    """
+    return tuple(certificate.public_bytes(Encoding.PEM) for certificate in _load_chain(pem))
+
+
+def leaf(pem: bytes) -> Leaf:
+    """What the first certificate of a PEM says of itself."""
+    return _facts(_load_chain(pem)[0])
+
+
+def leaf_from_der(der: bytes) -> Leaf:
+    """What a certificate says of itself, as a TLS handshake hands it over."""
+    return _facts(_load_der(der))
+
+
+def matches(privkey: bytes, pem: bytes) -> bool:
+    """Whether the key belongs to the first certificate. Raises ValueError if either cannot be read."""
+    ours = _load_key(privkey).public_key()
+    theirs = _load_chain(pem)[0].public_key()
+    return _spki(ours) == theirs.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def in_order(chain: Sequence[bytes]) -> bool:
+    """Whether each certificate (one PEM each) was issued by the next, by names and by signature.
+
+    That is the order servers must send (RFC 5246 §7.4.2); a root at the end is no fault.
+    """
+    certificates = [_load_chain(pem)[0] for pem in chain]
+    return bool(certificates) and all(map(_issued_by, certificates, certificates[1:]))
+
+
+def leads_to(pem: bytes, root: str) -> bool:
+    """Whether a chain ends below (or with) the root of this common name, as `chain` in the config asks."""
+    last = _load_chain(pem)[-1]
+    return root in (_common_name(last.issuer), _common_name(last.subject))
+
+
+def combined(privkey: bytes, fullchain: bytes) -> bytes:
+    """Chain and key in one file, as HAProxy and others want it: leaf, chain, key."""
+    return fullchain.rstrip(b"\n") + b"\n" + privkey.rstrip(b"\n") + b"\n"
+
+
+def ari_id(key_identifier: bytes, serial: int) -> str:
+    """The certificate's name at the authority's renewalInfo (RFC 9773 §4.1).
+
+    base64url without padding of the authority's keyIdentifier, a dot, and of the serial's DER bytes, which
+    begin with 00 when the first bit of the number is set.
+    """
+    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big")
+    return f"{_base64url(key_identifier)}.{_base64url(octets)}"
+
+
+# the inside ----------------------------------------------------------------------------------------------
+
+
+def _load_key(privkey: bytes) -> _Key:
+    try:
+        # Whether an RSA key's numbers fit together takes up to a second to find out, and every server asks it
+        key = load_pem_private_key(privkey, None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the private key cannot be read: it must be PEM, not encrypted") from None
+    if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
+        raise ValueError("the private key is neither ECDSA nor RSA")  # noqa: TRY004  wrong data, not a wrong type
+    return key
+
+
+def _load_der(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the certificate cannot be read: {error}") from None
+
+
+def _load_chain(pem: bytes) -> list[x509.Certificate]:
+    if len(pem) > MAX_CHAIN_BYTES:
+        raise ValueError(f"the chain has {len(pem)} bytes; more than {MAX_CHAIN_BYTES} are not believed")
+    certificates: list[x509.Certificate] = []
+    end = 0
+    for block in _BLOCK.finditer(pem):
+        if pem[end : block.start()].strip():
+            raise ValueError("the chain holds something besides certificates")
+        if block[1] != b"CERTIFICATE":
+            raise ValueError(f"the chain holds a block of '{block[1].decode('ascii', 'replace')}'")
+        if len(certificates) == MAX_CHAIN_LENGTH:
+            raise ValueError(f"the chain has more than {MAX_CHAIN_LENGTH} certificates")
+        try:
+            der = base64.b64decode(b"".join(block[2].split()), validate=True)
+        except binascii.Error:
+            raise ValueError("the chain is not well-formed PEM") from None
+        certificates.append(_load_der(der))
+        end = block.end()
+    if not certificates:
+        raise ValueError("there is no certificate in it")
+    if pem[end:].strip():
+        raise ValueError("the chain holds something besides certificates")
+    return certificates
+
+
+def _facts(certificate: x509.Certificate) -> Leaf:
+    try:
+        serial = certificate.serial_number
+        if serial < 0:
+            raise ValueError("its serial number is negative")  # noqa: TRY301  one sentence for all of them
+        return Leaf(
+            serial=_hex(serial),
+            fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            names=_names(certificate),
+            key=_type_of_leaf(certificate),
+            issuer=_common_name(certificate.issuer) or certificate.issuer.rfc4514_string(),
+            ari_id=_ari_id(certificate, serial),
+        )
+    except (ValueError, x509.DuplicateExtension) as error:
+        raise ValueError(f"the certificate cannot be read: {error}") from None
+
+
+def _hex(serial: int) -> str:
+    digits = f"{serial:x}"
+    return digits.zfill(len(digits) + len(digits) % 2)
+
+
+def _names(certificate: x509.Certificate) -> tuple[Identifier, ...]:
+    """DNS names and addresses of the subjectAltName, in its order; a common name alone counts nothing."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    found: list[Identifier] = []
+    for name in names:
+        # Not by Identifier.parse: foreign ones may say anything, and a DNS name "192.0.2.1" is no address
+        if isinstance(name, x509.DNSName):
+            found.append(Identifier(type=IdentifierType.DNS, value=name.value.lower().removesuffix(".")))
+        elif isinstance(name, x509.IPAddress):
+            found.append(Identifier(type=IdentifierType.IP, value=str(name.value)))
+    return tuple(dict.fromkeys(found))
+
+
+def _ari_id(certificate: x509.Certificate, serial: int) -> str | None:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return None
+    return ari_id(extension.key_identifier, serial) if extension.key_identifier else None
+
+
+def _type_of_leaf(certificate: x509.Certificate) -> KeyType | None:
+    try:
+        return _type_of(certificate.public_key())
+    except UnsupportedAlgorithm:
+        return None  # a foreign certificate with a curve that is not ours
+
+
+def _type_of(key: object) -> KeyType | None:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return next((kind for kind, curve in _CURVES.items() if curve.name == key.curve.name), None)
+    if isinstance(key, rsa.RSAPublicKey):
+        return next((kind for kind, size in _SIZES.items() if size == key.key_size), None)
+    return None
+
+
+def _expect(found: KeyType | None, otherwise: str) -> KeyType:
+    if found is None:
+        raise ValueError(otherwise)
+    return found
+
+
+def _hash_for(key: _Key) -> hashes.SHA256 | hashes.SHA384:
+    """SHA-256, and SHA-384 with P-384, as the CA/Browser Forum asks (Baseline Requirements §7.1.3.2)."""
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp384r1":
+        return hashes.SHA384()
+    return hashes.SHA256()
+
+
+def _alternative_names(identifiers: Sequence[Identifier]) -> x509.SubjectAlternativeName:
+    if not identifiers:
+        raise ValueError("a certificate needs at least one name")
+    return x509.SubjectAlternativeName([_general_name(identifier) for identifier in identifiers])
+
+
+def _general_name(identifier: Identifier) -> x509.GeneralName:
+    if identifier.type is IdentifierType.IP:
+        return x509.IPAddress(ip_address(identifier.value))  # RFC 8738 §3: an iPAddress, never a dNSName
+    return x509.DNSName(identifier.value)
+
+
+def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _common_name(name: x509.Name) -> str:
+    for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
+        for attribute in name.get_attributes_for_oid(kind):
+            return str(attribute.value)
+    return ""
+
+
+def _spki(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _base64url(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
