@@ -1,12 +1,11 @@
 """Our account at an authority (RFC 8555 §7.3): a key on disk, made once, and the URL by which it is known.
 
-Below the state directory lies `authorities/<host>/<authority's name>/` with `key.pem` (0600), written for good
-before anything is sent, and `account.json`, which only spares a request: lost, the account is found again by its
-key. This module is the one door to keys of accounts; nothing else in the package signs requests.
+Below the state directory lies `authorities/<host>/<authority's name>/` with `key.pem` (0600), written for
+good before anything is sent, and `account.json`, which only spares a request: lost, the account is found
+again by its key. This module is the one door to keys of accounts; nothing else in the package signs requests.
 """
 
 import re
-import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from renewer import clock
 from renewer.acme import problems
 from renewer.acme.folder import Folder, locked
 from renewer.acme.nouns import Directory
-from renewer.acme.transport import Reply
+from renewer.acme.reply import Reply
 from renewer.errors import GiveUp, RetryLater, StateError
 from renewer.model.desired import Authority, KeyType
 
@@ -86,7 +85,7 @@ class AccountKey:
                 f"the authority sent a nonce that is none: '{problems.clean(nonce, 40)}'"
             ) from None
         signed = jws.JWS.sign(payload, key=self._jwk, alg=self._alg, nonce=decoded, url=url, kid=kid)
-        return signed.json_dumps().encode()
+        return bytes(signed.json_dumps(), "ascii")
 
     def binding(self, kid: str, hmac: str, url: str) -> dict[str, Any]:
         """The external account binding (RFC 8555 §7.3.4). Raises GiveUp if the HMAC key is not base64url."""
@@ -105,7 +104,7 @@ class AccountKey:
 
 
 class Account:
-    """The account of one authority; `url` is set by `ensure`. Threads and processes may share it."""
+    """The account of one authority, as its directory on disk knows it; other processes may use it too."""
 
     def __init__(self, authority: Authority, state: str, eab_hmac: str | None) -> None:
         self._authority = authority
@@ -115,9 +114,7 @@ class Account:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", authority.name).lstrip(".") or "_"
         self._parts = ("authorities", host, name)
         self.path = "/".join((state, *self._parts))
-        self._lock = threading.Lock()
         self._key: AccountKey | None = None
-        self.url: str | None = None
 
     @property
     def key(self) -> AccountKey:
@@ -130,11 +127,15 @@ class Account:
 
         Raises GiveUp if terms or credentials are missing, StateError if the disk does not allow it.
         """
-        with self._lock:
-            if self.url is None:
-                with locked(self._state, self._parts) as folder:
-                    self.url = self._in(folder, directory, post)
-            return self.url
+        with locked(self._state, self._parts) as folder:
+            return self._in(folder, directory, post)
+
+    def forget(self, url: str) -> None:
+        """The authority knows that account no more; the key stays."""
+        with locked(self._state, self._parts) as folder:
+            known = self._remembered(folder)
+            if known is not None and known["url"] == url:
+                folder.write("account.json", b"{}\n")
 
     def _in(self, folder: Folder, directory: Callable[[], Directory], post: Post) -> str:
         pem = folder.read("key.pem")
@@ -183,8 +184,8 @@ class Account:
             raise GiveUp(
                 f"{name} registers accounts only with external account credentials",
                 kind="externalAccountRequired",
-                hint=f'get them from the authority{where} and set eab = {{ kid = "…", hmac = {{ file = "…" }} }}'
-                f" in [authority.{name}]",
+                hint=f"get them from the authority{where} and set in [authority.{name}]: "
+                'eab = { kid = "…", hmac = { file = "…" } }',
             )
 
     def _register(self, folder: Folder, directory: Directory, post: Post) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from renewer import clock
 from renewer.acme import problems, retry_after, wire
 from renewer.acme.nouns import Renewal
-from renewer.acme.transport import Reply
+from renewer.acme.reply import Reply
 from renewer.errors import RenewerError, RetryLater
 
 # §4.3.3: "clients MUST retry after 6 hours" following a long-term error.

@@ -1,7 +1,8 @@
 """What is said to the authority (RFC 8555 §7): one `Session` a run and authority, shared by every worker.
 
-Everything that goes wrong is one of ours: RetryLater (with `not_before` if the authority named a moment), GiveUp
-(nothing changes until the operator changes something), OurFault, or StateError from the account's files.
+Everything that goes wrong is one of ours: RetryLater (with `not_before` if the authority named a moment),
+GiveUp (nothing changes until the operator changes something), OurFault, or StateError from the account's
+files.
 """
 
 import base64
@@ -13,6 +14,7 @@ import msgspec
 
 from renewer.acme import ari, polling, problems, wire
 from renewer.acme.conversation import Conversation
+from renewer.acme.lost import Lost
 from renewer.acme.nouns import (
     AcmeOrder,
     Authorization,
@@ -22,7 +24,7 @@ from renewer.acme.nouns import (
     OrderStatus,
     Renewal,
 )
-from renewer.acme.transport import Lost, Reply
+from renewer.acme.reply import Reply
 from renewer.errors import GiveUp, OurFault, RetryLater
 from renewer.model.desired import Authority
 from renewer.model.names import Identifier
@@ -105,12 +107,8 @@ class Session:
         return msgspec.structs.replace(made, replaces_refused=refused) if refused else made
 
     def order(self, url: str) -> AcmeOrder:
-        """An order as it stands now. Raises GiveUp with kind "order-gone" if the authority has it no more."""
-        reply = self._talk.post(url)
-        if reply.status in (404, 410):
-            text = f"{self._talk.name} knows the order {url} no more"
-            raise GiveUp(text, kind="order-gone", hint="a new order is needed")
-        return wire.order(self._talk.accepted(reply, "to show the order").json(), url)
+        """An order as it stands now. Raises GiveUp with kind "gone" if the authority has it no more."""
+        return self._talk.look(url, wire.order, "to show the order")[0]
 
     def find_order(self, identifiers: Iterable[Identifier]) -> AcmeOrder | None:
         """An unfinished order for exactly these names, from the account's list (§7.1.2.1).

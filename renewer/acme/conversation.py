@@ -2,20 +2,57 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urljoin
 
 import msgspec
 
+from renewer import clock
 from renewer.acme import problems, wire
 from renewer.acme.accounts import Account
 from renewer.acme.nouns import Directory
-from renewer.acme.transport import Reply, Transport
-from renewer.errors import GiveUp, OurFault
+from renewer.acme.reply import Reply
+from renewer.acme.transport import Transport
+from renewer.errors import GiveUp, OurFault, RenewerError
 from renewer.model.desired import Authority
 
 T = TypeVar("T")
 JSON = "application/json"
+
+
+class Once(Generic[T]):
+    """Made by whoever needs it first; those who waited share what came of it, also a failure.
+
+    Without that, each of many workers would in turn wait for an authority that does not answer.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: T | None = None
+        self._failure: tuple[float, RenewerError] | None = None
+        self._lock = threading.Lock()
+
+    def get(self) -> T:
+        """What was made; made now if it is not there yet."""
+        if (made := self._made) is not None:
+            return made
+        asked = clock.monotonic()
+        with self._lock:
+            if self._made is None:
+                if self._failure and self._failure[0] >= asked:
+                    raise self._failure[1]
+                try:
+                    self._made = self._make()
+                except RenewerError as error:
+                    self._failure = (clock.monotonic(), error)
+                    raise
+            return self._made
+
+    def renew(self, old: T) -> None:
+        """Make it anew, unless somebody else has done so since `old`."""
+        with self._lock:
+            if self._made == old:
+                self._made = self._make()
 
 
 class Conversation:
@@ -26,22 +63,19 @@ class Conversation:
         self.transport = Transport(ca_bundle=authority.ca_bundle, proxy=authority.proxy, timeout=timeout)
         self._authority = authority
         self._account = Account(authority, state, eab_hmac)
-        self._directory: Directory | None = None
-        self._fetched_again = False
-        self._lock = threading.Lock()
+        self._directory = Once(self._fetch_directory)
+        self._url = Once(lambda: self._account.ensure(lambda: self.directory, self._signed))
+        self._fetched_again = self._found_again = False
 
     @property
     def directory(self) -> Directory:
         """What the authority offers (RFC 8555 §7.1.1), fetched once a run."""
-        with self._lock:
-            if self._directory is None:
-                self._directory = self._fetch_directory()
-            return self._directory
+        return self._directory.get()
 
     @property
     def account(self) -> str:
         """Our account's URL; registered now if there is none yet (§7.3)."""
-        return self._account.url or self._account.ensure(lambda: self.directory, self._signed)
+        return self._url.get()
 
     @property
     def thumbprint(self) -> str:
@@ -59,23 +93,35 @@ class Conversation:
     ) -> Reply:
         """A request in the account's name, whatever is answered; without a payload it is POST-as-GET (§6.3).
 
-        A `url` given as a function comes from the directory: answered with 404, the directory is fetched again
-        (cached ones go stale), once a run, and the request said where it now belongs.
+        A `url` given as a function comes from the directory: answered with 404, the directory is fetched
+        again (cached ones go stale), once a run, and the request said where it now belongs. An account that
+        the authority has lost is found again or registered anew, once a run.
         """
         account = self.account
         target = url if isinstance(url, str) else url()
         reply = self._signed(target, payload, kid=account, repeatable=repeatable, accept=accept)
+        if reply.ok:
+            return reply
         if reply.status == 404 and not isinstance(url, str):
             self._fetch_again()
-            if url() != target:
-                return self._signed(url(), payload, kid=account, repeatable=repeatable, accept=accept)
-        return reply
+        elif reply.problem().type == "accountDoesNotExist":
+            self._find_again(account)
+        now = url if isinstance(url, str) else url()
+        if (now, self.account) == (target, account):
+            return reply
+        return self._signed(now, payload, kid=self.account, repeatable=repeatable, accept=accept)
 
     def accepted(self, reply: Reply, doing: str) -> Reply:
-        """The reply, if it is a success; else raises what its problem means."""
-        if not reply.ok:
-            raise problems.error(reply.problem(), doing, self.name)
-        return reply
+        """The reply, if it is a success; else raises what its problem means.
+
+        What the authority knows no more is GiveUp with kind "gone"; a page in HTML saying so proves nothing.
+        """
+        if reply.ok:
+            return reply
+        problem = reply.problem()
+        if reply.status in (404, 410) and (problem.type or not reply.body.strip()):
+            raise GiveUp(f"{self.name} refused {doing}: it knows {reply.url} no more", kind="gone")
+        raise problems.error(problem, doing, self.name)
 
     def look(self, url: str, read: Callable[[Any, str], T], doing: str) -> tuple[T, Reply]:
         """An object at a URL, read into one of our nouns, with the reply it came in."""
@@ -117,7 +163,12 @@ class Conversation:
         return wire.directory(self.accepted(reply, "its directory").json(), url)
 
     def _fetch_again(self) -> None:
-        with self._lock:
-            if not self._fetched_again:
-                self._directory = self._fetch_directory()
-                self._fetched_again = True
+        if not self._fetched_again:
+            self._fetched_again = True
+            self._directory.renew(self.directory)
+
+    def _find_again(self, account: str) -> None:
+        if not self._found_again:
+            self._found_again = True
+            self._account.forget(account)
+            self._url.renew(account)

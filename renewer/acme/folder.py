@@ -1,4 +1,4 @@
-"""The account's directory on disk: every step by directory handle, never through a link, durable on return."""
+"""The account's directory on disk: by directory handles, never through a link, durable on return."""
 
 import contextlib
 import fcntl
@@ -70,8 +70,7 @@ def locked(state: str, parts: Sequence[str]) -> Iterator[Folder]:
             path = f"{path}/{part}"
             handle, above = _enter(handle, part), handle
             os.close(above)
-            if os.fstat(handle).st_uid not in (0, os.geteuid()):
-                raise StateError(f"{path} belongs to somebody else", kind="owner")
+            _check_owner(handle, path)
         _lock(handle, path)
     except OSError as error:
         if handle is not None:
@@ -92,6 +91,11 @@ def _enter(above: int, name: str) -> int:
         os.mkdir(name, 0o700, dir_fd=above)
         os.fsync(above)
     return os.open(name, _DIRECTORY, dir_fd=above)
+
+
+def _check_owner(handle: int, path: str) -> None:
+    if os.fstat(handle).st_uid not in (0, os.geteuid()):
+        raise StateError(f"{path} belongs to somebody else", kind="owner")
 
 
 def _lock(handle: int, path: str) -> None:

@@ -95,8 +95,8 @@ class Authorization(Value):
 class AcmeOrder(Value):
     """An order (RFC 8555 §7.1.3).
 
-    `replaces_refused` is what the authority said when it refused the `replaces` of a new order, which was then
-    ordered without (RFC 9773 §5).
+    `replaces_refused` is what the authority said when it refused the `replaces` of a new order, which was
+    then ordered without (RFC 9773 §5).
     """
 
     url: str
@@ -134,8 +134,8 @@ class Directory(Value):
 class Renewal(Value):
     """What the authority said about when to renew (RFC 9773 §4.2), or that it gave no usable window.
 
-    Without a window `start` and `end` are None and `trouble` says why. `ask_again` is the moment from which it
-    may be asked again. `failures` is how many temporary errors there have been in a row, this one included.
+    Without a window `start` and `end` are None and `trouble` says why. `ask_again` is the moment from which
+    it may be asked again. `failures` is how many temporary errors there were in a row, this one included.
     """
 
     ask_again: datetime

@@ -13,37 +13,38 @@ from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 URN = "urn:ietf:params:acme:error:"
 _MAX_TEXT = 2000
 _MAX_SUBPROBLEMS = 200
+_PAUSED = re.compile(r"\b(un)?paused?\b", re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s'\"<>)]+[^\s'\"<>).,;]")
 
-# Nothing changes until the operator changes something (RFC 8555 §6.7; invalidProfile: draft-aaron-acme-profiles).
+# Nothing changes until the operator does something (RFC 8555 §6.7; invalidProfile: draft-ietf-acme-profiles).
 FINAL = {
-    "accountDoesNotExist": "remove or register the account anew; the account's key is kept in the state directory",
+    "accountDoesNotExist": "the authority does not know our account, and registering it again did not help",
     "agreementRequired": "read the authority's terms of service and set agree_terms = true",
     "badCSR": "choose another key type or other names for this certificate",
     "badPublicKey": "choose another key type (key, or account_key of the authority)",
     "badRevocationReason": "give another reason, or none",
     "badSignatureAlgorithm": "choose another account_key for this authority",
-    "externalAccountRequired": "get external account credentials from the authority and set eab = { kid, hmac }",
+    "externalAccountRequired": "get (new) credentials from the authority and set eab = { kid, hmac }",
     "invalidContact": "correct contact of this authority",
     "invalidProfile": "choose a profile that the authority offers, or remove profile",
     "rejectedIdentifier": "the authority will not issue for this name: remove it, or use another authority",
     "unsupportedContact": "correct contact of this authority: most take only e-mail addresses",
-    "unsupportedIdentifier": "the authority does not issue for this kind of name: remove it, or use another authority",
+    "unsupportedIdentifier": "the authority does not issue for such names: use another one",
     "userActionRequired": "visit the page named, do what it asks, and run again",
 }
 
 # What was seen at validation; the world may change by itself (a record appears, a server comes back).
 VALIDATION = {
     "caa": "the CAA records of this name (or of one above it) must allow this authority; see `dig CAA NAME`",
-    "connection": "the authority could not reach this host: check that the name's A and AAAA records point here "
-    "and that the port (80 for http-01) is open to the whole world, not only to some countries",
-    "dns": "the name's DNS must answer from everywhere: check its A, AAAA and CAA records, its name servers and DNSSEC",
+    "connection": "the authority could not reach this host: check that the name's A and AAAA records point "
+    "here and that the port (80 for http-01) is open to the whole world, not only to some countries",
+    "dns": "the name's DNS must answer from everywhere: check its A, AAAA and CAA records, servers, DNSSEC",
     "dnssec": "the DNSSEC signatures of this name are broken: check them, or the zone's DS record",
-    "incorrectResponse": "something else than our answer was found: check that the name leads to this host and that "
+    "incorrectResponse": "not our answer was found but another: check that the name leads to this host, and "
     "webroot is the directory which the web server serves for it",
     "tls": "the TLS handshake with this host failed while validating: check what answers at its port",
-    "unauthorized": "our answer was not found: check that the name (A and AAAA) leads to this host, that webroot is "
-    "the directory which the web server serves for it, and that no redirect leads elsewhere",
+    "unauthorized": "our answer was not found: check that the name (A and AAAA) leads to this host, that "
+    "webroot is the directory which the web server serves for it, and that no redirect leads elsewhere",
 }
 
 
@@ -96,18 +97,24 @@ def _subproblems(given: Any) -> tuple[tuple[str, str, str], ...]:
 
 
 def error(problem: Problem, doing: str, authority: str) -> RenewerError:
-    """What a refused request means; `doing` completes "… refused" ("the order", "to register the account")."""
+    """What a refused request means; `doing` completes "… refused" ("the order", "to revoke")."""
     text = _sentence(problem, f"{authority} refused {doing}")
     identifiers = tuple((name, detail or type_) for name, type_, detail in problem.subproblems if name)
     kinds = {problem.type, *(type_ for _, type_, _ in problem.subproblems)}
     if _is_paused(problem):
-        hint = f"visit {_url_in(problem) or 'the page named'} to un-pause, then run again; until then nothing is tried"
+        where = _url_in(problem) or "the page named"
+        hint = f"visit {where} to un-pause, then run again; until then nothing is tried"
         return GiveUp(text, kind="paused", identifiers=identifiers, hint=hint)
     final = problem.type if problem.type in FINAL else next((k for k in sorted(kinds) if k in FINAL), "")
     if final:
         return GiveUp(text, hint=_final_hint(final, problem), kind=final, identifiers=identifiers)
+    if problem.type == "unauthorized" and doing == "to register the account":
+        hint = "check eab: its kid and HMAC key must be as the authority gave them, and some may be used only once"
+        return GiveUp(text, kind=problem.type, identifiers=identifiers, hint=hint)
     if problem.type == "unauthorized":
-        hint = "the account may have been deactivated, or it may not do this; ask the authority, or use another account"
+        hint = (
+            "the account may be deactivated, or not allowed to do this: ask the authority or use another one"
+        )
         return GiveUp(text, kind=problem.type, identifiers=identifiers, hint=hint)
     if problem.type == "malformed" and problem.status < 500:
         return _malformed(text, doing, identifiers)
@@ -121,7 +128,7 @@ def error(problem: Problem, doing: str, authority: str) -> RenewerError:
 
 
 def failed_authorizations(authorizations: list[Authorization], authority: str) -> RenewerError | None:
-    """Names that did not validate, as one error that names each with what the authority saw; None if all did."""
+    """Names that did not validate, as one error that says of each what the authority saw; None if all did."""
     failed = []
     for authorization in authorizations:
         if authorization.status != "valid":
@@ -161,10 +168,7 @@ def _sentence(problem: Problem, head: str) -> str:
 
 
 def _is_paused(problem: Problem) -> bool:
-    return (
-        problem.type == "rateLimited"
-        and re.search(r"\b(un)?paused?\b", problem.detail, re.IGNORECASE) is not None
-    )
+    return problem.type == "rateLimited" and _PAUSED.search(problem.detail) is not None
 
 
 def _url_in(problem: Problem) -> str | None:

@@ -1,7 +1,7 @@
 """The Retry-After header (RFC 9110 §10.2.3), read into aware UTC; hostile values do no harm.
 
-The acme package mixes naive UTC with naive local time here, so that a header 60 s ahead lies in the past in Tokyo
-and hours ahead in Los Angeles. Nothing here asks what zone this host is in.
+The acme package mixes naive UTC with naive local time here, so that a header 60 s ahead lies in the past in
+Tokyo and hours ahead in Los Angeles. Nothing here asks what zone this host is in.
 """
 
 import re
@@ -31,8 +31,8 @@ def http_date(text: str | None) -> datetime | None:
 def parse(text: str | None, now: datetime, date: str | None = None) -> datetime | None:
     """When the sender wants to be asked again; None if it said nothing that can be understood.
 
-    `date` is the same reply's Date header: a date in Retry-After is measured from it, so that a wrong clock on
-    either side does not matter. The result is never before `now` nor more than a year after it.
+    `date` is the same reply's Date header: a date in Retry-After is measured from it, so that a wrong clock
+    on either side does not matter. The result is never before `now` nor more than a year after it.
     """
     if text is None:
         return None

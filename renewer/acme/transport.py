@@ -1,28 +1,28 @@
 """Requests to an authority: bounded in time and size, over kept connections, from any thread.
 
-acme's own ClientNetwork is not used: it drops the headers of refusals and the problem of a 409, retries a refused
-nonce once only, has no bound on a whole reply, is not made for threads, and drags in pyOpenSSL (field notes:
-"Traps"). Its signatures (`acme.jws`) are used, by `accounts.AccountKey`.
+acme's own ClientNetwork is not used: it drops the headers of refusals and the problem of a 409, retries a
+refused nonce once only, has no bound on a whole reply, is not made for threads, and drags in pyOpenSSL. Its
+signatures (`acme.jws`) are used, by `accounts.AccountKey`.
 """
 
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import msgspec
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies, parse_header_links
-from urllib3.exceptions import HTTPError, NewConnectionError
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
 
 from renewer import __version__, clock, tls
 from renewer.acme import problems, retry_after
-from renewer.acme.nouns import Problem
-from renewer.errors import GiveUp, OurFault, RetryLater
+from renewer.acme.lost import Lost, Unreached, failure
+from renewer.acme.reply import Reply
+from renewer.errors import GiveUp, RetryLater
 
 USER_AGENT = f"renewer/{__version__} (+python; linux)"  # RFC 8555 §6.1: every client must send one
 MAX_BODY = 1 << 20  # octets; the longest chains are a hundredth of it
@@ -33,64 +33,6 @@ _MIN_NONCE_TRIES = 30
 _MAX_REDIRECTS = 5
 _JSON = "application/json"
 _bound = threading.local()  # .end: when this thread's request must be over, on the clock that never jumps
-
-
-class Lost(RetryLater):
-    """No whole reply came: the authority may have acted or not."""
-
-
-class Unreached(Lost):
-    """Not even a connection came to be: the authority knows nothing of it."""
-
-
-class Reply:
-    """What came back, whole. Header names are looked up in any case."""
-
-    __slots__ = ("at", "body", "headers", "status", "url")
-
-    def __init__(self, url: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.url = url
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.at = clock.now()
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is a success."""
-        return 200 <= self.status < 300
-
-    @property
-    def retry_after(self) -> datetime | None:
-        """The earliest moment it asks for; None if it does not."""
-        return retry_after.parse(self.headers.get("Retry-After"), self.at, self.headers.get("Date"))
-
-    def json(self) -> Any:
-        """Its JSON object. Raises RetryLater if it is none: something stands between us and the authority."""
-        try:
-            document = msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            document = None
-        if isinstance(document, dict):
-            return document
-        sort = problems.clean(self.headers.get("Content-Type", ""), 60) or "nothing said of its type"
-        raise RetryLater(
-            f"{self.url} answered with something that is not a JSON object ({sort}): "
-            f"'{problems.clean(self.body[:120].decode('utf-8', 'replace'), 80)}'",
-            kind="bad-reply",
-            hint="check that the URL is an ACME authority's and that no proxy or portal answers in its place",
-        )
-
-    def problem(self) -> Problem:
-        """The problem document of a refusal."""
-        return problems.from_reply(self.body, status=self.status, retry_after=self.retry_after)
-
-    def links(self, relation: str) -> list[str]:
-        """Every link of that relation, absolute (RFC 8288); all Link headers count."""
-        header = self.headers.get("Link")
-        parsed = parse_header_links(header) if header else []
-        wanted = [link.get("url") for link in parsed if link.get("rel") == relation]
-        return [urljoin(self.url, url) for url in wanted if url]
 
 
 class _BoundedSocket(ssl.SSLSocket):
@@ -104,7 +46,7 @@ class _BoundedSocket(ssl.SSLSocket):
                 raise TimeoutError("timed out")
             self.settimeout(left)
 
-    def do_handshake(self, block: bool = False) -> None:
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  as ssl has it
         self._limit()
         super().do_handshake(block)
 
@@ -135,11 +77,11 @@ class _Adapter(HTTPAdapter):
 
 
 class Transport:
-    """The way to one authority. `timeout` (seconds) bounds each request as a whole, handshake to last octet."""
+    """The way to one authority. `timeout` (seconds) bounds each request as a whole, to its last octet."""
 
     def __init__(self, *, ca_bundle: str | None, proxy: str | None, timeout: float) -> None:
         self.timeout = timeout
-        self.ca_bundle = ca_bundle
+        self._ca_bundle = ca_bundle
         self.date_skew: timedelta | None = None
         self._proxy = proxy
         self._proxies: dict[str, dict[str, str]] = {}
@@ -240,14 +182,19 @@ class Transport:
         try:
             request.prepare(method=method, url=url, headers=headers, data=data)
             response = self._http().send(
-                request, stream=True, timeout=self.timeout, verify=True, proxies=self._proxies_for(url)
+                request,
+                stream=True,
+                # Connecting is tried at each of the host's addresses in turn, so it gets a share each.
+                timeout=(self.timeout / 3, self.timeout),
+                verify=True,
+                proxies=self._proxies_for(url),
             )
             try:
                 body = self._read(response)
             finally:
                 response.close()
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise self._failure(error, url) from error
+            raise failure(error, url, ca_bundle=self._ca_bundle, timeout=self.timeout) from error
         finally:
             _bound.end = None
         reply = Reply(url, response.status_code, response.headers, body)
@@ -269,7 +216,10 @@ class Transport:
         with self._lock:
             if self._adapter is None:
                 # Not the shared context: urllib3 sets ALPN and more on the one it is given.
-                context = tls.verifying.__wrapped__(self.ca_bundle or tls.SYSTEM)
+                try:
+                    context = tls.verifying.__wrapped__(self._ca_bundle or tls.SYSTEM)
+                except GiveUp as error:
+                    raise GiveUp(f"ca_bundle: {error.text}", kind="ca_bundle", hint=error.hint) from error
                 context.sslsocket_class = _BoundedSocket
                 self._adapter = _Adapter(context)
             return self._adapter
@@ -282,50 +232,7 @@ class Transport:
             self._proxies[host] = get_environ_proxies(url)
         return self._proxies[host]
 
-    def _failure(self, error: Exception, url: str) -> RetryLater | GiveUp | OurFault:
-        host = urlsplit(url).netloc
-        why = _innermost(error)
-        if isinstance(why, ssl.SSLCertVerificationError):
-            hint = "if this is a private authority, set ca_bundle of its table to the PEM file of its root"
-            if self.ca_bundle:
-                hint = f"check that {self.ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
-            if "expired" in why.verify_message or "not yet valid" in why.verify_message:
-                hint += "; check this host's clock"
-            return GiveUp(
-                f"the TLS certificate of {host} is not trusted: {why.verify_message}",
-                kind="untrusted",
-                hint=hint,
-            )
-        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-            return GiveUp(f"{problems.clean(url, 200)} is not a URL", kind="url", hint="check `directory`")
-        if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
-            return Lost(f"{host} did not answer within {self.timeout:g} s", kind="network")
-        told = problems.clean(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
-        if isinstance(why, NewConnectionError) or isinstance(error, requests.exceptions.ProxyError):
-            return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
-        if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":
-            return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
-        return Lost(f"the connection to {host} broke: {told}", kind="network")
-
     def close(self) -> None:
         """Close the kept connections."""
         if self._adapter is not None:
             self._adapter.close()
-
-
-_REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """What really happened, below the wrappings of requests and urllib3."""
-    seen = error
-    for _ in range(10):
-        reason = getattr(seen, "reason", None)
-        inner = reason if isinstance(reason, BaseException) else seen.__cause__
-        inner = (
-            inner or next((a for a in seen.args if isinstance(a, BaseException)), None) or seen.__context__
-        )
-        if inner is None:
-            break
-        seen = inner
-    return seen

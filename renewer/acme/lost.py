@@ -1,0 +1,63 @@
+"""Requests that brought no whole reply: what happened, and whether the authority may have acted."""
+
+import ssl
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import NewConnectionError
+
+from renewer.acme import problems
+from renewer.errors import GiveUp, RetryLater
+
+_REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
+
+
+class Lost(RetryLater):
+    """No whole reply came: the authority may have acted or not."""
+
+
+class Unreached(Lost):
+    """Not even a connection came to be: the authority knows nothing of it."""
+
+
+def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float) -> RetryLater | GiveUp:
+    """What a request that brought no reply means."""
+    host = urlsplit(url).netloc
+    why = _innermost(error)
+    if isinstance(why, ssl.SSLCertVerificationError):
+        hint = "if this is a private authority, set ca_bundle of its table to the PEM file of its root"
+        if ca_bundle:
+            hint = f"check that {ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
+        if "expired" in why.verify_message or "not yet valid" in why.verify_message:
+            hint += "; check this host's clock"
+        return GiveUp(
+            f"the TLS certificate of {host} is not trusted: {why.verify_message}",
+            kind="untrusted",
+            hint=hint,
+        )
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+        return GiveUp(f"{problems.clean(url, 200)} is not a URL", kind="url", hint="check `directory`")
+    if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
+        kind = Unreached if isinstance(error, requests.ConnectTimeout) else Lost
+        return kind(f"{host} did not answer within {timeout:g} s", kind="network")
+    told = problems.clean(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
+    if isinstance(why, NewConnectionError) or isinstance(error, requests.exceptions.ProxyError):
+        return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
+    if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":
+        return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
+    return Lost(f"the connection to {host} broke: {told}", kind="network")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What really happened, below the wrappings of requests and urllib3."""
+    seen = error
+    for _ in range(10):
+        reason = getattr(seen, "reason", None)
+        inner = reason if isinstance(reason, BaseException) else seen.__cause__
+        inner = (
+            inner or next((a for a in seen.args if isinstance(a, BaseException)), None) or seen.__context__
+        )
+        if inner is None:
+            break
+        seen = inner
+    return seen
