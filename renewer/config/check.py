@@ -8,7 +8,7 @@ from enum import EnumMeta
 import msgspec.inspect as shape
 
 from renewer.config.faults import Faults, Path, Source, did_you_mean
-from renewer.config.schema import Document, SecretTable
+from renewer.config.schema import CertificateTable, Document, SecretTable
 
 _BAD = object()
 _LATER = {
@@ -38,7 +38,7 @@ class _Teller:
         return _BAD
 
 
-def _check(value: object, kind: shape.Type, path: Path, teller: _Teller) -> object:  # noqa: PLR0911  one return a kind
+def _check(value: object, kind: shape.Type, path: Path, teller: _Teller) -> object:  # noqa: PLR0911  one a kind
     """The value without what is wrong in it, or `_BAD`."""
     match kind:
         case shape.Metadata(type=inner):
@@ -48,18 +48,11 @@ def _check(value: object, kind: shape.Type, path: Path, teller: _Teller) -> obje
         case shape.StructType():
             return _struct(value, kind, path, teller)
         case shape.DictType(value_type=inner):
-            if not isinstance(value, dict):
-                return teller.tell(path, f"must be a table, not {_what(value)}")
-            checked = {key: _check(one, inner, (*path, key), teller) for key, one in value.items()}
-            return {key: one for key, one in checked.items() if one is not _BAD}
+            return _dict(value, inner, path, teller)
         case shape.ListType(item_type=inner):
-            if not isinstance(value, list):
-                return teller.tell(path, f"must be a list, not {_what(value)}", "write it in [ ]")
-            items = [_check(one, inner, (*path, index), teller) for index, one in enumerate(value)]
-            if any(one is _BAD for one in items):
-                teller.faults.taint(path)
-                return _BAD
-            return items
+            return _list(value, inner, path, teller)
+        case shape.LiteralType(values=values):
+            return _literal(value, values, path, teller)
         case shape.EnumType(cls=cls):
             return _enum(value, cls, path, teller)
         case _:
@@ -68,9 +61,26 @@ def _check(value: object, kind: shape.Type, path: Path, teller: _Teller) -> obje
 
 def _union(value: object, types: tuple[shape.Type, ...], path: Path, teller: _Teller) -> object:
     for kind in types:
-        if isinstance(kind, shape.StructType) == isinstance(value, dict):
+        if isinstance(value, dict if isinstance(kind, shape.StructType) else str):
             return _check(value, kind, path, teller)
     return teller.tell(path, f"must be text in quotes or a table, not {_what(value)}")
+
+
+def _dict(value: object, inner: shape.Type, path: Path, teller: _Teller) -> object:
+    if not isinstance(value, dict):
+        return teller.tell(path, f"must be a table, not {_what(value)}")
+    checked = {key: _check(one, inner, (*path, key), teller) for key, one in value.items()}
+    return {key: one for key, one in checked.items() if one is not _BAD}
+
+
+def _list(value: object, inner: shape.Type, path: Path, teller: _Teller) -> object:
+    if not isinstance(value, list):
+        return teller.tell(path, f"must be a list, not {_what(value)}", "write it in [ ]")
+    items = [_check(one, inner, (*path, index), teller) for index, one in enumerate(value)]
+    if any(one is _BAD for one in items):
+        teller.faults.taint(path)
+        return _BAD
+    return items
 
 
 def _struct(value: object, kind: shape.StructType, path: Path, teller: _Teller) -> object:
@@ -84,21 +94,18 @@ def _struct(value: object, kind: shape.StructType, path: Path, teller: _Teller) 
         return teller.tell(path, f"must be a table, not {_what(value)}")
     known = {field.encode_name: field for field in kind.fields}
     checked: dict[str, object] = {}
-    if kind.tag_field:
-        if not _tag_fits(value, kind, path, teller):
-            return _BAD
-        checked[kind.tag_field] = kind.tag
     for key, one in value.items():
-        if key == kind.tag_field:
-            continue
         if key in known:
             checked[key] = _check(one, known[key].type, (*path, key), teller)
         else:
             _unknown(key, [*known], path, teller)
     required = [key for key, field in known.items() if field.required]
     if _missing(required, value, path, teller) or any(checked[key] is _BAD for key in required):
-        teller.faults.taint(path)
-        return _BAD
+        if kind.cls is not CertificateTable:
+            teller.faults.taint(path)
+            return _BAD
+        teller.faults.taint((*path, "names"))  # the rest of the certificate is judged all the same
+        checked["names"] = []
     return {key: one for key, one in checked.items() if one is not _BAD}
 
 
@@ -112,26 +119,20 @@ def _missing(required: list[str], value: dict[str, object], path: Path, teller: 
 
 _MISSING = {
     "names": 'say which names it is for: names = ["example.org"]',
+    "type": 'write type = "http-01"',
     "kid": "the authority's site hands out both, kid and hmac",
     "hmac": 'the authority\'s site hands it out; keep it in a file: hmac = { file = "/path" }',
 }
 
 
-def _tag_fits(value: dict[str, object], kind: shape.StructType, path: Path, teller: _Teller) -> bool:
-    field, tag = str(kind.tag_field), kind.tag
-    given = value.get(field)
-    if given == tag:
-        return True
-    if given is None:
-        teller.tell((*path, field), "is missing", f'{field} = "{tag}"')
-    elif given in _LATER_CHALLENGES:
-        teller.tell((*path, field), f"{given} is not there yet", f'the only type so far is "{tag}"')
-    else:
-        teller.tell(
-            (*path, field), f"{_shown(given)} is not a type of challenge", f'the only type so far is "{tag}"'
-        )
-    teller.faults.taint(path)
-    return False
+def _literal(value: object, known: tuple[object, ...], path: Path, teller: _Teller) -> object:
+    """The type of a challenge, so far the only key of this sort."""
+    if value in known and isinstance(value, str):
+        return value
+    hint = f'the only type so far is "{known[0]}"'
+    if value in _LATER_CHALLENGES:
+        return teller.tell(path, f"{value} is not there yet", hint)
+    return teller.tell(path, f"{_shown(value)} is not a type of challenge", hint)
 
 
 def _unknown(key: str, known: list[str], path: Path, teller: _Teller) -> None:
@@ -139,8 +140,6 @@ def _unknown(key: str, known: list[str], path: Path, teller: _Teller) -> None:
         teller.tell((key,), "is not a key of this version", _LATER[key])
         return
     hint = did_you_mean(key, known)
-    if not path and not hint.startswith("did") and key in Document.__struct_fields__:
-        hint = ""
     teller.tell((*path, key), "is not a known key", hint)
     if hint.startswith("did you mean '"):
         teller.faults.taint((*path, hint.split("'")[1]))

@@ -23,65 +23,61 @@ class Source:
 class Faults:
     """Takes faults in any order. `main` is the file that was asked for.
 
-    `tainted` are keys known to be wrong already: what merely follows from them is not told.
+    `origins` says which file a table stands in. What merely follows from a fault that was told already
+    is not told: see `taint`.
     """
 
     def __init__(self, main: str) -> None:
         self.main = main
         self.origins: dict[Path, Source] = {}
-        self.tainted: set[Path] = set()
-        self._found: list[tuple[Path, str, str, str, int | None]] = []
-        self._seen: set[tuple[Path, str, str]] = set()
+        self._tainted: set[Path] = set()
+        self._found: dict[tuple[str, Path, str], tuple[str, Source | None]] = {}
+        self._files: list[Fault] = []
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._found or self._files)
 
     def add(self, path: Path, text: str, hint: str = "", *, source: Source | None = None) -> None:
-        """Something is wrong at a dotted path, and what was probably meant."""
-        file = source.path if source else self._origin(path)
-        if (path, text, file) in self._seen or (source is None and self.spoilt(path)):
-            return
-        self._seen.add((path, text, file))
-        line = None
-        if source:
-            line = _line(source.text, path)
-        self._found.append((path, text, hint, file, line))
+        """Something is wrong at a path, and what was probably meant.
+
+        A fault of form names its `source`; others are looked up by their table, and kept back if spoilt.
+        """
+        if source is None:
+            if self.spoilt(path):
+                return
+            source = self._origin(path)
+        self._found.setdefault((source.path if source else self.main, path, text), (hint, source))
 
     def add_file(self, file: str, text: str, hint: str = "", line: int | None = None) -> None:
         """A whole file is wrong, or cannot be read."""
-        self._found.append(((), text, hint, file, line))
+        self._files.append(Fault(path="", text=text, hint=hint, file=file, line=line))
 
     def taint(self, path: Path) -> None:
         """Tell nothing more about this key: it was told already, and its value is unknown."""
-        self.tainted.add(path)
+        self._tainted.add(path)
 
     def spoilt(self, path: Path) -> bool:
         """Whether this key, or a table it is in, was told to be wrong already."""
-        return bool(self.tainted) and any(path[:end] in self.tainted for end in range(1, len(path) + 1))
+        return bool(self._tainted) and any(path[:end] in self._tainted for end in range(1, len(path) + 1))
 
     def error(self) -> ConfigError:
         """All of them, by file and line."""
-        told = []
-        for path, text, hint, file, known in self._found:
-            line = known
-            if line is None and path:
-                source = next((found for found in self.origins.values() if found.path == file), None)
-                line = _line(source.text, path) if source else None
+        from renewer.config.lines import Lines
+
+        scanned: dict[str, Lines] = {}
+        told = list(self._files)
+        for (file, path, text), (hint, source) in self._found.items():
+            line = None
+            if source:
+                if file not in scanned:
+                    scanned[file] = Lines(source.text)
+                line = scanned[file].find(path)
             told.append(Fault(path=dotted(path), text=text, hint=hint, file=file, line=line))
         told.sort(key=lambda fault: (fault.file != self.main, fault.file, fault.line or 0))
         return ConfigError(tuple(told))
 
-    def _origin(self, path: Path) -> str:
-        for end in (2, 1):
-            if (source := self.origins.get(path[:end])) is not None:
-                return source.path
-        return self.main
-
-
-def _line(text: str, path: Path) -> int | None:
-    from renewer.config.lines import find
-
-    return find(text, path)
+    def _origin(self, path: Path) -> Source | None:
+        return self.origins.get(path[:2]) or self.origins.get(path[:1]) or self.origins.get(("include",))
 
 
 def dotted(path: Path) -> str:

@@ -1,8 +1,5 @@
 """Hooks: those with a table, and the shipped ones."""
 
-# Paths are text here, in and out: pathlib would only cost its import.
-# ruff: noqa: PTH118, PTH120
-
 import os.path
 import re
 from collections.abc import Callable, Mapping

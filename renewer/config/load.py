@@ -1,8 +1,5 @@
 """From a path to a checked `Config`: read, fit to the schema, resolve; every fault told at once."""
 
-# Paths are text here, in and out: pathlib would only cost its import.
-# ruff: noqa: PTH100
-
 import os.path
 from collections.abc import Mapping
 

@@ -3,7 +3,7 @@
 Everything here is as the operator wrote it; `resolve` checks it and turns it into `model.desired`.
 """
 
-from typing import Annotated, dataclass_transform
+from typing import Annotated, Literal, dataclass_transform
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -97,9 +97,10 @@ class AuthorityTable(Table):
     proxy: Annotated[str, Meta(description="HTTP proxy to reach it by.")] | UnsetType = UNSET
 
 
-class Http01Table(Table, tag_field="type", tag="http-01"):
+class Http01Table(Table):
     """HTTP-01: a file below the webroot of a running server, or our own listener."""
 
+    type: Annotated[Literal["http-01"], Meta(description="How control is proved.")]
     webroot: Annotated[str, Meta(description="Directory that the web server serves at /.")] | UnsetType = (
         UNSET
     )

@@ -1,8 +1,5 @@
 """The deploy hooks that come with the package."""
 
-# Paths are text here, in and out: pathlib would only cost its import.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH120, PTH208
-
 import os.path
 import re
 

@@ -1,8 +1,5 @@
 """Reading config files: only safe ones, only UTF-8, only TOML; whatever is wrong becomes a fault."""
 
-# Paths are text here, in and out: pathlib would only cost its import.
-# ruff: noqa: PTH112, PTH118, PTH120, PTH207
-
 import os
 import re
 import stat
@@ -49,7 +46,7 @@ def _bytes(path: str, faults: Faults) -> bytes | None:
     except IsADirectoryError:
         wrong = _NO_FILE
     except FileNotFoundError:
-        wrong = ("does not exist", "write it, or name another one: renewer --config FILE")
+        wrong = ("does not exist", "write it, or correct the name (--config FILE, or `include`)")
     except PermissionError:
         wrong = ("may not be read by this user", "run as root or as the agent's user")
     except (OSError, ValueError) as error:

@@ -52,6 +52,8 @@ class Identifier(Value, order=True):
         Raises ValueError with a sentence for people if it is neither.
         """
         stripped = text.strip()
+        if "%" in stripped and ":" in stripped:  # RFC 4007 §11: a zone means something on one host only
+            raise ValueError(f"'{text}' is an address with a zone, which no certificate can have")
         try:
             return cls(type=IdentifierType.IP, value=ip_address(stripped.strip("[]")).compressed)
         except ValueError:

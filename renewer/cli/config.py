@@ -1,0 +1,61 @@
+"""`renewer config`: is the configuration right, and what may stand in it."""
+
+import click
+
+from renewer.cli import exits, screen
+from renewer.errors import ConfigError, Fault
+from renewer.model.desired import Config
+
+
+@click.group()
+def command() -> None:
+    """Check the configuration, or print its schema."""
+
+
+@command.command()
+@screen.json_option
+@screen.pass_setup
+def check(setup: screen.Setup, as_json: bool) -> int:
+    """Read the configuration and tell everything that is wrong with it; exit 2 if anything is."""
+    config = setup.config()
+    if faults := _beyond_the_text(config):
+        raise ConfigError(tuple(faults))
+    if as_json:
+        counts = {
+            "certificates": len(config.certificates),
+            "authorities": len(config.authorities),
+            "hooks": len(config.hooks),
+        }
+        screen.emit({"schema": screen.SCHEMA, "path": config.path, **counts})
+        return exits.OK
+    parts = (
+        _count(len(config.certificates), "certificate", "certificates"),
+        _count(len(config.authorities), "authority", "authorities"),
+        _count(len(config.hooks), "hook", "hooks"),
+    )
+    screen.out(f"{', '.join(parts)}: fine")
+    return exits.OK
+
+
+@command.command()
+def schema() -> int:
+    """Print the JSON Schema of the configuration, for editors.
+
+    With taplo (Even Better TOML), write it to a file and begin the configuration with `#:schema FILE`.
+    """
+    from renewer.config.schema import json_schema
+
+    screen.emit(json_schema())
+    return exits.OK
+
+
+def _beyond_the_text(config: Config) -> list[Fault]:
+    """What only this host can tell: hooks that cannot be run."""
+    from renewer.hooks import problem
+
+    looked_at = ((name, problem(hook)) for name, hook in config.hooks.items())
+    return [Fault(path=f"hook.{name}.run", text=text, file=config.path) for name, text in looked_at if text]
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"

@@ -1,0 +1,97 @@
+"""Secrets, taken from where the config says at the moment they are needed, and kept nowhere.
+
+Nothing here puts a secret into an error, a log or a repr; a program's complaints are dropped for that reason.
+"""
+
+import os
+import stat
+
+from renewer import safety
+from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.desired import Secret, SecretSource
+
+LARGEST = 32 * 1024  # bytes
+COMMAND_TIMEOUT = 30.0  # seconds; a password store that asks a person never answers here
+# stderr may hold anything, also parts of the secret; no word of the operator's is ever read by the shell
+_WITHOUT_STDERR = ("/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh")
+
+
+def resolve(secret: Secret) -> str:
+    """The secret itself, without one newline at its end.
+
+    Raises GiveUp if the operator must change something, RetryLater if a program failed to print it.
+    """
+    argument = secret.argument[0]
+    match secret.source:
+        case SecretSource.FILE:
+            data = _file(argument)
+        case SecretSource.CREDENTIAL:
+            data = _file(_credential(argument))
+        case SecretSource.ENV:
+            if argument not in os.environ:
+                hint = "set it for the agent, as by Environment= or EnvironmentFile= of its unit"
+                raise _refused(f"the environment has no variable {argument}", hint)
+            data = os.environ[argument].encode()
+        case SecretSource.COMMAND:
+            data = _command(secret.argument)
+    where = f"{secret.source.value} {argument}"
+    try:
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise _refused(f"the secret of {where} is not UTF-8 text") from None
+    if not text:
+        raise _refused(f"the secret of {where} is empty", "put the secret there")
+    return text
+
+
+def _file(path: str) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            entry = os.fstat(file.fileno())
+            if not stat.S_ISREG(entry.st_mode):
+                raise _refused(f"{path} is not a file", "a secret is read from a file")
+            if found := safety.danger(path):
+                raise _refused(f"{path} is not used, since others could change it: {found.text}", found.hint)
+            if entry.st_mode & stat.S_IROTH:
+                raise _refused(f"{path} holds a secret, and everybody can read it", f"chmod o-rwx {path}")
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        hint = "put the secret there, or correct the path in the configuration"
+        raise _refused(f"the secret in {path} cannot be read: {error.strerror}", hint) from None
+    if len(data) > LARGEST:
+        raise _refused(f"{path} is larger than {LARGEST >> 10} KiB", "is it the right file?")
+    return data
+
+
+def _credential(name: str) -> str:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        hint = f"give it to the unit: LoadCredential={name}:/path"
+        raise _refused(f"systemd gave us no credentials, so there is no '{name}'", hint)
+    if "/" in name or name in ("", ".", ".."):
+        raise _refused(f"'{name}' is not a credential's name", "it holds no /")
+    return f"{directory}/{name}"
+
+
+def _command(argv: tuple[str, ...]) -> bytes:
+    from renewer import proc
+
+    env = proc.scrubbed_environment()
+    try:
+        result = proc.run([*_WITHOUT_STDERR, *argv], env=env, timeout=COMMAND_TIMEOUT)
+    except RenewerError as error:
+        raise RetryLater(f"{argv[0]} cannot be run for a secret: {error.text}", kind="secret") from None
+    hint = "run it as the agent's user to see what it says"
+    if result.timed_out:
+        raise RetryLater(f"{argv[0]} gave no secret in {COMMAND_TIMEOUT:g} s", hint=hint, kind="secret")
+    if result.code != 0:
+        raise RetryLater(f"{argv[0]} gave no secret: exit {result.code}", hint=hint, kind="secret")
+    data = result.output.encode()
+    if len(data) > LARGEST:
+        raise _refused(f"{argv[0]} prints more than {LARGEST >> 10} KiB", "it must print the secret only")
+    return data
+
+
+def _refused(text: str, hint: str = "") -> GiveUp:
+    return GiveUp(text, hint=hint, kind="secret")

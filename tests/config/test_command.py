@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from renewer.cli import app, exits
+from tests.config.conftest import HEAD, WWW, Write
+
+
+def _run(*argv: object) -> int:
+    return app._run([str(part) for part in argv])
+
+
+def test_check_of_a_right_config(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says what there is and that it is fine."""
+    path = write(HEAD + WWW + 'hooks = ["nginx"]\n')
+    assert _run("--config", path, "config", "check") == exits.OK
+    assert capsys.readouterr() == ("1 certificate, 1 authority, 1 hook: fine\n", "")
+    assert _run("--config", path, "config", "check", "--json") == exits.OK
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"schema": 1, "path": str(path), "certificates": 1, "authorities": 1, "hooks": 1}
+
+
+def test_check_of_a_wrong_config(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2, and each fault with its place and what to do; as one document with --json."""
+    path = write("agnet = 1\n" + HEAD + WWW)
+    assert _run("--config", path, "config", "check") == exits.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"  {path}:1: agnet: is not a known key\n    → did you mean 'agent'?\n" in err
+    assert _run("--config", path, "config", "check", "--json") == exits.USAGE
+    (fault,) = json.loads(capsys.readouterr().out)["error"]["faults"]
+    assert (fault["path"], fault["line"], fault["file"]) == ("agnet", 1, str(path))
+
+
+def test_check_looks_at_hooks(write: Write, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A hook that is missing or that others can change is found before it is needed."""
+    text = HEAD + WWW + 'hooks = ["own"]\n[hook.own]\nrun = "./own"\n'
+    assert _run("--config", write(text), "config", "check") == exits.USAGE
+    assert f"hook.own.run: {tmp_path}/own does not exist" in capsys.readouterr().err
+    write("#!/bin/sh\n", "own").chmod(0o777)
+    assert _run("--config", write(text), "config", "check") == exits.USAGE
+    assert "can be written to by everybody" in capsys.readouterr().err
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """The schema is JSON Schema 2020-12 with the top-level tables, and needs no config."""
+    assert _run("--config", "/nowhere", "config", "schema") == exits.OK
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    tables = schema["$defs"]["Document"]["properties"]
+    assert set(tables) == {"include", "agent", "defaults", "authority", "challenge", "certificate", "hook"}

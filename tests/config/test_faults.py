@@ -1,0 +1,283 @@
+"""Every fault: where it is said to be, what is said, what is proposed."""
+
+from pathlib import Path
+
+import pytest
+
+from renewer.config.load import load
+from renewer.errors import ConfigError
+from tests.config.conftest import HEAD, WWW, Faulty, Write
+
+HTTP01 = '[challenge.x]\ntype = "http-01"\n'
+CASES = [
+    # keys and their sorts
+    ("agnet = 1", "agnet", "is not a known key", "did you mean 'agent'?"),
+    ("[notify.ops]", "notify", "is not a key of this version", "not there yet"),
+    ('[agent]\nstat = "/x"', "agent.stat", "is not a known key", "'state'"),
+    ("[agent]\nworkers = true", "agent.workers", "a whole number, not true or false", ""),
+    ("[agent]\nworkers = 1.5", "agent.workers", "not a number with a fraction", ""),
+    ("[agent]\nwake = 3600", "agent.wake", "must be text in quotes, not a number", ""),
+    ("agent = 1", "agent", "must be a table", ""),
+    ("[certificate]\nwww = 1", "certificate.www", "must be a table, not a number", ""),
+    ("hook = []", "hook", "must be a table, not a list", ""),
+    ('include = "x"', "include", "must be a list, not text", "write it in [ ]"),
+    ("include = [1979-05-27]", "include[0]", "not a date or time", ""),
+    ("[defaults]\nnames = []", "defaults.names", "is not a known key", ""),
+    # [agent]
+    ('[agent]\nstate = "x"', "agent.state", "must be an absolute path", ""),
+    ('[agent]\nstate = "/../"', "agent.state", "not /", ""),
+    ('[agent]\nlog = "/a\\u0000b"', "agent.log", "control characters", ""),
+    ('[agent]\nledger = "postgres"', "agent.ledger", "is not a kind of ledger", "sqlite"),
+    ('[agent]\nhost = "a/b"', "agent.host", "is not a host name", ""),
+    ('[agent]\ngroup = ""', "agent.group", "is not a group", ""),
+    ('[agent]\nwake = "1w"', "agent.wake", "is not a duration", ""),
+    ('[agent]\nwake = "-1h"', "agent.wake", "is not a duration", ""),
+    ('[agent]\nwake = "1s"', "agent.wake", "out of bounds: 1m to 7d", ""),
+    ("[agent]\nworkers = 0", "agent.workers", "1 to 64", ""),
+    # authorities
+    ("[authority.my-ca]", "authority.my-ca.directory", "is missing", 'directory = "https://…"'),
+    ("[authority.letsencrpt]", "authority.letsencrpt.directory", "is missing", "'letsencrypt'"),
+    ('[authority.a]\ndirectory = "http://a/"', "authority.a.directory", "begins with https://", ""),
+    ('[authority.a]\ndirectory = "https://u:p@a/"', "authority.a.directory", "user or password", ""),
+    ('[authority.google]\nroots = "none"', "authority.google.roots", "system, any or", ""),
+    ('[authority.google]\ncontact = ["x"]', "authority.google.contact[0]", "not an e-mail address", ""),
+    ('[authority.google]\ncontact = ["a@b.c?d=e"]', "authority.google.contact[0]", "not a host name", ""),
+    ('[authority.google]\naccount_key = "rsa"', "authority.google.account_key", "not allowed", ""),
+    ("[authority.google.eab]\nkid = 'x'", "authority.google.eab.hmac", "is missing", "{ file ="),
+    ('[authority.google.eab]\nkid="x"\nhmac="x"', "authority.google.eab.hmac", "a secret must not", "file"),
+    ('[authority.google.eab]\nkid="x"\nhmac={}', "authority.google.eab.hmac", "exactly one of", ""),
+    (
+        '[authority.google.eab]\nkid="x"\nhmac={file="x"}',
+        "authority.google.eab.hmac.file",
+        "absolute path",
+        "",
+    ),
+    ('[authority.google.eab]\nkid="x"\nhmac={env="A=B"}', "authority.google.eab.hmac.env", "not a name", ""),
+    (
+        '[authority.google.eab]\nkid="x"\nhmac={command=[]}',
+        "authority.google.eab.hmac.command",
+        "absolute",
+        "",
+    ),
+    # challenges
+    ("[challenge.x]\nwebroot = '/x'", "challenge.x.type", "is missing", 'type = "http-01"'),
+    ("[challenge.x]\ntype = 'dns-01'", "challenge.x.type", "dns-01 is not there yet", "http-01"),
+    ("[challenge.x]\ntype = 'http'", "challenge.x.type", "is not a type of challenge", "http-01"),
+    (HTTP01, "challenge.x", "needs either webroot or listen", "webroot ="),
+    (HTTP01 + "webroot='/x'\nlisten='[::]:80'", "challenge.x", "has both", "webroot alone"),
+    (HTTP01 + "webroot='x'", "challenge.x.webroot", "absolute path", ""),
+    (HTTP01 + "listen=':80'", "challenge.x.listen", "an address and a port", ""),
+    (HTTP01 + "listen=':::80'", "challenge.x.listen", "IPv6 in brackets", ""),
+    (HTTP01 + "listen='localhost:80'", "challenge.x.listen", "an IP address", ""),
+    (HTTP01 + "listen='0.0.0.0:65536'", "challenge.x.listen", "an address and a port", ""),
+    (HTTP01 + "webroot='/x'\nbefore=['/x']", "challenge.x.before", "goes with listen only", "listen"),
+    (HTTP01 + "listen='[::]:80'\nafter=['x']", "challenge.x.after", "absolute path of a program", ""),
+    (HTTP01 + "webroot='/x'\npreflight='of'", "challenge.x.preflight", "not allowed", "'off'"),
+    # hooks
+    ("[hook.own]", "hook.own.run", "is missing", 'run = "/path/to/program"'),
+    ("[hook.own]\nrun = 'ngin'", "hook.own.run", "no hook 'ngin' is shipped", "did you mean 'nginx'"),
+    ("[hook.nginx]\nconvention='certbot'", "hook.nginx.convention", "does not speak", "take"),
+    ("[hook.x]\nrun='/x'\nevents=['test']", "hook.x.events", "must have deploy", ""),
+    ("[hook.x]\nrun='/x'\nevents=['tets']", "hook.x.events[0]", "'tets' is not allowed", "'test'"),
+    ("[hook.x]\nrun='/x'\nconvention='certbot'\nevents=['test']", "hook.x.events", "deploy only", "take"),
+    ("[hook.x]\nrun='/x'\ntimeout='2h'", "hook.x.timeout", "1s to 1h", ""),
+    ("[hook.x]\nrun='/x'\nenv={'a b'='c'}", 'hook.x.env."a b"', "not a variable's name", ""),
+    ("[hook.x]\nrun='/x'\nenv={RENEWER_X='c'}", "hook.x.env.RENEWER_X", "kept for", ""),
+    ("[hook.x]\nrun='/x'\nenv={X='\\u0000'}".replace("'\\u0000'", '"\\u0000"'), "hook.x.env.X", "NUL", ""),
+    # names of tables
+    ("[hook.'a/b']\nrun='/x'", 'hook."a/b"', "is no good name", "call it 'a-b'"),
+    ("[certificate.WWW]\nnames=['a.b']", "certificate.WWW", "is no good name", "call it 'www'"),
+    ("[certificate.'..']\nnames=['a.b']", 'certificate.".."', "is no good name", "call it 'www'"),
+]
+
+CERTIFICATE_CASES = [
+    ("", "names", "is missing", 'names = ["example.org"]'),
+    ("nmaes = ['a.b']", "nmaes", "is not a known key", "'names'"),
+    ("names = 'a.b'", "names", "must be a list, not text", "[ ]"),
+    ("names = []", "names", "is empty", "example.org"),
+    ("names = ['a.b', 'a_.-']", "names[1]", "not a host name", ""),
+    ("names = ['a.b', 'A.b.']", "names[1]", "'a.b' is there twice", "take one"),
+    ("names = ['*.192.0.2.1']", "names[0]", "neither a host name nor a valid IP", ""),
+    ("names = ['a.b', '*.a.b']", "names[1]", "cannot be proved by http-01", "dns-01"),
+    (f"names = {[f'{n}.example' for n in range(101)]}", "names", "101 names", "several certificates"),
+    ("names = ['a.b']\nauthority = 'gogle'", "authority", "no authority 'gogle'", "'google'"),
+    ("names = ['a.b']\nauthority='google'\nauthorities=['google']", "authority", "beside authorities", ""),
+    ("names = ['a.b']\nauthorities = ['google', 'google']", "authorities[1]", "twice", "take one"),
+    ("names = ['a.b']\nauthorities = []", "authorities", "is empty", "name at least one"),
+    ("names = ['a.b']\nauthorities = ['google', 'x']", "authorities[1]", "no authority 'x'", "known here"),
+    ("names = ['a.b']\nchallenge = 'web'", "challenge", "there is no challenge 'web'", "[challenge.web]"),
+    ("names = ['a.b']\nchallenge = ['web']", "challenge", "text in quotes or a table", ""),
+    ("names = ['a.b']\nchallenge = {type='http-01'}", "challenge", "needs either", ""),
+    (
+        "names = ['a.b']\nchallenge = {type='http-01', webrot='/x'}",
+        "challenge.webrot",
+        "not a known",
+        "webroot",
+    ),
+    ("names = ['a.b']\nchallenges = {'b.b' = 'web'}", 'challenges."b.b"', "not one of this", "'a.b'"),
+    ("names = ['a.b']\nchallenges = {'a.b' = 'web'}", 'challenges."a.b"', "no challenge 'web'", ""),
+    ("names = ['a.b']\nkey = 'rsa2048'", "key", "not allowed here", "'rsa-2048'"),
+    ("names = ['a.b']\nkey = 1", "key", "must be text", "one of: ecdsa-p256"),
+    ("names = ['a.b']\nreuse_key = 'yes'", "reuse_key", "true or false, without quotes", ""),
+    ("names = ['a.b']\nkey_mode = '0644'", "key_mode", "at most 0640", ""),
+    ("names = ['a.b']\nkey_mode = '0040'", "key_mode", "keep the owner from reading", ""),
+    ("names = ['a.b']\nkey_mode = 'rw'", "key_mode", "not a file mode", ""),
+    ("names = ['a.b']\nrenew_before = '1m'", "renew_before", "1h to 365d", ""),
+    ("names = ['a.b']\nhooks = ['ngnix']", "hooks[0]", "there is no hook 'ngnix'", "'nginx'"),
+    ("names = ['a.b']\nhooks = ['nginx', 'nginx']", "hooks[1]", "twice", ""),
+    ("names = ['a.b']\nendpoints = ['b.b']", "endpoints[0]", "not one of this certificate's", ""),
+    ("names = ['a.b']\nendpoints = ['a.b', 'a.b:0']", "endpoints[1]", "no valid port", ""),
+    ("names = ['a.b']\nendpoints = ['[::1']", "endpoints[0]", "IPv6 in brackets", ""),
+    ("names = ['a.b']\nendpoints = ['*.a.b']", "endpoints[0]", "no host that can be asked", ""),
+    ("names = ['a.b']\nendpoints = [{port = 1}]", "endpoints[0]", "needs host or server_name", ""),
+    ("names = ['a.b']\nendpoints = [{host='a.b', port=0}]", "endpoints[0]", "0 is not a port", ""),
+    (
+        "names = ['a.b']\nendpoints = [{host='a.b', starttls='smpt'}]",
+        "endpoints[0].starttls",
+        "not",
+        "smtp",
+    ),
+    ("names = ['a.b']\ncopies = [{}]", "copies[0]", "names no file", ""),
+    ("names = ['a.b']\ncopies = [{key='x'}]", "copies[0].key", "absolute path", ""),
+    ("names = ['a.b']\ncopies = [{key='/x', cert='/x'}]", "copies[0].cert", "is written by", "another"),
+    ("names = ['a.b']\ncopies = [{key='/var/lib/renewer/k'}]", "copies[0].key", "inside the agent's", ""),
+    ("names = ['a.b']\ncopies = [{key='/x', mode='0644'}]", "copies[0].mode", "at most 0640", ""),
+    ("names = ['a.b']\ncopies = [{cert='/x', mode='0666'}]", "copies[0].mode", "at most 0644", ""),
+    ("names = ['a.b']\ncopies = [{cert='/x', owner='a b'}]", "copies[0].owner", "not a user", ""),
+    ("names = ['a.b']\nhosts = ['a b']", "hosts[0]", "not a host name", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "path", "said", "hint"), CASES)
+def test_fault(faults: Faulty, text: str, path: str, said: str, hint: str) -> None:
+    """Each single fault is the only one told, at its place, with what to do."""
+    (fault,) = faults(HEAD + text if text.startswith("[certificate.") else text)
+    assert path == fault.path
+    assert said in fault.text
+    assert hint in fault.hint
+    assert fault.line is not None
+
+
+@pytest.mark.parametrize(("text", "path", "said", "hint"), CERTIFICATE_CASES)
+def test_fault_of_a_certificate(faults: Faulty, text: str, path: str, said: str, hint: str) -> None:
+    """The same for each key of a certificate; what merely follows from the fault is not told."""
+    (fault,) = faults(f"{HEAD}[certificate.www]\n{text}\n")
+    assert f"certificate.www.{path}" == fault.path
+    assert said in fault.text
+    assert hint in fault.hint
+    assert fault.line is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line"),
+    [
+        (HEAD.replace("agree_terms = true\n", "") + WWW, "defaults.agree_terms", 3),
+        (
+            HEAD + "[authority.letsencrypt]\nagree_terms = false\n" + WWW,
+            "authority.letsencrypt.agree_terms",
+            8,
+        ),
+    ],
+)
+def test_terms_must_be_agreed_to(faults: Faulty, text: str, path: str, line: int) -> None:
+    """Authorities in use want their terms agreed to (RFC 8555 §7.3); the hint says where to say so."""
+    (fault,) = faults(text)
+    assert (fault.path, fault.line) == (path, line)
+    assert "agree_terms = true in [defaults] or [authority.letsencrypt]" in fault.hint
+
+
+def test_unused_authorities_need_no_agreement(write: Write) -> None:
+    """Terms of an authority that no certificate names are nobody's business."""
+    load(str(write("[authority.google]\n")))
+
+
+def test_a_fault_of_the_defaults_is_told_once_and_there(faults: Faulty) -> None:
+    """What is wrong in [defaults] is not the fault of each certificate."""
+    (fault,) = faults(HEAD + 'hooks = ["ngnix"]\n' + WWW + '[certificate.b]\nnames = ["b.example"]\n')
+    assert (fault.path, fault.line) == ("defaults.hooks[0]", 7)
+
+
+def test_two_certificates_with_one_copy(faults: Faulty) -> None:
+    """Two writers of one file would fight for ever; both are named."""
+    copy = 'copies = [{ key = "/etc/x" }]\n'
+    (fault,) = faults(HEAD + WWW + copy + '[certificate.b]\nnames = ["b.example"]\n' + copy)
+    assert fault.path == "certificate.b.copies[0].key"
+    assert "certificate.www.copies[0].key" in fault.text
+    (fault,) = faults(HEAD + copy + WWW + '[certificate.b]\nnames = ["b.example"]\n')
+    assert fault.path == "defaults.copies[0].key"
+
+
+def test_all_faults_at_once_by_line(faults: Faulty) -> None:
+    """Everything wrong is told in one go, in the order of the file, arrays and tables by their own lines."""
+    found = faults(
+        '[agent]\nworkers = "8"\n'
+        "[certificate.www]\n"
+        "names = [\n"
+        '  "example.org", # a ] in a comment\n'
+        '  "a b",\n'
+        '  "c d", "e f"]\n'
+        "# challenge = nothing\n"
+        'hooks = ["nope"]\n'
+        "[[certificate.www.copies]]\nkey = 1\n"
+    )
+    told = [(fault.path, fault.line) for fault in found]
+    assert told == [
+        ("agent.workers", 2),
+        ("certificate.www.authority", 3),
+        ("certificate.www.challenge", 3),
+        ("certificate.www.names[1]", 6),
+        ("certificate.www.names[2]", 7),
+        ("certificate.www.names[3]", 7),
+        ("certificate.www.hooks[0]", 9),
+        ("certificate.www.copies[0].key", 11),
+    ]
+
+
+def test_no_secret_is_ever_repeated(faults: Faulty) -> None:
+    """A value that may be a secret is not echoed by the fault that refuses it."""
+    text = (
+        '[agent]\nledger = "postgresql://u:hunter2@db/x"\n'
+        '[authority.google]\nproxy = "http://u:hunter2@p"\naccount_key = "hunter2@x"\n'
+        '[authority.google.eab]\nkid = "x"\nhmac = "hunter2"\n'
+    )
+    assert "hunter2" not in "".join(f"{fault!r}{fault.hint}" for fault in faults(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("a = \n", 1, "is not TOML: invalid value"),
+        ("[agent]\nstate = /x\n", 2, "is not TOML"),
+        ("[agent]\n[agent]\n", 2, "cannot declare"),
+        ("x = [\n\n", 3, "is not TOML"),
+        ("x = " + "[" * 5000, None, "nested far too deep"),
+    ],
+)
+def test_broken_toml(faults: Faulty, text: str, line: int | None, said: str) -> None:
+    """Broken TOML is told with its line, and nothing else is said about the file."""
+    (fault,) = faults(text)
+    assert fault.line == line
+    assert said in fault.text.lower() or said in fault.text
+
+
+def test_faults_of_included_files(write: Write, tmp_path: Path) -> None:
+    """Faults of included files have their file and line; the main file's come first."""
+    write("[agent]\n[certificate.www]\nnames = ['x.example']\n[hook.x]\nrn = '/x'\n", "conf.d/a.toml")
+    write("x = [", "conf.d/b.toml")
+    write("[certificate.c]\nnames = ['c d']\n", "conf.d/c.toml")
+    main = write('include = ["conf.d/*.toml", "none/*.toml", "none.toml", ""]\n' + HEAD + WWW)
+    with pytest.raises(ConfigError) as refusal:
+        load(str(main))
+    told = [
+        (fault.file.removeprefix(f"{tmp_path}/"), fault.line, fault.path) for fault in refusal.value.faults
+    ]
+    assert told == [
+        ("config.toml", 1, "include[1]"),
+        ("config.toml", 1, "include[3]"),
+        ("conf.d/a.toml", 1, "agent"),
+        ("conf.d/a.toml", 2, "certificate.www"),
+        ("conf.d/a.toml", 5, "hook.x.rn"),
+        ("conf.d/b.toml", 1, ""),
+        ("conf.d/c.toml", 2, "certificate.c.names[0]"),
+        ("none.toml", None, ""),
+    ]
