@@ -9,7 +9,7 @@ import click
 
 from renewer import clock, verify
 from renewer.cli import exits, screen
-from renewer.errors import UsageError
+from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
@@ -75,7 +75,7 @@ class Wanted(NamedTuple):
 @click.option("--timeout", type=click.FloatRange(0.1, 120), default=5.0, show_default=True, help="Seconds.")
 @screen.json_option
 @screen.pass_setup
-def command(  # noqa: PLR0913  the options of the command line
+def command(
     setup: screen.Setup,
     *,
     targets: tuple[str, ...],
@@ -89,6 +89,8 @@ def command(  # noqa: PLR0913  the options of the command line
 
     Every address of a name is looked at. Without an argument: every endpoint of the configuration.
     """
+    if roots not in (None, "system", verify.ANY):
+        _try(roots)
     if targets:
         wanted = [Wanted(text, _target(text, starttls, roots, server_name)) for text in targets]
     else:
@@ -119,7 +121,7 @@ def findings(sight: Sight, now: datetime) -> tuple[Finding, ...]:
         found[sight.trouble.value] = Finding(severity="error", code=sight.trouble.value, text=sight.error)
     for finding in (_dates(sight.leaf, now), _names(sight)):
         if finding is not None:
-            found.setdefault(finding.code, finding)
+            found[finding.code] = finding  # says more than OpenSSL does of the same
     return tuple(sorted(found.values(), key=lambda finding: finding.severity))
 
 
@@ -153,6 +155,16 @@ def _exit(found: Sequence[Finding]) -> int:
     if any(finding.code not in unseen for finding in found):
         return exits.PERSON
     return exits.FAILED if found else exits.OK
+
+
+def _try(roots: str) -> None:
+    """Roots that cannot be read are the caller's mistake, not a finding about every target."""
+    from renewer import tls
+
+    try:
+        tls.verifying(roots, names=False)
+    except GiveUp as error:
+        raise UsageError(error.text, hint=error.hint) from None
 
 
 def _configured(config: Config, roots: str | None) -> list[Wanted]:

@@ -5,6 +5,6 @@ seen comes back as facts (`Sight`); what they mean is `policy.serving`'s to say.
 """
 
 from renewer.verify.settle import settle, settle_all
-from renewer.verify.sight import Sight, Target, Trouble, look
+from renewer.verify.sight import ANY, Sight, Target, Trouble, look
 
-__all__ = ["Sight", "Target", "Trouble", "look", "settle", "settle_all"]
+__all__ = ["ANY", "Sight", "Target", "Trouble", "look", "settle", "settle_all"]

@@ -20,6 +20,12 @@ _TROUBLES = {
     20: Trouble.CHAIN_INCOMPLETE,
     21: Trouble.CHAIN_INCOMPLETE,
 }
+_MEANINGS = {
+    Trouble.SELF_SIGNED: "the certificate is self-signed",
+    Trouble.UNKNOWN_ROOT: "the chain ends at a root that is not trusted",
+    Trouble.CHAIN_INCOMPLETE: "the chain stops short of a trusted root: an intermediate is not sent, "
+    "or its root is not trusted",
+}
 
 
 class Shown(NamedTuple):
@@ -81,7 +87,8 @@ def _failure(error: OSError | ValueError, place: Place, timeout: float, *, conne
 def _words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tuple[Trouble, str]:
     match error:
         case ssl.SSLCertVerificationError():
-            found = _TROUBLES.get(error.verify_code, Trouble.UNTRUSTED), str(error.verify_message)
+            trouble = _TROUBLES.get(error.verify_code, Trouble.UNTRUSTED)
+            found = trouble, _MEANINGS.get(trouble, str(error.verify_message))
         case StarttlsError():
             found = Trouble.STARTTLS, str(error)
         case TimeoutError():
@@ -112,6 +119,8 @@ def _sight(
             leaf = leaf_from_der(shown.der)
         except Exception as fault:  # noqa: BLE001  a stranger's bytes: whatever the parser makes of them
             trouble, error, trusted = Trouble.UNTRUSTED, f"{place.address}: unreadable leaf: {fault}", False
+    if leaf and trouble is Trouble.EXPIRED and leaf.not_after > clock.now():
+        trouble, error = Trouble.UNTRUSTED, f"{place.address}: a certificate above the leaf has expired"
     server_name = place.target.endpoint.server_name
     matches = name_matches(leaf, server_name) if leaf else None
     if matches is False and trouble is None:

@@ -35,7 +35,7 @@ def settle_all(
     within: float = 10.0,
     times: int = 5,
     over: float = 0.3,
-    workers: int = 32,
+    workers: int = 64,  # they mostly wait
 ) -> list[Sight]:
     """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address."""
     from concurrent.futures import ThreadPoolExecutor

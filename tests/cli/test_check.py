@@ -170,6 +170,12 @@ def test_what_cannot_be_understood(text: str, capsys: pytest.CaptureFixture[str]
     assert "Traceback" not in err
 
 
+def test_roots_that_cannot_be_read(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Roots that are none are bad usage, not a finding about the target."""
+    assert check(f"127.0.0.1:{port}", "--roots", "/no/such.pem") == exits.USAGE
+    assert "the roots in /no/such.pem cannot be used: No such file" in capsys.readouterr().err
+
+
 def test_without_arguments_the_configured_endpoints(
     port: int, closed: int, roots: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
