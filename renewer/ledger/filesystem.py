@@ -1,7 +1,6 @@
 """Which file system a path lies on: on one that other hosts share, SQLite must not keep a WAL."""
 
 import os
-from pathlib import Path
 
 # Shared memory between hosts does not exist, and WAL's index is shared memory (sqlite.org/wal.html)
 _NETWORK = frozenset(
@@ -30,7 +29,8 @@ _MOUNTS = "/proc/self/mounts"
 def network_filesystem(path: str, mounts: str = _MOUNTS) -> str | None:
     """The type of the network file system that a path lies on; None if it is local, or nobody knows."""
     try:
-        lines = Path(mounts).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
     except OSError:
         return None
     real = os.path.realpath(path)

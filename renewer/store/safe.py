@@ -153,6 +153,8 @@ class Directory:
                 if not stat.S_ISDIR(os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode):
                     os.unlink(name, dir_fd=self.fd)
                     return
+                if self.discard_empty(name):
+                    return  # also one that could not be opened, because it never got its mode
                 with _checked(
                     os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd), f"{self.path}/{name}"
                 ) as inner:
@@ -162,14 +164,18 @@ class Directory:
             except FileNotFoundError:
                 return
 
-    def discard_empty(self, name: str) -> None:
-        """Remove a directory if nothing is in it."""
+    def discard_empty(self, name: str) -> bool:
+        """Remove a directory if nothing is in it; whether it is gone."""
         with told(f"{self.path}/{name}"):
             try:
                 os.rmdir(name, dir_fd=self.fd)
+            except FileNotFoundError:
+                return True
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
-                    raise
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return False
+                raise
+            return True
 
     def sync(self) -> None:
         """Make what was done in it durable."""
