@@ -115,7 +115,7 @@ def problem(hook: Hook) -> str | None:
     A shipped hook is as safe as this program, beside which it lies: it need only be there.
     """
     try:
-        entry = os.stat(hook.run)  # noqa: PTH116  a path from the config, never joined or taken apart
+        entry = os.stat(hook.run)
         if not stat.S_ISREG(entry.st_mode):
             return f"{hook.run} is not a file; name the program that is to be run"
         found = None if hook.shipped else safety.danger(hook.run)
@@ -133,7 +133,7 @@ def problem(hook: Hook) -> str | None:
 def fingerprint(hook: Hook) -> str:
     """What tells whether a hook's table or file changed, as SHA-256 in hex; reads no content."""
     try:
-        entry = os.stat(hook.run)  # noqa: PTH116
+        entry = os.stat(hook.run)
         identity: object = (entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_mode)
     except OSError:
         identity = "missing"

@@ -105,9 +105,9 @@ def _start(argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: st
 def _why_not_started(program: str, cwd: str, error: OSError | ValueError) -> tuple[str, str]:
     if not isinstance(error, OSError):
         return str(error), ""
-    if not os.path.isdir(cwd):  # noqa: PTH112  one stat, no need of pathlib here
+    if not os.path.isdir(cwd):
         return f"its working directory {cwd} does not exist", "make the directory"
-    if error.errno == errno.ENOENT and os.path.exists(program):  # noqa: PTH110
+    if error.errno == errno.ENOENT and os.path.exists(program):
         return "the interpreter in its first line does not exist", f"mend the #! line of {program}"
     known = {
         errno.ENOENT: ("there is no such program", "correct the path, or install the program"),

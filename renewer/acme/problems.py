@@ -109,7 +109,7 @@ def error(problem: Problem, doing: str, authority: str) -> RenewerError:
     if final:
         return GiveUp(text, hint=_final_hint(final, problem), kind=final, identifiers=identifiers)
     if problem.type == "unauthorized" and doing == "to register the account":
-        hint = "check eab: its kid and HMAC key must be as the authority gave them, and some may be used only once"
+        hint = "check eab: kid and HMAC key as the authority gave them; some may be used only once"
         return GiveUp(text, kind=problem.type, identifiers=identifiers, hint=hint)
     if problem.type == "unauthorized":
         hint = (

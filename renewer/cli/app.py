@@ -82,7 +82,7 @@ def main() -> NoReturn:
     sys.exit(_run(sys.argv[1:]))
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str]) -> int:  # noqa: PLR0911  one return for each way to end
     as_json = "--json" in argv
     try:
         code = group.main(args=argv, prog_name="renewer", standalone_mode=False)

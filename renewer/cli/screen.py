@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
@@ -142,3 +143,34 @@ def defect(error: Exception, *, as_json: bool) -> int:
 def close_broken_stdout() -> None:
     """The reader of a pipe went away: nothing more to say, and no complaint at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def seconds(text: str) -> float:
+    """A duration as in the config ("90s", "5m"), in seconds. Raises UsageError for anything else."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdigit():
+        raise errors.UsageError(
+            f"'{text}' is not a duration", hint="write a number and a unit: 90s, 10m, 6h, 30d"
+        )
+    return float(int(number) * units[unit])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
+    """A table: drawn on a terminal, else a record a line with two spaces between columns."""
+    if not is_terminal():
+        widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+        for row in (header, *rows):
+            out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        drawn.add_column(name, overflow="fold")
+    for index, row in enumerate(rows):
+        style = styles[index] if index < len(styles) else ""
+        drawn.add_row(*[Text(cell, style=style if column == 1 else "") for column, cell in enumerate(row)])
+    Console().print(drawn)

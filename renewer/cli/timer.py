@@ -57,7 +57,8 @@ def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
             f"{foreign[0]} was not written by renewer, nothing was changed",
             hint="move it away, or give another place by --directory",
         )
-    _make_directories(config)
+    if directory == Path(SYSTEM):
+        _make_directories(config)
     changed = [
         directory / name for name, text in texts.items() if _state(directory / name, text) != "current"
     ]

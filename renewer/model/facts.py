@@ -275,6 +275,10 @@ class RunRecord(Record):
         return self.host
 
 
+COPIES = "copies"
+"""Under this name the copies of a certificate stand among its hooks: written first, retried, recorded alike."""
+
+
 class CopyState(Value):
     """How a file that should follow the live version is found: written for `version`, changed by others?"""
 
@@ -295,7 +299,8 @@ class Situation(Value):
     """Everything known about one certificate, frozen before anything is decided. Absence is a fact.
 
     `versions` are the complete ones on disk, newest first, placeholders among them; `live` is what the
-    link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host.
+    link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host,
+    COPIES among them if it has any.
     `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
     an entry for each authority of the wish, in its order.
     """

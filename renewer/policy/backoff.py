@@ -3,7 +3,8 @@
 import zlib
 from datetime import datetime, timedelta
 
-from renewer.model.facts import Deployment, Failure, Sighting, Version
+from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.facts import Deployment, Failure, Sighting, Situation, Version
 from renewer.policy.window import in_emergency
 
 # Let's Encrypt's advice: 1, 10, 100 minutes, then once a day
@@ -62,3 +63,24 @@ def redeploy_stale(sighting: Sighting, lifetime: timedelta) -> datetime:
     if sighting.failures <= 1:
         return sighting.at
     return sighting.at + min(ladder(sighting.failures - 1), lifetime / 10)
+
+
+def count(situation: Situation, authority: str, error: RenewerError, now: datetime) -> Failure:
+    """The record of one more failure there; the count begins anew when the wish has changed."""
+    wish = next((asked.wish for asked in situation.asked if asked.authority == authority), "")
+    same = (f for f in situation.failures if f.authority == authority and f.wish == wish)
+    before = next(same, None)
+    return Failure(
+        certificate=situation.wish.name,
+        authority=authority,
+        wish=wish,
+        count=before.count + 1 if before else 1,
+        since=before.since if before else now,
+        at=now,
+        text=error.text,
+        hint=error.hint,
+        problem=error.kind,
+        final=isinstance(error, GiveUp),
+        not_before=error.not_before if isinstance(error, RetryLater) else None,
+        identifiers=error.identifiers,
+    )

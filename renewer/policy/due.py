@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from renewer.model.decision import Decision, Reason, Step
 from renewer.model.facts import (
+    COPIES,
     Deployment,
     DeploymentState,
     EndpointState,
@@ -131,7 +132,7 @@ def a_hook_is_pending(facts: Facts) -> Need | None:
     version = _deployed_version(facts)
     if version is None:
         return None
-    waiting = [(hook, moment) for hook, moment in _hook_moments(facts, version) if hook]
+    waiting = [(hook, moment) for hook, moment in _hook_moments(facts, version) if hook != COPIES]
     if not waiting:
         return None
     hook, moment = min(waiting, key=lambda pair: (pair[1] is not None, pair[1] or facts.terms.now))
@@ -146,23 +147,19 @@ def a_copy_is_pending(facts: Facts) -> Need | None:
     if version is None:
         return None
     copy = next((c for c in facts.situation.copies if c.version != version.id or not c.intact), None)
-    if copy is None:
+    moments = dict(_hook_moments(facts, version))
+    if copy is None or COPIES not in moments:
         return None
     found = "was changed or removed" if copy.version == version.id else "was not written"
     text = f"the copy {copy.path} of version {version.id} {found}"
-    failed = [
-        deploy_again(record, version.leaf.lifetime)
-        for record in facts.situation.deployments
-        if _counts(facts, record, version)
-    ]
-    held = None if facts.terms.redeploy else max(failed, default=None)
+    held = None if facts.terms.redeploy else moments[COPIES]
     return Need(step=Step.DEPLOY, reason=Reason.COPY_PENDING, because=text, not_before=held)
 
 
 def a_port_serves_an_older_one(facts: Facts) -> Need | None:
     """A port of this host shows an older version of ours though every hook was done."""
     version = _deployed_version(facts)
-    if version is None or not facts.situation.wish.hooks:
+    if version is None or not facts.situation.hooks:
         return None
     stale = [
         sighting
@@ -284,9 +281,11 @@ def _hook_moments(facts: Facts, version: Version) -> list[tuple[str, datetime | 
     """Each hook that has not done this version, with the moment until which it is held back."""
     moments: list[tuple[str, datetime | None]] = []
     records = {record.hook: record for record in facts.situation.deployments}
+    copied = all(copy.version == version.id and copy.intact for copy in facts.situation.copies)
     for hook, _ in facts.situation.hooks:
         record = records.get(hook)
-        if record and record.version == version.id and record.state is DeploymentState.DONE:
+        done = record is not None and record.version == version.id and record.state is DeploymentState.DONE
+        if copied if hook == COPIES else done:
             continue
         held = record and _counts(facts, record, version)
         moments.append((hook, deploy_again(record, version.leaf.lifetime) if record and held else None))

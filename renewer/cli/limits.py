@@ -1,0 +1,56 @@
+"""Options that several commands share: which certificates, which steps."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from renewer.errors import UsageError
+from renewer.model.decision import Step
+
+if TYPE_CHECKING:
+    from renewer.model.desired import Config
+    from renewer.run import Limits
+
+only_option = click.option(
+    "--only", multiple=True, metavar="NAME", help="Only this certificate; may be repeated."
+)
+steps_option = click.option(
+    "--steps", metavar="STEP,…", help="Take only these: issue,resume,install,deploy,look."
+)
+
+
+def limits_of(
+    config: "Config",
+    only: tuple[str, ...],
+    steps: str | None,
+    *,
+    force: bool = False,
+    ask: bool = False,
+    redeploy: bool = False,
+) -> "Limits":
+    """The limits of a run, checked. Raises UsageError for an unknown certificate or step."""
+    from renewer.run import Limits
+
+    for name in only:
+        if name not in config.certificates:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, config.certificates, 1)
+            hint = f"did you mean {near[0]}?" if near else "there are: " + ", ".join(config.certificates)
+            raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=hint)
+    return Limits(only=frozenset(only), steps=_steps(steps), force=force, ask=ask, redeploy=redeploy)
+
+
+def _steps(text: str | None) -> frozenset[Step]:
+    from renewer.policy.due import ALL_STEPS
+
+    if text is None:
+        return ALL_STEPS
+    chosen = set()
+    for word in text.split(","):
+        if word.strip() not in ALL_STEPS:
+            raise UsageError(f"'{word}' is no step", hint="steps are: issue, resume, install, deploy, look")
+        chosen.add(Step(word.strip()))
+    if Step.ISSUE in chosen:
+        chosen.add(Step.RESUME)  # an order that was begun is part of issuing
+    return frozenset(chosen)

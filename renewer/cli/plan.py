@@ -1,0 +1,42 @@
+"""`renewer plan`: the very plan that `run` would carry out."""
+
+import click
+
+from renewer.cli import screen
+from renewer.cli.limits import limits_of, only_option, steps_option
+from renewer.cli.screen import Setup
+
+
+@click.command("plan")
+@only_option
+@steps_option
+@click.option("--force", is_flag=True, help="As `run --force` would.")
+@screen.json_option
+@screen.pass_setup
+def command(setup: Setup, only: tuple[str, ...], steps: str | None, force: bool, as_json: bool) -> int:
+    """Show what a run would do now, and why. Asks nobody, changes nothing. Exit codes as `status`."""
+    from renewer import clock
+    from renewer.kit import Kit
+    from renewer.policy.health import assess, exit_code
+    from renewer.run import plan
+
+    config = setup.config()
+    limits = limits_of(config, only, steps, force=force)
+    with Kit(config, write=False) as kit:
+        planned, situations = plan(kit, limits)
+    code = exit_code(assess(situation, clock.now()) for situation in situations.values())
+    if as_json:
+        from renewer.report import plan_document
+
+        screen.emit(plan_document(planned))
+        return code
+    if not planned.decisions:
+        screen.out("the configuration has no certificate for this host")
+    for decision in planned.decisions:
+        moment = decision.not_before or decision.look_again
+        when = f" ({screen.moment(moment)})" if moment else ""
+        then = f", then {', '.join(decision.then)}" if decision.then else ""
+        screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}")
+        if setup.verbose:
+            screen.out(f"    reason: {decision.reason}")
+    return code

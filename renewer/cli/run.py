@@ -1,0 +1,146 @@
+"""`renewer run` (what the timer calls)."""
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from renewer.cli import screen
+from renewer.cli.limits import limits_of, only_option, steps_option
+from renewer.cli.screen import Setup
+from renewer.errors import UsageError
+
+if TYPE_CHECKING:
+    from renewer.kit import Kit
+    from renewer.logs import Listener
+    from renewer.model.desired import Config
+    from renewer.model.outcome import RunReport
+    from renewer.run import Limits
+
+
+@click.command("run")
+@only_option
+@steps_option
+@click.option(
+    "--all", "everything", is_flag=True, help="With --force: all certificates, spelled out on purpose."
+)
+@click.option(
+    "--force", is_flag=True, help="Issue anew though nothing is due, and overrule the wait after failures."
+)
+@click.option(
+    "--ask", is_flag=True, help="Ask for renewal windows now, before the authority's Retry-After is over."
+)
+@click.option(
+    "--wait", "patience", default="0s", metavar="DURATION", help="Wait so long for another run's lock."
+)
+@screen.json_option
+@screen.pass_setup
+def command(
+    setup: Setup,
+    only: tuple[str, ...],
+    steps: str | None,
+    everything: bool,
+    force: bool,
+    ask: bool,
+    patience: str,
+    as_json: bool,
+) -> int:
+    """Do what is needed now: issue, install, deploy, look, tell.
+
+    Safe to kill at any instant and to run again. Exit: 0 all well, 1 something failed and will be retried,
+    2 bad usage or configuration, 3 a person must act, 75 another run holds the lock.
+    """
+    config = setup.config()
+    if force and not only and not everything and len(config.certificates) > 1:
+        raise UsageError(
+            f"--force would order {len(config.certificates)} certificates anew",
+            hint="name one with --only NAME, or say --all; authorities limit how often the same is issued",
+        )
+    limits = limits_of(config, only, steps, force=force, ask=ask)
+    return perform(setup, config, limits, as_json=as_json, patience=screen.seconds(patience))
+
+
+def perform(setup: Setup, config: "Config", limits: "Limits", *, as_json: bool, patience: float = 0.0) -> int:
+    """One pass under the lock; prints what came of it and returns how to exit."""
+    from renewer.kit import Kit
+    from renewer.run import run
+    from renewer.store.lock import Lock
+
+    watcher = _watcher(setup, as_json=as_json)
+    lock = Lock(config.agent.state, group=config.agent.group).acquire(patience)
+    with lock, Kit(config, write=True, listener=watcher) as kit:
+        _stop_gently(kit)
+        report = run(kit, limits)
+        _warn(kit)
+    if as_json:
+        from renewer.report import run_document
+
+        screen.emit(run_document(report))
+    else:
+        _print(report)
+    return report.exit
+
+
+def _stop_gently(kit: "Kit") -> None:
+    """SIGTERM and the first Ctrl-C: finish what is in flight, begin nothing new; the next run goes on."""
+
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001  the signature of handlers
+        if kit.stopping.is_set():
+            raise KeyboardInterrupt
+        kit.stopping.set()
+        screen.say("renewer: stopping; what is in flight is finished, the next run goes on")
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _watcher(setup: Setup, *, as_json: bool) -> "Listener | None":
+    """With -v, or for a person at a terminal: every event as it happens, on stderr."""
+    import sys
+
+    if setup.verbose or (sys.stderr.isatty() and not as_json):
+        from renewer.cli.story import sentence
+
+        verbose = setup.verbose > 0
+
+        def show(event: dict[str, object]) -> None:
+            if text := sentence(event, verbose=verbose):
+                screen.say(text)
+
+        return show
+    return None
+
+
+def _warn(kit: "Kit") -> None:
+    if kit.journal.fault:
+        screen.say(f"renewer: {kit.journal.fault}; the run went on without it")
+
+
+def _print(report: "RunReport") -> None:
+    """One line when there was nothing to do; else one an outcome, and what to do where it failed."""
+    from renewer.cli.story import MARKS
+
+    for outcome in report.outcomes:
+        mark = MARKS[outcome.result]
+        screen.out(f"{mark} {outcome.certificate}: {outcome.step}: {outcome.detail}")
+        if outcome.hint:
+            screen.out(f"    → {outcome.hint}")
+    if not report.outcomes:
+        screen.out(_idle(report))
+
+
+def _idle(report: "RunReport") -> str:
+    from renewer.model.decision import Step
+
+    waiting = [decision for decision in report.plan.decisions if decision.step is Step.WAIT]
+    count = len(report.plan.decisions)
+    all_of_them = f"{count} certificate{'s' * (count != 1)}"
+    if waiting:
+        first = waiting[0]
+        moment = f" until {screen.moment(first.not_before)}" if first.not_before else ""
+        return f"{first.certificate} waits{moment} to {first.held}: {first.because} ({len(waiting)} of {all_of_them})"
+    moments = [decision.look_again for decision in report.plan.decisions if decision.look_again]
+    following = f"; the next renewal is at {screen.moment(min(moments))}" if moments else ""
+    if report.exit:
+        return f"nothing to do now for {all_of_them}, yet not all is well: see renewer status"
+    return f"nothing to do for {all_of_them}{following}"

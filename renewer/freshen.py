@@ -1,0 +1,129 @@
+"""Brings facts up to date before anything is decided: the authorities' windows, the ports, old debris."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from renewer import clock
+from renewer.errors import RenewerError
+from renewer.kit import Kit
+from renewer.model.facts import Debris, Situation, Version, VersionFacts, Window
+from renewer.model.outcome import EventName
+from renewer.policy.challenge import challenges_of
+from renewer.policy.due import window_of
+from renewer.policy.freshness import to_ask, to_look
+
+PARALLEL_QUESTIONS = 8
+
+
+def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) -> set[str]:
+    """Ask for every renewal window that is due to be asked (RFC 9773 §4); returns whose facts changed.
+
+    An authority that does not answer is no failure: it is asked again later, and the lifetime's share decides.
+    """
+    now = clock.now()
+    asking = [
+        (situation, version)
+        for situation in situations
+        if (version := to_ask(situation, now, anyway=anyway)) and version.authority in kit.config.authorities
+    ]
+    if not asking:
+        return set()
+    if len(asking) == 1:
+        answers = [_ask(kit, *asking[0])]
+    else:
+        with ThreadPoolExecutor(PARALLEL_QUESTIONS, thread_name_prefix="window") as pool:
+            answers = list(pool.map(lambda pair: _ask(kit, *pair), asking))
+    kit.ledger.save(*answers)
+    return {situation.wish.name for situation, _ in asking}
+
+
+def _ask(kit: Kit, situation: Situation, version: Version) -> Window:
+    from renewer.acme.ari import LONG_TERM
+
+    before = window_of(situation, version)
+    blank = Window(
+        certificate=situation.wish.name,
+        serial=version.leaf.serial,
+        asked_at=clock.now(),
+        ask_again=clock.now() + LONG_TERM,
+    )
+    try:
+        session = kit.session(version.authority or "")
+        answer = session.renewal_info(version.leaf.ari_id or "", before.failures if before else 0)
+    except RenewerError as error:
+        kit.journal.tell(EventName.NOTICE, situation.wish.name, text=f"no renewal window: {error.text}")
+        return _keep(before, blank)
+    if answer is None:
+        return blank  # this authority has no renewal information at all
+    if answer.start is None:
+        kept = _keep(before, blank)
+        return msgspec.structs.replace(kept, ask_again=answer.ask_again, failures=answer.failures)
+    window = msgspec.structs.replace(
+        blank,
+        start=answer.start,
+        end=answer.end,
+        explanation_url=answer.explanation_url,
+        ask_again=answer.ask_again,
+    )
+    if before and (before.start, before.end) != (window.start, window.end):
+        kit.journal.tell(
+            EventName.NOTICE,
+            situation.wish.name,
+            text="the authority moved the renewal window",
+            window_start=window.start,
+            window_end=window.end,
+            explanation=window.explanation_url,
+        )
+    return window
+
+
+def _keep(before: Window | None, blank: Window) -> Window:
+    """No answer changes nothing that is known, but when to ask again."""
+    if before is None:
+        return blank
+    return msgspec.structs.replace(before, asked_at=blank.asked_at, ask_again=blank.ask_again)
+
+
+def ports(kit: Kit, situations: Sequence[Situation]) -> set[str]:
+    """Look at every port whose hour has come; returns whose facts changed."""
+    now, agent = clock.now(), kit.config.agent
+    due = [one for one in situations if to_look(one, now, agent.look_every, agent.wake)]
+    if not due:
+        return set()
+    from renewer.sightings import look
+
+    found = look(kit, due)
+    found.save()
+    found.outcomes()
+    return {situation.wish.name for situation in due}
+
+
+def debris(kit: Kit) -> None:
+    """Remove what challenges of earlier runs left behind."""
+    left = kit.ledger.load(Debris)
+    if not left:
+        return
+    from renewer.challenges.solvers import solver_for, sweep
+
+    used = {challenge for wish in kit.config.certificates.values() for challenge in challenges_of(wish)}
+    solvers = [solver_for(challenge, left=left) for challenge in used]
+    gone = [item for item in left if sweep(item, solvers)]
+    kit.ledger.drop(*gone)
+
+
+def versions(kit: Kit, situations: Iterable[Situation]) -> None:
+    """Remember the facts of versions that had to be parsed, so that the next run need not."""
+    known = {(facts.certificate, facts.version.id, facts.stamp) for facts in kit.ledger.load(VersionFacts)}
+    missing: list[VersionFacts] = []
+    for situation in situations:
+        if not situation.versions:
+            continue
+        stamps = {found.id: found.stamp for found in kit.store.shelf(situation.wish.name).found}
+        for version in situation.versions:
+            stamp = stamps.get(version.id)
+            if stamp is not None and (situation.wish.name, version.id, stamp) not in known:
+                missing.append(VersionFacts(certificate=situation.wish.name, version=version, stamp=stamp))
+    if missing:
+        kit.ledger.save(*missing)

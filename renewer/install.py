@@ -1,0 +1,140 @@
+"""An issued certificate becomes a version on disk, after every check; and the placeholder before it."""
+
+from renewer import clock, soundness, x509
+from renewer.errors import OurFault, RenewerError, StateError
+from renewer.kit import Kit
+from renewer.model.decision import Step
+from renewer.model.desired import Certificate
+from renewer.model.facts import Failure, Order, Situation, Version, VersionFacts
+from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy.backoff import count
+from renewer.store.contract import Material
+from renewer.store.disk import version_id
+
+
+def put(kit: Kit, situation: Situation) -> Outcome:
+    """Check what was issued, and write the version directory; the live link is not touched."""
+    started = clock.monotonic()
+    order = situation.order
+    if order is None:
+        raise OurFault(f"{situation.wish.name}: nothing is there to be installed")
+    try:
+        version = _install(kit, situation.wish, order)
+    except StateError as error:
+        return _failed(situation, error, started)
+    except RenewerError as error:
+        _abandon(kit, situation, order, error)
+        return _failed(situation, error, started)
+    kit.journal.tell(
+        EventName.INSTALLED,
+        situation.wish.name,
+        version=version.id,
+        serial=version.leaf.serial,
+        not_after=version.leaf.not_after,
+    )
+    return Outcome(
+        certificate=situation.wish.name,
+        step=Step.INSTALL,
+        result=Result.DONE,
+        detail=f"version {version.id} is on disk, valid until {version.leaf.not_after:%Y-%m-%d}",
+        took_ms=_since(started),
+    )
+
+
+def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
+    privkey = kit.store.pending_key(wish.name, order.pending)
+    chain = kit.store.pending_chain(wish.name, order.pending)
+    material = material_of(privkey, chain)
+    # Identifiers of the order, not of the wish: a wish that changed meanwhile makes it unwanted, not wrong
+    if fault := soundness.fault(material, order.identifiers, clock.now()):
+        raise OurFault(
+            f"what {order.authority} issued is not installed: {fault}",
+            kind="unsound",
+            hint="it is ordered anew; if it happens again, report it to the authority",
+        )
+    leaf = x509.leaf(material.cert)
+    version = Version(
+        # The order's moment, not ours: installing twice after a crash makes the same version
+        id=version_id(order.at, leaf.serial),
+        made_at=order.at,
+        leaf=leaf,
+        authority=order.authority,
+        account=order.account,
+        profile=order.profile,
+    )
+    version = kit.store.put(wish.name, version, material, key_mode=wish.key_mode)
+    remember(kit, wish.name, version)
+    kit.ledger.drop(order, *kit.ledger.load(Failure, wish.name))
+    kit.store.clear(wish.name, order.pending)
+    return version
+
+
+def remember(kit: Kit, certificate: str, version: Version) -> None:
+    """Keep a version's facts in the ledger, so that the next run need not parse it."""
+    found = next((one for one in kit.store.shelf(certificate).found if one.id == version.id), None)
+    if found:
+        kit.ledger.save(VersionFacts(certificate=certificate, version=version, stamp=found.stamp))
+
+
+def material_of(privkey: bytes, fullchain: bytes) -> Material:
+    """Key and chain as the four files hold them. Raises OurFault if the chain is not PEM."""
+    try:
+        leaf, *rest = x509.split_chain(fullchain)
+    except ValueError as error:
+        raise OurFault(f"the authority's chain cannot be read: {error}", kind="unsound") from None
+    return Material(privkey=privkey, cert=leaf, chain=b"".join(rest))
+
+
+def placeholder(kit: Kit, situation: Situation) -> None:
+    """A self-signed version at `live`, so that servers whose config names the paths can start.
+
+    It counts as absent; no hook runs for it, and it goes with the first real version.
+    """
+    wish, now = situation.wish, clock.now()
+    key = x509.new_key(wish.key)
+    cert = x509.placeholder(wish.names, key, now)
+    leaf = x509.leaf(cert)
+    version = Version(id=version_id(now, leaf.serial), made_at=now, leaf=leaf, placeholder=True)
+    version = kit.store.put(
+        wish.name, version, Material(privkey=key, cert=cert, chain=b""), key_mode=wish.key_mode
+    )
+    remember(kit, wish.name, version)
+    kit.store.turn(wish.name, version.id)
+    kit.journal.tell(
+        EventName.NOTICE, wish.name, text="a self-signed placeholder stands at live until the first issue"
+    )
+
+
+def needs_placeholder(situation: Situation) -> bool:
+    """Whether nothing at all stands where the server's config points."""
+    return (
+        situation.wish.placeholder
+        and situation.live is None
+        and not situation.versions
+        and not situation.fault
+    )
+
+
+def _abandon(kit: Kit, situation: Situation, order: Order, error: RenewerError) -> None:
+    """What the authority issued is no good: forget it, and remember that it failed."""
+    kit.ledger.save(count(situation, order.authority, error, clock.now()))
+    kit.ledger.drop(order)
+    kit.store.clear(situation.wish.name, order.pending)
+    kit.journal.tell(
+        EventName.FAILED, situation.wish.name, step=Step.INSTALL, error=error.text, hint=error.hint
+    )
+
+
+def _failed(situation: Situation, error: RenewerError, started: float) -> Outcome:
+    return Outcome(
+        certificate=situation.wish.name,
+        step=Step.INSTALL,
+        result=Result.FAILED,
+        detail=error.text,
+        hint=error.hint,
+        took_ms=_since(started),
+    )
+
+
+def _since(started: float) -> int:
+    return round((clock.monotonic() - started) * 1000)

@@ -1,0 +1,180 @@
+"""Reads the facts of every certificate into Situations. Degrades, never fails a run, writes nothing."""
+
+import os
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from renewer import hooks
+from renewer.errors import RenewerError
+from renewer.kit import Kit, asked
+from renewer.model.desired import Certificate
+from renewer.model.facts import (
+    COPIES,
+    CopyFact,
+    CopyState,
+    Deployment,
+    Failure,
+    Hold,
+    Order,
+    OrderState,
+    Record,
+    Sighting,
+    Situation,
+    Version,
+    VersionFacts,
+    Window,
+)
+from renewer.store.contract import Shelf
+
+R = TypeVar("R", bound=Record)
+_Grouped = Mapping[str, Sequence[R]]
+
+
+class Memory:
+    """All that the ledger has, by certificate: a handful of queries, however many certificates there are."""
+
+    def __init__(self, kit: Kit, only: str | None) -> None:
+        ledger = kit.ledger
+        self.versions = _group(ledger.load(VersionFacts, only))
+        self.orders = _group(ledger.load(Order, only))
+        self.failures = _group(ledger.load(Failure, only))
+        self.windows = _group(ledger.load(Window, only))
+        self.deployments = _group(ledger.load(Deployment, only))
+        self.copies = _group(ledger.load(CopyFact, only))
+        self.sightings = _group(ledger.load(Sighting, only))
+        self.holds = _group(ledger.load(Hold, only))
+
+
+def take(kit: Kit, names: Iterable[str] | None = None) -> dict[str, Situation]:
+    """The situation of every certificate of the config that is for this host, or of those named."""
+    wishes = kit.config.certificates
+    chosen = [
+        wishes[name]
+        for name in (wishes if names is None else sorted(names))
+        if kit.host in wishes[name].hosts
+    ]
+    memory = Memory(kit, chosen[0].name if len(chosen) == 1 else None)
+    fingerprints = _fingerprints(kit, chosen)
+    return {wish.name: _situation(kit, wish, memory, fingerprints) for wish in chosen}
+
+
+def orphans(kit: Kit) -> list[str]:
+    """Certificates on disk that the config does not name: shown, never renewed, never deleted."""
+    return [name for name in kit.store.names() if name not in kit.config.certificates]
+
+
+def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
+    fault: str | None = None
+    try:
+        shelf = kit.store.shelf(wish.name)
+        versions, unreadable = _versions(kit, wish.name, shelf, memory.versions.get(wish.name, ()))
+        order, ready = _order(kit, wish.name, shelf, memory.orders.get(wish.name, ()))
+        fault = unreadable
+    except RenewerError as error:
+        shelf, versions, order, ready = Shelf(live=None, found=(), pending=()), (), None, False
+        fault = f"{error.text}; {error.hint}" if error.hint else error.text
+    return Situation(
+        wish=wish,
+        host=kit.host,
+        asked=asked(wish, kit.config.authorities),
+        versions=versions,
+        live=shelf.live,
+        order=order,
+        order_ready=ready,
+        failures=tuple(memory.failures.get(wish.name, ())),
+        windows=tuple(memory.windows.get(wish.name, ())),
+        deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == kit.host),
+        hooks=_copies_as_hook(wish) + tuple((name, fingerprints[name]) for name in wish.hooks),
+        copies=_copies(kit, wish, memory.copies.get(wish.name, ())),
+        sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
+        holds=tuple(memory.holds.get(wish.name, ())),
+        fault=fault,
+    )
+
+
+def _versions(
+    kit: Kit, name: str, shelf: Shelf, remembered: Sequence[VersionFacts]
+) -> tuple[tuple[Version, ...], str | None]:
+    """The complete versions, newest first: remembered as long as their files are the same, else parsed."""
+    known = {facts.version.id: facts for facts in remembered}
+    versions: list[Version] = []
+    fault: str | None = None
+    for found in shelf.found:
+        facts = known.get(found.id)
+        if facts and facts.stamp == found.stamp:
+            versions.append(facts.version)
+            continue
+        try:
+            versions.append(kit.store.about(name, found.id))
+        except RenewerError as error:
+            fault = error.text  # a version that is no good is as good as absent, and is told
+    versions.sort(key=lambda version: (version.made_at, version.id), reverse=True)
+    return tuple(versions), fault
+
+
+def _order(kit: Kit, name: str, shelf: Shelf, records: Sequence[Order]) -> tuple[Order | None, bool]:
+    """The open order and whether its key is there; after a lost ledger, from what lies beside the key."""
+    order = records[0] if records else None
+    if order is None and not shelf.pending:
+        return None, False
+    if order is not None and order.pending not in shelf.pending:
+        return order, False
+    pending = kit.store.pending(name, order.pending if order else shelf.pending[-1])
+    if order is None:
+        try:
+            order = msgspec.json.decode(pending.order, type=Order)
+        except msgspec.MsgspecError:
+            return None, False
+        if order.certificate != name or order.pending != pending.id:
+            return None, False
+    if pending.has_chain and order.state is not OrderState.ABANDONED:
+        order = msgspec.structs.replace(order, state=OrderState.ISSUED)
+    return order, pending.has_key
+
+
+def _copies_as_hook(wish: Certificate) -> tuple[tuple[str, str], ...]:
+    if not wish.copies:
+        return ()
+    return ((COPIES, f"{zlib.crc32(msgspec.json.encode(wish.copies)):08x}"),)
+
+
+def _copies(kit: Kit, wish: Certificate, records: Sequence[CopyFact]) -> tuple[CopyState, ...]:
+    written = {record.path: record for record in records if record.host == kit.host}
+    states: list[CopyState] = []
+    for copy in wish.copies:
+        for _, path in copy.paths:
+            record = written.get(path)
+            intact = record is not None and stamp(path) == record.stamp
+            states.append(CopyState(path=path, version=record.version if record else None, intact=intact))
+    return tuple(states)
+
+
+def _sightings(kit: Kit, wish: Certificate, records: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """What this host saw, of endpoints that are still in the config."""
+    wanted = {str(endpoint) for endpoint in wish.endpoints}
+    return tuple(record for record in records if record.host == kit.host and record.endpoint in wanted)
+
+
+def stamp(path: str) -> tuple[int, ...]:
+    """What tells whether a file was changed; empty if it is not there."""
+    try:
+        entry = os.stat(path)
+    except OSError:
+        return ()
+    return (entry.st_ino, entry.st_size, entry.st_mtime_ns)
+
+
+def _fingerprints(kit: Kit, wishes: Iterable[Certificate]) -> dict[str, str]:
+    named = {name for wish in wishes for name in wish.hooks}
+    return {name: hooks.fingerprint(kit.config.hooks[name]) for name in named}
+
+
+def _group(records: Iterable[R]) -> _Grouped[R]:
+    grouped: defaultdict[str, list[R]] = defaultdict(list)
+    for record in records:
+        grouped[record.certificate].append(record)
+    return grouped

@@ -1,0 +1,105 @@
+"""What a run works with: the config, the store, the ledger, the renewal log, and who we are."""
+
+import threading
+import zlib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from renewer import clock
+from renewer.ledger.contract import Ledger
+from renewer.ledger.open import open_ledger
+from renewer.logs import Journal, Listener
+from renewer.model.desired import Authority, Certificate, Config
+from renewer.model.facts import Asked
+from renewer.store.contract import Store
+from renewer.store.disk import DiskStore
+
+if TYPE_CHECKING:
+    from renewer.acme.client import Session
+
+
+class Kit:
+    """One run's equipment; closing it closes all that was opened. `run` is the run's id.
+
+    `stopping` is set when somebody asks the run to end: what is in flight is finished, nothing new begins.
+    `deadline` is that of the run, on `clock.monotonic`.
+    """
+
+    def __init__(
+        self, config: Config, *, write: bool, run: str = "", listener: Listener | None = None
+    ) -> None:
+        self.config = config
+        self.host = config.agent.host
+        self.run = run or run_id(clock.now(), config.agent.host)
+        self.store: Store = DiskStore(config.agent.state, group=config.agent.group)
+        self.stopping = threading.Event()
+        self.deadline = clock.monotonic() + config.agent.deadline.total_seconds()
+        self._closing = ExitStack()
+        self.ledger: Ledger = open_ledger(config.agent, write=write)
+        self._closing.callback(self.ledger.close)
+        self.journal = Journal(config.agent.log_path, host=self.host, run=self.run, listener=listener)
+        self._closing.callback(self.journal.close)
+        self._sessions: dict[str, Session] = {}
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> "Kit":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    def session(self, authority: str) -> "Session":
+        """The conversation with an authority: opened when first needed, shared by all threads.
+
+        Raises RetryLater or GiveUp if the account cannot be used.
+        """
+        from renewer.acme.client import Session
+        from renewer.config.secrets import resolve
+
+        with self._guard:
+            if authority not in self._sessions:
+                wish = self.config.authorities[authority]
+                hmac = resolve(wish.eab.hmac) if wish.eab else None
+                self._sessions[authority] = Session.open(wish, state=self.config.agent.state, eab_hmac=hmac)
+            return self._sessions[authority]
+
+    def time_left(self) -> float:
+        """Seconds until the run's deadline."""
+        return self.deadline - clock.monotonic()
+
+
+def run_id(at: datetime, host: str) -> str:
+    """A run's name: sortable, different on every host and at every microsecond."""
+    return f"{at:%Y%m%dT%H%M%SZ}-{zlib.crc32(f'{host} {at.microsecond}'.encode()):08x}"
+
+
+def asked(wish: Certificate, authorities: Mapping[str, Authority]) -> tuple[Asked, ...]:
+    """What this wish asks of each of its authorities.
+
+    The fingerprint changes with anything in either table: then earlier failures count no more.
+    """
+    return tuple(
+        Asked(
+            authority=name,
+            wish=f"{zlib.crc32(msgspec.json.encode((wish, authorities[name]))):08x}",
+            profile=wish.profile or authorities[name].profile,
+        )
+        for name in wish.authorities
+    )
+
+
+def observed_wake(configured: timedelta, last_run: datetime | None, now: datetime) -> timedelta:
+    """How long until anybody looks again: the longer of what is configured and what was observed.
+
+    What was observed counts for a day at most: after a month switched off, nobody will be away for a month.
+    """
+    if last_run is None or last_run > now:
+        return configured
+    return max(configured, min(now - last_run, timedelta(days=1)))

@@ -1,0 +1,140 @@
+"""What a certificate is, whether it is well, and how a process should exit that says so. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from renewer.model.facts import Deployment, DeploymentState, EndpointState, Situation, Version
+from renewer.model.outcome import State
+from renewer.model.value import Value
+from renewer.policy.authority import relevant
+from renewer.policy.due import window_of
+from renewer.policy.wanted import wanted
+from renewer.policy.window import renewal_moment
+
+WELL, RETRIED, PERSON = 0, 1, 3
+_SERVED_WRONGLY = (EndpointState.STALE, EndpointState.FOREIGN, EndpointState.UNTRUSTED)
+
+
+class Health(Value):
+    """The verdict about one certificate. `exit` is 0 (well), 1 (it will be retried) or 3 (a person must act)."""
+
+    state: State
+    healthy: bool
+    exit: int
+    why: str = ""
+
+
+def assess(situation: Situation, now: datetime) -> Health:
+    """State, first match from the top; healthy if the furthest possible is reached (design: state and health)."""
+    state = state_of(situation, now)
+    healthy = state is _furthest_possible(situation)
+    if healthy:
+        return Health(state=state, healthy=True, exit=WELL)
+    return Health(state=state, healthy=False, exit=_exit(situation, state), why=why(situation, now))
+
+
+def exit_code(healths: Iterable[Health]) -> int:
+    """Of all certificates: 3 over 1 over 0."""
+    return max((health.exit for health in healths), default=WELL)
+
+
+def state_of(situation: Situation, now: datetime) -> State:
+    """What describes a certificate best."""
+    live = situation.live_version
+    if live is None or live.placeholder:
+        return State.ABSENT
+    if live.leaf.not_after <= now:
+        return State.EXPIRED
+    if in_warning_window(situation, live, now):
+        return State.EXPIRING
+    if relevant(situation) or _failed(situation):
+        return State.FAILED
+    return reached(situation, live, now)
+
+
+def in_warning_window(situation: Situation, live: Version, now: datetime) -> bool:
+    """Less time left than half of what is left at the renewal's moment: the renewal is overdue."""
+    moment = renewal_moment(live, window_of(situation, live), situation.wish.renew_before)
+    allowed = live.leaf.not_after - moment.at
+    return live.leaf.not_after - now < max(allowed, timedelta(0)) / 2
+
+
+def reached(situation: Situation, live: Version, now: datetime) -> State:
+    """The furthest that the live version came: installed, deployed by every hook, verified at every port."""
+    newest = wanted(situation, now)
+    if newest is not None and newest.id != live.id:
+        return State.ISSUED  # the wanted one is on disk and not live
+    if not situation.hooks and not situation.wish.endpoints:
+        return State.INSTALLED
+    if not _all_deployed(situation, live):
+        return State.INSTALLED
+    if not situation.wish.endpoints:
+        return State.DEPLOYED
+    return State.VERIFIED if _all_seen(situation, live) else State.DEPLOYED
+
+
+def complete(situation: Situation) -> str | None:
+    """The live version's id if it is deployed and seen wherever it must be: only then it counts as renewed."""
+    live = situation.live_version
+    if (
+        live is None
+        or live.placeholder
+        or not _all_deployed(situation, live)
+        or not _all_seen(situation, live)
+    ):
+        return None
+    return live.id
+
+
+def why(situation: Situation, now: datetime) -> str:
+    """The most telling reason why a certificate is not well, as a sentence."""
+    if situation.fault:
+        return situation.fault
+    texts = [failure.text for failure in relevant(situation).values()]
+    texts += [d.error or f"hook {d.hook} failed" for d in _failed(situation)]
+    texts += [d.error for d in situation.deployments if d.state is DeploymentState.LATER and d.error]
+    texts += [s.error for s in situation.sightings if s.state is not EndpointState.VERIFIED and s.error]
+    if texts:
+        return texts[0]
+    live = situation.live_version
+    if live is None or live.placeholder:
+        return "there is no certificate yet"
+    if live.leaf.not_after <= now:
+        return f"it expired at {live.leaf.not_after:%Y-%m-%d %H:%M:%SZ}"
+    return "it is not everywhere yet"
+
+
+def _furthest_possible(situation: Situation) -> State:
+    if situation.wish.endpoints:
+        return State.VERIFIED
+    return State.DEPLOYED if situation.hooks else State.INSTALLED
+
+
+def _all_deployed(situation: Situation, live: Version) -> bool:
+    done = {d.hook for d in situation.deployments if d.version == live.id and d.state is DeploymentState.DONE}
+    copied = all(copy.version == live.id and copy.intact for copy in situation.copies)
+    return copied and all(name in done for name, _ in situation.hooks)
+
+
+def _all_seen(situation: Situation, live: Version) -> bool:
+    seen: dict[str, bool] = {}
+    for sighting in situation.sightings:
+        if sighting.version == live.id:
+            well = sighting.state is EndpointState.VERIFIED
+            seen[sighting.endpoint] = seen.get(sighting.endpoint, True) and well
+    return all(seen.get(str(endpoint), False) for endpoint in situation.wish.endpoints)
+
+
+def _failed(situation: Situation) -> list[Deployment]:
+    """Hooks whose last call failed, of the version they failed with."""
+    known = {name for name, _ in situation.hooks}
+    return [d for d in situation.deployments if d.state is DeploymentState.FAILED and d.hook in known]
+
+
+def _exit(situation: Situation, state: State) -> int:
+    if state in (State.EXPIRED, State.EXPIRING):
+        return PERSON
+    if any(failure.final for failure in relevant(situation).values()):
+        return PERSON
+    wrong = [s for s in situation.sightings if s.state in _SERVED_WRONGLY and s.version == situation.live]
+    return PERSON if any(sighting.failures > 1 for sighting in wrong) else RETRIED

@@ -1,0 +1,25 @@
+"""Which old versions may go. Pure."""
+
+from datetime import datetime
+
+from renewer.model.facts import Situation
+from renewer.policy.health import complete
+from renewer.policy.wanted import wanted
+
+KEPT = 5
+
+
+def removable(situation: Situation, now: datetime) -> tuple[str, ...]:
+    """Versions that nobody needs: beyond the newest five old ones, and placeholders once a real one is live.
+
+    Never the wanted or live one, never one that a port still serves, and nothing while the live version is
+    not yet seen everywhere: then an older one is the last good one.
+    """
+    if complete(situation) is None:
+        return ()
+    served = {sighting.fingerprint for sighting in situation.sightings}
+    newest = wanted(situation, now)
+    kept = {situation.live, newest.id if newest else None}
+    old = [v for v in situation.versions if v.id not in kept and v.leaf.fingerprint not in served]
+    real = [version for version in old if not version.placeholder]
+    return tuple(v.id for v in old if v.placeholder) + tuple(version.id for version in real[KEPT:])

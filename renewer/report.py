@@ -1,0 +1,195 @@
+"""What happened and how things stand, as documents: the one source of JSON, of screens and of the page. Pure.
+
+The names of the keys are an interface; `docs/json.md` describes them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from renewer.model.decision import Decision, Plan, Step
+from renewer.model.facts import EndpointState, Failure, Situation, Version
+from renewer.model.outcome import RunReport
+from renewer.policy.authority import relevant
+from renewer.policy.due import window_of
+from renewer.policy.health import Health, assess, exit_code
+from renewer.policy.wanted import wanted
+from renewer.policy.window import renewal_moment, usable
+
+SCHEMA = 1
+Document = dict[str, Any]
+
+
+def plan_document(plan: Plan) -> Document:
+    """`plan --json`: the foreseen steps of every certificate, the first is what is done now."""
+    return {
+        "schema": SCHEMA,
+        "at": plan.at,
+        "steps": [step for one in plan.decisions for step in _steps(one)],
+    }
+
+
+def run_document(report: RunReport) -> Document:
+    """`run --json`: the plan and what came of it."""
+    return plan_document(report.plan) | {
+        "run": report.run,
+        "host": report.host,
+        "ended_at": report.ended_at,
+        "outcomes": [
+            {
+                "certificate": outcome.certificate,
+                "step": outcome.step,
+                "result": outcome.result,
+                "detail": outcome.detail,
+                "hint": outcome.hint,
+                "took_ms": outcome.took_ms,
+                "next_attempt": outcome.next_attempt,
+            }
+            for outcome in report.outcomes
+        ],
+        "exit": report.exit,
+    }
+
+
+def status_document(
+    situations: Mapping[str, Situation],
+    plan: Plan,
+    *,
+    now: datetime,
+    host: str,
+    orphans: Sequence[str],
+    last_run: datetime | None,
+) -> Document:
+    """`status --json`: every certificate, the most urgent first."""
+    decisions = {decision.certificate: decision for decision in plan.decisions}
+    healths = {name: assess(situation, now) for name, situation in situations.items()}
+    rows = [_certificate(situations[name], healths[name], decisions[name], now) for name in situations]
+    rows.sort(key=lambda row: (-row["exit"], row["not_after"] or now, row["name"]))
+    return {
+        "schema": SCHEMA,
+        "at": now,
+        "host": host,
+        "healthy": all(health.healthy for health in healths.values()),
+        "exit": exit_code(healths.values()),
+        "last_run": last_run,
+        "certificates": rows,
+        "watches": [],
+        "orphans": list(orphans),
+    }
+
+
+def _steps(decision: Decision) -> Iterable[Document]:
+    yield {
+        "certificate": decision.certificate,
+        "step": decision.step,
+        "reason": decision.reason,
+        "because": decision.because,
+        "not_before": decision.not_before or decision.look_again,
+    }
+    for step in decision.then:
+        yield {
+            "certificate": decision.certificate,
+            "step": step,
+            "reason": "follows",
+            "because": f"follows {decision.step}",
+            "not_before": None,
+        }
+
+
+def _certificate(situation: Situation, health: Health, decision: Decision, now: datetime) -> Document:
+    live, newest = situation.live_version, wanted(situation, now)
+    real = live if live is not None and not live.placeholder else None
+    failures = list(relevant(situation).values())
+    failing = [d for d in situation.deployments if d.failures]
+    return {
+        "name": situation.wish.name,
+        "names": [str(name) for name in situation.wish.names],
+        "state": health.state,
+        "healthy": health.healthy,
+        "exit": health.exit,
+        "why": health.why,
+        "renewal": _renewal(decision, failures, situation),
+        **_leaf(real),
+        **_renew_at(situation, newest or real),
+        "failures": max([f.count for f in failures] + [d.failures for d in failing], default=0),
+        "last_error": _last_error(failures, situation),
+        "next_attempt": decision.not_before if decision.step is Step.WAIT else None,
+        "degraded": False,
+        "wanted": newest.id if newest else None,
+        "live": situation.live,
+        "deployments": [
+            {
+                "host": one.host,
+                "hook": one.hook,
+                "state": one.state,
+                "version": one.version,
+                "at": one.at,
+                "error": one.error,
+            }
+            for one in situation.deployments
+        ],
+        "endpoints": _endpoints(situation),
+    }
+
+
+def _leaf(version: Version | None) -> Document:
+    leaf = version.leaf if version else None
+    return {
+        "not_before": leaf.not_before if leaf else None,
+        "not_after": leaf.not_after if leaf else None,
+        "serial": leaf.serial if leaf else None,
+        "fingerprint_sha256": leaf.fingerprint if leaf else None,
+        "key": leaf.key if leaf else None,
+        "authority": version.authority if version else None,
+        "profile": version.profile if version else None,
+    }
+
+
+def _renew_at(situation: Situation, version: Version | None) -> Document:
+    if version is None:
+        return {"renew_at": None, "renew_reason": None, "renew_explanation": None}
+    window = window_of(situation, version)
+    moment = renewal_moment(version, window, situation.wish.renew_before)
+    return {
+        "renew_at": moment.at,
+        "renew_reason": moment.reason,
+        "renew_explanation": window.explanation_url if window and usable(window) else None,
+    }
+
+
+def _renewal(decision: Decision, failures: Sequence[Failure], situation: Situation) -> Document | None:
+    """What is going on, if anything is."""
+    if decision.step is Step.KEEP:
+        return None
+    order = situation.order
+    since = min([failure.since for failure in failures] + ([order.at] if order else []), default=None)
+    step = decision.held if decision.step is Step.WAIT else decision.step
+    return {"step": step, "since": since, "next_attempt": decision.not_before}
+
+
+def _last_error(failures: Sequence[Failure], situation: Situation) -> str | None:
+    texts = [(failure.at, failure.text) for failure in failures]
+    texts += [(one.at, one.error) for one in situation.deployments if one.error]
+    return max(texts, default=(None, None))[1]
+
+
+def _endpoints(situation: Situation) -> list[Document]:
+    rows: list[Document] = []
+    for endpoint in situation.wish.endpoints:
+        seen = [s for s in situation.sightings if s.endpoint == str(endpoint) and s.version == situation.live]
+        rows += [
+            {
+                "endpoint": one.endpoint,
+                "address": one.address,
+                "state": one.state,
+                "serial": one.serial,
+                "not_after": one.not_after,
+                "at": one.at,
+                "error": one.error,
+            }
+            for one in seen
+        ] or [{"endpoint": str(endpoint), "state": EndpointState.UNKNOWN, "serial": None} | _UNSEEN]
+    return rows
+
+
+_UNSEEN: Document = {"address": "", "not_after": None, "at": None, "error": None}

@@ -1,0 +1,172 @@
+"""Acts until everything is seen at its ports or must wait: decide, act, read again, decide again.
+
+Orders run side by side; deployments wait for them, so that each server is reloaded once a batch, but not for
+stragglers. A step that makes no progress is not taken for ever.
+"""
+
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+import msgspec
+
+from renewer import clock, deploy, freshen, install, inventory
+from renewer.errors import RenewerError
+from renewer.issue import Issuer
+from renewer.kit import Kit
+from renewer.model.decision import Decision, Plan, Step
+from renewer.model.facts import Situation
+from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy.due import Terms, decide
+from renewer.policy.pruning import removable
+from renewer.sightings import look
+
+ENOUGH = 3  # times that one run takes the same step for one certificate: more is a defect, not progress
+STRAGGLERS = 60.0  # seconds after the first is ready to be deployed, then the others are not waited for
+_ORDERING = (Step.RESUME, Step.ISSUE, Step.INSTALL)
+
+
+class Rounds:
+    """The acting part of one run. `situations` is kept up to date as facts change."""
+
+    def __init__(self, kit: Kit, terms: Terms, situations: dict[str, Situation]) -> None:
+        self.kit = kit
+        self.terms = terms
+        self.situations = dict(situations)
+        self.outcomes: list[Outcome] = []
+        self.taken: Counter[tuple[str, Step]] = Counter()
+        self.flying: dict[Future[list[Outcome]], str] = {}
+        self.ready_since: float | None = None
+
+    def work(self, plan: Plan) -> tuple[list[Outcome], dict[str, Situation]]:
+        """Carry a plan out, and what follows from it; returns what came of it and the facts at the end."""
+        decisions = {decision.certificate: decision for decision in plan.decisions}
+        workers = max(1, min(self.kit.config.agent.workers, len(decisions)))
+        with Issuer(self.kit) as issuer, ThreadPoolExecutor(workers, thread_name_prefix="order") as pool:
+            while touched := self._round(decisions, issuer, pool):
+                for name, situation in inventory.take(self.kit, touched).items():
+                    self.situations[name] = situation
+                    decisions[name] = decide(situation, self._terms_for(name))
+        self._prune()
+        return self.outcomes, self.situations
+
+    def _round(self, decisions: dict[str, Decision], issuer: Issuer, pool: ThreadPoolExecutor) -> set[str]:
+        """Whatever can be done next; returns whose facts changed, nobody's when all is done or must wait."""
+        may = [decision for name, decision in decisions.items() if self._may_act(name, decision)]
+        for decision in may:
+            if decision.step in _ORDERING:
+                self._take(decision)
+                self.flying[pool.submit(self._order, issuer, decision)] = decision.certificate
+        deploying = [decision for decision in may if decision.step is Step.DEPLOY]
+        if deploying and self.ready_since is None:
+            self.ready_since = clock.monotonic()
+        patience = (
+            STRAGGLERS - (clock.monotonic() - self.ready_since) if self.ready_since is not None else None
+        )
+        if self.flying and (not deploying or (patience or 0) > 0):
+            return self._land(patience if deploying else None) or {
+                decision.certificate for decision in deploying
+            }
+        if deploying:
+            return self._deploy(deploying)
+        looking = [decision for decision in may if decision.step is Step.LOOK]
+        return self._look(looking) if looking else set()
+
+    def _may_act(self, name: str, decision: Decision) -> bool:
+        if decision.step in (Step.KEEP, Step.WAIT) or name in self.flying.values():
+            return False
+        if self.kit.stopping.is_set() or self.kit.time_left() <= 0:
+            return False
+        return self.taken[name, decision.step] < ENOUGH
+
+    def _take(self, decision: Decision) -> None:
+        self.taken[decision.certificate, decision.step] += 1
+
+    def _terms_for(self, name: str) -> Terms:
+        """Force and redeployment count once; a certificate is issued once a run, however short it lives."""
+        issued = self.taken[name, Step.ISSUE] + self.taken[name, Step.RESUME]
+        well = issued and not any(o.certificate == name and o.result is Result.FAILED for o in self.outcomes)
+        return msgspec.structs.replace(
+            self.terms,
+            now=clock.now(),
+            steps=self.terms.steps - {Step.ISSUE}
+            if well and self.taken[name, Step.ISSUE]
+            else self.terms.steps,
+            force=self.terms.force and not issued,
+            redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],
+        )
+
+    # orders --------------------------------------------------------------------------------------------
+
+    def _order(self, issuer: Issuer, decision: Decision) -> list[Outcome]:
+        """Order, install and ask for the window of one certificate; runs in a worker."""
+        name = decision.certificate
+        situation = self.situations[name]
+        outcomes: list[Outcome] = []
+        try:
+            if install.needs_placeholder(situation):
+                install.placeholder(self.kit, situation)
+            if decision.step is not Step.INSTALL:
+                outcomes.append(issuer.obtain(situation, decision))
+                situation = inventory.take(self.kit, [name])[name]
+            following = decide(situation, self._terms_for(name))
+            if following.step is Step.INSTALL:
+                outcomes.append(install.put(self.kit, situation))
+                freshen.windows(self.kit, inventory.take(self.kit, [name]).values())
+        except RenewerError as error:
+            self.kit.journal.tell(
+                EventName.FAILED, name, step=decision.step.value, error=error.text, hint=error.hint
+            )
+            outcomes.append(_failed(decision, error))
+        return outcomes
+
+    def _land(self, patience: float | None) -> set[str]:
+        """Wait for an order to end, at most for `patience` seconds; whose they were that did."""
+        done, _ = wait(self.flying, timeout=patience, return_when=FIRST_COMPLETED)
+        touched = set()
+        for future in done:
+            touched.add(self.flying.pop(future))
+            self.outcomes += future.result()
+        return touched
+
+    # servers -------------------------------------------------------------------------------------------
+
+    def _deploy(self, decisions: list[Decision]) -> set[str]:
+        for decision in decisions:
+            self._take(decision)
+        names = [decision.certificate for decision in decisions]
+        redeploy = self.terms.redeploy and all(self.taken[name, Step.DEPLOY] == 1 for name in names)
+        terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=redeploy)
+        try:
+            self.outcomes += deploy.run(self.kit, [self.situations[name] for name in names], terms)
+        except RenewerError as error:
+            self.kit.journal.tell(EventName.FAILED, step=Step.DEPLOY.value, error=error.text, hint=error.hint)
+            self.outcomes += [_failed(decision, error) for decision in decisions]
+        self.ready_since = None
+        return set(names)
+
+    def _look(self, decisions: list[Decision]) -> set[str]:
+        for decision in decisions:
+            self._take(decision)
+        found = look(self.kit, [self.situations[decision.certificate] for decision in decisions])
+        found.save()
+        self.outcomes += found.outcomes()
+        return {decision.certificate for decision in decisions}
+
+    def _prune(self) -> None:
+        """Old versions go once the new one is everywhere; a failure to remove one is no failure of the run."""
+        for name in {outcome.certificate for outcome in self.outcomes if outcome.step is Step.DEPLOY}:
+            for version in removable(self.situations[name], clock.now()):
+                try:
+                    self.kit.store.remove(name, version)
+                except RenewerError as error:
+                    self.kit.journal.tell(EventName.NOTICE, name, text=error.text)
+
+
+def _failed(decision: Decision, error: RenewerError) -> Outcome:
+    return Outcome(
+        certificate=decision.certificate,
+        step=decision.step,
+        result=Result.FAILED,
+        detail=error.text,
+        hint=error.hint,
+    )

@@ -1,0 +1,134 @@
+"""THE STORY: read facts, decide, act, look, tell. The one module that knows the order.
+
+One pass, safe to kill at any instant and run again: every act leaves a fact behind before the next starts.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from renewer import clock, freshen, inventory
+from renewer.errors import UsageError
+from renewer.kit import Kit, observed_wake
+from renewer.model.decision import Plan, Step
+from renewer.model.facts import RunRecord, Situation
+from renewer.model.outcome import EventName, Outcome, RunReport
+from renewer.model.value import Value
+from renewer.policy.due import ALL_STEPS, Terms, decide
+from renewer.policy.health import assess, complete, exit_code
+from renewer.policy.plan import arrange
+
+
+class Limits(Value):
+    """What the person or the timer asks of a run.
+
+    `only` names certificates (all if empty); `steps` are those it may take; `force` issues anew; `redeploy`
+    deploys again; `ask` asks for renewal windows before the authority's Retry-After is over.
+    """
+
+    only: frozenset[str] = frozenset()
+    steps: frozenset[Step] = ALL_STEPS
+    force: bool = False
+    redeploy: bool = False
+    ask: bool = False
+
+
+def plan(kit: Kit, limits: Limits) -> tuple[Plan, dict[str, Situation]]:
+    """What a run would do now, from the facts as they are known; asks nobody and changes nothing."""
+    situations = _take(kit, limits)
+    return _decide(situations.values(), _terms(kit, limits)), situations
+
+
+def run(kit: Kit, limits: Limits) -> RunReport:
+    """One pass over all certificates, or those named."""
+    record = RunRecord(certificate="", run=kit.run, host=kit.host, at=clock.now())
+    terms = _terms(kit, limits)
+    kit.ledger.save(record)
+    kit.journal.tell(EventName.RUN_STARTED)
+    situations = _freshen(kit, limits, _take(kit, limits))
+    first = _decide(situations.values(), msgspec.structs.replace(terms, now=clock.now()))
+    _tell_decisions(kit, first)
+    outcomes: list[Outcome] = []
+    before = {name: complete(situation) for name, situation in situations.items()}
+    if not first.idle:
+        from renewer.rounds import Rounds  # all that acts, and what it needs: nothing due, nothing imported
+
+        outcomes, situations = Rounds(kit, terms, situations).work(first)
+    _tell_renewed(kit, before, situations)
+    code = exit_code(assess(situation, clock.now()) for situation in situations.values())
+    ended = msgspec.structs.replace(record, ended_at=clock.now(), exit=code)
+    kit.ledger.save(ended)
+    kit.journal.tell(EventName.RUN_FINISHED, exit=code)
+    return RunReport(
+        run=kit.run,
+        host=kit.host,
+        at=record.at,
+        ended_at=clock.now(),
+        plan=first,
+        outcomes=tuple(outcomes),
+        exit=code,
+    )
+
+
+def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:
+    unknown = sorted(limits.only - set(kit.config.certificates))
+    if unknown:
+        known = ", ".join(kit.config.certificates) or "none"
+        raise UsageError(
+            f"there is no certificate '{unknown[0]}' in {kit.config.path}", hint=f"there are: {known}"
+        )
+    return inventory.take(kit, limits.only or None)
+
+
+def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict[str, Situation]:
+    """Facts that are too old are gathered anew; only what changed is read again."""
+    freshen.debris(kit)
+    freshen.versions(kit, situations.values())
+    changed = freshen.windows(kit, situations.values(), anyway=limits.ask)
+    if Step.LOOK in limits.steps:
+        changed |= freshen.ports(kit, list(situations.values()))
+    return situations | (inventory.take(kit, changed) if changed else {})
+
+
+def _terms(kit: Kit, limits: Limits) -> Terms:
+    now = clock.now()
+    runs = [record.at for record in kit.ledger.load(RunRecord) if record.host == kit.host]
+    return Terms(
+        now=now,
+        wake=observed_wake(kit.config.agent.wake, max(runs, default=None), now),
+        steps=limits.steps,
+        force=limits.force,
+        redeploy=limits.redeploy,
+    )
+
+
+def _decide(situations: Iterable[Situation], terms: Terms) -> Plan:
+    return arrange([decide(situation, terms) for situation in situations], terms.now)
+
+
+def _tell_decisions(kit: Kit, decided: Plan) -> None:
+    for decision in decided.decisions:
+        if decision.step is not Step.KEEP:
+            kit.journal.tell(
+                EventName.DECIDED,
+                decision.certificate,
+                step=decision.step.value,
+                reason=decision.reason.value,
+                because=decision.because,
+                not_before=decision.not_before,
+            )
+
+
+def _tell_renewed(kit: Kit, before: dict[str, str | None], after: dict[str, Situation]) -> None:
+    """A certificate counts as renewed when the new one is seen at its ports, not before."""
+    for name, situation in after.items():
+        version, live = complete(situation), situation.live_version
+        if version is not None and version != before.get(name) and live is not None:
+            kit.journal.tell(
+                EventName.RENEWED,
+                name,
+                version=version,
+                serial=live.leaf.serial,
+                not_after=live.leaf.not_after,
+                seen=bool(situation.wish.endpoints),
+            )

@@ -1,0 +1,149 @@
+"""From what a port shows to a fact in the ledger: judged against what is live, with a count of bad looks."""
+
+from collections.abc import Iterable, Sequence
+
+from renewer import verify
+from renewer.kit import Kit
+from renewer.model.decision import Step
+from renewer.model.facts import EndpointState, Sighting, Situation, Version
+from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy.serving import judge
+
+
+def targets_of(kit: Kit, situation: Situation) -> list[verify.Target]:
+    """Every port where a certificate must be served, with the roots that its authority's chain leads to."""
+    roots = kit.config.authorities[situation.wish.authorities[0]].roots
+    return [verify.Target(endpoint=endpoint, roots=roots) for endpoint in situation.wish.endpoints]
+
+
+def alive(targets: Sequence[verify.Target]) -> set[tuple[str, str]]:
+    """The (endpoint, address) pairs that complete a handshake at this moment."""
+    return {(str(sight.endpoint), sight.address) for sight in verify.look(targets) if sight.completed}
+
+
+class Sightings:
+    """Looks that were judged, to be saved together and told."""
+
+    def __init__(self, kit: Kit) -> None:
+        self.kit = kit
+        self.records: list[Sighting] = []
+        self._gone: list[Sighting] = []
+
+    def add(self, situation: Situation, live: Version, sights: Iterable[verify.Sight]) -> None:
+        """Judge what was seen of one certificate while `live` was the version to be served."""
+        ours = {version.leaf.fingerprint for version in situation.versions}
+        before = {(record.endpoint, record.address): record for record in situation.sightings}
+        seen: set[tuple[str, str]] = set()
+        for sight in sights:
+            place = (str(sight.endpoint), sight.address)
+            seen.add(place)
+            state = judge(
+                completed=sight.completed,
+                fingerprint=sight.fingerprint,
+                trusted=sight.trusted,
+                name_matches=sight.name_matches,
+                live=live.leaf.fingerprint,
+                ours=ours,
+            )
+            self.records.append(self._record(situation, live, sight, state, before.get(place)))
+        looked_at = {endpoint for endpoint, _ in seen}
+        self._gone += [r for place, r in before.items() if r.endpoint in looked_at and place not in seen]
+
+    def _record(
+        self,
+        situation: Situation,
+        live: Version,
+        sight: verify.Sight,
+        state: EndpointState,
+        before: Sighting | None,
+    ) -> Sighting:
+        well = state is EndpointState.VERIFIED
+        again = (
+            before is not None and before.version == live.id and before.state is not EndpointState.VERIFIED
+        )
+        return Sighting(
+            certificate=situation.wish.name,
+            host=self.kit.host,
+            endpoint=str(sight.endpoint),
+            address=sight.address,
+            version=live.id,
+            state=state,
+            at=sight.at,
+            local=sight.local,
+            serial=sight.serial,
+            fingerprint=sight.fingerprint,
+            not_after=sight.not_after,
+            error=None if well else _sentence(state, sight),
+            failures=0 if well else (before.failures if before and again else 0) + 1,
+            since=None if well else (before.since if before and again else sight.at),
+        )
+
+    def save(self) -> None:
+        """Write them to the ledger; addresses that a name no longer has are dropped."""
+        if self._gone:
+            self.kit.ledger.drop(*self._gone)
+        if self.records:
+            self.kit.ledger.save(*self.records)
+
+    def outcomes(self) -> list[Outcome]:
+        """One LOOK a certificate, and an event in the renewal log."""
+        outcomes: list[Outcome] = []
+        for name in dict.fromkeys(record.certificate for record in self.records):
+            records = [record for record in self.records if record.certificate == name]
+            bad = [record for record in records if record.state is not EndpointState.VERIFIED]
+            places = ", ".join(dict.fromkeys(record.endpoint for record in records))
+            if bad:
+                detail = "; ".join(record.error or record.state.value for record in bad)
+                self.kit.journal.tell(
+                    EventName.FAILED, name, step=Step.LOOK, state=bad[0].state.value, error=detail
+                )
+                outcomes.append(_outcome(name, Result.FAILED, detail, hint=_HINTS[bad[0].state]))
+            else:
+                self.kit.journal.tell(EventName.VERIFIED, name, endpoints=places, serial=records[0].serial)
+                outcomes.append(_outcome(name, Result.DONE, f"seen at {places}: serial {records[0].serial}"))
+        return outcomes
+
+
+def look(kit: Kit, situations: Iterable[Situation]) -> Sightings:
+    """Look at every port of these certificates once, many at a time, and judge what is there."""
+    live = {s.wish.name: (s, version) for s in situations if (version := s.live_version) and s.wish.endpoints}
+    targets = [target for situation, _ in live.values() for target in targets_of(kit, situation)]
+    owners = [name for name, (situation, _) in live.items() for _ in situation.wish.endpoints]
+    by_endpoint: dict[str, list[verify.Sight]] = {}
+    for sight in verify.look(targets):
+        by_endpoint.setdefault(str(sight.endpoint), []).append(sight)
+    found = Sightings(kit)
+    for name in dict.fromkeys(owners):
+        situation, version = live[name]
+        sights = [
+            sight for endpoint in situation.wish.endpoints for sight in by_endpoint.get(str(endpoint), ())
+        ]
+        found.add(situation, version, sights)
+    return found
+
+
+_HINTS = {
+    EndpointState.VERIFIED: "",
+    EndpointState.STALE: "the server has not loaded what is live: name its hook, or reload it; renewer deploys again",
+    EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints`, or the server's configuration",
+    EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set `roots` in its table",
+    EndpointState.UNREACHABLE: "start the server or open the port; if it cannot be seen from here, correct `endpoints`",
+    EndpointState.UNKNOWN: "",
+}
+
+
+def _sentence(state: EndpointState, sight: verify.Sight) -> str:
+    place = f"{sight.endpoint}" + (f" ({sight.address})" if sight.address else "")
+    match state:
+        case EndpointState.STALE:
+            return f"{place} serves an older certificate of ours, serial {sight.serial}"
+        case EndpointState.FOREIGN:
+            return f"{place} serves a certificate that is not ours, serial {sight.serial}"
+        case EndpointState.UNTRUSTED:
+            return f"{place} serves the right certificate, and clients do not trust it: {sight.error}"
+        case _:
+            return f"{place} cannot be seen: {sight.error}"
+
+
+def _outcome(name: str, result: Result, detail: str, hint: str = "") -> Outcome:
+    return Outcome(certificate=name, step=Step.LOOK, result=result, detail=detail, hint=hint)

@@ -1,0 +1,36 @@
+"""Whether a version may be served: chain, key, names and dates, all checked by ourselves.
+
+Servers cannot be trusted with it: `apache2 -t` says "Syntax OK" for a key that does not fit its certificate,
+and the reload then ends Apache.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from renewer import x509
+from renewer.model.names import Identifier
+from renewer.store.contract import Material
+
+# How far the authority's clock may be ahead of ours before a certificate counts as not valid yet
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+def fault(material: Material, names: Iterable[Identifier], now: datetime) -> str | None:
+    """What is wrong with a certificate, its chain and its key, as a sentence; None if it may be served."""
+    try:
+        certificates = x509.split_chain(material.fullchain)
+        leaf = x509.leaf(material.cert)
+        if not x509.matches(material.privkey, material.cert):
+            return "the private key does not belong to the certificate"
+        if not x509.in_order(certificates):
+            return "the chain is not in order: each certificate must be issued by the one that follows it"
+    except ValueError as error:
+        return str(error)
+    missing = [str(name) for name in names if name not in leaf.names]
+    if missing:
+        return f"the certificate does not have the names {', '.join(missing)}"
+    if leaf.not_before > now + CLOCK_TOLERANCE:
+        return f"the certificate is not valid before {leaf.not_before:%Y-%m-%d %H:%M:%SZ}: is this host's clock right?"
+    if leaf.not_after <= now:
+        return f"the certificate expired at {leaf.not_after:%Y-%m-%d %H:%M:%SZ}"
+    return None

@@ -1,0 +1,137 @@
+"""The workbench: everything is made in `<state>/tmp` and renamed into place, or removed by one rename."""
+
+import itertools
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from renewer.errors import StateError
+from renewer.model.names import CERTIFICATE_NAME
+from renewer.store import layout, safe
+from renewer.store.group import group_number
+
+_OURS = re.compile(r"new-\d+-\d+")
+_numbers = itertools.count()
+_in_use: set[str] = set()
+_guard = threading.Lock()
+
+
+class Bench:
+    """A state directory, opened anew for each piece of work; made by the first that writes."""
+
+    def __init__(self, state: str, group: str | None) -> None:
+        self.state = state
+        self._group_name = group
+        self._swept = False
+        self._sweeping = threading.Lock()
+
+    @property
+    def group(self) -> int | None:
+        """The group that may read versions. Raises StateError if the system does not know it."""
+        return group_number(self._group_name)
+
+    @property
+    def mode(self) -> int:
+        """The mode of directories on the way to a version."""
+        return 0o700 if self._group_name is None else 0o750
+
+    @contextmanager
+    def certificates(self) -> Iterator[safe.Directory | None]:
+        """The directory of all certificates, to read; None if there is none yet."""
+        root = safe.find_root(self.state)
+        if root is None:
+            yield None
+            return
+        with root:
+            certificates = root.find(layout.CERTIFICATES)
+            if certificates is None:
+                yield None
+                return
+            with certificates:
+                yield certificates
+
+    @contextmanager
+    def home(self, certificate: str) -> Iterator[safe.Directory]:
+        """A certificate's directory, to read. Raises StateError if there is none."""
+        demand(CERTIFICATE_NAME, certificate, "certificate")
+        with self.certificates() as certificates:
+            if certificates is None:
+                raise StateError(f"{self.state} holds no certificates yet", kind="missing")
+            with certificates.open(certificate) as home:
+                yield home
+
+    @contextmanager
+    def writing(self, certificate: str) -> Iterator[tuple[safe.Directory, safe.Directory]]:
+        """A certificate's directory and `tmp`, made if need be; what a killed run left is swept first."""
+        demand(CERTIFICATE_NAME, certificate, "certificate")
+        group, mode = self.group, self.mode
+        with (
+            safe.ensure_root(self.state, mode, group) as root,
+            root.ensure(layout.TMP, 0o700) as tmp,
+            root.ensure(layout.CERTIFICATES, mode, group) as certificates,
+            certificates.ensure(certificate, mode, group) as home,
+        ):
+            self._sweep(tmp)
+            yield home, tmp
+
+    def fill(
+        self,
+        tmp: safe.Directory,
+        name: str,
+        files: tuple[tuple[str, bytes, int], ...],
+        *,
+        shared: bool = True,
+    ) -> None:
+        """Make a directory in `tmp` with these files (name, content, mode), durably; for the group or not."""
+        group = self.group if shared else None
+        with tmp.ensure(name, self.mode if shared else 0o700, group) as directory:
+            for filename, content, mode in files:
+                directory.write(filename, content, mode, group)
+            directory.sync()
+
+    def _sweep(self, tmp: safe.Directory) -> None:
+        """Once: remove what a run that was killed left in `tmp`, and nothing that is not ours."""
+        with self._sweeping:
+            if self._swept:
+                return
+            for name in tmp.names():
+                with _guard:
+                    ours = _OURS.fullmatch(name) is not None and name not in _in_use
+                if ours:
+                    tmp.discard(name)
+            self._swept = True
+
+
+@contextmanager
+def fresh(tmp: safe.Directory) -> Iterator[str]:
+    """A name in `tmp` for something that will be renamed away; if it was not, it is removed."""
+    name = f"new-{os.getpid()}-{next(_numbers)}"
+    with _guard:
+        _in_use.add(name)
+    try:
+        yield name
+    except BaseException:
+        with suppress(StateError):  # what failed is to be told, not this; the next run sweeps
+            tmp.discard(name)
+        raise
+    finally:
+        with _guard:
+            _in_use.discard(name)
+
+
+def discard(parent: safe.Directory, name: str, tmp: safe.Directory) -> None:
+    """Remove a directory: out of sight by one rename, then file by file. Gone already is no error."""
+    if parent.mode(name) is None:
+        return
+    with fresh(tmp) as gone:
+        parent.move(name, tmp, gone)
+        parent.sync()
+        tmp.discard(gone)
+
+
+def demand(pattern: re.Pattern[str], name: str, what: str) -> None:
+    """Raise StateError if a name is not of this form: nothing else reaches the system."""
+    if not pattern.fullmatch(name):
+        raise StateError(f"'{name}' cannot be the name of a {what}", kind="name")
