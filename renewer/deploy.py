@@ -350,7 +350,7 @@ class _Transaction:
                 if sight.local and not sight.completed and (str(sight.endpoint), sight.address) in before
             ]
             if dead and move.may_turn_back():
-                text = f"{dead[0].endpoint} answered before the deployment and does not any more: {dead[0].error}"
+                text = f"{dead[0].endpoint} answered before the deployment, now it does not: {dead[0].error}"
                 hint = "look at the server's own log; the version before is live again"
                 self._fail([move], text, hint, hook=None)
         turned = [move for move in self.moves if move.turned_back]
@@ -451,4 +451,5 @@ def _was_served(move: Move) -> bool:
 
 
 def _hook_hint(result: HookResult) -> str:
-    return f"its output: renewer log {result.certificates[0]}; when mended: renewer deploy {result.certificates[0]}"
+    name = result.certificates[0]
+    return f"its output: renewer log {name}; when mended: renewer deploy {name}"

@@ -73,7 +73,7 @@ class Fault:
 
 
 class ConfigError(RenewerError):
-    """The configuration cannot be used; `faults` lists everything that is wrong with it, not just the first."""
+    """The configuration cannot be used; `faults` is everything that is wrong with it, not just the first."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("; ".join(f"{fault.path}: {fault.text}" for fault in faults), kind="config")

@@ -20,7 +20,7 @@ PARALLEL_QUESTIONS = 8
 def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) -> set[str]:
     """Ask for every renewal window that is due to be asked (RFC 9773 §4); returns whose facts changed.
 
-    An authority that does not answer is no failure: it is asked again later, and the lifetime's share decides.
+    An authority that does not answer is no failure: it is asked again later; the lifetime's share decides.
     """
     now = clock.now()
     asking = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Issuer:
         self._solvers: dict[Challenge, Solver] = {}
         self._guard = threading.Lock()
 
-    def __enter__(self) -> Issuer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -272,9 +272,8 @@ class _Attempt:
         left = solver.clean_up(task)
         if left is not None:
             self.kit.ledger.save(left)
-            self._warn(
-                f"the challenge for {task.identifier} could not be removed: {left.where}; the next run tries again"
-            )
+            text = f"the challenge for {task.identifier} could not be removed: {left.where}"
+            self._warn(f"{text}; the next run tries again")
         elif task.token in self.expected:
             self.kit.ledger.drop(self.expected[task.token])
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -47,7 +47,7 @@ class Kit:
         self._sessions: dict[str, Session] = {}
         self._guard = threading.Lock()
 
-    def __enter__(self) -> "Kit":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -54,9 +54,10 @@ def run(
     """
     began = clock.monotonic()
     process = _start(argv, stdin=stdin, env=env, cwd=cwd)
-    watch = _Watch(process, stdin)
+    watch = _Watch(process)
     timed_out = True
     try:
+        watch.begin(stdin)
         timed_out = not watch.until_ended(began + timeout)
         if not timed_out:
             watch.until_silent(clock.monotonic() + LINGER)
@@ -150,17 +151,21 @@ def printable(data: bytes) -> str:
 class _Watch:
     """Feeds a process, reads it and notices its end, all without blocking on any one of these."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self.output = _Output()
         self.selector = selectors.DefaultSelector()
-        self.unsent = memoryview(stdin)
+        self.unsent = memoryview(b"")
         self.open = True  # somebody may still write to us
+        self.pidfd = -1
+
+    def begin(self, stdin: bytes) -> None:
+        self.unsent = memoryview(stdin)
         try:
             self.pidfd = os.pidfd_open(process.pid)
             self.selector.register(self.pidfd, selectors.EVENT_READ, self._noop)
         except OSError:  # kernels before 5.3, and sandboxes that do not know the call
-            self.pidfd = -1
+            pass
         for stream, event, act in (
             (process.stdout, selectors.EVENT_READ, self._read),
             (process.stdin, selectors.EVENT_WRITE, self._write),

@@ -51,7 +51,7 @@ def run_document(report: RunReport) -> Document:
     }
 
 
-def status_document(
+def status_document(  # noqa: PLR0913  the facts of the page
     situations: Mapping[str, Situation],
     plan: Plan,
     *,

@@ -153,7 +153,7 @@ class Rounds:
         return {decision.certificate for decision in decisions}
 
     def _prune(self) -> None:
-        """Old versions go once the new one is everywhere; a failure to remove one is no failure of the run."""
+        """Old versions go once the new one is everywhere; if one cannot be removed, that is told."""
         for name in {outcome.certificate for outcome in self.outcomes if outcome.step is Step.DEPLOY}:
             for version in removable(self.situations[name], clock.now()):
                 try:

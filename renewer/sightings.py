@@ -124,10 +124,10 @@ def look(kit: Kit, situations: Iterable[Situation]) -> Sightings:
 
 _HINTS = {
     EndpointState.VERIFIED: "",
-    EndpointState.STALE: "the server has not loaded what is live: name its hook, or reload it; renewer deploys again",
-    EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints`, or the server's configuration",
-    EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set `roots` in its table",
-    EndpointState.UNREACHABLE: "start the server or open the port; if it cannot be seen from here, correct `endpoints`",
+    EndpointState.STALE: "the server has not loaded what is live: name its hook; renewer deploys again",
+    EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints` or that server",
+    EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set its `roots`",
+    EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",
     EndpointState.UNKNOWN: "",
 }
 

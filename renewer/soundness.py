@@ -15,7 +15,7 @@ from renewer.store.contract import Material
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
-def fault(material: Material, names: Iterable[Identifier], now: datetime) -> str | None:
+def fault(material: Material, names: Iterable[Identifier], now: datetime) -> str | None:  # noqa: PLR0911  one return a fault
     """What is wrong with a certificate, its chain and its key, as a sentence; None if it may be served."""
     try:
         certificates = x509.split_chain(material.fullchain)
@@ -30,7 +30,11 @@ def fault(material: Material, names: Iterable[Identifier], now: datetime) -> str
     if missing:
         return f"the certificate does not have the names {', '.join(missing)}"
     if leaf.not_before > now + CLOCK_TOLERANCE:
-        return f"the certificate is not valid before {leaf.not_before:%Y-%m-%d %H:%M:%SZ}: is this host's clock right?"
+        return f"the certificate is not valid before {_show(leaf.not_before)}: is this host's clock right?"
     if leaf.not_after <= now:
-        return f"the certificate expired at {leaf.not_after:%Y-%m-%d %H:%M:%SZ}"
+        return f"the certificate expired at {_show(leaf.not_after)}"
     return None
+
+
+def _show(when: datetime) -> str:
+    return when.strftime("%Y-%m-%d %H:%M:%SZ")

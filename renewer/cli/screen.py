@@ -98,9 +98,8 @@ def config_fault(error: errors.ConfigError, *, as_json: bool) -> int:
         ]
         emit({"schema": SCHEMA, "error": {"kind": "config", "faults": faults}})
         return exits.USAGE
-    say(
-        f"renewer: the configuration has {len(error.faults)} fault{'s' * (len(error.faults) != 1)}, nothing was done"
-    )
+    count = len(error.faults)
+    say(f"renewer: the configuration has {count} fault{'s' * (count != 1)}, nothing was done")
     for found in error.faults:
         place = found.file + (f":{found.line}" if found.line else "")
         say(f"  {place}: {found.path + ': ' if found.path else ''}{found.text}")

@@ -17,7 +17,7 @@ def sentence(event: Mapping[str, object], *, verbose: bool) -> str | None:
     return f"{certificate}{words(event)}"
 
 
-def words(event: Mapping[str, object]) -> str:
+def words(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  one sentence an event
     """What happened, without when and to whom."""
     say = event.get
     match say("event"):

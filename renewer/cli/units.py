@@ -298,7 +298,14 @@ def cron_line(config: Config, program: Sequence[str]) -> str:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """An argv as ExecStart= reads it: like `word`, and $ is no variable but in the program's own path."""
+    """An argv as ExecStart= reads it: like `word`, and $ is no variable but in the program's own path.
+
+    Raises UsageError if the program's path has quotes or backslashes, which systemd refuses there.
+    """
+    if re.search(r"[\"'\\]", words[0]):
+        raise UsageError(
+            f"systemd starts no program with such a path: {words[0]}", hint="install renewer elsewhere"
+        )
     return " ".join([word(words[0]), *(word(text.replace("$", "$$")) for text in words[1:])])
 
 

@@ -276,7 +276,7 @@ class RunRecord(Record):
 
 
 COPIES = "copies"
-"""Under this name the copies of a certificate stand among its hooks: written first, retried, recorded alike."""
+"""So the copies of a certificate are called among its hooks: written first, retried and recorded alike."""
 
 
 class CopyState(Value):

@@ -16,7 +16,7 @@ _SERVED_WRONGLY = (EndpointState.STALE, EndpointState.FOREIGN, EndpointState.UNT
 
 
 class Health(Value):
-    """The verdict about one certificate. `exit` is 0 (well), 1 (it will be retried) or 3 (a person must act)."""
+    """The verdict about one certificate. `exit`: 0 well, 1 it will be retried, 3 a person must act."""
 
     state: State
     healthy: bool
@@ -25,7 +25,7 @@ class Health(Value):
 
 
 def assess(situation: Situation, now: datetime) -> Health:
-    """State, first match from the top; healthy if the furthest possible is reached (design: state and health)."""
+    """State, first match from the top; healthy if the furthest possible is reached."""
     state = state_of(situation, now)
     healthy = state is _furthest_possible(situation)
     if healthy:
@@ -74,7 +74,7 @@ def reached(situation: Situation, live: Version, now: datetime) -> State:
 
 
 def complete(situation: Situation) -> str | None:
-    """The live version's id if it is deployed and seen wherever it must be: only then it counts as renewed."""
+    """The live version's id if it is deployed and seen wherever it must be: then it counts as renewed."""
     live = situation.live_version
     if (
         live is None
