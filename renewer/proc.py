@@ -161,14 +161,12 @@ class _Watch:
 
     def begin(self, stdin: bytes) -> None:
         self.unsent = memoryview(stdin)
-        try:
-            self.pidfd = os.pidfd_open(process.pid)
+        with contextlib.suppress(OSError):  # kernels before 5.3, and sandboxes that do not know the call
+            self.pidfd = os.pidfd_open(self.process.pid)
             self.selector.register(self.pidfd, selectors.EVENT_READ, self._noop)
-        except OSError:  # kernels before 5.3, and sandboxes that do not know the call
-            pass
         for stream, event, act in (
-            (process.stdout, selectors.EVENT_READ, self._read),
-            (process.stdin, selectors.EVENT_WRITE, self._write),
+            (self.process.stdout, selectors.EVENT_READ, self._read),
+            (self.process.stdin, selectors.EVENT_WRITE, self._write),
         ):
             if stream is not None:
                 os.set_blocking(stream.fileno(), False)
@@ -186,7 +184,8 @@ class _Watch:
     def until_silent(self, deadline: float) -> None:
         """Read until everybody has closed the output."""
         if self.pidfd >= 0:
-            self.selector.unregister(self.pidfd)  # readable for ever once the process has ended
+            with contextlib.suppress(KeyError):  # interrupted before it was registered
+                self.selector.unregister(self.pidfd)  # readable for ever once the process has ended
             os.close(self.pidfd)
             self.pidfd = -1
         while self.open and (left := deadline - clock.monotonic()) > 0:
