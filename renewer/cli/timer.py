@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from renewer import proc
-from renewer.cli import exits, screen, units
+from renewer.cli import exits, sandbox, screen, units
 from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import Config
 
@@ -182,7 +182,7 @@ def _make_directories(config: Config) -> None:
         if not Path(path).exists():
             Path(path).mkdir(mode=mode, parents=True)
             screen.out(f"made {path}")
-    for path, why in units.writable(config):
+    for path, why in sandbox.writable(config):
         # packages that are not installed are no fault
         if not Path(path).is_dir() and not why.startswith(("nginx", "the same")):
             screen.say(f"{path} ({why}) does not exist: make it, then run this again")

@@ -1,0 +1,574 @@
+"""The timer: units that systemd takes without a word, and a sandbox that hooks can live in."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from renewer import proc
+from renewer.cli import timer, unit_words, units
+from renewer.cli.app import group
+from renewer.config import shipped
+from renewer.config.load import load
+from renewer.errors import RenewerError, UsageError
+from renewer.model.desired import Config
+from renewer.proc import ProcResult
+from tests.servers.nginx import Nginx
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+PROGRAM = ("/usr/bin/true",)
+
+
+def write_config(directory: Path, *, agent: str = "", more: str = "", name: str = "config.toml") -> Path:
+    """A config with one certificate, nginx's hook and a copy, its state below `directory`."""
+    path = directory / name
+    path.write_text(
+        f"""
+[agent]
+state = "{directory}/state"
+log = "{directory}/log/renewal.log"
+host = "web-1"
+{agent}
+[defaults]
+authority = "letsencrypt"
+contact = ["ops@example.org"]
+agree_terms = true
+[certificate.www]
+names = ["www.example.org"]
+challenge = {{ type = "http-01", webroot = "{directory}/html" }}
+hooks = ["nginx"]
+copies = [{{ fullchain = "{directory}/copies/www.pem", key = "{directory}/copies/www.key" }}]
+{more}
+"""
+    )
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """That config, loaded."""
+    return load(str(write_config(tmp_path)))
+
+
+def settings(unit: str, key: str) -> list[str]:
+    """Every value of a setting in a unit file."""
+    return [line.partition("=")[2] for line in unit.splitlines() if line.startswith(f"{key}=")]
+
+
+def paths(unit: str) -> list[str]:
+    """ReadWritePaths= as systemd reads it: quoted words, %% for a per cent sign, '-' for "if there"."""
+    values = (word for value in settings(unit, "ReadWritePaths") for word in shlex.split(value))
+    return [value.removeprefix("-").replace("%%", "%") for value in values]
+
+
+# --- what systemd says ------------------------------------------------------------------------------------
+
+
+def verify(directory: Path, config: Config, program: Sequence[str] = PROGRAM) -> str:
+    """What systemd-analyze says of both units; even an unknown key exits 0, so any output is a fault."""
+    (directory / "renewer.service").write_text(units.service(config, program))
+    (directory / "renewer.timer").write_text(units.timer(config))
+    done = subprocess.run(
+        ["/usr/bin/systemd-analyze", "verify", directory / "renewer.timer", directory / "renewer.service"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr + ("" if done.returncode == 0 else f"exit {done.returncode}")
+
+
+@needs_systemd
+@pytest.mark.parametrize("wake", ["1h", "10m", "45m", "6h", "1d", "7d", "17m"])
+def test_systemd_has_nothing_to_say(tmp_path: Path, wake: str) -> None:
+    """`systemd-analyze verify` is silent for every wake."""
+    config = load(str(write_config(tmp_path, agent=f'wake = "{wake}"')))
+    assert verify(tmp_path, config) == ""
+
+
+@needs_systemd
+def test_hostile_paths_reach_systemd_unchanged(tmp_path: Path) -> None:
+    """Blanks, per cent, dollar and number signs in paths are no syntax: the program is found."""
+    place = tmp_path / "a b%i $HOME ${x};#"
+    place.mkdir()
+    program = place / "renewer"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    config = load(str(write_config(tmp_path, name='it\'s "odd" %n $HOME \\x.toml')))
+    assert verify(tmp_path, config, [str(program)]) == ""
+    program.unlink()
+    assert str(program) in verify(tmp_path, config, [str(program)])
+
+
+@needs_systemd
+def test_score_is_reported(
+    tmp_path: Path, config: Config, record_property: Callable[[str, object], None]
+) -> None:
+    """`systemd-analyze security` puts the unit below 5, where "medium" ends; the score is reported."""
+    (tmp_path / "renewer.service").write_text(units.service(config, PROGRAM))
+    done = subprocess.run(
+        [
+            "/usr/bin/systemd-analyze",
+            "security",
+            "--offline=yes",
+            "--threshold=50",
+            tmp_path / "renewer.service",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"exposure level for renewer.service: ([\d.]+)", done.stdout)
+    assert found is not None
+    record_property("systemd-analyze security", found[1])
+    assert done.returncode == 0, done.stdout[-300:]
+
+
+# --- what stands in the units -----------------------------------------------------------------------------
+
+
+def test_service_runs_this_config_and_waits_for_the_lock(config: Config) -> None:
+    """ExecStart names the config absolutely and waits five minutes for another run; 75 is no failure."""
+    unit = units.service(config, ["/opt/renewer/bin/renewer"])
+    assert settings(unit, "ExecStart") == [f"/opt/renewer/bin/renewer --config {config.path} run --wait 300s"]
+    assert settings(unit, "SuccessExitStatus") == ["75"]
+    assert settings(unit, "Type") == ["oneshot"]
+    assert settings(unit, "Restart") == settings(unit, "RestartSec") == []
+    assert settings(unit, "Wants") == ["network-online.target"]
+
+
+def test_time_limit_is_above_the_deadline(tmp_path: Path) -> None:
+    """Systemd ends a run only after its own deadline and the wait for the lock."""
+    config = load(str(write_config(tmp_path, agent='deadline = "20m"')))
+    (limit,) = settings(units.service(config, PROGRAM), "TimeoutStartSec")
+    assert int(limit) > (20 + 5) * 60
+
+
+def test_every_restriction_has_a_reason(config: Config) -> None:
+    """No group of settings of the sandbox stands without a comment above it."""
+    lines = units.service(config, PROGRAM).splitlines()
+    sandbox = lines[lines.index("ProtectSystem=strict") :]
+    assert lines[lines.index("ProtectSystem=strict") - 1].startswith("#")
+    for before, line in zip(["", *sandbox], sandbox, strict=False):
+        if line.startswith("ReadWritePaths="):
+            assert before.startswith("# ")
+
+
+def test_writable_paths_come_from_the_config(tmp_path: Path, config: Config) -> None:
+    """State, log, webroot, copies and what nginx -t writes may be written, and nothing else."""
+    assert paths(units.service(config, PROGRAM)) == [
+        f"{tmp_path}/state",
+        f"{tmp_path}/log",
+        f"{tmp_path}/html",
+        f"{tmp_path}/copies",
+        "/run",
+        "/var/log/nginx",
+        "/var/lib/nginx",
+        "/var/cache/nginx",
+    ]
+
+
+def test_hooks_variables_are_heeded(tmp_path: Path) -> None:
+    """A pid file or prefix in a hook's env adds its directory; a program's path does not."""
+    env = 'NGINX_PID = "/srv/n/pids/a.pid", NGINX_PREFIX = "/srv/p", NGINX = "/opt/nginx"'
+    more = f"[hook.nginx]\nenv = {{ {env} }}"
+    found = paths(units.service(load(str(write_config(tmp_path, more=more))), PROGRAM))
+    assert {"/srv/n/pids", "/srv/p"} <= set(found)
+    assert "/opt" not in found
+
+
+def test_path_with_odd_characters_is_quoted(tmp_path: Path) -> None:
+    """A webroot with a blank, a quote and a per cent sign is one path for systemd."""
+    place = tmp_path / 'it\'s 100% "odd"'
+    place.mkdir()
+    table = (
+        '[certificate.odd]\nnames = ["odd.example.org"]\nhooks = []\n'
+        f"challenge = {{ type = 'http-01', webroot = \"{str(place).replace(chr(34), chr(92) + chr(34))}\" }}"
+    )
+    unit = units.service(load(str(write_config(tmp_path, more=table))), PROGRAM)
+    assert str(place) in paths(unit)
+
+
+def test_private_tmp_gives_way_to_what_lies_there(tmp_path: Path, config: Config) -> None:
+    """PrivateTmp would hide a webroot below /tmp: then it is left out, with the reason."""
+    assert str(tmp_path).startswith("/tmp/")  # noqa: S108
+    assert settings(units.service(config, PROGRAM), "PrivateTmp") == []
+    assert "no PrivateTmp=: " in units.service(config, PROGRAM)
+
+
+@pytest.mark.parametrize("character", ['"', "'", "\\"])
+def test_program_that_systemd_refuses(character: str) -> None:
+    """Systemd takes no quotes and backslashes in a program's path: said before anything is written."""
+    with pytest.raises(UsageError, match="systemd"):
+        unit_words.command_line([f"/opt/{character}/renewer"])
+
+
+def test_control_characters_are_refused() -> None:
+    """A path with a line break cannot stand in a unit, and must not become another setting."""
+    with pytest.raises(UsageError):
+        unit_words.word("/a\nExecStart=/bin/evil")
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1))
+def test_words_come_back(text: str) -> None:
+    """Whatever is written as a word is read back by systemd's rules (a shell's double quotes here)."""
+    read = shlex.split(unit_words.word(text))
+    assert [text] == [word.replace("%%", "%") for word in read]
+
+
+@pytest.mark.parametrize(
+    ("wake", "expected"),
+    [
+        ("1h", "*-*-* 00/1:00:00"),
+        ("6h", "*-*-* 00/6:00:00"),
+        ("5h", "*-*-* 00/4:00:00"),
+        ("1d", "*-*-* 00:00:00"),
+        ("3d", "*-*-* 00:00:00"),
+        ("10m", "*-*-* *:00/10:00"),
+        ("45m", "*-*-* *:00/30:00"),
+    ],
+)
+def test_calendar(tmp_path: Path, wake: str, expected: str) -> None:
+    """The calendar follows the wake; one that divides no day evenly is rounded down, and the unit says so."""
+    config = load(str(write_config(tmp_path, agent=f'wake = "{wake}"')))
+    unit = units.timer(config)
+    assert settings(unit, "OnCalendar") == [expected]
+    assert ("the next shorter" in unit) == (wake in ("5h", "3d", "45m"))
+
+
+@needs_systemd
+@given(st.integers(min_value=1, max_value=200_000))
+def test_effective_wake_never_exceeds_the_wake(seconds: int) -> None:
+    """However odd the wake, the timer calls at least that often, at one even interval."""
+    interval = units.effective_wake(timedelta(seconds=seconds))
+    assert interval <= timedelta(seconds=seconds)
+    assert timedelta(days=1) % interval == timedelta(0)
+
+
+def test_timer_is_spread_and_makes_up(config: Config) -> None:
+    """A missed run is made up for, and machines call at different moments, each always at its own."""
+    unit = units.timer(config)
+    assert settings(unit, "Persistent") == settings(unit, "FixedRandomDelay") == ["true"]
+    assert settings(unit, "RandomizedDelaySec") == ["3600"]
+    assert settings(unit, "WantedBy") == ["timers.target"]
+
+
+# --- cron -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wake", "pattern"),
+    [
+        ("1h", r"\d+ \* \* \* \* "),
+        ("10m", r"\d-59/10 \* \* \* \* "),
+        ("6h", r"\d+ [0-5]-23/6 \* \* \* "),
+        ("1d", r"\d+ \d+ \* \* \* "),
+        ("1m", r"\* \* \* \* \* "),
+    ],
+)
+def test_cron_line(tmp_path: Path, wake: str, pattern: str) -> None:
+    """The same wake for cron; the same line every time, another minute on another host."""
+    lines = []
+    for host in ("a", "a", "b", "c", "d"):
+        config = load(str(write_config(tmp_path, agent=f'wake = "{wake}"').rename(tmp_path / "x.toml")))
+        config = type(config)(
+            path=config.path,
+            agent=type(config.agent)(host=host, wake=config.agent.wake),
+            authorities=config.authorities,
+            certificates=config.certificates,
+            hooks=config.hooks,
+        )
+        lines.append(units.cron_line(config, ["/opt/a b/renewer%"]))
+    assert all(re.match(pattern, line) for line in lines)
+    assert lines[0] == lines[1]
+    assert wake == "1m" or len(set(lines)) > 1
+    assert r"'/opt/a b/renewer\%' --config" in lines[0]
+    assert lines[0].endswith(">/dev/null")
+
+
+# --- the command ------------------------------------------------------------------------------------------
+
+
+def renewer(config: Path | str, *arguments: str | Path) -> Result:
+    """Call `renewer --config CONFIG timer …`."""
+    words = ["--config", str(config), "timer", *map(str, arguments)]
+    return CliRunner().invoke(group, words, standalone_mode=False)
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place that stands for /etc/systemd/system on a machine with systemd."""
+    place = tmp_path / "system"
+    place.mkdir()
+    monkeypatch.setattr(timer, "SYSTEM", str(place))
+    monkeypatch.setattr(timer, "_systemd_runs", lambda: True)
+    return place
+
+
+@pytest.fixture
+def systemctl(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls of systemctl, which would need systemd as process 1."""
+    calls: list[str] = []
+
+    def run(argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> ProcResult:
+        assert "PYTHONPATH" not in env
+        assert timeout > 0
+        calls.append(" ".join(argv))
+        return ProcResult(code=0, output="ActiveState=active\n", timed_out=False, took_ms=1)
+
+    monkeypatch.setattr(proc, "run", run)
+    return calls
+
+
+def test_install_and_remove(tmp_path: Path, system: Path, systemctl: list[str]) -> None:
+    """Install writes both units and starts the timer, says so; remove undoes it."""
+    config = write_config(tmp_path)
+    done = renewer(config, "install", "--directory", system)
+    assert done.exception is None
+    assert systemctl == [
+        "systemctl daemon-reload",
+        "systemctl enable --now renewer.timer",
+        "systemctl restart renewer.timer",
+    ]
+    assert all(f"ran {call}" in done.stdout for call in systemctl)
+    assert sorted(path.name for path in system.iterdir()) == ["renewer.service", "renewer.timer"]
+    assert {path.stat().st_mode & 0o7777 for path in system.iterdir()} == {0o644}
+    assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o700
+    systemctl.clear()
+    done = renewer(config, "remove", "--directory", system)
+    assert systemctl == ["systemctl disable --now renewer.timer", "systemctl daemon-reload"]
+    assert list(system.iterdir()) == []
+
+
+def test_install_twice_changes_nothing(tmp_path: Path, system: Path, systemctl: list[str]) -> None:
+    """A second install writes nothing and reloads nothing, but makes sure that the timer is on."""
+    config = write_config(tmp_path)
+    renewer(config, "install", "--directory", system)
+    before = {path.name: path.stat().st_mtime_ns for path in system.iterdir()}
+    systemctl.clear()
+    done = renewer(config, "install", "--directory", system)
+    assert "as they should be" in done.stdout
+    assert systemctl == ["systemctl enable --now renewer.timer"]
+    assert before == {path.name: path.stat().st_mtime_ns for path in system.iterdir()}
+
+
+def test_changed_config_is_shown_and_installed(tmp_path: Path, system: Path, systemctl: list[str]) -> None:
+    """`show` says that a unit is not what the config asks for any more; install puts it right."""
+    renewer(write_config(tmp_path), "install", "--directory", system)
+    config = write_config(tmp_path, agent='wake = "10m"')
+    done = renewer(config, "show", "--json", "--directory", system)
+    states = {Path(unit["path"]).name: unit["state"] for unit in json.loads(done.stdout)["units"]}
+    assert states == {"renewer.service": "current", "renewer.timer": "outdated"}
+    renewer(config, "install", "--directory", system)
+    assert "00/10" in (system / "renewer.timer").read_text()
+    assert systemctl[-1] == "systemctl restart renewer.timer"
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_files_of_others_stay(tmp_path: Path, system: Path, systemctl: list[str], kind: str) -> None:
+    """A unit that we did not write, or a link in its place, is neither overwritten nor removed."""
+    config = write_config(tmp_path)
+    theirs = system / "renewer.timer"
+    if kind == "file":
+        theirs.write_text("[Timer]\n")
+    else:
+        theirs.symlink_to("/dev/null")  # what `systemctl mask` makes
+    done = renewer(config, "install", "--directory", system)
+    assert isinstance(done.exception, UsageError)
+    assert list(system.iterdir()) == [theirs]
+    renewer(config, "remove", "--directory", system)
+    assert theirs.is_symlink() or theirs.read_text() == "[Timer]\n"
+    assert systemctl == []
+
+
+def test_another_directory_is_only_written(tmp_path: Path, systemctl: list[str]) -> None:
+    """For an image or a package the units are written and nothing is started."""
+    place = tmp_path / "image"
+    place.mkdir()
+    done = renewer(write_config(tmp_path), "install", "--directory", place)
+    assert done.exception is None
+    assert len(list(place.iterdir())) == 2
+    assert systemctl == []
+    assert not (tmp_path / "state").exists()
+
+
+def test_print_changes_nothing(tmp_path: Path, system: Path, systemctl: list[str]) -> None:
+    """`--print` shows both units as they would be written."""
+    done = renewer(write_config(tmp_path), "install", "--print", "--directory", system)
+    assert "[Service]" in done.stdout
+    assert "[Timer]" in done.stdout
+    assert list(system.iterdir()) == []
+    assert systemctl == []
+
+
+def test_without_systemd_there_is_cron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where systemd does not run, install and show print the line for cron, and nothing is written."""
+    place = tmp_path / "system"
+    place.mkdir()
+    monkeypatch.setattr(timer, "SYSTEM", str(place))
+    monkeypatch.setattr(timer, "_systemd_runs", lambda: False)
+    config = write_config(tmp_path)
+    installed = renewer(config, "install", "--directory", place)
+    shown = renewer(config, "show", "--directory", place)
+    assert list(place.iterdir()) == []
+    assert re.fullmatch(r"\d+ \* \* \* \* .*\n", installed.stdout)
+    assert installed.stdout in shown.stdout
+    assert json.loads(renewer(config, "show", "--json").stdout)["cron"] == installed.stdout.strip()
+
+
+def test_failing_systemctl_is_told(tmp_path: Path, system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What systemctl says when it fails reaches the person."""
+    failed = ProcResult(code=1, output="Access denied\n", timed_out=False, took_ms=1)
+    monkeypatch.setattr(proc, "run", lambda *_, **__: failed)
+    done = renewer(write_config(tmp_path), "install", "--directory", system)
+    assert isinstance(done.exception, RenewerError)
+    assert "Access denied" in done.exception.text
+
+
+def test_unwritable_directory_is_told(tmp_path: Path) -> None:
+    """A directory that does not exist gives a sentence, not a trace."""
+    done = renewer(write_config(tmp_path), "install", "--directory", tmp_path / "missing")
+    assert isinstance(done.exception, RenewerError)
+    assert "cannot be written" in done.exception.text
+
+
+def test_program_is_this_renewer() -> None:
+    """The unit starts the console script beside this interpreter, or this interpreter with the module."""
+    first, *rest = timer.program()
+    assert Path(first).is_absolute()
+    assert Path(first).parent == Path(sys.executable).parent
+    assert rest in ([], ["-P", "-m", "renewer"])
+
+
+# --- life in the sandbox ----------------------------------------------------------------------------------
+
+IMITATION = """
+set -e
+# a mount of its own for all that stays writable, then everything else read-only
+while read -r path; do if [ -e "$path" ]; then mount --bind "$path" "$path"; fi; done <"$WRITABLE"
+awk '{ print $5 }' /proc/self/mountinfo | sort -u | while read -r place; do
+    case $place in /proc*|/sys*|/dev*) continue ;; esac
+    if grep -qxF "$place" "$WRITABLE"; then continue; fi
+    mount -o remount,bind,ro "$place" 2>/dev/null || true
+done
+if [ -n "$PRIVATE_TMP" ]; then mount -t tmpfs tmpfs /tmp; mount -t tmpfs tmpfs /var/tmp; fi
+exec setpriv --no-new-privs --inh-caps=-all --bounding-set="$BOUNDING" -- "$@"
+"""
+
+
+def in_sandbox(
+    unit: str, writable_list: Path, argv: Sequence[str], **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as that unit would let it: mounts, private /tmp, capabilities, no new privileges."""
+    assert settings(unit, "ProtectSystem") == ["strict"]
+    assert settings(unit, "NoNewPrivileges") == ["yes"]
+    writable_list.write_text("".join(f"{path}\n" for path in paths(unit)))
+    capabilities = settings(unit, "CapabilityBoundingSet")[0].lower().replace("cap_", "").split()
+    words = [
+        "/usr/bin/unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "/bin/sh",
+        "-c",
+        IMITATION,
+        "sh",
+        *argv,
+    ]
+    return subprocess.run(
+        words,
+        env={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "WRITABLE": str(writable_list),
+            "PRIVATE_TMP": "yes" if settings(unit, "PrivateTmp") == ["yes"] else "",
+            "BOUNDING": ",".join(["-all", *(f"+{name}" for name in capabilities)]),
+            **env,
+        },
+        input='{"schema": 1, "event": "test", "certificates": []}',
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """A directory outside /tmp, which the sandbox hides."""
+    place = Path(tempfile.mkdtemp(prefix="renewer-test-", dir="/var/lib"))
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+COPY = """
+set -e
+umask 077
+cd "$1"
+printf key >.www.key.new
+chown nobody:nogroup .www.key.new
+chmod 0640 .www.key.new
+mv .www.key.new www.key
+"""
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_hooks_and_copies_live_in_the_sandbox(base: Path) -> None:
+    """In an imitation of the unit's sandbox the shipped hook tests and reloads nginx, and a copy is written.
+
+    The rest of the machine cannot be written, and without the computed paths nginx's test fails: it bites.
+    """
+    with Nginx(base / "nginx") as nginx:
+        (base / "copies").mkdir()
+        variables = {"NGINX_PREFIX": f"{nginx.prefix}/", "NGINX_CONF": str(nginx.config)}
+        variables["NGINX_PID"] = str(nginx.pid_file)
+        env = ", ".join(f'{key} = "{value}"' for key, value in variables.items())
+        config = load(str(write_config(base, more=f"[hook.nginx]\nenv = {{ {env} }}")))
+        unit = units.service(config, PROGRAM)
+        hook = str(Path(shipped.hooks_directory()) / "nginx")
+        listing = base / "writable"
+
+        tested = in_sandbox(unit, listing, [hook, "test"], RENEWER_EVENT="test", **variables)
+        assert tested.returncode == 0, tested.stderr
+        workers = _children(nginx.pid)
+        deployed = in_sandbox(unit, listing, [hook, "deploy"], RENEWER_EVENT="deploy", **variables)
+        assert deployed.returncode == 0, deployed.stderr
+        _wait_until(lambda: not workers & _children(nginx.pid))
+
+        copied = in_sandbox(unit, listing, ["/bin/sh", "-c", COPY, "sh", str(base / "copies")])
+        assert copied.returncode == 0, copied.stderr
+        found = (base / "copies" / "www.key").stat()
+        assert (found.st_uid, found.st_mode & 0o7777) == (65534, 0o640)
+
+        for place in ("/etc", "/usr", str(base)):
+            refused = in_sandbox(unit, listing, ["/bin/touch", f"{place}/renewer-was-here"])
+            assert "Read-only file system" in refused.stderr
+        refused = in_sandbox(unit, listing, ["/bin/mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        assert refused.returncode != 0
+
+        bare = "\n".join(line for line in unit.splitlines() if not line.startswith("ReadWritePaths="))
+        assert in_sandbox(bare, listing, [hook, "test"], **variables).returncode == 1
+
+
+def _children(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
