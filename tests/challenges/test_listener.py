@@ -77,7 +77,7 @@ def hear(sock: socket.socket) -> bytes:
 def test_serves_the_key_authorization(port: int) -> None:
     """GET of the exact path gives the key authorization (RFC 8555 §8.3), HEAD its size."""
     answer = say(port, GET)
-    assert answer.startswith(b"HTTP/1.1 200 Ok\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"\r\n\r\n" + task().key_authorization.encode())
     head = say(port, GET.replace(b"GET", b"HEAD"))
     assert head.endswith(b"\r\n\r\n")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from renewer.challenges.contract import Solver
 from renewer.challenges.http01 import token as tokens
-from renewer.challenges.http01 import webroot as module
+from renewer.challenges.http01 import walk
 from renewer.challenges.solvers import solver_for, sweep
 from renewer.errors import GiveUp, OurFault, RetryLater
 from renewer.model.desired import Http01
@@ -37,7 +37,7 @@ def webroot(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test begins as a new process does: it has made no directory yet."""
-    monkeypatch.setattr(module, "_made", {})
+    monkeypatch.setattr(walk, "_made", {})
 
 
 def solver(webroot: Path, *left: Debris) -> Solver:

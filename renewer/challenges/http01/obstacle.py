@@ -38,7 +38,7 @@ def explain(error: OSError, path: str) -> RenewerError:
     RetryLater for what may pass (disk full), GiveUp for what stays until somebody changes something.
     """
     place = str(error.filename or path)
-    if place == os.path.basename(path):  # noqa: PTH119  a name below a descriptor
+    if place == os.path.basename(path):
         place = path
     text, hint = f"cannot write the challenge {path}: ", _HINTS.get(error.errno or 0, "")
     if error.errno in (errno.ENOTDIR, errno.ELOOP):

@@ -33,7 +33,9 @@ class Status(IntEnum):
     @property
     def phrase(self) -> str:
         """The words of the status line."""
-        return {431: "Request Header Fields Too Large"}.get(self, self.name.replace("_", " ").title())
+        return {200: "OK", 408: "Request Timeout", 431: "Request Header Fields Too Large"}.get(
+            self, self.name.replace("_", " ").title()
+        )
 
 
 class Request(Value):

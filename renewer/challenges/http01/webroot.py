@@ -9,29 +9,20 @@ import contextlib
 import errno
 import os
 import stat
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from renewer import clock
 from renewer.challenges.contract import Presented, Task, Warn
 from renewer.challenges.http01 import token as tokens
+from renewer.challenges.http01 import walk
 from renewer.challenges.http01.obstacle import explain
 from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp
 from renewer.model.facts import Debris
 
 DEBRIS = "http-01 file"  # Debris.what; `where` is the file, `detail` the directories that we made for it
-PARTS = (".well-known", "acme-challenge")
 _READ_LIMIT = 1024  # more than any answer has
 _ATTEMPTS = 50  # another client may remove an empty directory between our two steps
-
-Identity = tuple[int, int]
-
-# Which directories this process made: (the webroot's identity, depth) → the directory's identity. One for
-# the whole process, since several solvers may share a webroot; the lock also keeps one thread from
-# removing a directory between another one's opening it and writing into it.
-_made: dict[tuple[Identity, int], Identity] = {}
-_lock = threading.Lock()
 
 
 class WebrootSolver:
@@ -40,7 +31,7 @@ class WebrootSolver:
     type = "http-01"
 
     def __init__(self, webroot: str, *, preflight: Preflight, left: Iterable[Debris] = ()) -> None:
-        self._root = os.path.abspath(webroot)  # noqa: PTH100  pathlib would follow a link
+        self._root = os.path.abspath(webroot)
         self._preflight = preflight
         for debris in left:
             _recall(debris)
@@ -57,7 +48,7 @@ class WebrootSolver:
         tokens.check(task.token)
         path = self._path(task)
         try:
-            with _lock:
+            with walk.lock:
                 _put(self._root, task.token, task.key_authorization.encode())
         except OSError as error:
             raise explain(error, path) from error
@@ -74,7 +65,7 @@ class WebrootSolver:
         answer = task.key_authorization.encode()
         ours = self._depths_of_ours()
         try:
-            with _lock:
+            with walk.lock:
                 _remove(self._root, task.token, answer.startswith)
         except OSError as error:
             return self._debris(task, ours, why=error.strerror or str(error))
@@ -88,20 +79,19 @@ class WebrootSolver:
         """Nothing runs here."""
 
     def _path(self, task: Task) -> str:
-        return "/".join((self._root.rstrip("/"), *PARTS, task.token))
+        return "/".join((self._root.rstrip("/"), *walk.PARTS, task.token))
 
     def _depths_of_ours(self) -> tuple[int, ...]:
-        with _lock, contextlib.suppress(OSError), _opened(self._root) as opened:
-            root = _identity(opened[0])
+        with walk.lock, contextlib.suppress(OSError), walk.directories(self._root) as opened:
             return tuple(
                 depth
-                for depth in range(len(PARTS))
-                if depth + 1 >= len(opened) or _made.get((root, depth)) == _identity(opened[depth + 1])
+                for depth in range(len(walk.PARTS))
+                if depth + 1 >= len(opened) or walk.is_ours(opened, depth)
             )
         return ()
 
     def _debris(self, task: Task, depths: Iterable[int], why: str = "") -> Debris:
-        made = " ".join("/".join(PARTS[: depth + 1]) for depth in depths)
+        made = " ".join("/".join(walk.PARTS[: depth + 1]) for depth in depths)
         return Debris(
             certificate=task.certificate,
             what=DEBRIS,
@@ -123,7 +113,7 @@ def sweep_file(debris: Debris) -> bool:
     root, token = place
     _recall(debris)
     try:
-        with _lock:
+        with walk.lock:
             _remove(root, token, lambda content: tokens.may_be_answer_to(token, content))
     except OSError:
         return False
@@ -133,7 +123,7 @@ def sweep_file(debris: Debris) -> bool:
 def _place(debris: Debris) -> tuple[str, str] | None:
     """The webroot and the token of a record, if it is one of ours."""
     directory, _, token = debris.where.rpartition("/")
-    tail = "/" + "/".join(PARTS)
+    tail = "/" + "/".join(walk.PARTS)
     if debris.what != DEBRIS or not directory.endswith(tail) or not directory.startswith("/"):
         return None
     return (directory.removesuffix(tail) or "/", token) if tokens.well_formed(token) else None
@@ -145,89 +135,16 @@ def _recall(debris: Debris) -> None:
     if place is None:
         return
     made = debris.detail.partition(":")[0].split()
-    with _lock, contextlib.suppress(OSError), _opened(place[0]) as opened:
-        for depth, fd in enumerate(opened[1:]):
-            if "/".join(PARTS[: depth + 1]) in made:
-                _made.setdefault((_identity(opened[0]), depth), _identity(fd))
-
-
-def _identity(fd: int) -> Identity:
-    found = os.fstat(fd)
-    return found.st_dev, found.st_ino
-
-
-@contextlib.contextmanager
-def _opened(root: str, *, make: bool = False) -> Iterator[list[int]]:
-    """Descriptors of the webroot and of the directories below it, as deep as they exist (or all, made).
-
-    Raises OSError with the full path of what is in the way.
-    """
-    opened = [_open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, path=root)]
-    try:
-        for depth in range(len(PARTS)):
-            try:
-                opened.append(_step(root, opened, depth, make=make))
-            except FileNotFoundError:
-                if make:
-                    raise
-                break
-        yield opened
-    finally:
-        for fd in opened:
-            os.close(fd)
-
-
-def _step(root: str, opened: list[int], depth: int, *, make: bool) -> int:
-    """Open (or make) the next directory; one of ours gets the mode that the web server needs."""
-    part, parent = PARTS[depth], opened[-1]
-    path = "/".join((root.rstrip("/"), *PARTS[: depth + 1]))
-    key = (_identity(opened[0]), depth)
-    created = make and _make_directory(part, parent, path)
-    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = _open(part, flags | (os.O_RDONLY if created else os.O_PATH), path=path, dir_fd=parent)
-    try:
-        found = os.fstat(fd)
-        if created:
-            _made[key] = (found.st_dev, found.st_ino)
-        # by descriptor, since mkdir's mode goes through the umask; the group's inheritance stays
-        wanted = 0o755 | (found.st_mode & stat.S_ISGID)
-        if make and _made.get(key) == (found.st_dev, found.st_ino) and stat.S_IMODE(found.st_mode) != wanted:
-            _chmod(fd, wanted)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _chmod(fd: int, mode: int) -> None:
-    path = f"/proc/self/fd/{fd}"  # works for O_PATH descriptors, too
-    try:
-        os.chmod(path, mode)  # noqa: PTH101
-    except PermissionError:  # systemd's RestrictSUIDSGID= forbids the group's bit
-        os.chmod(path, mode & 0o777)  # noqa: PTH101
-
-
-def _make_directory(part: str, parent: int, path: str) -> bool:
-    try:
-        os.mkdir(part, 0o755, dir_fd=parent)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
-    return True
-
-
-def _open(name: str, flags: int, *, path: str, dir_fd: int | None = None) -> int:
-    try:
-        return os.open(name, flags, dir_fd=dir_fd)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
+    with walk.lock, contextlib.suppress(OSError), walk.directories(place[0]) as opened:
+        for depth in range(len(opened) - 1):
+            if "/".join(walk.PARTS[: depth + 1]) in made:
+                walk.adopt(opened, depth)
 
 
 def _put(root: str, token: str, answer: bytes) -> None:
     for attempt in range(_ATTEMPTS):
         try:
-            with _opened(root, make=True) as opened:
+            with walk.directories(root, make=True) as opened:
                 _write(opened[-1], token, answer)
         except FileNotFoundError as error:
             if error.filename == root or attempt == _ATTEMPTS - 1:
@@ -248,7 +165,7 @@ def _write(directory: int, token: str, answer: bytes) -> None:
                 return  # our own, from a run that was killed
             if found is not None and (not answer.startswith(found) or not _only_ours(directory, token)):
                 raise GiveUp(
-                    f"there is already a file {token} with other content in the webroot's {'/'.join(PARTS)}",
+                    f"in the webroot's {'/'.join(walk.PARTS)} there is already a file {token}, not ours",
                     hint="it is not ours, so it stays: find out who else answers here, or remove it",
                     kind="webroot",
                 ) from None
@@ -295,7 +212,7 @@ def _read(directory: int, token: str) -> bytes | None:
 
 def _not_a_file(token: str) -> GiveUp:
     return GiveUp(
-        f"{'/'.join(PARTS)}/{token} in the webroot is not a regular file",
+        f"{'/'.join(walk.PARTS)}/{token} in the webroot is not a regular file",
         hint="it is not ours, so it stays: find out who made it, and remove it",
         kind="webroot",
     )
@@ -311,27 +228,10 @@ def _is_only_ours(found: os.stat_result) -> bool:
 
 def _remove(root: str, token: str, is_ours: Callable[[bytes], bool]) -> None:
     """Remove the file if its content is ours, then empty directories that we made, the inner one first."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _opened(root) as opened:
-        if len(opened) > len(PARTS):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), walk.directories(root) as opened:
+        if len(opened) > len(walk.PARTS):
             with contextlib.suppress(GiveUp):
                 content = _read(opened[-1], token)
                 if content is not None and is_ours(content):
                     os.unlink(token, dir_fd=opened[-1])
-        for depth in reversed(range(len(opened) - 1)):
-            key = (_identity(opened[0]), depth)
-            if _made.get(key) != _identity(opened[depth + 1]) or not _rmdir(PARTS[depth], opened[depth]):
-                break
-            del _made[key]
-
-
-def _rmdir(part: str, parent: int) -> bool:
-    """Whether it is gone; another certificate's token, or a stranger's file, keeps it."""
-    try:
-        os.rmdir(part, dir_fd=parent)
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
-            return False
-        raise
-    return True
+        walk.remove_empty(opened)
