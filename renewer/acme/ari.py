@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 
 from renewer import clock
 from renewer.acme import problems, retry_after, wire
+from renewer.acme.lost import Lost, Unreached
 from renewer.acme.nouns import Renewal
 from renewer.acme.reply import Reply
-from renewer.errors import RenewerError, RetryLater
+from renewer.errors import RenewerError
 
-# §4.3.3: "clients MUST retry after 6 hours" following a long-term error.
+# §4.3.3: "On receiving a long-term error, clients MUST make the next renewalInfo request as soon as possible
+# after six hours have passed". Those are: Retry-After invalid or absent, an invalid object, a failed DNS
+# lookup, a refused connection, any HTTP error that is not 5xx.
 LONG_TERM = timedelta(hours=6)
 _FIRST_PAUSE = timedelta(minutes=1)
 
@@ -24,15 +27,19 @@ def fetch(get: Callable[[str], Reply], base: str, ari_id: str, failures: int) ->
         reply = get(url)
         if reply.ok:
             return _window(reply.json(), reply)
-    except RetryLater as error:
-        return _temporary(clock.now(), failures, error.not_before, error.text)
+    except Lost as error:
+        if error.timed_out or not isinstance(error, Unreached):
+            return _temporary(clock.now(), failures, None, error.text)
+        return Renewal(ask_again=clock.now() + LONG_TERM, trouble=error.text)
     except RenewerError as error:
         return Renewal(ask_again=clock.now() + LONG_TERM, trouble=error.text)
     problem = reply.problem()
     text = f"{problem.detail or 'no reason given'} (HTTP {reply.status})"
-    if reply.status == 429 or reply.status >= 500:
+    if reply.status >= 500:
         return _temporary(reply.at, failures, reply.retry_after, text)
-    return Renewal(ask_again=reply.at + LONG_TERM, trouble=text)  # refused, unknown (404) or gone (410)
+    # Refused, unknown (404), gone (410); too many requests (429) say themselves when.
+    later = reply.retry_after if reply.status == 429 else None
+    return Renewal(ask_again=_pace(later, reply.at), trouble=text)
 
 
 def _window(document: Mapping[str, object], reply: Reply) -> Renewal:
@@ -43,20 +50,24 @@ def _window(document: Mapping[str, object], reply: Reply) -> Renewal:
     if start is None or end is None:
         return Renewal(ask_again=reply.at + LONG_TERM, trouble="the renewal information has no proper window")
     if end <= start:
-        # §4.2: "If the end timestamp is ... not after the start, the client MUST NOT ... treat as absent".
+        # §4.2: "clients MUST treat one as though they failed to receive any response from the server".
         text = "the suggested window ends before it begins"
         return Renewal(ask_again=reply.at + LONG_TERM, trouble=text)
     return Renewal(
         start=start,
         end=end,
         explanation_url=explanation if explanation.startswith(("https://", "http://")) else None,
-        # §4.3.2: Retry-After is the pace; bounded, so that neither a second nor a year is obeyed.
-        ask_again=retry_after.clamp(reply.retry_after or reply.at + LONG_TERM, reply.at),
+        ask_again=_pace(reply.retry_after, reply.at),
     )
 
 
+def _pace(wanted: datetime | None, now: datetime) -> datetime:
+    """§4.3.2: "clients SHOULD set reasonable limits on their checking interval": a minute and a day."""
+    return retry_after.clamp(wanted or now + LONG_TERM, now)
+
+
 def _temporary(now: datetime, failures: int, wanted: datetime | None, text: str) -> Renewal:
-    """§4.3.3: temporary errors are retried with exponential backoff, "with a capped maximum"."""
+    """§4.3.3: timeouts and 5xx are asked again with exponential backoff, up to the long-term pace."""
     pause = min(_FIRST_PAUSE * 2 ** min(failures, 10), LONG_TERM)
     ask_again = retry_after.clamp(wanted, now) if wanted else now + pause
     return Renewal(ask_again=ask_again, failures=failures + 1, trouble=text)

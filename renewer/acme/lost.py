@@ -15,6 +15,8 @@ _REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
 class Lost(RetryLater):
     """No whole reply came: the authority may have acted or not."""
 
+    timed_out = False
+
 
 class Unreached(Lost):
     """Not even a connection came to be: the authority knows nothing of it."""
@@ -39,7 +41,9 @@ def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float
         return GiveUp(f"{problems.clean(url, 200)} is not a URL", kind="url", hint="check `directory`")
     if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
         kind = Unreached if isinstance(error, requests.ConnectTimeout) else Lost
-        return kind(f"{host} did not answer within {timeout:g} s", kind="network")
+        lost = kind(f"{host} did not answer within {timeout:g} s", kind="network")
+        lost.timed_out = True
+        return lost
     told = problems.clean(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
     if isinstance(why, NewConnectionError) or isinstance(error, requests.exceptions.ProxyError):
         return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)

@@ -104,7 +104,7 @@ def error(problem: Problem, doing: str, authority: str) -> RenewerError:
     if _is_paused(problem):
         where = _url_in(problem) or "the page named"
         hint = f"visit {where} to un-pause, then run again; until then nothing is tried"
-        return GiveUp(text, kind="paused", identifiers=identifiers, hint=hint)
+        return GiveUp(text, kind="paused", identifiers=identifiers, hint=hint, not_before=problem.retry_after)
     final = problem.type if problem.type in FINAL else next((k for k in sorted(kinds) if k in FINAL), "")
     if final:
         return GiveUp(text, hint=_final_hint(final, problem), kind=final, identifiers=identifiers)
@@ -168,6 +168,7 @@ def _sentence(problem: Problem, head: str) -> str:
 
 
 def _is_paused(problem: Problem) -> bool:
+    # Let's Encrypt names its page for un-pausing in the detail, and nowhere the word in a fixed place.
     return problem.type == "rateLimited" and _PAUSED.search(problem.detail) is not None
 
 
