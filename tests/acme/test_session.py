@@ -136,7 +136,7 @@ def test_a_broken_key_is_told_and_never_overwritten(pebble: Pebble, state: Path)
     _ = Session.open(authority_of(pebble), state=str(state)).account
     key = _folder(state) / "key.pem"
     key.write_text("broken")
-    with pytest.raises(StateError, match="key.pem"):
+    with pytest.raises(StateError, match=r"key\.pem"):
         _ = Session.open(authority_of(pebble), state=str(state)).account
     assert key.read_text() == "broken"
 
