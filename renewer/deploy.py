@@ -18,8 +18,8 @@ from renewer.model.desired import HookEvent
 from renewer.model.facts import COPIES, CopyFact, Deployment, DeploymentState, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.due import Terms, hooks_to_run
-from renewer.policy.wanted import wanted
-from renewer.sightings import Sightings, alive, targets_of
+from renewer.policy.wanted import to_serve
+from renewer.sightings import Place, Sightings, alive, targets_of
 
 
 class Move:
@@ -89,15 +89,16 @@ class _Transaction:
         self.started = clock.monotonic()
         self.moves: list[Move] = []
         self.outcomes: list[Outcome] = []
+        self.silent: set[Place] = set()
         for situation in batch:
-            version = wanted(situation, terms.now)
+            version = to_serve(situation, terms.now)
             if version is not None:
                 self.moves.append(Move(kit, situation, version, hooks_to_run(situation, version, terms)))
 
     def run(self) -> list[Outcome]:
         """The story."""
         self.moves = [move for move in self.moves if self._sound(move)]
-        before = alive(self.moves_targets(move for move in self.moves if _was_served(move)))
+        before, self.silent = alive(self.moves_targets(move for move in self.moves if _was_served(move)))
         self.moves = [move for move in self.moves if self._turn(move)]
         self._test_all()
         self._deploy_all()
@@ -366,7 +367,14 @@ class _Transaction:
         for move in moves:
             live = move.former if move.turned_back and move.former else move.version
             wanted_at += [(target, live.leaf.fingerprint) for target in targets_of(self.kit, move.situation)]
-        sights = verify.settle_all(wanted_at) if wanted_at else []
+        # Where a server is stopped, or never answered, one look tells as much as ten seconds of them
+        stopped = [move for move in moves if any(s is DeploymentState.LATER for s, _ in move.states.values())]
+        once = self.silent | {
+            (str(sight.endpoint), sight.address)
+            for sight in verify.look(self.moves_targets(stopped))
+            if not sight.connected
+        }
+        sights = verify.settle_all(wanted_at, once=once) if wanted_at else []
         return {
             move.wish.name: [sight for sight in sights if sight.endpoint in move.wish.endpoints]
             for move in moves

@@ -12,7 +12,8 @@ class RenewerError(Exception):
     """Something went wrong; `text` is for people, `hint` says what they can do about it.
 
     `kind` is a short stable word, for an ACME problem its type without the URN prefix (RFC 8555 §6.7).
-    `identifiers` names those that failed, each with what was said of it.
+    `identifiers` names those that failed, each with what was said of it. `not_before` (aware UTC) is set if
+    somebody said when to come back.
     """
 
     def __init__(
@@ -22,28 +23,18 @@ class RenewerError(Exception):
         hint: str = "",
         kind: str = "",
         identifiers: tuple[tuple[str, str], ...] = (),
+        not_before: datetime | None = None,
     ) -> None:
         super().__init__(text)
         self.text = text
         self.hint = hint
         self.kind = kind
         self.identifiers = identifiers
+        self.not_before = not_before
 
 
 class RetryLater(RenewerError):
-    """It failed now and may work later; not before `not_before` (aware UTC) if somebody said so."""
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        not_before: datetime | None = None,
-        hint: str = "",
-        kind: str = "",
-        identifiers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(text, hint=hint, kind=kind, identifiers=identifiers)
-        self.not_before = not_before
+    """It failed now and may work later."""
 
 
 class GiveUp(RenewerError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import msgspec
 
@@ -12,7 +13,7 @@ from renewer.model.facts import Debris, Situation, Version, VersionFacts, Window
 from renewer.model.outcome import EventName
 from renewer.policy.challenge import challenges_of
 from renewer.policy.due import window_of
-from renewer.policy.freshness import to_ask, to_look
+from renewer.policy.freshness import ask_after, to_ask, to_look
 
 PARALLEL_QUESTIONS = 8
 
@@ -30,36 +31,43 @@ def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) 
     ]
     if not asking:
         return set()
+    silent: set[str] = set()
     if len(asking) == 1:
-        answers = [_ask(kit, *asking[0])]
+        answers = [_ask(kit, *asking[0], silent)]
     else:
         with ThreadPoolExecutor(PARALLEL_QUESTIONS, thread_name_prefix="window") as pool:
-            answers = list(pool.map(lambda pair: _ask(kit, *pair), asking))
+            answers = list(pool.map(lambda pair: _ask(kit, *pair, silent), asking))
     kit.ledger.save(*answers)
     return {situation.wish.name for situation, _ in asking}
 
 
-def _ask(kit: Kit, situation: Situation, version: Version) -> Window:
+def _ask(kit: Kit, situation: Situation, version: Version, silent: set[str]) -> Window:
+    """One question; an authority in `silent` has just failed to answer and is spared the others'."""
     from renewer.acme.ari import LONG_TERM
 
-    before = window_of(situation, version)
+    before, authority = window_of(situation, version), version.authority or ""
+    failures = before.failures if before else 0
     blank = Window(
         certificate=situation.wish.name,
         serial=version.leaf.serial,
         asked_at=clock.now(),
         ask_again=clock.now() + LONG_TERM,
     )
+    if authority in silent:
+        return _keep(before, blank, ask_again=clock.now() + ask_after(failures), failures=failures + 1)
     try:
-        session = kit.session(version.authority or "")
-        answer = session.renewal_info(version.leaf.ari_id or "", before.failures if before else 0)
+        answer = kit.session(authority).renewal_info(version.leaf.ari_id or "", failures)
     except RenewerError as error:
+        silent.add(authority)
         kit.journal.tell(EventName.NOTICE, situation.wish.name, text=f"no renewal window: {error.text}")
-        return _keep(before, blank)
+        return _keep(before, blank, ask_again=clock.now() + ask_after(failures), failures=failures + 1)
     if answer is None:
         return blank  # this authority has no renewal information at all
     if answer.start is None:
-        kept = _keep(before, blank)
-        return msgspec.structs.replace(kept, ask_again=answer.ask_again, failures=answer.failures)
+        if answer.failures:
+            silent.add(authority)
+        kit.journal.tell(EventName.NOTICE, situation.wish.name, text=f"no renewal window: {answer.trouble}")
+        return _keep(before, blank, ask_again=answer.ask_again, failures=answer.failures)
     window = msgspec.structs.replace(
         blank,
         start=answer.start,
@@ -79,11 +87,11 @@ def _ask(kit: Kit, situation: Situation, version: Version) -> Window:
     return window
 
 
-def _keep(before: Window | None, blank: Window) -> Window:
+def _keep(before: Window | None, blank: Window, *, ask_again: datetime, failures: int) -> Window:
     """No answer changes nothing that is known, but when to ask again."""
-    if before is None:
-        return blank
-    return msgspec.structs.replace(before, asked_at=blank.asked_at, ask_again=blank.ask_again)
+    return msgspec.structs.replace(
+        before or blank, asked_at=blank.asked_at, ask_again=ask_again, failures=failures
+    )
 
 
 def ports(kit: Kit, situations: Sequence[Situation]) -> set[str]:

@@ -61,10 +61,13 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
         authority=order.authority,
         account=order.account,
         profile=order.profile,
+        degraded=order.degraded,
     )
     version = kit.store.put(wish.name, version, material, key_mode=wish.key_mode)
     remember(kit, wish.name, version)
-    kit.ledger.drop(order, *kit.ledger.load(Failure, wish.name))
+    # What a degraded certificate leaves out still fails: that is not forgotten with its issue
+    failures = [] if order.degraded else kit.ledger.load(Failure, wish.name)
+    kit.ledger.drop(order, *failures)
     kit.store.clear(wish.name, order.pending)
     return version
 

@@ -80,6 +80,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
     return Situation(
         wish=wish,
         host=kit.host,
+        wake=kit.config.agent.wake,
         asked=asked(wish, kit.config.authorities),
         versions=versions,
         live=shelf.live,

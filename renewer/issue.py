@@ -42,6 +42,8 @@ class Issuer:
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self._solvers: dict[Challenge, Solver] = {}
+        self._gone: list[Debris] = []
+        self._down: dict[str, RetryLater] = {}
         self._guard = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -52,13 +54,37 @@ class Issuer:
     ) -> None:
         for solver in self._solvers.values():
             solver.close()
+        if self._gone:
+            self.kit.ledger.drop(*self._gone)
 
     def solver(self, challenge: Challenge) -> Solver:
         """The one solver for a way to prove names: certificates that share it share its listener."""
         with self._guard:
             if challenge not in self._solvers:
-                self._solvers[challenge] = solver_for(challenge)
+                left = self.kit.ledger.load(Debris)
+                self._solvers[challenge] = solver_for(challenge, left=left)
             return self._solvers[challenge]
+
+    def gone(self, debris: Debris) -> None:
+        """What was on record is cleaned up: forgotten when the solvers are closed: some end only then."""
+        self._gone.append(debris)
+
+    def session(self, authority: str) -> Session:
+        """The conversation with an authority; one that cannot be reached is tried once a run.
+
+        Raises RetryLater or GiveUp.
+        """
+        with self._guard:
+            if authority in self._down:
+                raise self._down[authority]
+        try:
+            session = self.kit.session(authority)
+            _ = session.directory
+        except RetryLater as error:
+            with self._guard:
+                self._down[authority] = error
+            raise
+        return session
 
     def obtain(self, situation: Situation, decision: Decision) -> Outcome:
         """Get the chain for one certificate and keep it beside its key. Never raises a RenewerError."""
@@ -82,7 +108,7 @@ class _Attempt:
     def run(self) -> Outcome:
         """The whole way, with whatever goes wrong as an outcome."""
         try:
-            session = self.kit.session(self.authority)
+            session = self.issuer.session(self.authority)
             found = self._take_up(session)
             if found.status != "valid":
                 self._prove(session, found)
@@ -96,7 +122,7 @@ class _Attempt:
             certificate=self.wish.name,
             step=self.decision.step,
             result=Result.DONE,
-            detail=f"{self.authority} issued a certificate for {_names(self.wish.names)}",
+            detail=f"{self.authority} issued a certificate for {_names(self._known_order().identifiers)}",
             took_ms=took,
         )
 
@@ -141,7 +167,8 @@ class _Attempt:
             state=OrderState.INTENT,
             authority=self.authority,
             directory=self.kit.config.authorities[self.authority].directory,
-            identifiers=self.wish.names,
+            identifiers=self.decision.names or self.wish.names,
+            degraded=bool(self.decision.names),
             key_type=self.wish.key,
             profile=self._profile(),
             at=now,
@@ -223,7 +250,9 @@ class _Attempt:
         finally:
             for solver, task, _ in tasks:
                 self._clean_up(solver, task)
-        self.kit.journal.tell(EventName.VALIDATED, self.wish.name, names=_names(self.wish.names))
+        self.kit.journal.tell(
+            EventName.VALIDATED, self.wish.name, names=_names(self._known_order().identifiers)
+        )
 
     def _authorizations(self, session: Session, found: AcmeOrder) -> list[Authorization]:
         if len(found.authorizations) == 1:
@@ -275,7 +304,7 @@ class _Attempt:
             text = f"the challenge for {task.identifier} could not be removed: {left.where}"
             self._warn(f"{text}; the next run tries again")
         elif task.token in self.expected:
-            self.kit.ledger.drop(self.expected[task.token])
+            self.issuer.gone(self.expected[task.token])
 
     def _demand_valid(self, session: Session, judged: Sequence[Authorization]) -> None:
         """Raise what the authority saw, for every name that failed; the order is dead then (§7.1.6)."""
@@ -330,7 +359,8 @@ class _Attempt:
 
     def _failed(self, error: RenewerError) -> Outcome:
         """Remember the failure; an order that can still be finished stays for the next run."""
-        failure = count(self.situation, self.authority, error, clock.now())
+        part = bool(self.decision.names)
+        failure = count(self.situation, self.authority, error, clock.now(), in_part=part)
         self.kit.ledger.save(failure)
         if self.order is not None and not _resumable(error):
             self._abandon()

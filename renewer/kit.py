@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from renewer import clock
+from renewer.errors import RenewerError
 from renewer.ledger.contract import Ledger
 from renewer.ledger.open import open_ledger
 from renewer.logs import Journal, Listener
 from renewer.model.desired import Authority, Certificate, Config
 from renewer.model.facts import Asked
+from renewer.model.outcome import EventName
 from renewer.store.contract import Store
 from renewer.store.disk import DiskStore
 
@@ -66,9 +68,18 @@ class Kit:
         with self._guard:
             if authority not in self._sessions:
                 wish = self.config.authorities[authority]
-                hmac = resolve(wish.eab.hmac) if wish.eab else None
+                hmac = None
+                try:
+                    hmac = resolve(wish.eab.hmac) if wish.eab else None
+                except RenewerError as error:  # needed for registering only: an account that exists works on
+                    self.journal.tell(EventName.NOTICE, text=error.text)
                 self._sessions[authority] = Session.open(wish, state=self.config.agent.state, eab_hmac=hmac)
             return self._sessions[authority]
+
+    def sessions(self) -> dict[str, Session]:
+        """The conversations of this run so far."""
+        with self._guard:
+            return dict(self._sessions)
 
     def time_left(self) -> float:
         """Seconds until the run's deadline."""

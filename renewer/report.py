@@ -114,7 +114,7 @@ def _certificate(situation: Situation, health: Health, decision: Decision, now: 
         "failures": max([f.count for f in failures] + [d.failures for d in failing], default=0),
         "last_error": _last_error(failures, situation),
         "next_attempt": decision.not_before if decision.step is Step.WAIT else None,
-        "degraded": False,
+        "degraded": bool(live and live.degraded),
         "wanted": newest.id if newest else None,
         "live": situation.live,
         "deployments": [

@@ -16,9 +16,20 @@ def targets_of(kit: Kit, situation: Situation) -> list[verify.Target]:
     return [verify.Target(endpoint=endpoint, roots=roots) for endpoint in situation.wish.endpoints]
 
 
-def alive(targets: Sequence[verify.Target]) -> set[tuple[str, str]]:
-    """The (endpoint, address) pairs that complete a handshake at this moment."""
-    return {(str(sight.endpoint), sight.address) for sight in verify.look(targets) if sight.completed}
+Place = tuple[str, str]
+"""An endpoint and one of its addresses."""
+
+
+def alive(targets: Sequence[verify.Target]) -> tuple[set[Place], set[Place]]:
+    """The places that complete a handshake at this moment, and those of the same endpoints that do not.
+
+    Of the latter nothing can be expected: an IPv6 address where the server never listened, say.
+    """
+    sights = verify.look(targets)
+    up = {(str(sight.endpoint), sight.address) for sight in sights if sight.completed}
+    answering = {endpoint for endpoint, _ in up}
+    down = {(str(sight.endpoint), sight.address) for sight in sights if not sight.completed}
+    return up, {place for place in down if place[0] in answering}
 
 
 class Sightings:

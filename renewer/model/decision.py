@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from renewer.model.names import Identifier
 from renewer.model.value import Value
 
 
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     LIFETIME_SHARE = "lifetime-share"
     RENEW_BEFORE = "renew-before"
     EMERGENCY = "emergency"
+    NAMES_FAIL = "names-fail"
     FORCED = "forced"
     NOT_SEEN = "not-seen"
     BACKOFF = "backoff"
@@ -49,7 +51,7 @@ class Decision(Value):
     """A step for one certificate with its reason; `because` is that reason as a sentence with the facts.
 
     `not_before` is set for WAIT (the earliest moment anything may act); `look_again` for KEEP: when
-    the next thing falls due. `held` names the step that waits.
+    the next thing falls due. `held` names the step that waits. `names` are those to order if not all are.
     """
 
     certificate: str
@@ -61,6 +63,7 @@ class Decision(Value):
     held: Step | None = None
     authority: str | None = None
     then: tuple[Step, ...] = ()
+    names: tuple[Identifier, ...] = ()
 
 
 class Plan(Value):

@@ -34,6 +34,7 @@ class Leaf(Value):
 class Version(Value):
     """A complete issued certificate with its key, as it lies on disk.
 
+    `degraded` is one that was issued without some of the names of its wish, because those did not validate.
     `authority`, `account` and `profile` are None when nobody remembers where it came from.
     """
 
@@ -41,6 +42,7 @@ class Version(Value):
     made_at: datetime
     leaf: Leaf
     placeholder: bool = False
+    degraded: bool = False
     authority: str | None = None
     account: str | None = None
     profile: str | None = None
@@ -96,10 +98,15 @@ class Order(Record):
     url: str | None = None
     expires: datetime | None = None
     replaces: str | None = None
+    degraded: bool = False
 
 
 class Failure(Record):
-    """Consecutive failures to get a certificate from an authority; `wish` is the wish's fingerprint."""
+    """Consecutive failures to get a certificate from an authority; `wish` is the wish's fingerprint.
+
+    `identifiers` are the names that failed, each with what the authority saw; `named` is whether the last
+    error named them itself, or they are known from one before.
+    """
 
     kind: ClassVar[str] = "failure"
     authority: str
@@ -113,6 +120,7 @@ class Failure(Record):
     final: bool = False
     not_before: datetime | None = None
     identifiers: tuple[tuple[str, str], ...] = ()
+    named: bool = False
 
     @property
     def key(self) -> str:
@@ -307,6 +315,7 @@ class Situation(Value):
 
     wish: Certificate
     host: str
+    wake: timedelta = timedelta(hours=1)
     asked: tuple[Asked, ...] = ()
     versions: tuple[Version, ...] = ()
     live: str | None = None

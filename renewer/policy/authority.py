@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from renewer.model.facts import Failure, Situation
 from renewer.policy.backoff import issue_again
-from renewer.policy.wanted import best
+from renewer.policy.wanted import best, in_part
 from renewer.policy.window import in_emergency
 
 FAILURES_BEFORE_THE_NEXT = 3
@@ -50,7 +50,7 @@ def choose(situation: Situation, now: datetime) -> Choice:
                 if not choices
                 else _soonest([*choices, Choice(authority, None, None)])
             )
-        moment = issue_again(failure, meanwhile, now)
+        moment = issue_again(failure, meanwhile, now, in_part(situation, now))
         if moment <= now:
             return Choice(authority, None, failure)
         choices.append(Choice(authority, moment, failure))

@@ -3,7 +3,7 @@
 import zlib
 from datetime import datetime, timedelta
 
-from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.errors import GiveUp, RenewerError
 from renewer.model.facts import Deployment, Failure, Sighting, Situation, Version
 from renewer.policy.window import in_emergency
 
@@ -15,6 +15,9 @@ RETRY_AFTER_FLOOR = timedelta(minutes=1)
 RETRY_AFTER_CAP_WHEN_ABSENT = timedelta(hours=6)
 ASSUMED_LIFETIME = timedelta(days=90)
 PAUSED = "paused"
+# While a degraded certificate serves, the full set is tried again after 1, 3, 6 hours, then every 6
+DEGRADED_LADDER = ((timedelta(hours=1), timedelta(hours=1)), (timedelta(hours=4), timedelta(hours=3)))
+DEGRADED_STEP = timedelta(hours=6)
 
 
 def ladder(count: int) -> timedelta:
@@ -27,11 +30,18 @@ def _jitter(span: timedelta, *words: str) -> timedelta:
     return span / 10 * (zlib.crc32("\0".join(words).encode()) / 2**32)
 
 
-def issue_again(failure: Failure, best: Version | None, now: datetime) -> datetime:
-    """The earliest moment to ask that authority again; `best` is what we have meanwhile."""
+def issue_again(
+    failure: Failure, best: Version | None, now: datetime, part: Version | None = None
+) -> datetime:
+    """The earliest moment to ask that authority again for the full set.
+
+    `best` is what we have meanwhile, `part` a degraded version that stands in for it.
+    """
     lifetime = best.leaf.lifetime if best else ASSUMED_LIFETIME
     step = min(DAILY if failure.final else ladder(failure.count), lifetime / 10)
-    if best and in_emergency(best.leaf, now):
+    if part is not None:
+        step = _degraded_step(failure.at - part.made_at)
+    elif best and in_emergency(best.leaf, now):
         step = min(step, EMERGENCY_STEP)
     moment = failure.at + step + _jitter(step, failure.certificate, failure.authority, str(failure.count))
     if failure.not_before is None:
@@ -39,10 +49,21 @@ def issue_again(failure: Failure, best: Version | None, now: datetime) -> dateti
     return max(moment, _asked_to_wait(failure, failure.not_before, best))
 
 
+def forced_again(failure: Failure, best: Version | None, now: datetime) -> datetime | None:
+    """What even `--force` does not overrule: an authority's Retry-After, and a paused account."""
+    if failure.problem == PAUSED:
+        return issue_again(failure, best, now)
+    return None if failure.not_before is None else _asked_to_wait(failure, failure.not_before, best)
+
+
+def _degraded_step(since: timedelta) -> timedelta:
+    return next((step for until, step in DEGRADED_LADDER if since < until), DEGRADED_STEP)
+
+
 def _asked_to_wait(failure: Failure, not_before: datetime, best: Version | None) -> datetime:
     """Retry-After within reason: what an authority asks must not let a certificate expire."""
     if failure.problem == PAUSED:
-        return not_before
+        return not_before  # in full: every try while paused makes it worse
     remaining = best.leaf.not_after - failure.at if best else timedelta(0)
     cap = remaining / 2 if remaining > timedelta(0) else RETRY_AFTER_CAP_WHEN_ABSENT
     return failure.at + min(max(not_before - failure.at, RETRY_AFTER_FLOOR), cap)
@@ -65,8 +86,13 @@ def redeploy_stale(sighting: Sighting, lifetime: timedelta) -> datetime:
     return sighting.at + min(ladder(sighting.failures - 1), lifetime / 10)
 
 
-def count(situation: Situation, authority: str, error: RenewerError, now: datetime) -> Failure:
-    """The record of one more failure there; the count begins anew when the wish has changed."""
+def count(
+    situation: Situation, authority: str, error: RenewerError, now: datetime, *, in_part: bool = False
+) -> Failure:
+    """The record of one more failure there; the count begins anew when the wish has changed.
+
+    `in_part` is whether only some names were ordered: what is known of the others stays known.
+    """
     wish = next((asked.wish for asked in situation.asked if asked.authority == authority), "")
     same = (f for f in situation.failures if f.authority == authority and f.wish == wish)
     before = next(same, None)
@@ -81,6 +107,16 @@ def count(situation: Situation, authority: str, error: RenewerError, now: dateti
         hint=error.hint,
         problem=error.kind,
         final=isinstance(error, GiveUp),
-        not_before=error.not_before if isinstance(error, RetryLater) else None,
-        identifiers=error.identifiers,
+        not_before=error.not_before,
+        identifiers=_failing(error, before, in_part=in_part),
+        named=bool(error.identifiers),
     )
+
+
+def _failing(error: RenewerError, before: Failure | None, *, in_part: bool) -> tuple[tuple[str, str], ...]:
+    """The names that fail now; those known before are not forgotten because only the network failed since."""
+    known = before.identifiers if before else ()
+    if not error.identifiers:
+        return known
+    named = {name for name, _ in error.identifiers}
+    return error.identifiers + tuple(pair for pair in known if in_part and pair[0] not in named)

@@ -17,11 +17,12 @@ from renewer.model.facts import (
     Version,
     Window,
 )
+from renewer.model.names import Identifier
 from renewer.model.value import Value
-from renewer.policy.authority import Choice, choose
-from renewer.policy.backoff import deploy_again, redeploy_stale
-from renewer.policy.wanted import order_fits, wanted
-from renewer.policy.window import judge, renewal_moment, slack
+from renewer.policy.authority import Choice, choose, relevant
+from renewer.policy.backoff import EMERGENCY_STEP, deploy_again, forced_again, issue_again, redeploy_stale
+from renewer.policy.wanted import best, in_part, order_fits, to_serve, wanted
+from renewer.policy.window import in_last_hours, judge, renewal_moment, slack
 
 ALL_STEPS = frozenset({Step.RESUME, Step.INSTALL, Step.DEPLOY, Step.ISSUE, Step.LOOK})
 
@@ -48,6 +49,7 @@ class Need(Value):
     because: str
     not_before: datetime | None = None
     authority: str | None = None
+    names: tuple[Identifier, ...] = ()
 
 
 class Facts(Value):
@@ -56,6 +58,7 @@ class Facts(Value):
     situation: Situation
     terms: Terms
     wanted: Version | None
+    serve: Version | None
     live: Version | None
     choice: Choice
 
@@ -69,6 +72,7 @@ def decide(situation: Situation, terms: Terms) -> Decision:
         situation=situation,
         terms=terms,
         wanted=wanted(situation, terms.now),
+        serve=to_serve(situation, terms.now),
         live=situation.live_version,
         choice=choose(situation, terms.now),
     )
@@ -96,7 +100,7 @@ def an_order_is_open(facts: Facts) -> Need | None:
     if not facts.situation.order_ready or not order_fits(order, facts.situation):
         return None
     text = f"an order at {order.authority} since {_show(order.at)} is not finished"
-    held = None if facts.terms.force else _held_by(facts, order.authority)
+    held = _held_by(facts, order.authority)
     return Need(
         step=Step.RESUME, reason=Reason.ORDER_OPEN, because=text, not_before=held, authority=order.authority
     )
@@ -112,8 +116,8 @@ def it_is_issued_and_not_installed(facts: Facts) -> Need | None:
 
 
 def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
-    """The newest version that fits is on disk, and another is what servers load."""
-    version = facts.wanted
+    """The version to be served is on disk, and another is what servers load."""
+    version = facts.serve
     if version is None or version.id == facts.situation.live:
         return None
     failed = [
@@ -122,7 +126,8 @@ def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
         if _counts(facts, record, version)
     ]
     live = facts.situation.live or "nothing"
-    text = f"version {version.id} is wanted, {live} is live" + _last_error(facts, version)
+    part = ", without the names that do not validate," if version.degraded else ""
+    text = f"version {version.id}{part} is to be served, {live} is live" + _last_error(facts, version)
     held = None if facts.terms.redeploy else max(failed, default=None)
     return Need(step=Step.DEPLOY, reason=Reason.NOT_LIVE, because=text, not_before=held)
 
@@ -215,6 +220,34 @@ def the_wanted_version_is_due(facts: Facts) -> Need | None:
     return None
 
 
+def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
+    """Rather a certificate for the names that validate than none for any; it steps in at the very end."""
+    names, now = names_that_validate(facts.situation), facts.terms.now
+    ending = facts.wanted or facts.live
+    if not names or ending is None or ending.placeholder or _under_way(facts):
+        return None
+    if not in_last_hours(ending.leaf, now):
+        return None
+    part = in_part(facts.situation, now)
+    if part is not None and set(names) <= set(part.leaf.names) and not in_last_hours(part.leaf, now):
+        return None
+    failure = relevant(facts.situation).get(facts.choice.authority)
+    held = None
+    if failure is not None:
+        held = failure.not_before if failure.named else failure.at + EMERGENCY_STEP
+    left = ", ".join(str(name) for name in facts.situation.wish.names if name not in names)
+    text = f"it ends at {_show(ending.leaf.not_after)}, {left} cannot be validated: one for the others"
+    authority = facts.choice.authority
+    return Need(
+        step=Step.ISSUE,
+        reason=Reason.NAMES_FAIL,
+        because=text,
+        not_before=held,
+        authority=authority,
+        names=names,
+    )
+
+
 def an_endpoint_was_not_seen(facts: Facts) -> Need | None:
     """A port was not looked at since the live version was deployed."""
     version = _deployed_version(facts)
@@ -241,10 +274,18 @@ CHECKS: tuple[Check, ...] = (
     somebody_asks_for_deployment,
     nothing_is_wanted,
     the_wanted_version_is_due,
+    it_ends_soon_and_some_names_fail,
     an_endpoint_was_not_seen,
 )
 
 # What the checks are made of ------------------------------------------------------------------------
+
+
+def names_that_validate(situation: Situation) -> tuple[Identifier, ...]:
+    """The names that nobody is known to have refused; empty if all do, or if none is left."""
+    failed = {name for failure in relevant(situation).values() for name, _ in failure.identifiers}
+    good = tuple(name for name in situation.wish.names if str(name) not in failed)
+    return good if len(good) < len(situation.wish.names) else ()
 
 
 def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[str, ...]:
@@ -258,6 +299,7 @@ def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[
         situation=situation,
         terms=terms,
         wanted=version,
+        serve=version,
         live=situation.live_version,
         choice=Choice("", None, None),
     )
@@ -272,7 +314,7 @@ def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[
 def _deployed_version(facts: Facts) -> Version | None:
     """The live version, if it is the one to be served: only then do hooks and ports concern it."""
     live = facts.live
-    if live is None or live.placeholder or (facts.wanted and facts.wanted.id != live.id):
+    if live is None or live.placeholder or (facts.serve and facts.serve.id != live.id):
         return None
     return live if live.leaf.not_after > facts.terms.now else None
 
@@ -318,13 +360,19 @@ def _under_way(facts: Facts) -> bool:
 
 
 def _held_by(facts: Facts, authority: str) -> datetime | None:
-    choice = facts.choice
-    return choice.not_before if choice.authority == authority else None
+    """Until when an authority is left alone; force overrules the backoff, never what the authority asked."""
+    failure = relevant(facts.situation).get(authority)
+    if failure is None:
+        return None
+    meanwhile = best(facts.situation, facts.terms.now)
+    if facts.terms.force:
+        return forced_again(failure, meanwhile, facts.terms.now)
+    return issue_again(failure, meanwhile, facts.terms.now, in_part(facts.situation, facts.terms.now))
 
 
 def _issue(facts: Facts, reason: Reason, because: str) -> Need:
     choice = facts.choice
-    held = None if facts.terms.force else choice.not_before
+    held = _held_by(facts, choice.authority) if facts.terms.force else choice.not_before
     if choice.failure:
         because = f"{because}; last time: {choice.failure.text}"
     return Need(step=Step.ISSUE, reason=reason, because=because, not_before=held, authority=choice.authority)
@@ -350,6 +398,7 @@ def _act(facts: Facts, need: Need, rest: list[Need]) -> Decision:
         because=need.because,
         authority=need.authority,
         then=tuple(follow),
+        names=need.names,
     )
 
 

@@ -7,6 +7,9 @@ from renewer.policy.due import window_of
 from renewer.policy.wanted import wanted
 from renewer.policy.window import fraction, slack
 
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=6)
+
 
 def to_ask(situation: Situation, now: datetime, *, anyway: bool = False) -> Version | None:
     """The version whose renewal window is to be asked for now, or None.
@@ -19,6 +22,11 @@ def to_ask(situation: Situation, now: datetime, *, anyway: bool = False) -> Vers
         return None
     window = window_of(situation, version)
     return version if window is None or anyway or window.ask_again <= now else None
+
+
+def ask_after(failures: int) -> timedelta:
+    """How long to leave an authority alone that did not answer `failures` times before (RFC 9773 §4.3.3)."""
+    return min(FIRST_PAUSE * (1 << min(failures, 10)), LONGEST_PAUSE)
 
 
 def to_look(situation: Situation, now: datetime, every: timedelta, wake: timedelta) -> bool:

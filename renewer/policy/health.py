@@ -8,7 +8,7 @@ from renewer.model.outcome import State
 from renewer.model.value import Value
 from renewer.policy.authority import relevant
 from renewer.policy.due import window_of
-from renewer.policy.wanted import wanted
+from renewer.policy.wanted import to_serve
 from renewer.policy.window import renewal_moment
 
 WELL, RETRIED, PERSON = 0, 1, 3
@@ -45,7 +45,7 @@ def state_of(situation: Situation, now: datetime) -> State:
         return State.ABSENT
     if live.leaf.not_after <= now:
         return State.EXPIRED
-    if in_warning_window(situation, live, now):
+    if live.degraded or in_warning_window(situation, live, now):
         return State.EXPIRING
     if relevant(situation) or _failed(situation):
         return State.FAILED
@@ -61,9 +61,9 @@ def in_warning_window(situation: Situation, live: Version, now: datetime) -> boo
 
 def reached(situation: Situation, live: Version, now: datetime) -> State:
     """The furthest that the live version came: installed, deployed by every hook, verified at every port."""
-    newest = wanted(situation, now)
+    newest = to_serve(situation, now)
     if newest is not None and newest.id != live.id:
-        return State.ISSUED  # the wanted one is on disk and not live
+        return State.ISSUED  # the one to be served is on disk and not live
     if not situation.hooks and not situation.wish.endpoints:
         return State.INSTALLED
     if not _all_deployed(situation, live):
@@ -99,6 +99,9 @@ def why(situation: Situation, now: datetime) -> str:
     live = situation.live_version
     if live is None or live.placeholder:
         return "there is no certificate yet"
+    if live.degraded:
+        missing = ", ".join(str(name) for name in situation.wish.names if name not in live.leaf.names)
+        return f"degraded: it serves without {missing}"
     if live.leaf.not_after <= now:
         return f"it expired at {live.leaf.not_after:%Y-%m-%d %H:%M:%SZ}"
     return "it is not everywhere yet"

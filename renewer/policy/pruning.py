@@ -4,7 +4,7 @@ from datetime import datetime
 
 from renewer.model.facts import Situation
 from renewer.policy.health import complete
-from renewer.policy.wanted import wanted
+from renewer.policy.wanted import in_part, to_serve, wanted
 
 KEPT = 5
 
@@ -18,8 +18,8 @@ def removable(situation: Situation, now: datetime) -> tuple[str, ...]:
     if complete(situation) is None:
         return ()
     served = {sighting.fingerprint for sighting in situation.sightings}
-    newest = wanted(situation, now)
-    kept = {situation.live, newest.id if newest else None}
+    needed = (wanted(situation, now), to_serve(situation, now), in_part(situation, now))
+    kept = {situation.live, *(version.id for version in needed if version)}
     old = [v for v in situation.versions if v.id not in kept and v.leaf.fingerprint not in served]
     real = [version for version in old if not version.placeholder]
     return tuple(v.id for v in old if v.placeholder) + tuple(version.id for version in real[KEPT:])

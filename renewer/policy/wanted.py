@@ -1,4 +1,4 @@
-"""Which of the versions on disk is wanted: the newest that fits the wish and may be used."""
+"""Which of the versions on disk is wanted, and which is to be served: nearly always the same. Pure."""
 
 from datetime import datetime
 
@@ -8,11 +8,19 @@ from renewer.policy.window import in_emergency
 
 def fits(version: Version, situation: Situation) -> bool:
     """Whether a version is what the config asks for. What nobody remembers is not held against it."""
-    leaf, wish = version.leaf, situation.wish
+    return set(version.leaf.names) == set(situation.wish.names) and _fits_but_for_names(version, situation)
+
+
+def fits_in_part(version: Version, situation: Situation) -> bool:
+    """Whether it was issued for this wish without the names that did not validate."""
+    fewer = set(version.leaf.names) < set(situation.wish.names)
+    return version.degraded and fewer and _fits_but_for_names(version, situation)
+
+
+def _fits_but_for_names(version: Version, situation: Situation) -> bool:
     return (
         not version.placeholder
-        and set(leaf.names) == set(wish.names)
-        and leaf.key in (wish.key, None)
+        and version.leaf.key in (situation.wish.key, None)
         and (version.authority is None or _came_as_asked(version.authority, version.profile, situation))
     )
 
@@ -23,7 +31,7 @@ def _came_as_asked(authority: str, profile: str | None, situation: Situation) ->
 
 
 def wanted(situation: Situation, now: datetime) -> Version | None:
-    """The version that should be served now, or None if there is none fit to be."""
+    """The newest version that is all that the config asks for, or None if there is none fit to be used."""
     held = {hold.version for hold in situation.holds}
     fitting = [
         version for version in situation.versions if fits(version, situation) and version.leaf.not_after > now
@@ -34,19 +42,39 @@ def wanted(situation: Situation, now: datetime) -> Version | None:
     return free
 
 
+def to_serve(situation: Situation, now: datetime) -> Version | None:
+    """The version that should be live: the wanted one, or a degraded one once that is about to end.
+
+    A degraded certificate steps in when the full one has less than two wakes left, or none is there.
+    """
+    full, part = wanted(situation, now), in_part(situation, now)
+    if part is None or (full is not None and full.leaf.not_after >= part.leaf.not_after):
+        return full
+    return part if full is None or full.leaf.not_after - now < 2 * situation.wake else full
+
+
+def in_part(situation: Situation, now: datetime) -> Version | None:
+    """The newest degraded version that may still be used."""
+    usable = (v for v in situation.versions if fits_in_part(v, situation) and v.leaf.not_after > now)
+    return next(usable, None)
+
+
 def best(situation: Situation, now: datetime) -> Version | None:
-    """What keeps visitors safe meanwhile: the wanted version, else a live one that is not expired."""
+    """What keeps visitors safe meanwhile: what is to be served, else a live one that is not expired."""
     live = situation.live_version
     if live and (live.placeholder or live.leaf.not_after <= now):
         live = None
-    return wanted(situation, now) or live
+    return to_serve(situation, now) or live
 
 
 def order_fits(order: Order, situation: Situation) -> bool:
     """Whether an open order still is for what the config asks."""
     wish = situation.wish
     return (
-        set(order.identifiers) == set(wish.names)
+        (
+            set(order.identifiers) == set(wish.names)
+            or (order.degraded and set(order.identifiers) < set(wish.names))
+        )
         and order.key_type == wish.key
         and _came_as_asked(order.authority, order.profile, situation)
     )

@@ -46,6 +46,11 @@ def in_emergency(leaf: Leaf, now: datetime) -> bool:
     return leaf.not_after - now < emergency_span(leaf.lifetime)
 
 
+def in_last_hours(leaf: Leaf, now: datetime) -> bool:
+    """Whether a certificate for fewer names is better than waiting: under a day, or a tenth, is left."""
+    return leaf.not_after - now < min(DAY, leaf.lifetime / 10)
+
+
 def fraction(fingerprint: str) -> float:
     """A number in [0, 1) that is a certificate's own."""
     return int(fingerprint[:13], 16) / 16**13

@@ -29,6 +29,7 @@ class _About(Value):
     id: str
     made_at: datetime
     placeholder: bool = False
+    degraded: bool = False
     authority: str | None = None
     account: str | None = None
     profile: str | None = None
@@ -87,6 +88,7 @@ class DiskStore:
             made_at=about.made_at,
             leaf=leaf,
             placeholder=about.placeholder,
+            degraded=about.degraded,
             authority=about.authority,
             account=about.account,
             profile=about.profile,
@@ -283,6 +285,7 @@ def _describe(version: Version) -> bytes:
         id=version.id,
         made_at=version.made_at,
         placeholder=version.placeholder,
+        degraded=version.degraded,
         authority=version.authority,
         account=version.account,
         profile=version.profile,

@@ -5,7 +5,7 @@ reload (nginx), or with the old one for as much as a second before the first new
 proves nothing. So it takes several in a row, spread over a while, that all show the new leaf.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -45,14 +45,15 @@ def settle_all(
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="settle") as pool:
         resolved = pool.map(lambda one: resolve(one[0], TIMEOUT), wanted)
         places = [(place, one[1]) for one, found in zip(wanted, resolved, strict=True) for place in found]
-        watch = _Watch(within=within, times=times, over=over)
+        watch = _Watch(within=within, times=times, over=over, once=frozenset(once))
         return list(pool.map(lambda one: watch.one(*one), places))
 
 
 class _Watch:
     """The watch over one address after another, by fixed numbers."""
 
-    def __init__(self, *, within: float, times: int, over: float) -> None:
+    def __init__(self, *, within: float, times: int, over: float, once: frozenset[tuple[str, str]]) -> None:
+        self.once = once
         self.within = within
         self.times = times
         self.pause = over / max(times - 1, 1)
@@ -63,6 +64,8 @@ class _Watch:
 
         if place.error is not None:
             return unresolved(place)
+        if (str(place.target.endpoint), place.address) in self.once:
+            return see(place, TIMEOUT)
         deadline = clock.monotonic() + self.within
         fitted = 0
         while True:
