@@ -36,7 +36,7 @@ def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) 
         answers = [_ask(kit, *asking[0], silent)]
     else:
         with ThreadPoolExecutor(PARALLEL_QUESTIONS, thread_name_prefix="window") as pool:
-            answers = list(pool.map(lambda pair: _ask(kit, *pair, silent), asking))
+            answers = list(pool.map(lambda pair: _ask(kit, pair[0], pair[1], silent), asking))
     kit.ledger.save(*answers)
     return {situation.wish.name for situation, _ in asking}
 

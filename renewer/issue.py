@@ -154,8 +154,10 @@ class _Attempt:
             return found
         try:
             return session.order(order.url)
-        except GiveUp:
-            return None  # 404 or refused: it is gone (RFC 8555 §7.1.6 lets an authority forget it)
+        except GiveUp as error:
+            if error.kind not in ("gone", "unauthorized"):
+                raise
+            return None  # the authority has forgotten it, or it is not ours any more
 
     def _intend(self) -> None:
         """Key and wish on disk, intent in the ledger, before anything leaves this host."""
@@ -321,15 +323,22 @@ class _Attempt:
     # certificate -------------------------------------------------------------------------------------
 
     def _finalise(self, session: Session, found: AcmeOrder) -> AcmeOrder:
-        """Send the CSR once the order is ready, and wait for the certificate (RFC 8555 §7.4)."""
+        """Send the CSR, and wait for the certificate (RFC 8555 §7.4)."""
+        from renewer.acme.problems import order_error
+
         order = self._known_order()
-        ready = session.wait_order(found.url, self._until()) if found.status == "pending" else found
-        if ready.status == "ready":
-            privkey = self.kit.store.pending_key(self.wish.name, order.pending)
-            ready = session.finalize(ready, x509.csr(privkey, order.identifiers))
-        if ready.status != "valid":
-            ready = session.wait_order(ready.url, self._until())
-        return ready
+        request = x509.csr(self.kit.store.pending_key(self.wish.name, order.pending), order.identifiers)
+        if found.status != "processing":
+            found = session.finalize(found, request)
+        if found.status in ("pending", "processing"):  # not ready yet, or not signed yet
+            found = session.wait_order(found.url, self._until())
+        if found.status == "ready":
+            found = session.finalize(found, request)
+        if found.status == "processing":
+            found = session.wait_order(found.url, self._until())
+        if found.status == "invalid":
+            raise order_error(found.error, self.authority)
+        return found
 
     def _download(self, session: Session, found: AcmeOrder) -> None:
         """Fetch the chain and put it beside its key."""

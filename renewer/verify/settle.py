@@ -29,15 +29,19 @@ def settle(
     return settle_all([(target, expect)], within=within, times=times, over=over)
 
 
-def settle_all(
+def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
     wanted: Sequence[tuple[Target, str]],
     *,
     within: float = 10.0,
     times: int = 5,
     over: float = 0.3,
     workers: int = 64,  # they mostly wait
+    once: Collection[tuple[str, str]] = (),
 ) -> list[Sight]:
-    """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address."""
+    """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address.
+
+    `once` are (endpoint, address) pairs that are looked at only once: nothing is expected of them.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     if not wanted:
