@@ -76,7 +76,7 @@ class Kit:
                 self._sessions[authority] = Session.open(wish, state=self.config.agent.state, eab_hmac=hmac)
             return self._sessions[authority]
 
-    def sessions(self) -> dict[str, Session]:
+    def sessions(self) -> "dict[str, Session]":
         """The conversations of this run so far."""
         with self._guard:
             return dict(self._sessions)
