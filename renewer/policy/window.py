@@ -87,6 +87,8 @@ def judge(
         return Verdict(
             True, Reason.EMERGENCY, f"it expires at {_show(leaf.not_after)}, too soon to wait any longer"
         )
+    if leaf.not_after <= now + wake:
+        return Verdict(True, Reason.EMERGENCY, f"it expires at {_show(leaf.not_after)}, before the next run")
     if moment.opens and moment.closes and moment.at <= now + wake:
         # RFC 9773 §4.2: if the moment falls before the next time the client wakes, renew now …
         if moment.opens <= now:
