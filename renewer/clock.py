@@ -6,6 +6,9 @@ Tests replace these functions; nothing else in the package may ask the system fo
 import time
 from datetime import UTC, datetime
 
+BUILT = datetime(2026, 11, 22, tzinfo=UTC)
+"""When this version was made: no right clock shows less."""
+
 
 def now() -> datetime:
     """The present moment, aware, in UTC."""

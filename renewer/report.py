@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from renewer.model.decision import Decision, Plan, Step
-from renewer.model.facts import EndpointState, Failure, Situation, Version
+from renewer.model.facts import EndpointState, Failure, RunRecord, Situation, Version
 from renewer.model.outcome import RunReport
 from renewer.policy.authority import relevant
 from renewer.policy.due import window_of
@@ -47,6 +47,7 @@ def run_document(report: RunReport) -> Document:
             }
             for outcome in report.outcomes
         ],
+        "findings": list(report.findings),
         "exit": report.exit,
     }
 
@@ -58,7 +59,7 @@ def status_document(  # noqa: PLR0913  the facts of the page
     now: datetime,
     host: str,
     orphans: Sequence[str],
-    last_run: datetime | None,
+    last_run: RunRecord | None,
 ) -> Document:
     """`status --json`: every certificate, the most urgent first."""
     decisions = {decision.certificate: decision for decision in plan.decisions}
@@ -71,7 +72,8 @@ def status_document(  # noqa: PLR0913  the facts of the page
         "host": host,
         "healthy": all(health.healthy for health in healths.values()),
         "exit": exit_code(healths.values()),
-        "last_run": last_run,
+        "last_run": last_run.at if last_run else None,
+        "findings": list(last_run.findings) if last_run else [],
         "certificates": rows,
         "watches": [],
         "orphans": list(orphans),

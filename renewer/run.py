@@ -14,8 +14,9 @@ from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName, Outcome, RunReport
 from renewer.model.value import Value
+from renewer.policy import findings
 from renewer.policy.due import ALL_STEPS, Terms, decide
-from renewer.policy.health import assess, complete, exit_code
+from renewer.policy.health import PERSON, assess, complete, exit_code
 from renewer.policy.plan import arrange
 
 
@@ -43,6 +44,9 @@ def run(kit: Kit, limits: Limits) -> RunReport:
     """One pass over all certificates, or those named."""
     record = RunRecord(certificate="", run=kit.run, host=kit.host, at=clock.now())
     terms = _terms(kit, limits)
+    wrong_clock = findings.wrong_clock(record.at, clock.BUILT)
+    if wrong_clock:  # looking and telling go on; ordering by a wrong clock would only do harm
+        terms = msgspec.structs.replace(terms, steps=terms.steps - {Step.ISSUE, Step.RESUME})
     kit.ledger.save(record)
     kit.journal.tell(EventName.RUN_STARTED)
     situations = _freshen(kit, limits, _take(kit, limits))
@@ -56,7 +60,10 @@ def run(kit: Kit, limits: Limits) -> RunReport:
         outcomes, situations = Rounds(kit, terms, situations).work(first)
     _tell_renewed(kit, before, situations)
     code = exit_code(assess(situation, clock.now()) for situation in situations.values())
-    ended = msgspec.structs.replace(record, ended_at=clock.now(), exit=code)
+    odd = _findings(kit, situations.values(), wrong_clock)
+    if wrong_clock:
+        code = PERSON
+    ended = msgspec.structs.replace(record, ended_at=clock.now(), exit=code, findings=odd)
     kit.ledger.save(ended)
     kit.journal.tell(EventName.RUN_FINISHED, exit=code)
     return RunReport(
@@ -67,6 +74,7 @@ def run(kit: Kit, limits: Limits) -> RunReport:
         plan=first,
         outcomes=tuple(outcomes),
         exit=code,
+        findings=odd,
     )
 
 
@@ -104,6 +112,19 @@ def _terms(kit: Kit, limits: Limits) -> Terms:
 
 def _decide(situations: Iterable[Situation], terms: Terms) -> Plan:
     return arrange([decide(situation, terms) for situation in situations], terms.now)
+
+
+def _findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None) -> tuple[str, ...]:
+    """Everything odd, each told once a run."""
+    odd = [wrong_clock] if wrong_clock else []
+    for name, session in kit.sessions().items():
+        if (skew := findings.skewed_clock(name, session.date_skew)) and not wrong_clock:
+            odd.append(skew)
+    odd += findings.seldom_woken(situations, kit.config.agent.wake)
+    odd += kit.ledger.notes
+    for text in odd:
+        kit.journal.tell(EventName.NOTICE, text=text)
+    return tuple(odd)
 
 
 def _tell_decisions(kit: Kit, decided: Plan) -> None:

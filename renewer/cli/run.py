@@ -127,6 +127,8 @@ def _print(report: "RunReport") -> None:
             screen.out(f"    → {outcome.hint}")
     if not report.outcomes:
         screen.out(_idle(report))
+    for finding in report.findings:
+        screen.say(f"note: {finding}")
 
 
 def _idle(report: "RunReport") -> str:

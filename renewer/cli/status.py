@@ -31,14 +31,14 @@ def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
     config = setup.config()
     with Kit(config, write=False) as kit:
         planned, situations = plan(kit, limits_of(config, names, None))
-        runs = [record.at for record in kit.ledger.load(RunRecord) if record.host == kit.host]
+        runs = [record for record in kit.ledger.load(RunRecord) if record.host == kit.host]
         document = status_document(
             situations,
             planned,
             now=clock.now(),
             host=kit.host,
             orphans=() if names else inventory.orphans(kit),
-            last_run=max(runs, default=None),
+            last_run=runs[-1] if runs else None,
         )
     if as_json:
         screen.emit(document)
@@ -60,6 +60,8 @@ def _print(document: Mapping[str, Any]) -> None:
             screen.out(
                 f"{one['name']}: the authority explains its renewal window at {one['renew_explanation']}"
             )
+    for finding in document["findings"]:
+        screen.out(f"note: {finding}")
     if document["orphans"]:
         screen.out(f"on disk, in no configuration, never renewed: {', '.join(document['orphans'])}")
 

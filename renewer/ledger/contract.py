@@ -25,7 +25,10 @@ class Ledger(Protocol):
     """Remembers what the disk cannot tell. Times come in as parameters; changes are durable on return.
 
     Safe to use from several threads. Any method raises StateError if the ledger cannot be read or written.
+    `notes` are sentences about the ledger itself that a run should tell.
     """
+
+    notes: list[str]
 
     def load(self, kind: type[R], certificate: str | None = None) -> list[R]:
         """All records of a kind, or those of one certificate, ordered by certificate and key.

@@ -276,6 +276,7 @@ class RunRecord(Record):
     at: datetime
     ended_at: datetime | None = None
     exit: int | None = None
+    findings: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

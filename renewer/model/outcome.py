@@ -72,3 +72,4 @@ class RunReport(Value):
     plan: Plan
     outcomes: tuple[Outcome, ...]
     exit: int
+    findings: tuple[str, ...] = ()

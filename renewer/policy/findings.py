@@ -1,0 +1,51 @@
+"""What is odd about this host or its configuration, though no certificate has failed of it yet. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from renewer.model.facts import Situation
+
+TOLERATED_SKEW = timedelta(minutes=5)
+
+
+def wrong_clock(now: datetime, built: datetime) -> str | None:
+    """A clock before this program was made shows the wrong time: then nothing is ordered."""
+    if now >= built:
+        return None
+    return (
+        f"this host's clock says {now:%Y-%m-%d %H:%M:%SZ}, before this program was made ({built:%Y-%m-%d}): "
+        "nothing is ordered until it is right; set it, or start time synchronisation"
+    )
+
+
+def skewed_clock(authority: str, skew: timedelta | None) -> str | None:
+    """The authority's Date against ours."""
+    if skew is None or abs(skew) <= TOLERATED_SKEW:
+        return None
+    seconds = round(abs(skew).total_seconds())
+    side = "behind" if skew > timedelta(0) else "ahead of"
+    return f"this host's clock is {seconds} s {side} {authority}'s: start time synchronisation"
+
+
+def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
+    """Certificates that live too shortly for how rarely anybody looks."""
+    found: list[str] = []
+    for situation in situations:
+        live = situation.live_version
+        if live is not None and not live.placeholder and wake > live.leaf.lifetime / 4:
+            found.append(
+                f"{situation.wish.name} lives for {_span(live.leaf.lifetime)} and runs are {_span(wake)} apart: "
+                "let the timer call at least four times in a lifetime ([agent] wake)"
+            )
+    return found
+
+
+def _span(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return (
+        f"{hours / 24:.0f} days"
+        if hours >= 48
+        else f"{hours:.0f} h"
+        if hours >= 2
+        else f"{hours * 60:.0f} min"
+    )
