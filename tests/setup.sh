@@ -5,8 +5,8 @@
 #
 # On the machine:   nginx, Python's venv, and for the tests shellcheck and systemd-analyze; by apt, as root,
 #                   with every service kept from starting. Nothing is removed, no apt source is changed.
-# In this checkout: .venv (the package, editable), .venv/pebble (a test authority), .bench (certbot to compare
-#                   with). `make clean` takes these away again.
+# In this checkout: .venv (the package, editable), .venv/pebble (a test authority), .bench (what to compare
+#                   with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
 # Run again it does nothing, in a fraction of a second, and then needs neither root nor a network.
 set -euo pipefail
@@ -91,6 +91,7 @@ if ! venv_fits; then
     fi
 fi
 have nginx || missing+=(nginx)
+if [ "$mode" = bench ]; then have openssl || missing+=(openssl); fi
 if [ "$mode" = test ]; then
     have shellcheck || missing+=(shellcheck)
     have systemd-analyze || missing+=(systemd)
@@ -187,18 +188,6 @@ test) stamped dev || install_project dev '.[dev]' ;;
 *) stamped package || stamped dev || install_project package . ;;
 esac
 
-if [ "$mode" = bench ] && ! .bench/certbot/bin/certbot --version >/dev/null 2>&1; then
-    say "installing certbot into .bench/certbot, to compare with (pip)"
-    rm -rf .bench/certbot
-    {
-        python3 -m venv .bench/certbot &&
-            .bench/certbot/bin/python -m pip install --quiet --disable-pip-version-check --no-input certbot
-    } >"$work/certbot.log" 2>&1 || {
-        tail -n 15 "$work/certbot.log" >&2
-        die "certbot could not be installed into .bench/certbot"
-    }
-fi
-
 # --- Pebble, the test authority ----------------------------------------------------------------------------
 
 pebble_version() { cat "$pebble_dir/VERSION" 2>/dev/null || true; }
@@ -252,11 +241,11 @@ machine_sources() {
         awk '$1 !~ /^cdrom:/ && !seen[$0]++'
 }
 
-# fetch_pebble URI KEYRING SUITE: into $work/pebble.deb, without touching the machine's sources, lists or cache.
-fetch_pebble() {
+# fetch PACKAGE URI KEYRING SUITE: into $work/PACKAGE.deb, without touching the machine's sources, lists or cache.
+fetch() {
     rm -rf -- "$work/apt"
     mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
-    printf 'deb %s%s %s main\n' "${2:+[signed-by=$2] }" "$1" "$3" >"$work/apt/sources.list"
+    printf 'deb %s%s %s main\n' "${3:+[signed-by=$3] }" "$2" "$4" >"$work/apt/sources.list"
     options=(
         -o Dir::Etc::SourceList="$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
@@ -265,27 +254,40 @@ fetch_pebble() {
     )
     (
         cd "$work/apt"
-        apt-get "${options[@]}" update && apt-get "${options[@]}" download pebble
-    ) >>"$work/pebble.log" 2>&1 </dev/null || return 1
-    mv -- "$work"/apt/pebble_*.deb "$work/pebble.deb" 2>>"$work/pebble.log"
+        apt-get "${options[@]}" update && apt-get "${options[@]}" download "$1"
+    ) >>"$work/fetch.log" 2>&1 </dev/null || return 1
+    mv -- "$work/apt/$1"_*.deb "$work/$1.deb" 2>>"$work/fetch.log"
 }
 unpack_pebble() {
     rm -rf -- "$work/unpacked" "$work/pebble"
     dpkg-deb -x "$work/pebble.deb" "$work/unpacked" && mkdir "$work/pebble" || return 1
     cp "$work/unpacked/usr/bin/pebble" "$work/unpacked/usr/bin/pebble-challtestsrv" "$work/pebble/" || return 1
     # A release too new for this machine's C library would only fail later, with a puzzling message.
-    "$work/pebble/pebble" -h >>"$work/pebble.log" 2>&1 || return 1
+    "$work/pebble/pebble" -h >>"$work/fetch.log" 2>&1 || return 1
     dpkg-deb -f "$work/pebble.deb" Version >"$work/pebble/VERSION"
     rm -rf -- "$pebble_dir"
     mv -- "$work/pebble" "$pebble_dir"
 }
-get_pebble() {
+unpack_lego() {
+    rm -rf -- "$work/unpacked" "$work/lego"
+    dpkg-deb -x "$work/lego.deb" "$work/unpacked" && mkdir "$work/lego" || return 1
+    cp "$work/unpacked/usr/bin/lego" "$work/lego/" || return 1
+    "$work/lego/lego" --version >>"$work/fetch.log" 2>&1 || return 1
+    dpkg-deb -f "$work/lego.deb" Version >"$work/lego/VERSION"
+    rm -rf -- .bench/lego
+    mkdir -p .bench
+    mv -- "$work/lego" .bench/lego
+}
+# get PACKAGE SUITE…: from the first suite that has one which runs here.
+get() {
     have apt-get && have dpkg-deb || return 1
+    package=$1
+    shift
     sources=$(machine_sources)
     for suite in "$@"; do
         while read -r uri keyring; do
             [ -n "$uri" ] || continue
-            if fetch_pebble "$uri" "$keyring" "$suite" && unpack_pebble; then return 0; fi
+            if fetch "$package" "$uri" "$keyring" "$suite" && "unpack_$package"; then return 0; fi
         done <<<"$sources"
     done
     return 1
@@ -294,17 +296,17 @@ get_pebble() {
 if ! pebble_recent && { [ -n "${CI:-}" ] || ! pebble_fits || [ "$(id -u)" = 0 ]; }; then
     had=$(pebble_version)
     say "fetching Pebble $pebble_wanted or later (apt-get download)"
-    get_pebble forky testing sid || true
+    get pebble forky testing sid || true
     if ! pebble_recent; then
         if [ -n "${CI:-}" ]; then
-            tail -n 15 "$work/pebble.log" >&2 || true
+            tail -n 15 "$work/fetch.log" >&2 || true
             die "no Pebble $pebble_wanted or later to be had from the newer suites of this machine's package source." \
                 "The tests in CI must run against one with renewalInfo and profiles (apt's last lines stand above)."
         fi
         # A developer's machine may make do with what its own release has.
-        if ! pebble_fits; then get_pebble "$codename" || true; fi
+        if ! pebble_fits; then get pebble "$codename" || true; fi
         if ! pebble_fits; then
-            tail -n 15 "$work/pebble.log" >&2 2>/dev/null || true
+            tail -n 15 "$work/fetch.log" >&2 2>/dev/null || true
             die "missing: Pebble, the test authority, in .venv/pebble (apt's last lines, if any, stand above)." \
                 "It is fetched from this machine's own Debian package source; apt and a network are needed for it."
         fi
@@ -316,4 +318,29 @@ if ! pebble_recent && { [ -n "${CI:-}" ] || ! pebble_fits || [ "$(id -u)" = 0 ];
     fi
     if [ "$(pebble_version)" != "$had" ]; then say "Pebble $(pebble_version) is in .venv/pebble"; fi
 fi
+
+# --- what `make bench` compares with -----------------------------------------------------------------------
+
+peer() { # name of the venv below .bench, what is installed, its command
+    if [ -x ".bench/$1/bin/$3" ]; then return 0; fi
+    say "installing $2 into .bench/$1, to compare with (pip)"
+    rm -rf -- ".bench/$1"
+    {
+        python3 -m venv ".bench/$1" &&
+            ".bench/$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$2"
+    } >"$work/peer.log" 2>&1 || {
+        rm -rf -- ".bench/$1"
+        tail -n 15 "$work/peer.log" >&2
+        die "$2 could not be installed into .bench/$1"
+    }
+}
+if [ "$mode" = bench ]; then
+    peer certbot certbot certbot
+    peer acme-tiny acme-tiny acme-tiny
+    if [ ! -x .bench/lego/lego ]; then
+        say "fetching lego, to compare with (apt-get download)"
+        get lego forky testing sid "$codename" || say "no lego is to be had here; the benchmark goes on without it"
+    fi
+fi
+
 say "ready ($mode): Pebble $(pebble_version), $(nginx -v 2>&1 | sed 's|.*nginx/|nginx |')"
