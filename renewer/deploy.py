@@ -17,7 +17,8 @@ from renewer.model.decision import Step
 from renewer.model.desired import HookEvent
 from renewer.model.facts import COPIES, CopyFact, Deployment, DeploymentState, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
-from renewer.policy.due import Terms, hooks_to_run
+from renewer.policy.deploying import hooks_to_run
+from renewer.policy.due import Terms
 from renewer.policy.wanted import to_serve
 from renewer.sightings import Place, Sightings, alive, targets_of
 

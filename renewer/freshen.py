@@ -12,8 +12,8 @@ from renewer.kit import Kit
 from renewer.model.facts import Debris, Situation, Version, VersionFacts, Window
 from renewer.model.outcome import EventName
 from renewer.policy.challenge import challenges_of
-from renewer.policy.due import window_of
 from renewer.policy.freshness import ask_after, to_ask, to_look
+from renewer.policy.need import window_of
 
 PARALLEL_QUESTIONS = 8
 

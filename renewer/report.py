@@ -11,8 +11,8 @@ from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import EndpointState, Failure, RunRecord, Situation, Version
 from renewer.model.outcome import RunReport
 from renewer.policy.authority import relevant
-from renewer.policy.due import window_of
 from renewer.policy.health import Health, assess, exit_code
+from renewer.policy.need import window_of
 from renewer.policy.wanted import wanted
 from renewer.policy.window import renewal_moment, usable
 

@@ -18,6 +18,7 @@ from renewer.policy import findings
 from renewer.policy.due import ALL_STEPS, Terms, decide
 from renewer.policy.health import PERSON, assess, complete, exit_code
 from renewer.policy.plan import arrange
+from renewer.tell import log
 
 
 class Limits(Value):
@@ -51,16 +52,16 @@ def run(kit: Kit, limits: Limits) -> RunReport:
     kit.journal.tell(EventName.RUN_STARTED)
     situations = _freshen(kit, limits, _take(kit, limits))
     first = _decide(situations.values(), msgspec.structs.replace(terms, now=clock.now()))
-    _tell_decisions(kit, first)
+    log.decisions(kit, first)
     outcomes: list[Outcome] = []
     before = {name: complete(situation) for name, situation in situations.items()}
     if not first.idle:
         from renewer.rounds import Rounds  # all that acts, and what it needs: nothing due, nothing imported
 
         outcomes, situations = Rounds(kit, terms, situations).work(first)
-    _tell_renewed(kit, before, situations)
+    log.renewed(kit, before, situations)
     code = exit_code(assess(situation, clock.now()) for situation in situations.values())
-    odd = _findings(kit, situations.values(), wrong_clock)
+    odd = log.findings(kit, situations.values(), wrong_clock)
     if wrong_clock:
         code = PERSON
     ended = msgspec.structs.replace(record, ended_at=clock.now(), exit=code, findings=odd)
@@ -112,44 +113,3 @@ def _terms(kit: Kit, limits: Limits) -> Terms:
 
 def _decide(situations: Iterable[Situation], terms: Terms) -> Plan:
     return arrange([decide(situation, terms) for situation in situations], terms.now)
-
-
-def _findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None) -> tuple[str, ...]:
-    """Everything odd, each told once a run."""
-    odd = [wrong_clock] if wrong_clock else []
-    for name, session in kit.sessions().items():
-        if (skew := findings.skewed_clock(name, session.date_skew)) and not wrong_clock:
-            odd.append(skew)
-    odd += findings.seldom_woken(situations, kit.config.agent.wake)
-    odd += kit.ledger.notes
-    for text in odd:
-        kit.journal.tell(EventName.NOTICE, text=text)
-    return tuple(odd)
-
-
-def _tell_decisions(kit: Kit, decided: Plan) -> None:
-    for decision in decided.decisions:
-        if decision.step is not Step.KEEP:
-            kit.journal.tell(
-                EventName.DECIDED,
-                decision.certificate,
-                step=decision.step.value,
-                reason=decision.reason.value,
-                because=decision.because,
-                not_before=decision.not_before,
-            )
-
-
-def _tell_renewed(kit: Kit, before: dict[str, str | None], after: dict[str, Situation]) -> None:
-    """A certificate counts as renewed when the new one is seen at its ports, not before."""
-    for name, situation in after.items():
-        version, live = complete(situation), situation.live_version
-        if version is not None and version != before.get(name) and live is not None:
-            kit.journal.tell(
-                EventName.RENEWED,
-                name,
-                version=version,
-                serial=live.leaf.serial,
-                not_after=live.leaf.not_after,
-                seen=bool(situation.wish.endpoints),
-            )

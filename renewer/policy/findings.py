@@ -42,10 +42,6 @@ def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
 
 def _span(span: timedelta) -> str:
     hours = span.total_seconds() / 3600
-    return (
-        f"{hours / 24:.0f} days"
-        if hours >= 48
-        else f"{hours:.0f} h"
-        if hours >= 2
-        else f"{hours * 60:.0f} min"
-    )
+    if hours >= 48:
+        return f"{hours / 24:.0f} days"
+    return f"{hours:.0f} h" if hours >= 2 else f"{hours * 60:.0f} min"

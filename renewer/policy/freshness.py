@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from renewer.model.facts import Sighting, Situation, Version
-from renewer.policy.due import window_of
+from renewer.policy.need import window_of
 from renewer.policy.wanted import wanted
 from renewer.policy.window import fraction, slack
 

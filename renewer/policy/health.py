@@ -7,7 +7,7 @@ from renewer.model.facts import Deployment, DeploymentState, EndpointState, Situ
 from renewer.model.outcome import State
 from renewer.model.value import Value
 from renewer.policy.authority import relevant
-from renewer.policy.due import window_of
+from renewer.policy.need import window_of
 from renewer.policy.wanted import to_serve
 from renewer.policy.window import renewal_moment
 

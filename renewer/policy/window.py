@@ -73,7 +73,7 @@ def renewal_moment(version: Version, window: Window | None, renew_before: timede
     return RenewalMoment(leaf.not_after - leaf.lifetime / share, Reason.LIFETIME_SHARE)
 
 
-def judge(
+def judge(  # noqa: PLR0911  one return a rule
     version: Version, window: Window | None, renew_before: timedelta | None, now: datetime, wake: timedelta
 ) -> Verdict:
     """Whether to renew now, given that nobody will look again for a `wake`."""

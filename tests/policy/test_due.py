@@ -16,7 +16,8 @@ from renewer.model.facts import (
     Situation,
 )
 from renewer.model.names import Identifier
-from renewer.policy.due import ALL_STEPS, Terms, decide, hooks_to_run
+from renewer.policy.deploying import hooks_to_run
+from renewer.policy.due import ALL_STEPS, Terms, decide
 from tests.builders import (
     DAY,
     HOOK_FINGERPRINT,

@@ -1,0 +1,161 @@
+"""Checks about servers: has each loaded what is live, has each port been seen?"""
+
+from datetime import datetime
+
+from renewer.model.decision import Reason, Step
+from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
+from renewer.policy.authority import Choice
+from renewer.policy.backoff import deploy_again, redeploy_stale
+from renewer.policy.need import Facts, Need, Terms
+from renewer.policy.window import slack
+
+
+def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
+    """The version to be served is on disk, and another is what servers load."""
+    version = facts.serve
+    if version is None or version.id == facts.situation.live:
+        return None
+    failed = [
+        deploy_again(record, version.leaf.lifetime)
+        for record in facts.situation.deployments
+        if _counts(facts, record, version)
+    ]
+    live = facts.situation.live or "nothing"
+    part = ", without the names that do not validate," if version.degraded else ""
+    text = f"version {version.id}{part} is to be served, {live} is live" + _last_error(facts, version)
+    held = None if facts.terms.redeploy else max(failed, default=None)
+    return Need(step=Step.DEPLOY, reason=Reason.NOT_LIVE, because=text, not_before=held)
+
+
+def a_hook_is_pending(facts: Facts) -> Need | None:
+    """The live version was not brought to every server: a hook failed, was put off, or is newly named."""
+    version = _deployed_version(facts)
+    if version is None:
+        return None
+    waiting = [(hook, moment) for hook, moment in _hook_moments(facts, version) if hook != COPIES]
+    if not waiting:
+        return None
+    hook, moment = min(waiting, key=lambda pair: (pair[1] is not None, pair[1] or facts.terms.now))
+    text = f"hook {hook} has not deployed version {version.id}" + _last_error(facts, version)
+    held = None if facts.terms.redeploy else moment
+    return Need(step=Step.DEPLOY, reason=Reason.HOOK_PENDING, because=text, not_before=held)
+
+
+def a_copy_is_pending(facts: Facts) -> Need | None:
+    """A file that follows the live version is missing, is of another version, or was changed by others."""
+    version = _deployed_version(facts)
+    if version is None:
+        return None
+    copy = next((c for c in facts.situation.copies if c.version != version.id or not c.intact), None)
+    moments = dict(_hook_moments(facts, version))
+    if copy is None or COPIES not in moments:
+        return None
+    found = "was changed or removed" if copy.version == version.id else "was not written"
+    text = f"the copy {copy.path} of version {version.id} {found}"
+    held = None if facts.terms.redeploy else moments[COPIES]
+    return Need(step=Step.DEPLOY, reason=Reason.COPY_PENDING, because=text, not_before=held)
+
+
+def a_port_serves_an_older_one(facts: Facts) -> Need | None:
+    """A port of this host shows an older version of ours though every hook was done."""
+    version = _deployed_version(facts)
+    if version is None or not facts.situation.hooks:
+        return None
+    stale = [
+        sighting
+        for sighting in facts.situation.sightings
+        if sighting.state is EndpointState.STALE and sighting.local and sighting.version == version.id
+    ]
+    if not stale:
+        return None
+    worst = max(stale, key=lambda sighting: sighting.failures)
+    text = f"{worst.endpoint} ({worst.address}) still serves an older certificate, serial {worst.serial}"
+    held = None if facts.terms.redeploy else redeploy_stale(worst, version.leaf.lifetime)
+    return Need(step=Step.DEPLOY, reason=Reason.SERVED_STALE, because=text, not_before=held)
+
+
+def somebody_asks_for_deployment(facts: Facts) -> Need | None:
+    """`renewer deploy NAME`: the servers shall load it again though nothing is pending."""
+    version = _deployed_version(facts)
+    if version is None or not facts.terms.redeploy:
+        return None
+    return Need(
+        step=Step.DEPLOY, reason=Reason.FORCED, because=f"deployment of version {version.id} was asked for"
+    )
+
+
+def an_endpoint_was_not_seen(facts: Facts) -> Need | None:
+    """A port was not looked at since the live version was deployed."""
+    version = _deployed_version(facts)
+    if version is None:
+        return None
+    seen = {sighting.endpoint for sighting in facts.situation.sightings if sighting.version == version.id}
+    unseen = next((e for e in facts.situation.wish.endpoints if str(e) not in seen), None)
+    if unseen is None:
+        return None
+    return Need(
+        step=Step.LOOK,
+        reason=Reason.NOT_SEEN,
+        because=f"{unseen} was not looked at since the last deployment",
+    )
+
+
+def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[str, ...]:
+    """The hooks that a deployment of this version runs now, in the config's order.
+
+    All, if the link must turn, a port is stale or somebody asks; else those that have not done it and
+    whose backoff is over.
+    """
+    names = tuple(name for name, _ in situation.hooks)
+    facts = Facts(
+        situation=situation,
+        terms=terms,
+        wanted=version,
+        serve=version,
+        live=situation.live_version,
+        choice=Choice("", None, None),
+    )
+    if version.id != situation.live or terms.redeploy or a_port_serves_an_older_one(facts):
+        return names
+    reached = terms.now + slack(terms.wake)
+    return tuple(
+        hook for hook, moment in _hook_moments(facts, version) if moment is None or moment <= reached
+    )
+
+
+def _deployed_version(facts: Facts) -> Version | None:
+    """The live version, if it is the one to be served: only then do hooks and ports concern it."""
+    live = facts.live
+    if live is None or live.placeholder or (facts.serve and facts.serve.id != live.id):
+        return None
+    return live if live.leaf.not_after > facts.terms.now else None
+
+
+def _hook_moments(facts: Facts, version: Version) -> list[tuple[str, datetime | None]]:
+    """Each hook that has not done this version, with the moment until which it is held back."""
+    moments: list[tuple[str, datetime | None]] = []
+    records = {record.hook: record for record in facts.situation.deployments}
+    copied = all(copy.version == version.id and copy.intact for copy in facts.situation.copies)
+    for hook, _ in facts.situation.hooks:
+        record = records.get(hook)
+        done = record is not None and record.version == version.id and record.state is DeploymentState.DONE
+        if copied if hook == COPIES else done:
+            continue
+        held = record and _counts(facts, record, version)
+        moments.append((hook, deploy_again(record, version.leaf.lifetime) if record and held else None))
+    return moments
+
+
+def _counts(facts: Facts, record: Deployment, version: Version) -> bool:
+    """Whether an earlier failure (or a stopped server) holds this version's deployment back."""
+    if record.version != version.id or record.state not in (DeploymentState.FAILED, DeploymentState.LATER):
+        return False
+    fingerprint = dict(facts.situation.hooks).get(record.hook)
+    return fingerprint is not None and record.fingerprint == fingerprint
+
+
+def _last_error(facts: Facts, version: Version) -> str:
+    for record in facts.situation.deployments:
+        if _counts(facts, record, version) and record.error:
+            return f"; last time: {record.error}"
+    return ""

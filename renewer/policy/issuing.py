@@ -1,0 +1,130 @@
+"""Checks about orders: is one open, is one due, is one for fewer names better than none?"""
+
+from datetime import datetime
+
+from renewer.model.decision import Reason, Step
+from renewer.model.facts import OrderState, Situation
+from renewer.model.names import Identifier
+from renewer.policy.authority import relevant
+from renewer.policy.backoff import EMERGENCY_STEP, forced_again, issue_again
+from renewer.policy.need import Facts, Need, show, window_of
+from renewer.policy.wanted import best, in_part, order_fits
+from renewer.policy.window import in_last_hours, judge
+
+
+def an_order_is_open(facts: Facts) -> Need | None:
+    """An order that still fits is finished, never ordered a second time."""
+    order = facts.situation.order
+    if order is None or order.state not in (OrderState.INTENT, OrderState.OPEN):
+        return None
+    if not facts.situation.order_ready or not order_fits(order, facts.situation):
+        return None
+    text = f"an order at {order.authority} since {show(order.at)} is not finished"
+    held = _held_by(facts, order.authority)
+    return Need(
+        step=Step.RESUME, reason=Reason.ORDER_OPEN, because=text, not_before=held, authority=order.authority
+    )
+
+
+def it_is_issued_and_not_installed(facts: Facts) -> Need | None:
+    """The chain was downloaded and lies beside its key."""
+    order = facts.situation.order
+    if order is None or order.state is not OrderState.ISSUED:
+        return None
+    text = f"{order.authority} has issued it, it is not a version on disk yet"
+    return Need(step=Step.INSTALL, reason=Reason.ISSUED_NOT_INSTALLED, because=text)
+
+
+def nothing_is_wanted(facts: Facts) -> Need | None:
+    """There is no version that fits the wish and may be used."""
+    if facts.wanted is not None or _under_way(facts):
+        return None
+    live = facts.live
+    if live is None or live.placeholder:
+        reason, text = Reason.ABSENT, "there is no certificate yet"
+    elif live.leaf.not_after <= facts.terms.now:
+        reason, text = Reason.EXPIRED, f"the live one expired at {show(live.leaf.not_after)}"
+    else:
+        reason, text = (
+            Reason.WISH_CHANGED,
+            "no version has the names, key, authority and profile of the config",
+        )
+    return _issue(facts, reason, text)
+
+
+def the_wanted_version_is_due(facts: Facts) -> Need | None:
+    """Its moment has come; it is the wanted version that is judged, never the live one."""
+    version, terms = facts.wanted, facts.terms
+    if version is None or _under_way(facts):
+        return None
+    window = window_of(facts.situation, version)
+    verdict = judge(version, window, facts.situation.wish.renew_before, terms.now, terms.wake)
+    if verdict.due:
+        return _issue(facts, verdict.reason, verdict.because)
+    if terms.force:
+        return _issue(facts, Reason.FORCED, "a new one was asked for")
+    return None
+
+
+def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
+    """Rather a certificate for the names that validate than none for any; it steps in at the very end."""
+    names, now = names_that_validate(facts.situation), facts.terms.now
+    ending = facts.wanted or facts.live
+    if not names or ending is None or ending.placeholder or _under_way(facts):
+        return None
+    if not in_last_hours(ending.leaf, now):
+        return None
+    part = in_part(facts.situation, now)
+    if part is not None and set(names) <= set(part.leaf.names) and not in_last_hours(part.leaf, now):
+        return None
+    failure = relevant(facts.situation).get(facts.choice.authority)
+    held = None
+    if failure is not None:
+        held = failure.not_before if failure.named else failure.at + EMERGENCY_STEP
+    left = ", ".join(str(name) for name in facts.situation.wish.names if name not in names)
+    text = f"it ends at {show(ending.leaf.not_after)}, {left} cannot be validated: one for the others"
+    authority = facts.choice.authority
+    return Need(
+        step=Step.ISSUE,
+        reason=Reason.NAMES_FAIL,
+        because=text,
+        not_before=held,
+        authority=authority,
+        names=names,
+    )
+
+
+def names_that_validate(situation: Situation) -> tuple[Identifier, ...]:
+    """The names that nobody is known to have refused; empty if all do, or if none is left."""
+    failed = {name for failure in relevant(situation).values() for name, _ in failure.identifiers}
+    good = tuple(name for name in situation.wish.names if str(name) not in failed)
+    return good if len(good) < len(situation.wish.names) else ()
+
+
+def _under_way(facts: Facts) -> bool:
+    """Whether an order that fits exists already: then RESUME or INSTALL speaks, never a second ISSUE."""
+    order = facts.situation.order
+    if order is None or not order_fits(order, facts.situation):
+        return False
+    return order.state is OrderState.ISSUED or (
+        order.state is not OrderState.ABANDONED and facts.situation.order_ready
+    )
+
+
+def _held_by(facts: Facts, authority: str) -> datetime | None:
+    """Until when an authority is left alone; force overrules the backoff, never what the authority asked."""
+    failure = relevant(facts.situation).get(authority)
+    if failure is None:
+        return None
+    meanwhile = best(facts.situation, facts.terms.now)
+    if facts.terms.force:
+        return forced_again(failure, meanwhile, facts.terms.now)
+    return issue_again(failure, meanwhile, facts.terms.now, in_part(facts.situation, facts.terms.now))
+
+
+def _issue(facts: Facts, reason: Reason, because: str) -> Need:
+    choice = facts.choice
+    held = _held_by(facts, choice.authority) if facts.terms.force else choice.not_before
+    if choice.failure:
+        because = f"{because}; last time: {choice.failure.text}"
+    return Need(step=Step.ISSUE, reason=reason, because=because, not_before=held, authority=choice.authority)

@@ -1,0 +1,57 @@
+"""What the checks of `due` speak of: the facts before them, and the needs that they find."""
+
+from datetime import datetime, timedelta
+
+from renewer.model.decision import Reason, Step
+from renewer.model.facts import Situation, Version, Window
+from renewer.model.names import Identifier
+from renewer.model.value import Value
+from renewer.policy.authority import Choice
+
+ALL_STEPS = frozenset({Step.RESUME, Step.INSTALL, Step.DEPLOY, Step.ISSUE, Step.LOOK})
+
+
+class Terms(Value):
+    """What else a decision depends on: the moment, the time until anybody looks again, the order's limits.
+
+    `force` issues though nothing is due and overrules the backoff after failures; `redeploy` deploys
+    though all was done. `steps` are those that this run may take.
+    """
+
+    now: datetime
+    wake: timedelta
+    steps: frozenset[Step] = ALL_STEPS
+    force: bool = False
+    redeploy: bool = False
+
+
+class Need(Value):
+    """Something to be done; held back until `not_before` if that is set."""
+
+    step: Step
+    reason: Reason
+    because: str
+    not_before: datetime | None = None
+    authority: str | None = None
+    names: tuple[Identifier, ...] = ()
+
+
+class Facts(Value):
+    """A situation with what every check wants to know of it."""
+
+    situation: Situation
+    terms: Terms
+    wanted: Version | None
+    serve: Version | None
+    live: Version | None
+    choice: Choice
+
+
+def window_of(situation: Situation, version: Version) -> Window | None:
+    """What the authority said about this version."""
+    return next((window for window in situation.windows if window.serial == version.leaf.serial), None)
+
+
+def show(when: datetime) -> str:
+    """A moment for people, in UTC."""
+    return when.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,51 @@
+"""What a run tells the renewal log beside what each act tells of itself."""
+
+from collections.abc import Iterable
+
+from renewer.kit import Kit
+from renewer.model.decision import Plan, Step
+from renewer.model.facts import Situation
+from renewer.model.outcome import EventName
+from renewer.policy import findings as odd
+from renewer.policy.health import complete
+
+
+def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None) -> tuple[str, ...]:
+    """Everything odd, each told once a run."""
+    told = [wrong_clock] if wrong_clock else []
+    for name, session in kit.sessions().items():
+        if (skew := odd.skewed_clock(name, session.date_skew)) and not wrong_clock:
+            told.append(skew)
+    told += odd.seldom_woken(situations, kit.config.agent.wake)
+    told += kit.ledger.notes
+    for text in told:
+        kit.journal.tell(EventName.NOTICE, text=text)
+    return tuple(told)
+
+
+def decisions(kit: Kit, decided: Plan) -> None:
+    for decision in decided.decisions:
+        if decision.step is not Step.KEEP:
+            kit.journal.tell(
+                EventName.DECIDED,
+                decision.certificate,
+                step=decision.step.value,
+                reason=decision.reason.value,
+                because=decision.because,
+                not_before=decision.not_before,
+            )
+
+
+def renewed(kit: Kit, before: dict[str, str | None], after: dict[str, Situation]) -> None:
+    """A certificate counts as renewed when the new one is seen at its ports, not before."""
+    for name, situation in after.items():
+        version, live = complete(situation), situation.live_version
+        if version is not None and version != before.get(name) and live is not None:
+            kit.journal.tell(
+                EventName.RENEWED,
+                name,
+                version=version,
+                serial=live.leaf.serial,
+                not_after=live.leaf.not_after,
+                seen=bool(situation.wish.endpoints),
+            )
