@@ -7,6 +7,7 @@ slow to import (some 75 ms): import it where it is used.
 import base64
 import binascii
 import re
+import warnings
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -43,6 +44,8 @@ _CURVES: dict[KeyType, ec.EllipticCurve] = {
     KeyType.ECDSA_P384: ec.SECP384R1(),
 }
 _SIZES = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.RSA_4096: 4096}
+# A foreign certificate with such a number is shown like any other; nobody needs a warning on stderr
+warnings.filterwarnings("ignore", "Parsed a serial number which wasn't positive")
 _BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END \1-----")
 
 
@@ -127,7 +130,10 @@ def leaf_from_der(der: bytes) -> Leaf:
 def matches(privkey: bytes, pem: bytes) -> bool:
     """Whether the key belongs to the first certificate. Raises ValueError if either cannot be read."""
     ours = _load_key(privkey).public_key()
-    theirs = _load_chain(pem)[0].public_key()
+    try:
+        theirs = _load_chain(pem)[0].public_key()
+    except UnsupportedAlgorithm:
+        return False  # no key of ours is of that kind
     return _spki(ours) == theirs.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -143,7 +149,10 @@ def in_order(chain: Sequence[bytes]) -> bool:
 def leads_to(pem: bytes, root: str) -> bool:
     """Whether a chain ends below (or with) the root of this common name, as `chain` in the config asks."""
     last = _load_chain(pem)[-1]
-    return root in (_common_name(last.issuer), _common_name(last.subject))
+    try:
+        return root in (_common_name(last.issuer), _common_name(last.subject))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the chain's last certificate cannot be read: {error}") from None
 
 
 def combined(privkey: bytes, fullchain: bytes) -> bytes:
@@ -178,7 +187,7 @@ def _load_key(privkey: bytes) -> _Key:
 def _load_der(der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise ValueError(f"the certificate cannot be read: {error}") from None
 
 
@@ -222,7 +231,7 @@ def _facts(certificate: x509.Certificate) -> Leaf:
             issuer=_common_name(certificate.issuer) or certificate.issuer.rfc4514_string(),
             ari_id=_ari_id(certificate, serial),
         )
-    except (ValueError, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"the certificate cannot be read: {error}") from None
 
 

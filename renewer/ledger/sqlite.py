@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Self, TypeVar, assert_never
+from typing import Self, TypeVar, assert_never
 
 import msgspec
 
 from renewer.errors import StateError
-from renewer.ledger import files, schema
+from renewer.ledger import bodies, files, schema
 from renewer.ledger.contract import Happening, R
 from renewer.ledger.filesystem import network_filesystem
 from renewer.model.facts import Record
@@ -30,9 +30,6 @@ _UPSERT = (
     "INSERT INTO record (kind, certificate, key, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (kind, certificate, key) DO UPDATE SET body = excluded.body"
 )
-_encode = msgspec.json.Encoder(enc_hook=str).encode  # a detail of history may be anything: then its text
-_decoders: dict[type[Record], msgspec.json.Decoder[Any]] = {}
-_happening = msgspec.json.Decoder(Happening)
 
 
 class _Way(Enum):
@@ -92,12 +89,12 @@ class SqliteLedger:
 
     def save(self, *records: Record) -> None:
         """Write records in one transaction; each replaces the one with its kind, certificate and key."""
-        rows = [(one.kind, one.certificate, one.key, _encode(one)) for one in records]
+        rows = [(one.kind, one.certificate, bodies.text(one.key), bodies.encoded(one)) for one in records]
         self._change(lambda connection: connection.executemany(_UPSERT, rows), rows)
 
     def drop(self, *records: Record) -> None:
         """Remove records in one transaction; those that are not there are no error."""
-        rows = [(one.kind, one.certificate, one.key) for one in records]
+        rows = [(one.kind, one.certificate, bodies.text(one.key)) for one in records]
         query = "DELETE FROM record WHERE kind = ? AND certificate = ? AND key = ?"
         self._change(lambda connection: connection.executemany(query, rows), rows)
 
@@ -108,7 +105,7 @@ class SqliteLedger:
 
     def append(self, *happenings: Happening) -> None:
         """Add lines to the history, in one transaction."""
-        rows = [(_number(one.at), one.certificate, _encode(one)) for one in happenings]
+        rows = [(_number(one.at), one.certificate, bodies.encoded(one)) for one in happenings]
         query = "INSERT INTO history (at, certificate, body) VALUES (?, ?, ?)"
         self._change(lambda connection: connection.executemany(query, rows), rows)
 
@@ -122,7 +119,7 @@ class SqliteLedger:
         rows = self._attempt(
             lambda connection: connection.execute(f"{query} ORDER BY at, id", values).fetchall()
         )
-        return self._decoded(_happening, rows, "line of history")
+        return self._decoded(bodies.decoder(Happening), rows, "line of history")
 
     def close(self) -> None:
         """Let go of it; closing twice is no error."""
@@ -132,10 +129,7 @@ class SqliteLedger:
     # reading ---------------------------------------------------------------------------------------------
 
     def _understood(self, kind: type[R], rows: Iterable[tuple[bytes]]) -> list[R]:
-        decoder = _decoders.get(kind)
-        if decoder is None:
-            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
-        return self._decoded(decoder, rows, f"record of kind '{kind.kind}'")
+        return self._decoded(bodies.decoder(kind), rows, f"record of kind '{kind.kind}'")
 
     def _decoded(
         self, decoder: "msgspec.json.Decoder[T]", rows: Iterable[tuple[bytes]], what: str
