@@ -15,6 +15,7 @@ from renewer.issue import Issuer
 from renewer.kit import Kit
 from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import Situation
+from renewer.model.names import Identifier
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.due import Terms, decide
 from renewer.policy.pruning import removable
@@ -34,7 +35,8 @@ class Rounds:
         self.situations = dict(situations)
         self.outcomes: list[Outcome] = []
         self.taken: Counter[tuple[str, Step]] = Counter()
-        self.flying: dict[Future[list[Outcome]], str] = {}
+        self.failed: set[_Track] = set()
+        self.flying: dict[Future[list[Outcome]], Decision] = {}
         self.ready_since: float | None = None
 
     def work(self, plan: Plan) -> tuple[list[Outcome], dict[str, Situation]]:
@@ -55,7 +57,7 @@ class Rounds:
         for decision in may:
             if decision.step in _ORDERING:
                 self._take(decision)
-                self.flying[pool.submit(self._order, issuer, decision)] = decision.certificate
+                self.flying[pool.submit(self._order, issuer, decision)] = decision
         deploying = [decision for decision in may if decision.step is Step.DEPLOY]
         if deploying and self.ready_since is None:
             self.ready_since = clock.monotonic()
@@ -72,7 +74,9 @@ class Rounds:
         return self._look(looking) if looking else set()
 
     def _may_act(self, name: str, decision: Decision) -> bool:
-        if decision.step in (Step.KEEP, Step.WAIT) or name in self.flying.values():
+        if decision.step in (Step.KEEP, Step.WAIT) or _track(decision) in self.failed:
+            return False
+        if any(flying.certificate == name for flying in self.flying.values()):
             return False
         if self.kit.stopping.is_set() or self.kit.time_left() <= 0:
             return False
@@ -80,6 +84,12 @@ class Rounds:
 
     def _take(self, decision: Decision) -> None:
         self.taken[decision.certificate, decision.step] += 1
+
+    def _keep(self, decisions: list[Decision], outcomes: list[Outcome]) -> None:
+        """What did not work is left for a later run, however short its backoff is against our slack."""
+        self.outcomes += outcomes
+        bad = {(one.certificate, _main(one.step)) for one in outcomes if one.result is not Result.DONE}
+        self.failed |= {_track(one) for one in decisions if (one.certificate, _main(one.step)) in bad}
 
     def _terms_for(self, name: str) -> Terms:
         """Force and redeployment count once; a certificate is issued once a run, however short it lives."""
@@ -124,8 +134,9 @@ class Rounds:
         done, _ = wait(self.flying, timeout=patience, return_when=FIRST_COMPLETED)
         touched = set()
         for future in done:
-            touched.add(self.flying.pop(future))
-            self.outcomes += future.result()
+            decision = self.flying.pop(future)
+            touched.add(decision.certificate)
+            self._keep([decision], future.result())
         return touched
 
     # servers -------------------------------------------------------------------------------------------
@@ -137,10 +148,10 @@ class Rounds:
         redeploy = self.terms.redeploy and all(self.taken[name, Step.DEPLOY] == 1 for name in names)
         terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=redeploy)
         try:
-            self.outcomes += deploy.run(self.kit, [self.situations[name] for name in names], terms)
+            self._keep(decisions, deploy.run(self.kit, [self.situations[name] for name in names], terms))
         except RenewerError as error:
             self.kit.journal.tell(EventName.FAILED, step=Step.DEPLOY.value, error=error.text, hint=error.hint)
-            self.outcomes += [_failed(decision, error) for decision in decisions]
+            self._keep(decisions, [_failed(decision, error) for decision in decisions])
         self.ready_since = None
         return set(names)
 
@@ -160,6 +171,18 @@ class Rounds:
                     self.kit.store.remove(name, version)
                 except RenewerError as error:
                     self.kit.journal.tell(EventName.NOTICE, name, text=error.text)
+
+
+_Track = tuple[str, Step, str | None, tuple[Identifier, ...]]
+
+
+def _track(decision: Decision) -> _Track:
+    """What is not tried twice a run; another authority, or fewer names, is another matter."""
+    return (decision.certificate, _main(decision.step), decision.authority, decision.names)
+
+
+def _main(step: Step) -> Step:
+    return Step.ISSUE if step is Step.RESUME else step
 
 
 def _failed(decision: Decision, error: RenewerError) -> Outcome:
