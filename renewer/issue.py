@@ -23,7 +23,7 @@ from renewer.policy.backoff import count
 from renewer.policy.wanted import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from renewer.acme.client import Session
@@ -355,9 +355,10 @@ class _Attempt:
 
     # endings -----------------------------------------------------------------------------------------
 
-    def _until(self) -> float:
-        """The end of waiting, on `clock.monotonic`."""
-        return min(clock.monotonic() + ORDER_LIMIT, self.kit.deadline)
+    def _until(self) -> Callable[[], float]:
+        """The end of waiting, on `clock.monotonic`; it comes nearer when somebody stops the run."""
+        limit = clock.monotonic() + ORDER_LIMIT
+        return lambda: min(limit, self.kit.deadline)
 
     def _abandon(self) -> None:
         """Forget an order that will never be finished; its key was never used."""
@@ -370,7 +371,9 @@ class _Attempt:
         """Remember the failure; an order that can still be finished stays for the next run."""
         part = bool(self.decision.names)
         failure = count(self.situation, self.authority, error, clock.now(), in_part=part)
-        self.kit.ledger.save(failure)
+        stopped = error.kind == "waiting" and self.kit.stopping.is_set()
+        if not stopped:  # that we were told to stop is nobody's failure
+            self.kit.ledger.save(failure)
         if self.order is not None and not _resumable(error):
             self._abandon()
         self.kit.journal.tell(
@@ -385,7 +388,7 @@ class _Attempt:
         return Outcome(
             certificate=self.wish.name,
             step=self.decision.step,
-            result=Result.FAILED,
+            result=Result.WAITING if stopped else Result.FAILED,
             detail=error.text,
             hint=error.hint,
             took_ms=round((clock.monotonic() - self.started) * 1000),

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from renewer.acme.client import Session
 
 
+STOPPING = 3.0  # seconds that an order in flight still has when the run is told to stop
+
+
 class Kit:
     """One run's equipment; closing it closes all that was opened. `run` is the run's id.
 
@@ -80,6 +83,11 @@ class Kit:
         """The conversations of this run so far."""
         with self._guard:
             return dict(self._sessions)
+
+    def stop(self) -> None:
+        """Begin nothing new, and give what is in flight a moment: the next run takes it up."""
+        self.stopping.set()
+        self.deadline = min(self.deadline, clock.monotonic() + STOPPING)
 
     def time_left(self) -> float:
         """Seconds until the run's deadline."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from renewer.acme import ari, polling, problems, wire
+from renewer.acme.account_key import AccountKey
 from renewer.acme.conversation import Conversation
 from renewer.acme.lost import Lost
 from renewer.acme.nouns import (
@@ -133,7 +134,7 @@ class Session:
             page = next(iter(reply.links("next")), None)  # "rel=next" as long as there are more
         return None
 
-    def wait_order(self, url: str, deadline: float) -> AcmeOrder:
+    def wait_order(self, url: str, deadline: polling.Deadline) -> AcmeOrder:
         """The order once it is neither pending nor processing: ready, valid or invalid.
 
         `deadline` is on clock.monotonic(). Raises RetryLater if it comes first, or if the authority wants to
@@ -194,7 +195,7 @@ class Session:
         if not reply.ok and reply.problem().type != "malformed":
             raise problems.error(reply.problem(), f"the answer to {offer.type}", self._talk.name)
 
-    def wait_authorizations(self, urls: Sequence[str], deadline: float) -> list[Authorization]:
+    def wait_authorizations(self, urls: Sequence[str], deadline: polling.Deadline) -> list[Authorization]:
         """All of them, in the order given, once none is pending any more; those that failed are among them.
 
         `deadline` is on clock.monotonic(). Raises RetryLater as `wait_order` does.
@@ -219,14 +220,21 @@ class Session:
             raise OurFault(f"the authority's token is not base64url: '{problems.clean(token, 80)}'")
         return f"{token}.{self._talk.thumbprint}"
 
-    def revoke(self, certificate: bytes, reason: int | None = None) -> None:
-        """Revoke a certificate (DER) by the account that got it (§7.6); one revoked before is no error."""
+    def revoke(self, certificate: bytes, reason: int | None = None, *, key: bytes | None = None) -> None:
+        """Revoke a certificate (DER) by the account that got it (§7.6); one revoked before is no error.
+
+        With its own private `key` (PEM) no account is needed, and none is asked for.
+        """
         if self.directory.revoke_cert is None:
             raise GiveUp(f"{self._talk.name} offers no revocation", kind="revocation")
         request: dict[str, Any] = {"certificate": _b64(certificate)}
         if reason is not None:
             request["reason"] = reason
-        reply = self._talk.post(lambda: self.directory.revoke_cert or "", request)
+        if key is None:
+            reply = self._talk.post(lambda: self.directory.revoke_cert or "", request)
+        else:
+            own = AccountKey.load(key, "the certificate's private key")
+            reply = self._talk.signed(self.directory.revoke_cert, request, kid=None, key=own)
         if not reply.ok and reply.problem().type != "alreadyRevoked":
             raise problems.error(reply.problem(), "to revoke", self._talk.name)
 

@@ -9,6 +9,8 @@ from renewer.acme.reply import Reply
 from renewer.errors import RetryLater
 
 T = TypeVar("T")
+Deadline = float | Callable[[], float]
+NAP = 0.25  # seconds: how soon it is noticed that a deadline came nearer
 FIRST = 0.005  # seconds; doubled: quick where the authority is, and few looks where it is not
 GROWTH = 2
 SOON = 1.0  # the longest pause in the first half minute,
@@ -20,12 +22,13 @@ def until(
     urls: Sequence[str],
     look: Callable[[str], tuple[T, Reply]],
     done: Callable[[T], bool],
-    deadline: float,
+    deadline: Deadline,
     waiting: str,
 ) -> list[T]:
     """Look at each URL until it is `done`; the results in the order of the URLs.
 
-    `deadline` is on clock.monotonic(); the first look is always taken. Raises RetryLater, its text beginning
+    `deadline` is on clock.monotonic(), a function if it may come nearer; the first look is always taken.
+    Raises RetryLater, its text beginning
     with `waiting`, if the deadline comes first or lies before the moment for which the authority asks.
     """
     found: dict[str, T] = {}
@@ -53,17 +56,18 @@ def _wanted(reply: Reply) -> float:
     return max(0.0, (moment - reply.at).total_seconds()) if moment else 0.0
 
 
-def _sleep(moment: float, deadline: float, waiting: str) -> None:
-    now = clock.monotonic()
-    if moment <= now <= deadline:
-        return
-    if moment > deadline or now > deadline:
-        raise RetryLater(
-            f"{waiting}; it is taken up again later",
-            not_before=_at(moment - now) if moment > now else None,
-            kind="waiting",
-        )
-    clock.sleep(moment - now)
+def _sleep(moment: float, deadline: Deadline, waiting: str) -> None:
+    while True:
+        now, end = clock.monotonic(), deadline() if callable(deadline) else deadline
+        if moment <= now <= end:
+            return
+        if moment > end or now > end:
+            raise RetryLater(
+                f"{waiting}; it is taken up again later",
+                not_before=_at(moment - now) if moment > now else None,
+                kind="waiting",
+            )
+        clock.sleep(min(moment - now, NAP) if callable(deadline) else moment - now)
 
 
 def _at(seconds: float) -> datetime:

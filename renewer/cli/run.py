@@ -1,6 +1,7 @@
 """`renewer run` (what the timer calls)."""
 
 import signal
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,8 @@ from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
 if TYPE_CHECKING:
+    from renewer.cli.progress import Watcher
     from renewer.kit import Kit
-    from renewer.logs import Listener
     from renewer.model.desired import Config
     from renewer.model.outcome import RunReport
     from renewer.run import Limits
@@ -68,7 +69,7 @@ def perform(setup: Setup, config: "Config", limits: "Limits", *, as_json: bool, 
 
     watcher = _watcher(setup, as_json=as_json)
     lock = Lock(config.agent.state, group=config.agent.group).acquire(patience)
-    with lock, Kit(config, write=True, listener=watcher) as kit:
+    with lock, watcher or nullcontext(), Kit(config, write=True, listener=watcher) as kit:
         _stop_gently(kit)
         report = run(kit, limits)
         _warn(kit)
@@ -87,28 +88,23 @@ def _stop_gently(kit: "Kit") -> None:
     def stop(number: int, frame: object) -> None:  # noqa: ARG001  the signature of handlers
         if kit.stopping.is_set():
             raise KeyboardInterrupt
-        kit.stopping.set()
+        kit.stop()
         screen.say("renewer: stopping; what is in flight is finished, the next run goes on")
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
 
 
-def _watcher(setup: Setup, *, as_json: bool) -> "Listener | None":
-    """With -v, or for a person at a terminal: every event as it happens, on stderr."""
+def _watcher(setup: Setup, *, as_json: bool) -> "Watcher | None":
+    """With -v, or for a person at a terminal; a timer's run stays quiet."""
     import sys
 
-    if setup.verbose or (sys.stderr.isatty() and not as_json):
-        from renewer.cli.story import sentence
+    draw = sys.stderr.isatty() and not as_json
+    if not setup.verbose and not draw:
+        return None
+    from renewer.cli.progress import Watcher
 
-        verbose = setup.verbose > 0
-
-        def show(event: dict[str, object]) -> None:
-            if text := sentence(event, verbose=verbose):
-                screen.say(text)
-
-        return show
-    return None
+    return Watcher(verbose=setup.verbose > 0, draw=draw)
 
 
 def _warn(kit: "Kit") -> None:

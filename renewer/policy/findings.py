@@ -33,8 +33,9 @@ def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
     for situation in situations:
         live = situation.live_version
         if live is not None and not live.placeholder and wake > live.leaf.lifetime / 4:
+            name, lives = situation.wish.name, _span(live.leaf.lifetime)
             found.append(
-                f"{situation.wish.name} lives for {_span(live.leaf.lifetime)} and runs are {_span(wake)} apart: "
+                f"{name} lives for {lives} and runs are {_span(wake)} apart: "
                 "let the timer call at least four times in a lifetime ([agent] wake)"
             )
     return found

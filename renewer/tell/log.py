@@ -24,6 +24,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
 
 
 def decisions(kit: Kit, decided: Plan) -> None:
+    """Why each certificate is, or is not yet, acted upon."""
     for decision in decided.decisions:
         if decision.step is not Step.KEEP:
             kit.journal.tell(
