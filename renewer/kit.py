@@ -32,8 +32,11 @@ class Kit:
     """One run's equipment; closing it closes all that was opened. `run` is the run's id.
 
     `stopping` is set when somebody asks the run to end: what is in flight is finished, nothing new begins.
-    `deadline` is that of the run, on `clock.monotonic`.
+    `deadline` is that of the run, on `clock.monotonic`; `request_timeout` (seconds) bounds each request to an
+    authority.
     """
+
+    request_timeout = 30.0
 
     def __init__(
         self, config: Config, *, write: bool, run: str = "", listener: Listener | None = None
@@ -76,7 +79,9 @@ class Kit:
                     hmac = resolve(wish.eab.hmac) if wish.eab else None
                 except RenewerError as error:  # needed for registering only: an account that exists works on
                     self.journal.tell(EventName.NOTICE, text=error.text)
-                self._sessions[authority] = Session.open(wish, state=self.config.agent.state, eab_hmac=hmac)
+                self._sessions[authority] = Session.open(
+                    wish, state=self.config.agent.state, eab_hmac=hmac, timeout=self.request_timeout
+                )
             return self._sessions[authority]
 
     def sessions(self) -> "dict[str, Session]":
