@@ -227,7 +227,7 @@ def test_unsafe_file(path: str, tmp_path: Path, kind: str) -> None:
         os.mkdir(path)
     else:
         SqliteLedger.open(path).close()
-        os.chmod(path, 0o622)
+        os.chmod(path, 0o620)
     for opener in (SqliteLedger.open, SqliteLedger.look):
         with pytest.raises(StateError, match="only we can write") as caught:
             opener(path)
