@@ -9,6 +9,7 @@ import msgspec
 
 from renewer import clock
 from renewer.acme import problems, wire
+from renewer.acme.account_key import AccountKey
 from renewer.acme.accounts import Account
 from renewer.acme.nouns import Directory
 from renewer.acme.reply import Reply
@@ -62,9 +63,9 @@ class Conversation:
         self.name = authority.name
         self.transport = Transport(ca_bundle=authority.ca_bundle, proxy=authority.proxy, timeout=timeout)
         self._authority = authority
-        self._account = Account(authority, state, eab_hmac)
+        self.holder = Account(authority, state, eab_hmac)
         self._directory = Once(self._fetch_directory)
-        self._url = Once(lambda: self._account.ensure(lambda: self.directory, self._signed))
+        self._url = Once(lambda: self.holder.ensure(lambda: self.directory, self.signed))
         self._fetched_again = self._found_again = False
 
     @property
@@ -81,7 +82,7 @@ class Conversation:
     def thumbprint(self) -> str:
         """Of our account's key (RFC 7638)."""
         _ = self.account
-        return self._account.key.thumbprint
+        return self.holder.key.thumbprint
 
     def post(
         self,
@@ -99,7 +100,7 @@ class Conversation:
         """
         account = self.account
         target = url if isinstance(url, str) else url()
-        reply = self._signed(target, payload, kid=account, repeatable=repeatable, accept=accept)
+        reply = self.signed(target, payload, kid=account, repeatable=repeatable, accept=accept)
         if reply.ok:
             return reply
         if reply.status == 404 and not isinstance(url, str):
@@ -109,7 +110,7 @@ class Conversation:
         now = url if isinstance(url, str) else url()
         if (now, self.account) == (target, account):
             return reply
-        return self._signed(now, payload, kid=self.account, repeatable=repeatable, accept=accept)
+        return self.signed(now, payload, kid=self.account, repeatable=repeatable, accept=accept)
 
     def accepted(self, reply: Reply, doing: str) -> Reply:
         """The reply, if it is a success; else raises what its problem means.
@@ -134,7 +135,7 @@ class Conversation:
             raise OurFault(f"{self.name} made something at {reply.url} and did not say where it is")
         return urljoin(reply.url, location)
 
-    def _signed(
+    def signed(  # noqa: PLR0913  a request has that many sides
         self,
         url: str,
         payload: dict[str, Any] | None,
@@ -142,9 +143,11 @@ class Conversation:
         kid: str | None,
         repeatable: bool = True,
         accept: str = JSON,
+        key: AccountKey | None = None,
     ) -> Reply:
+        """One signed request whatever is answered: by the account `kid`, or by a key itself (None)."""
         body = b"" if payload is None else msgspec.json.encode(payload)
-        key = self._account.key
+        key = key or self.holder.key
         return self.transport.post(
             url,
             lambda nonce: key.sign(body, nonce, url, kid),
@@ -170,5 +173,5 @@ class Conversation:
     def _find_again(self, account: str) -> None:
         if not self._found_again:
             self._found_again = True
-            self._account.forget(account)
+            self.holder.forget(account)
             self._url.renew(account)

@@ -5,9 +5,13 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 from renewer import clock
 from renewer.errors import RetryLater, StateError
+
+KEY = "key.pem"
+ACCOUNT = "account.json"
 
 _LOCK_SECONDS = 60.0
 _MAX_FILE = 1 << 16
@@ -20,6 +24,24 @@ class Folder:
     def __init__(self, handle: int, path: str) -> None:
         self._handle = handle
         self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+    def names(self) -> list[str]:
+        """The files in it, sorted."""
+        return sorted(name for name in os.listdir(self._handle) if not name.startswith("."))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, in the place of whatever had it. Raises StateError."""
+        try:
+            os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+            os.fsync(self._handle)
+        except OSError as error:
+            raise _failure(error, f"{self.path}/{new}") from error
 
     def read(self, name: str) -> bytes | None:
         """A file's octets; None if there is none. Raises StateError if it is not ours or cannot be read."""
@@ -84,6 +106,22 @@ def locked(state: str, parts: Sequence[str]) -> Iterator[Folder]:
         yield Folder(handle, path)
     finally:
         os.close(handle)  # and so unlocks
+
+
+def peek(state: str, parts: Sequence[str]) -> Folder | None:
+    """The directory to look into, if it is there; makes nothing and waits for nobody."""
+    handle = None
+    try:
+        handle = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in parts:
+            above = handle
+            handle = os.open(part, _DIRECTORY, dir_fd=above)
+            os.close(above)
+    except OSError:
+        if handle is not None:
+            os.close(handle)
+        return None
+    return Folder(handle, "/".join((state, *parts)))
 
 
 def _enter(above: int, name: str) -> int:

@@ -111,6 +111,19 @@ class AcmeOrder(Value):
     replaces_refused: str | None = None
 
 
+class AccountObject(Value):
+    """An account as the authority shows it (RFC 8555 §7.1.2); many show no contact any more.
+
+    `orders` is the URL of its list of orders, None where the authority has none.
+    """
+
+    url: str
+    status: str
+    contact: tuple[str, ...] = ()
+    terms_agreed: bool | None = None
+    orders: str | None = None
+
+
 class Directory(Value):
     """What the authority offers (RFC 8555 §7.1.1); `profiles` is name → description, empty if it has none.
 

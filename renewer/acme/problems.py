@@ -113,7 +113,8 @@ def error(problem: Problem, doing: str, authority: str) -> RenewerError:
         return GiveUp(text, kind=problem.type, identifiers=identifiers, hint=hint)
     if problem.type == "unauthorized":
         hint = (
-            "the account may be deactivated, or not allowed to do this: ask the authority or use another one"
+            f"the account may be deactivated, or not allowed to do this: renewer account show {authority} "
+            f"tells; renewer account register {authority} makes a new one in the place of a deactivated one"
         )
         return GiveUp(text, kind=problem.type, identifiers=identifiers, hint=hint)
     if problem.type == "malformed" and problem.status < 500:

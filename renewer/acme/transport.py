@@ -2,7 +2,7 @@
 
 acme's own ClientNetwork is not used: it drops the headers of refusals and the problem of a 409, retries a
 refused nonce once only, has no bound on a whole reply, is not made for threads, and drags in pyOpenSSL. Its
-signatures (`acme.jws`) are used, by `accounts.AccountKey`.
+signatures (`acme.jws`) are used, by `account_key.AccountKey`.
 """
 
 import ssl

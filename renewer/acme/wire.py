@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from renewer.acme import problems
 from renewer.acme.nouns import (
+    AccountObject,
     AcmeOrder,
     Authorization,
     AuthorizationStatus,
@@ -66,6 +67,18 @@ def directory(document: Mapping[str, Any], url: str) -> Directory:
     except OurFault as fault:
         hint = "check `directory`: it must be the URL of the authority's ACME directory itself"
         raise GiveUp(f"{url} is not an ACME directory: {fault.text}", kind="directory", hint=hint) from None
+
+
+def account(document: Mapping[str, Any], url: str) -> AccountObject:
+    """RFC 8555 §7.1.2."""
+    contact, agreed = document.get("contact"), document.get("termsOfServiceAgreed")
+    return AccountObject(
+        url=url,
+        status=problems.clean(document.get("status"), 40) or "unknown",
+        contact=tuple(problems.clean(one, 300) for one in contact) if isinstance(contact, list) else (),
+        terms_agreed=agreed if isinstance(agreed, bool) else None,
+        orders=_optional(document.get("orders")),
+    )
 
 
 def order(document: Mapping[str, Any], url: str) -> AcmeOrder:
