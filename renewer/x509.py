@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
@@ -64,7 +63,17 @@ def new_key(key_type: KeyType) -> bytes:
 
 def key_type(privkey: bytes) -> KeyType:
     """What kind of key this is. Raises ValueError if it is none that a certificate of ours can have."""
-    return _expect(_type_of(_load_key(privkey).public_key()), "this kind of key is not supported")
+    found = _type_of(_load_key(privkey).public_key())
+    if found is None:
+        raise ValueError("this kind of key is not supported")
+    return found
+
+
+def key_fingerprint(privkey: bytes) -> str:
+    """What tells a key from others: SHA-256 of its public half (SPKI), in hex."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(_spki(_load_key(privkey).public_key()))
+    return digest.finalize().hex()
 
 
 def csr(privkey: bytes, identifiers: Sequence[Identifier]) -> bytes:
@@ -122,6 +131,11 @@ def leaf(pem: bytes) -> Leaf:
     return _facts(_load_chain(pem)[0])
 
 
+def der(pem: bytes) -> bytes:
+    """The first certificate of a PEM as DER."""
+    return _load_chain(pem)[0].public_bytes(Encoding.DER)
+
+
 def leaf_from_der(der: bytes) -> Leaf:
     """What a certificate says of itself, as a TLS handshake hands it over."""
     return _facts(_load_der(der))
@@ -134,7 +148,7 @@ def matches(privkey: bytes, pem: bytes) -> bool:
         theirs = _load_chain(pem)[0].public_key()
     except UnsupportedAlgorithm:
         return False  # no key of ours is of that kind
-    return _spki(ours) == theirs.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return ours == theirs
 
 
 def in_order(chain: Sequence[bytes]) -> bool:
@@ -279,12 +293,6 @@ def _type_of(key: object) -> KeyType | None:
     return None
 
 
-def _expect(found: KeyType | None, otherwise: str) -> KeyType:
-    if found is None:
-        raise ValueError(otherwise)
-    return found
-
-
 def _hash_for(key: _Key) -> hashes.SHA256 | hashes.SHA384:
     """SHA-256, and SHA-384 with P-384, as the CA/Browser Forum asks (Baseline Requirements §7.1.3.2)."""
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp384r1":
@@ -317,10 +325,6 @@ def _common_name(name: x509.Name) -> str:
         for attribute in name.get_attributes_for_oid(kind):
             return str(attribute.value)
     return ""
-
-
-def _spki(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _base64url(octets: bytes) -> str:
