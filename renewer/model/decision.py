@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SERVED_STALE = "served-stale"
     ABSENT = "absent"
     EXPIRED = "expired"
+    REVOKED = "revoked"
     WISH_CHANGED = "wish-changed"
     WINDOW_REACHED = "window-reached"
     WINDOW_WOULD_BE_MISSED = "window-would-be-missed"

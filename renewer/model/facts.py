@@ -161,6 +161,8 @@ class DeploymentState(StrEnum):
 class Deployment(Record):
     """What one hook on one host did for the newest version it was told of.
 
+    `previous` is what was live before that version, to which a run that was killed may still turn back.
+
     `fingerprint` is of the hook's table and file: if it changes, failures are forgotten.
     """
 
@@ -174,6 +176,7 @@ class Deployment(Record):
     failures: int = 0
     error: str | None = None
     output: str = ""
+    previous: str | None = None
 
     @property
     def key(self) -> str:
@@ -267,6 +270,27 @@ class Hold(Record):
         return self.version
 
 
+class Revoked(Record):
+    """A version that was revoked on purpose: never wanted again, never turned back to.
+
+    `done` is False from the moment before the authority is asked until it has agreed. `spki` is the
+    fingerprint of a compromised public key (SHA-256 of the SPKI): no order uses it again.
+    """
+
+    kind: ClassVar[str] = "revoked"
+    version: str
+    serial: str
+    reason: str
+    at: datetime
+    done: bool = False
+    spki: str | None = None
+
+    @property
+    def key(self) -> str:
+        """One record a version."""
+        return self.version
+
+
 class RunRecord(Record):
     """A run, from its start; `ended_at` is None while it works or if it was killed. `certificate` is ''."""
 
@@ -311,7 +335,7 @@ class Situation(Value):
     link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host,
     COPIES among them if it has any.
     `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
-    an entry for each authority of the wish, in its order.
+    an entry for each authority of the wish, in its order. `revoked` are ids of versions.
     """
 
     wish: Certificate
@@ -329,6 +353,7 @@ class Situation(Value):
     copies: tuple[CopyState, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     holds: tuple[Hold, ...] = ()
+    revoked: tuple[str, ...] = ()
     fault: str | None = None
 
     @property

@@ -1,0 +1,160 @@
+"""The hooks of a batch: each called once an event with all its certificates; who fails goes back."""
+
+from collections.abc import Iterable, Sequence
+
+from renewer import hooks
+from renewer.deploy import links
+from renewer.deploy.move import Move
+from renewer.hooks import HookResult, Verdict
+from renewer.kit import Kit
+from renewer.model.desired import HookEvent
+from renewer.model.facts import COPIES, DeploymentState
+from renewer.model.outcome import EventName
+
+
+class Calls:
+    """Calls hooks for the moves of one batch, in the config's order."""
+
+    def __init__(self, kit: Kit, moves: list[Move]) -> None:
+        self.kit = kit
+        self.moves = moves
+
+    def _concerned(self, hook: str) -> list[Move]:
+        return [move for move in self.moves if hook in move.hooks and move.stands and hook not in move.states]
+
+    def _hook_names(self) -> list[str]:
+        return list(dict.fromkeys(hook for move in self.moves for hook in move.hooks if hook != COPIES))
+
+    def _call(self, hook: str, event: HookEvent, moves: Sequence[Move]) -> tuple[HookResult, ...]:
+        """Call a hook for some certificates, told of whatever is live for each now."""
+        told = [move.told(move.serves) for move in moves]
+        results = hooks.run(self.kit.config.hooks[hook], event, told, host=self.kit.host, run_id=self.kit.run)
+        for result in results:
+            if result.code is None and result.verdict is Verdict.NOT_MINE:
+                continue  # an event that the hook does not hear: it was not called
+            for name in result.certificates:
+                self.kit.journal.tell(
+                    EventName.HOOK_RUN,
+                    name,
+                    hook=hook,
+                    hook_event=event.value,
+                    result=result.verdict.value,
+                    code=result.code,
+                    took_ms=result.took_ms,
+                    error=result.error,
+                    output=result.output if result.verdict is Verdict.FAILED else None,
+                )
+        return results
+
+    def test_all(self) -> None:
+        """`test` of every hook: a server that would not start with the new files is never told of them."""
+        for hook in self._hook_names():
+            moves = self._concerned(hook)
+            if moves:
+                self._test(hook, moves)
+
+    def _test(self, hook: str, moves: list[Move]) -> None:
+        """One hook's test; if it fails for several, those to blame are found."""
+        failed = self._tested(hook, moves)
+        if failed is None:
+            return
+        if len(moves) > 1:
+            failed = self._find_culprits(hook, moves, failed)
+            if failed is None:
+                return
+        else:
+            self.fail(moves, failed.error or "", _hook_hint(failed), hook=hook, result=failed)
+
+    def _tested(self, hook: str, moves: Sequence[Move]) -> HookResult | None:
+        """The failure of a `test`, or None; a server that is not running puts its hook off."""
+        results = self._call(hook, HookEvent.TEST, moves)
+        for result in results:
+            if result.verdict is Verdict.LATER:
+                for move in moves:
+                    move.states[hook] = (DeploymentState.LATER, result)
+        return next((result for result in results if result.verdict is Verdict.FAILED), None)
+
+    def _find_culprits(self, hook: str, moves: list[Move], failed: HookResult) -> HookResult | None:
+        """A shared test names no certificate: take them back by halves until it passes; the others go on."""
+        for move in moves:
+            links.back(move)
+        if still := self._tested(hook, moves):
+            text = f"{still.error}; it fails with the certificates that were live before as well"
+            self.fail(moves, text, _hook_hint(still), hook=hook, result=still)
+            return still
+        self._add_by_halves(hook, moves, failed)
+        return None
+
+    def _add_by_halves(self, hook: str, moves: list[Move], failed: HookResult) -> None:
+        """Bring them forward again, half by half; those with which the test fails stay back."""
+        for move in moves:
+            links.forward(move)
+        failure = self._tested(hook, moves)
+        if failure is None:
+            return
+        if len(moves) == 1:
+            self.fail(
+                moves, failure.error or failed.error or "", _hook_hint(failure), hook=hook, result=failure
+            )
+            return
+        for move in moves:
+            links.back(move)
+        half = len(moves) // 2
+        self._add_by_halves(hook, moves[:half], failure)
+        self._add_by_halves(hook, moves[half:], failure)
+
+    def deploy_all(self) -> None:
+        """`deploy` of every hook, once, with all certificates that still stand."""
+        for hook in self._hook_names():
+            moves = self._concerned(hook)
+            if not moves:
+                continue
+            for move in moves:
+                move.deployed.append(hook)
+            for result in self._call(hook, HookEvent.DEPLOY, moves):
+                concerned = [move for move in moves if move.wish.name in result.certificates]
+                match result.verdict:
+                    case Verdict.FAILED:
+                        self.fail(concerned, result.error or "", _hook_hint(result), hook=hook, result=result)
+                    case Verdict.LATER:
+                        self._settle_hook(concerned, hook, DeploymentState.LATER, result)
+                    case Verdict.DONE | Verdict.NOT_MINE:
+                        self._settle_hook(concerned, hook, DeploymentState.DONE, result)
+
+    def _settle_hook(
+        self, moves: Iterable[Move], hook: str, state: DeploymentState, result: HookResult
+    ) -> None:
+        for move in moves:
+            move.states[hook] = (state, result)
+
+    def fail(
+        self,
+        moves: Sequence[Move],
+        text: str,
+        hint: str,
+        *,
+        hook: str | None,
+        result: HookResult | None = None,
+    ) -> None:
+        """These did not work: back to what was served, and every server that may have loaded them is told."""
+        for move in moves:
+            move.error, move.hint = text, hint
+            if hook:
+                move.states[hook] = (DeploymentState.FAILED, result)
+        back = [move for move in moves if links.back(move)]
+        for move in back:
+            move.turned_back = True
+            former = move.former.id if move.former else None
+            self.kit.journal.tell(
+                EventName.ROLLED_BACK, move.wish.name, to=former, version=move.version.id, error=text
+            )
+        for name in dict.fromkeys(hook for move in back for hook in move.deployed):
+            concerned = [move for move in back if name in move.deployed]
+            answers = self._call(name, HookEvent.ROLLBACK, concerned)
+            if all(answer.verdict is Verdict.NOT_MINE for answer in answers):
+                self._call(name, HookEvent.DEPLOY, concerned)
+
+
+def _hook_hint(result: HookResult) -> str:
+    name = result.certificates[0]
+    return f"its output: renewer log {name}; when mended: renewer deploy {name}"

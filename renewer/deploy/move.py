@@ -1,0 +1,86 @@
+"""One certificate's part in a transaction."""
+
+from renewer import clock, copies, verify
+from renewer.hooks import HookCertificate, HookResult
+from renewer.kit import Kit
+from renewer.model.facts import DeploymentState, Situation, Version
+from renewer.sightings import targets_of
+
+
+class Move:
+    """One certificate's part in the transaction: from which version to which, and how far it came."""
+
+    def __init__(
+        self, kit: Kit, situation: Situation, version: Version, hooks_to_call: tuple[str, ...]
+    ) -> None:
+        self.kit = kit
+        self.situation = situation
+        self.wish = situation.wish
+        self.version = version
+        self.former = _former(situation, version)
+        self.hooks = hooks_to_call
+        self.copied: list[copies.Written] = []
+        self.deployed: list[str] = []  # hooks whose servers may have loaded the new version
+        self.states: dict[str, tuple[DeploymentState, HookResult | None]] = {}
+        self.error: str | None = None
+        self.hint = ""
+        self.turned_back = False
+
+    @property
+    def turns(self) -> bool:
+        """Whether the link moves at all."""
+        return self.situation.live != self.version.id
+
+    @property
+    def stands(self) -> bool:
+        """Whether the new version is still what is to be served."""
+        return not self.turned_back
+
+    def may_turn_back(self) -> bool:
+        """Only to a version that is valid, not a placeholder, and another one."""
+        former = self.former
+        if former is None or former.placeholder or former.id == self.version.id or self.turned_back:
+            return False
+        return former.leaf.not_after > clock.now()
+
+    @property
+    def serves(self) -> Version:
+        """The version that is live for this certificate now."""
+        return self.former if self.turned_back and self.former else self.version
+
+    @property
+    def targets(self) -> list[verify.Target]:
+        """Its ports."""
+        return targets_of(self.kit, self.situation)
+
+    def told(self, version: Version) -> HookCertificate:
+        """What a hook is told of this certificate when `version` is live."""
+        live = self.kit.store.path(self.wish.name)
+        return HookCertificate(
+            name=self.wish.name,
+            names=tuple(str(name) for name in self.wish.names),
+            version=version.id,
+            live=live,
+            privkey=f"{live}/privkey.pem",
+            cert=f"{live}/cert.pem",
+            chain=f"{live}/chain.pem",
+            fullchain=f"{live}/fullchain.pem",
+            previous=self.former.id if self.former else None,
+            not_after=version.leaf.not_after,
+            serial=version.leaf.serial,
+        )
+
+
+def _former(situation: Situation, version: Version) -> Version | None:
+    """What was live before: if a run was killed behind the link, what it wrote down.
+
+    Only a deployment that no server has completed yet may still be turned back.
+    """
+    live = situation.live_version
+    if live is None or live.id != version.id:
+        return live
+    records = [record for record in situation.deployments if record.version == version.id]
+    if any(record.state is DeploymentState.DONE for record in records):
+        return live
+    before = {record.previous for record in records}
+    return next((one for one in situation.versions if one.id in before), live)
