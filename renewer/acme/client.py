@@ -192,7 +192,9 @@ class Session:
         """Tell the authority that a challenge's answer is in its place (§7.5.1)."""
         reply = self._talk.post(offer.url, {})
         # An answer whose reply was lost is sent again, and then may be late: the authorization will tell.
-        if not reply.ok and reply.problem().type != "malformed":
+        if reply.ok:
+            reply.json()  # a portal's page would let us wait for a validation of which nobody knows
+        elif reply.problem().type != "malformed":
             raise problems.error(reply.problem(), f"the answer to {offer.type}", self._talk.name)
 
     def wait_authorizations(self, urls: Sequence[str], deadline: polling.Deadline) -> list[Authorization]:
