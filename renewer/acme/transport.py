@@ -5,6 +5,7 @@ refused nonce once only, has no bound on a whole reply, is not made for threads,
 signatures (`acme.jws`) are used, by `account_key.AccountKey`.
 """
 
+import contextlib
 import ssl
 import threading
 from collections import deque
@@ -137,10 +138,10 @@ class Transport:
 
     def _nonce(self, new_nonce: str) -> str:
         """A nonce in hand, or a new one (RFC 8555 §7.2)."""
-        try:
+        with contextlib.suppress(IndexError):
             return self._nonces.pop()
-        except IndexError:
-            reply = self._send("HEAD", new_nonce)
+        # Outside of any except: what goes wrong here is told by its innermost cause.
+        reply = self._send("HEAD", new_nonce)
         nonce = reply.headers.get("Replay-Nonce")
         if nonce is None:
             raise problems.error(reply.problem(), "a nonce", urlsplit(new_nonce).netloc)
