@@ -59,14 +59,18 @@ def _ask(kit: Kit, situation: Situation, version: Version, silent: set[str]) -> 
         answer = kit.session(authority).renewal_info(version.leaf.ari_id or "", failures)
     except RenewerError as error:
         silent.add(authority)
-        kit.journal.tell(EventName.NOTICE, situation.wish.name, text=f"no renewal window: {error.text}")
+        kit.journal.tell(
+            EventName.NOTICE, situation.wish.name, text=f"no renewal window of {authority}: {error.text}"
+        )
         return _keep(before, blank, ask_again=clock.now() + ask_after(failures), failures=failures + 1)
     if answer is None:
         return blank  # this authority has no renewal information at all
     if answer.start is None:
         if answer.failures:
             silent.add(authority)
-        kit.journal.tell(EventName.NOTICE, situation.wish.name, text=f"no renewal window: {answer.trouble}")
+        kit.journal.tell(
+            EventName.NOTICE, situation.wish.name, text=f"no renewal window of {authority}: {answer.trouble}"
+        )
         return _keep(before, blank, ask_again=answer.ask_again, failures=answer.failures)
     window = msgspec.structs.replace(
         blank,
