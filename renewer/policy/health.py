@@ -45,7 +45,7 @@ def state_of(situation: Situation, now: datetime) -> State:
         return State.ABSENT
     if live.leaf.not_after <= now:
         return State.EXPIRED
-    if live.degraded or in_warning_window(situation, live, now):
+    if live.degraded or live.id in situation.revoked or in_warning_window(situation, live, now):
         return State.EXPIRING
     if relevant(situation) or _failed(situation):
         return State.FAILED
@@ -86,7 +86,7 @@ def complete(situation: Situation) -> str | None:
     return live.id
 
 
-def why(situation: Situation, now: datetime) -> str:
+def why(situation: Situation, now: datetime) -> str:  # noqa: PLR0911  one return a reason
     """The most telling reason why a certificate is not well, as a sentence."""
     if situation.fault:
         return situation.fault
@@ -99,6 +99,8 @@ def why(situation: Situation, now: datetime) -> str:
     live = situation.live_version
     if live is None or live.placeholder:
         return "there is no certificate yet"
+    if live.id in situation.revoked:
+        return f"the live certificate, serial {live.leaf.serial}, is revoked"
     if live.degraded:
         missing = ", ".join(str(name) for name in situation.wish.names if name not in live.leaf.names)
         return f"degraded: it serves without {missing}"

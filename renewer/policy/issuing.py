@@ -19,11 +19,21 @@ def an_order_is_open(facts: Facts) -> Need | None:
         return None
     if not facts.situation.order_ready or not order_fits(order, facts.situation):
         return None
+    if order.state is OrderState.INTENT and not _is_due(facts):
+        return None  # nobody was asked yet, and there is no need any more
     text = f"an order at {order.authority} since {show(order.at)} is not finished"
     held = _held_by(facts, order.authority)
     return Need(
         step=Step.RESUME, reason=Reason.ORDER_OPEN, because=text, not_before=held, authority=order.authority
     )
+
+
+def _is_due(facts: Facts) -> bool:
+    version, terms = facts.wanted, facts.terms
+    if version is None or terms.force:
+        return True
+    window = window_of(facts.situation, version)
+    return judge(version, window, facts.situation.wish.renew_before, terms.now, terms.wake).due
 
 
 def it_is_issued_and_not_installed(facts: Facts) -> Need | None:
@@ -44,6 +54,8 @@ def nothing_is_wanted(facts: Facts) -> Need | None:
         reason, text = Reason.ABSENT, "there is no certificate yet"
     elif live.leaf.not_after <= facts.terms.now:
         reason, text = Reason.EXPIRED, f"the live one expired at {show(live.leaf.not_after)}"
+    elif live.id in facts.situation.revoked:
+        reason, text = Reason.REVOKED, f"the live one, serial {live.leaf.serial}, was revoked"
     else:
         reason, text = (
             Reason.WISH_CHANGED,

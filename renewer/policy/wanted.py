@@ -30,12 +30,20 @@ def _came_as_asked(authority: str, profile: str | None, situation: Situation) ->
     return any(asked.authority == authority and asked.profile in (None, profile) for asked in situation.asked)
 
 
+def usable(situation: Situation, now: datetime) -> list[Version]:
+    """The versions that are not expired and newer than any that was revoked: nothing goes back behind one."""
+    revoked = [version.made_at for version in situation.versions if version.id in situation.revoked]
+    return [
+        version
+        for version in situation.versions
+        if version.leaf.not_after > now and not any(version.made_at <= moment for moment in revoked)
+    ]
+
+
 def wanted(situation: Situation, now: datetime) -> Version | None:
     """The newest version that is all that the config asks for, or None if there is none fit to be used."""
     held = {hold.version for hold in situation.holds}
-    fitting = [
-        version for version in situation.versions if fits(version, situation) and version.leaf.not_after > now
-    ]
+    fitting = [version for version in usable(situation, now) if fits(version, situation)]
     free = next((version for version in fitting if version.id not in held), None)
     if held and (free is None or in_emergency(free.leaf, now)):
         return next(iter(fitting), None)  # a hold must not let a certificate expire
@@ -55,8 +63,7 @@ def to_serve(situation: Situation, now: datetime) -> Version | None:
 
 def in_part(situation: Situation, now: datetime) -> Version | None:
     """The newest degraded version that may still be used."""
-    usable = (v for v in situation.versions if fits_in_part(v, situation) and v.leaf.not_after > now)
-    return next(usable, None)
+    return next((v for v in usable(situation, now) if fits_in_part(v, situation)), None)
 
 
 def best(situation: Situation, now: datetime) -> Version | None:
