@@ -215,7 +215,8 @@ class _Wish:
         return tuple(dict.fromkeys(given)) or (self._room.agent.host,)
 
     def _key_mode(self) -> int:
-        given = _pick(self._own.key_mode, self._defaults.key_mode, "0600")
+        usual = "0640" if self._room.agent.group else "0600"  # what a group is named for
+        given = _pick(self._own.key_mode, self._defaults.key_mode, usual)
         at = self._at("key_mode")
         return checked(self._faults, at, given, lambda text: scalars.mode(text, 0o640, "a key")) or 0o600
 
