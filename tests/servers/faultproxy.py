@@ -77,6 +77,11 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class Refuse:
+    """The authority goes down with this request: nobody listens any more, until `FaultProxy.listen`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delay:
     """The answer comes after so many seconds."""
 
@@ -104,7 +109,7 @@ class SwapNonce:
     nonce: str = "bm90LWEtbm9uY2Utb2YtdGhlLWF1dGhvcml0eQ"
 
 
-Fault = Answer | Reset | Delay | Drip | Truncate | SwapNonce
+Fault = Answer | Reset | Refuse | Delay | Drip | Truncate | SwapNonce
 
 
 def unavailable(*, retry_after: str | None = "1", status: int = 503) -> Answer:
@@ -207,6 +212,8 @@ class FaultProxy:
         self._stopping = threading.Event()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+        self._context: ssl.SSLContext | None = None
+        self._listening = threading.Lock()
 
     @property
     def directory(self) -> str:
@@ -218,6 +225,11 @@ class FaultProxy:
         """Every request so far, in order of arrival."""
         with self._lock:
             return tuple(self._seen)
+
+    @property
+    def struck(self) -> tuple[Exchange, ...]:
+        """The requests with which something went wrong."""
+        return tuple(each for each in self.seen if each.fault is not None)
 
     def requests(self, path: str, method: str | None = None) -> tuple[Exchange, ...]:
         """The requests so far whose path begins with `path`."""
@@ -255,23 +267,39 @@ class FaultProxy:
         pair = root.issue(self._workdir, "localhost", "127.0.0.1", stem="proxy")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.cert, pair.key)
-        self._server = _Server(self, context)
+        self._context = context
         self._stopping.clear()
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="fault proxy", daemon=True
-        )
-        self._thread.start()
+        self.listen()
         return self
+
+    def listen(self) -> None:
+        """Accept connections again, after `refuse`; no matter if it does."""
+        with self._listening:
+            if self._server is not None or self._context is None:
+                return
+            self._server = _Server(self, self._context)
+            self._thread = threading.Thread(
+                target=self._server.serve_forever,
+                kwargs={"poll_interval": 0.02},
+                name="fault proxy",
+                daemon=True,
+            )
+            self._thread.start()
+
+    def refuse(self) -> None:
+        """Stop listening and end every connection: the next ones are refused."""
+        with self._listening:
+            if self._server is not None and self._thread is not None:
+                self._server.shutdown()
+                self._thread.join()
+                self._server.server_close()
+                self._server.drop_connections()
+                self._server = self._thread = None
 
     def stop(self) -> None:
         """Stop listening, end every connection, and give the port back."""
         self._stopping.set()
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._server.drop_connections()
-            self._server.server_close()
-            self._server = self._thread = None
+        self.refuse()
         release(self.port)
 
     # --- for the handler --------------------------------------------------------------------------------
@@ -366,7 +394,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class names it so
         """Nothing: tests ask `seen`."""
 
-    def _serve(self) -> None:
+    def _serve(self) -> None:  # noqa: C901  one branch a fault
         length = int(self.headers.get("Content-Length", "0"))
         body = self.rfile.read(length)
         exchange = Exchange(self.command, self.path, dict(self.headers.items()), body)
@@ -378,8 +406,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                     headers["Replay-Nonce"] = self._fresh_nonce()
                 self._answer(exchange, fault.status, list(headers.items()), fault.body)
                 return
-            case Reset(acted=False):
+            case Reset(acted=False) | Refuse():
                 self._reset()
+                if isinstance(fault, Refuse):
+                    self.server.proxy.refuse()
                 return
             case Delay():
                 self.server.proxy.pause(fault.seconds)
