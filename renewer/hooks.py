@@ -14,21 +14,25 @@ A hook is an executable, called without a shell in a scrubbed environment, in `/
 each certificate, without an argument, with RENEWED_LINEAGE and RENEWED_DOMAINS.
 """
 
-import hashlib
 import os
 import re
 import signal
 import stat
+import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from renewer import proc, safety
+from renewer import safety
 from renewer.errors import RenewerError
 from renewer.model.desired import Convention, Hook, HookEvent
 from renewer.model.value import Value
+
+if TYPE_CHECKING:
+    from renewer.proc import ProcResult
 
 SCHEMA = 1
 _TELLING = re.compile(r"\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b", re.IGNORECASE)
@@ -131,13 +135,17 @@ def problem(hook: Hook) -> str | None:
 
 
 def fingerprint(hook: Hook) -> str:
-    """What tells whether a hook's table or file changed, as SHA-256 in hex; reads no content."""
+    """What tells whether a hook's table or file changed, in hex; reads no content.
+
+    A checksum is enough: if two should ever be alike, a hook only waits for its next attempt. hashlib brings
+    OpenSSL, which a run with nothing due does without.
+    """
     try:
         entry = os.stat(hook.run)
         identity: object = (entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_mode)
     except OSError:
         identity = "missing"
-    return hashlib.sha256(msgspec.json.encode((hook, identity))).hexdigest()
+    return f"{zlib.crc32(msgspec.json.encode((hook, identity))):08x}"
 
 
 def _unstarted(
@@ -158,6 +166,8 @@ def _unstarted(
 def _call(
     hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
 ) -> HookResult:
+    from renewer import proc  # brings subprocess, which only those pay who run something
+
     names = tuple(certificate.name for certificate in certificates)
     env = _environment(hook, event, certificates, host=host, run_id=run_id)
     certbot = hook.convention is Convention.CERTBOT
@@ -185,7 +195,9 @@ def _call(
 def _environment(
     hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
 ) -> dict[str, str]:
-    env = proc.scrubbed_environment() | {
+    from renewer.proc import scrubbed_environment
+
+    env = scrubbed_environment() | {
         "RENEWER_EVENT": event.value,
         "RENEWER_HOOK": hook.name,
         "RENEWER_HOST": host,
@@ -213,7 +225,7 @@ def _document(
     )
 
 
-def _sentence(hook: Hook, event: HookEvent, verdict: Verdict, ended: proc.ProcResult) -> str | None:
+def _sentence(hook: Hook, event: HookEvent, verdict: Verdict, ended: "ProcResult") -> str | None:
     said = _last_telling_line(ended.output)
     said = f": {said}" if said else ""
     match verdict:

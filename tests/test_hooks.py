@@ -321,4 +321,4 @@ def test_the_fingerprint_follows_table_and_file(script: Script) -> None:
     seen.append(hooks.fingerprint(hook))
 
     assert len(set(seen)) == len(seen)
-    assert all(len(one) == 64 for one in seen)
+    assert all(len(one) == 8 for one in seen)
