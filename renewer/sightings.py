@@ -99,8 +99,10 @@ class Sightings:
     def outcomes(self) -> list[Outcome]:
         """One LOOK a certificate, and an event in the renewal log."""
         outcomes: list[Outcome] = []
-        for name in dict.fromkeys(record.certificate for record in self.records):
-            records = [record for record in self.records if record.certificate == name]
+        by_certificate: dict[str, list[Sighting]] = {}
+        for record in self.records:
+            by_certificate.setdefault(record.certificate, []).append(record)
+        for name, records in by_certificate.items():
             bad = [record for record in records if record.state is not EndpointState.VERIFIED]
             places = ", ".join(dict.fromkeys(record.endpoint for record in records))
             if bad:
@@ -118,7 +120,8 @@ class Sightings:
 def look(kit: Kit, situations: Iterable[Situation]) -> Sightings:
     """Look at every port of these certificates once, many at a time, and judge what is there."""
     live = {s.wish.name: (s, version) for s in situations if (version := s.live_version) and s.wish.endpoints}
-    targets = [target for situation, _ in live.values() for target in targets_of(kit, situation)]
+    # Certificates may share an endpoint: one look serves them all.
+    targets = list(dict.fromkeys(t for situation, _ in live.values() for t in targets_of(kit, situation)))
     owners = [name for name, (situation, _) in live.items() for _ in situation.wish.endpoints]
     by_endpoint: dict[str, list[verify.Sight]] = {}
     for sight in verify.look(targets):
