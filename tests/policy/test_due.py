@@ -43,6 +43,7 @@ OLD = version(2, age=61 * DAY)
 NEW = version(3, age=HOUR)
 DEAD = version(4, age=91 * DAY)
 URGENT = version(5, age=87 * DAY)
+ENDING = version(7, age=90 * DAY - 5 * HOUR)
 PLACEHOLDER = version(6, age=HOUR, lifetime=7 * DAY, placeholder=True, authority=None, account=None)
 TWO = ("letsencrypt", "google")
 
@@ -97,6 +98,17 @@ TABLE: dict[str, Case] = {
         situation(versions=(URGENT,), windows=(window(URGENT, NOW + DAY, NOW + 2 * DAY),)),
         Step.ISSUE,
         Reason.EMERGENCY,
+    ),
+    "A revoked one is replaced": Case(situation(revoked=(FRESH.id,)), Step.ISSUE, Reason.REVOKED),
+    "Some names do not validate, and the end is near": Case(
+        situation(
+            versions=(ENDING,),
+            failures=(
+                failure(9, at=NOW - HOUR / 6, identifiers=(("www.example.org", "no such host"),), named=True),
+            ),
+        ),
+        Step.ISSUE,
+        Reason.NAMES_FAIL,
     ),
     "A new name is in the config": Case(
         situation(wish=wish(names=(Identifier.parse("new.example.org"),))), Step.ISSUE, Reason.WISH_CHANGED
@@ -356,7 +368,7 @@ def test_a_decision_is_complete(case: Case) -> None:
 
 def test_every_reason_is_given_somewhere() -> None:
     """The reasons are an interface: each stands in the table (the plan's own word for a later step aside)."""
-    elsewhere = {Reason.FOLLOWS, Reason.NOTHING_TO_DO, *(r for r in Reason if r == "names-fail")}
+    elsewhere = {Reason.FOLLOWS, Reason.NOTHING_TO_DO}
 
     assert {case.reason for case in TABLE.values()} == set(Reason) - elsewhere
 
