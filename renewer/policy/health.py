@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from renewer.model.facts import Deployment, DeploymentState, EndpointState, Situation, Version
+from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
 from renewer.model.outcome import State
 from renewer.model.value import Value
 from renewer.policy.authority import relevant
@@ -118,7 +118,8 @@ def _furthest_possible(situation: Situation) -> State:
 def _all_deployed(situation: Situation, live: Version) -> bool:
     done = {d.hook for d in situation.deployments if d.version == live.id and d.state is DeploymentState.DONE}
     copied = all(copy.version == live.id and copy.intact for copy in situation.copies)
-    return copied and all(name in done for name, _ in situation.hooks)
+    # Copies speak for themselves: a run killed right after it wrote them has left no record but they are there
+    return copied and all(name in done for name, _ in situation.hooks if name != COPIES)
 
 
 def _all_seen(situation: Situation, live: Version) -> bool:
