@@ -3,8 +3,8 @@
 #
 #   tests/setup.sh demo|test|bench
 #
-# On the machine:   nginx, Python's venv, and for the tests shellcheck and systemd-analyze; by apt, as root,
-#                   with every service kept from starting. Nothing is removed, no apt source is changed.
+# On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND and Knot; by apt, as
+#                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 # In this checkout: .venv (the package, editable), .venv/pebble (a test authority), .bench (what to compare
 #                   with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
@@ -95,6 +95,8 @@ if [ "$mode" = bench ]; then have openssl || missing+=(openssl); fi
 if [ "$mode" = test ]; then
     have shellcheck || missing+=(shellcheck)
     have systemd-analyze || missing+=(systemd)
+    have named || missing+=(bind9)
+    have knotd || missing+=(knot)
 fi
 
 install_packages() {
@@ -149,10 +151,13 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/renewer-setup.XXXXXX")
 if [ ${#missing[@]} -gt 0 ]; then
     install_packages "${missing[@]}"
     for package in "${missing[@]}"; do
-        if [ "$package" = nginx ] && have systemctl; then
-            # Debian also enables what it installs: without this the next boot would start it.
-            systemctl disable nginx.service >/dev/null 2>&1 || true
-        fi
+        case $package in
+        bind9) service=named ;;
+        nginx | knot) service=$package ;;
+        *) continue ;;
+        esac
+        # Debian also enables what it installs: without this the next boot would start it.
+        if have systemctl; then systemctl disable "$service.service" >/dev/null 2>&1 || true; fi
     done
 fi
 
