@@ -118,7 +118,7 @@ def _furthest_possible(situation: Situation) -> State:
 def _all_deployed(situation: Situation, live: Version) -> bool:
     done = {d.hook for d in situation.deployments if d.version == live.id and d.state is DeploymentState.DONE}
     copied = all(copy.version == live.id and copy.intact for copy in situation.copies)
-    # Copies speak for themselves: a run killed right after it wrote them has left no record but they are there
+    # Copies speak for themselves: a run killed right after it wrote them left no other record of them
     return copied and all(name in done for name, _ in situation.hooks if name != COPIES)
 
 
