@@ -33,10 +33,11 @@ class Kit:
 
     `stopping` is set when somebody asks the run to end: what is in flight is finished, nothing new begins.
     `deadline` is that of the run, on `clock.monotonic`; `request_timeout` (seconds) bounds each request to an
-    authority.
+    authority, `order_limit` (seconds) its validating and its signing.
     """
 
     request_timeout = 30.0
+    order_limit = 300.0
 
     def __init__(
         self, config: Config, *, write: bool, run: str = "", listener: Listener | None = None

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import pytest
 
-from renewer import clock, issue, run
+from renewer import clock, run
 from renewer.config.load import load
 from renewer.kit import Kit
 from renewer.ledger.sqlite import SqliteLedger
@@ -65,7 +65,7 @@ def agents_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(clock, "now", ours.now)
     monkeypatch.setattr(clock, "sleep", lambda seconds: sleep(max(seconds / HASTE, min(seconds, _SHORT))))
     monkeypatch.setattr(Kit, "request_timeout", REQUEST_TIMEOUT)
-    monkeypatch.setattr(issue, "ORDER_LIMIT", ORDER_LIMIT)
+    monkeypatch.setattr(Kit, "order_limit", ORDER_LIMIT)
     return ours
 
 

@@ -1,0 +1,77 @@
+"""What the orders of one run share: solvers, and the knowledge that an authority does not answer."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+from renewer.challenges.solvers import solver_for
+from renewer.errors import RetryLater
+from renewer.issue.attempt import Attempt
+from renewer.model.facts import Debris
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from renewer.acme.client import Session
+    from renewer.challenges.contract import Solver
+    from renewer.kit import Kit
+    from renewer.model.decision import Decision
+    from renewer.model.desired import Challenge
+    from renewer.model.facts import Situation
+    from renewer.model.outcome import Outcome
+
+
+class Issuer:
+    """Issues certificates, any number at a time; solvers are shared and closed at the end."""
+
+    def __init__(self, kit: Kit) -> None:
+        self.kit = kit
+        self._solvers: dict[Challenge, Solver] = {}
+        self._gone: list[Debris] = []
+        self._down: dict[str, RetryLater] = {}
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for solver in self._solvers.values():
+            solver.close()
+        if self._gone:
+            self.kit.ledger.drop(*self._gone)
+
+    def solver(self, challenge: Challenge) -> Solver:
+        """The one solver for a way to prove names: certificates that share it share its listener."""
+        with self._guard:
+            if challenge not in self._solvers:
+                left = self.kit.ledger.load(Debris)
+                self._solvers[challenge] = solver_for(challenge, left=left)
+            return self._solvers[challenge]
+
+    def gone(self, debris: Debris) -> None:
+        """What was on record is cleaned up: forgotten when the solvers are closed: some end only then."""
+        self._gone.append(debris)
+
+    def session(self, authority: str) -> Session:
+        """The conversation with an authority; one that cannot be reached is tried once a run.
+
+        Raises RetryLater or GiveUp.
+        """
+        with self._guard:
+            if authority in self._down:
+                raise self._down[authority]
+        try:
+            session = self.kit.session(authority)
+            _ = session.directory
+        except RetryLater as error:
+            with self._guard:
+                self._down[authority] = error
+            raise
+        return session
+
+    def obtain(self, situation: Situation, decision: Decision) -> Outcome:
+        """Get the chain for one certificate and keep it beside its key. Never raises a RenewerError."""
+        return Attempt(self, situation, decision).run()

@@ -1,0 +1,139 @@
+"""Proving control of an order's names (RFC 8555 §7.5): all are presented, then waited for together."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from renewer.challenges.contract import Task
+from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.outcome import EventName
+from renewer.policy import challenge as choosing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from renewer.acme.client import Session
+    from renewer.acme.nouns import AcmeOrder, Authorization, Offer
+    from renewer.challenges.contract import Presented, Solver
+    from renewer.issue.issuer import Issuer
+    from renewer.model.desired import Certificate
+    from renewer.model.facts import Debris
+
+PARALLEL_NAMES = 8  # authorizations fetched at a time
+
+
+class Proof:
+    """The authorizations of one order, from the challenges to the authority's verdict."""
+
+    def __init__(self, issuer: Issuer, wish: Certificate, session: Session, found: AcmeOrder) -> None:
+        self.issuer = issuer
+        self.kit = issuer.kit
+        self.wish = wish
+        self.session = session
+        self.found = found
+        self.expected: dict[str, Debris] = {}  # by token: what a killed run would leave behind
+
+    def run(self, authority: str, until: Callable[[], float]) -> None:
+        """Prove every name that is not proven yet; `until` is on clock.monotonic.
+
+        Whatever happens, what was presented is cleaned up. Raises RetryLater or GiveUp.
+        """
+        from renewer.acme.problems import failed_authorizations
+
+        pending = [one for one in self._authorizations() if one.status == "pending"]
+        tasks = [self._task(one) for one in pending]
+        try:
+            presented = [(solver, self._present(solver, task)) for solver, task, _ in tasks]
+            for solver in {id(one): one for one, _ in presented}.values():
+                solver.wait([p for s, p in presented if s is solver], self._warn)
+            for _, _, offer in tasks:
+                self.session.answer(offer)
+            judged = self.session.wait_authorizations([one.url for one in pending], until)
+            if error := failed_authorizations(list(judged), authority):
+                raise error
+        except RenewerError as error:
+            if not resumable(error):
+                self._give_up(pending)
+            raise
+        finally:
+            for solver, task, _ in tasks:
+                self._clean_up(solver, task)
+
+    def _give_up(self, pending: Sequence[Authorization]) -> None:
+        """The order is lost: what is pending is given up, lest it count against the account (§7.5.2).
+
+        Those that became valid meanwhile stay: they shorten the next try.
+        """
+        for one in pending:
+            try:
+                if self.session.authorization(one.url).status == "pending":
+                    self.session.deactivate_authorization(one.url)
+            except RenewerError:
+                return  # it only would have been kind
+
+    def _authorizations(self) -> list[Authorization]:
+        if len(self.found.authorizations) == 1:
+            return [self.session.authorization(self.found.authorizations[0])]
+        with ThreadPoolExecutor(min(PARALLEL_NAMES, len(self.found.authorizations))) as pool:
+            return list(pool.map(self.session.authorization, self.found.authorizations))
+
+    def _task(self, authorization: Authorization) -> tuple[Solver, Task, Offer]:
+        """The challenge to answer for one name. Raises GiveUp if the configured one is not offered."""
+        from renewer.challenges.contract import Task
+
+        challenge = choosing.configured(self.wish, authorization.identifier, wildcard=authorization.wildcard)
+        wanted = choosing.type_of(challenge)
+        offers = {offer.type: offer for offer in authorization.challenges}
+        if fault := choosing.fault(authorization.identifier, wanted, offers):
+            raise GiveUp(
+                fault, hint=f"choose another challenge for {authorization.identifier}", kind="challenge"
+            )
+        offer = offers[wanted]
+        token = offer.token or ""
+        task = Task(
+            certificate=self.wish.name,
+            identifier=authorization.identifier,
+            type=wanted,
+            token=token,
+            key_authorization=self.session.key_authorization(token),
+        )
+        return self.issuer.solver(challenge), task, offer
+
+    def _present(self, solver: Solver, task: Task) -> Presented:
+        """What will be left behind is on record before it is there."""
+        if debris := solver.debris_of(task):
+            self.kit.ledger.save(debris)
+            self.expected[task.token] = debris
+        presented = solver.present(task)
+        self.kit.journal.tell(
+            EventName.CHALLENGE_PRESENTED,
+            self.wish.name,
+            identifier=str(task.identifier),
+            type=task.type,
+            where=presented.where,
+        )
+        return presented
+
+    def _clean_up(self, solver: Solver, task: Task) -> None:
+        left = solver.clean_up(task)
+        if left is not None:
+            self.kit.ledger.save(left)
+            text = f"the challenge for {task.identifier} could not be removed: {left.where}"
+            self._warn(f"{text}; the next run tries again")
+        elif task.token in self.expected:
+            self.issuer.gone(self.expected[task.token])
+
+    def _warn(self, text: str) -> None:
+        self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=text)
+
+
+def resumable(error: RenewerError) -> bool:
+    """Whether the order may still be alive: nobody said that it or one of its names is refused."""
+    return isinstance(error, RetryLater) and not error.identifiers
+
+
+def shortly(names: Sequence[object]) -> str:
+    """The names for people: a few, then how many more."""
+    shown = ", ".join(str(name) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

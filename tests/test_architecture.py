@@ -1,0 +1,416 @@
+"""The house stands as its plan says: layers, locks and doors, read from the imports of every module.
+
+The table of layers here is the one in docs/architecture.md; a new room takes its place in both.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "renewer"
+
+# Higher lines import lower ones; rooms on one line never import each other.
+LAYERS: tuple[frozenset[str], ...] = tuple(
+    frozenset(line.split())
+    for line in (
+        "__init__ errors clock safety",
+        "proc tls",
+        "model",
+        "policy",
+        "config ledger hooks x509 logs",
+        "store verify acme challenges tell",
+        "soundness copies",
+        "kit",
+        "inventory issue install sightings report revoke",
+        "deploy freshen",
+        "rounds",
+        "run",
+        "cli",
+        "__main__",
+    )
+)
+LINE_OF = {room: line for line, rooms in enumerate(LAYERS) for room in rooms}
+
+# What is read, asked and written stays ignorant of what is decided about it.
+IGNORANT_OF_POLICY = frozenset().union(*LAYERS[: LINE_OF["kit"] + 1]) - {"policy"}
+
+PURE = ("model", "policy")
+IMPURE_MODULES = frozenset(
+    (
+        *("os", "pathlib", "shutil", "tempfile", "socket", "subprocess", "requests"),
+        *("time", "random", "secrets", "logging", "threading"),
+    )
+)
+CLOCK_CALLS = frozenset({"now", "utcnow", "today"})
+
+# One door a library: module or package -> the rooms and modules that may import it.
+DOORS: dict[str, tuple[str, ...]] = {
+    "acme": ("renewer/acme/",),
+    "josepy": ("renewer/acme/",),
+    "requests": ("renewer/acme/",),
+    "cryptography": ("renewer/x509.py", "renewer/acme/account_key.py"),
+    "dns": ("renewer/challenges/",),
+    "subprocess": ("renewer/proc.py",),
+    "time": ("renewer/clock.py",),
+    "sqlite3": ("renewer/ledger/",),
+    "psycopg": ("renewer/ledger/",),
+    "click": ("renewer/cli/",),
+    "rich": ("renewer/cli/",),
+    "jinja2": ("renewer/tell/",),
+    "apprise": ("renewer/tell/",),
+}
+SSL_CONTEXT_MAKERS = frozenset({"SSLContext", "create_default_context", "_create_unverified_context"})
+ENDINGS = frozenset({("", "print"), ("sys", "exit"), ("", "exit"), ("", "SystemExit"), ("os", "_exit")})
+
+MODULE_LINES, FUNCTION_LINES = 320, 40
+LONGER_MODULES = {  # with its own limit, and why it is one piece
+    "renewer/model/facts.py": (420, "nouns only: the list is the vocabulary"),
+}
+LONGER_FUNCTIONS = {
+    "renewer/cli/story.py:words": (70, "one sentence an event: a table in the shape of a match"),
+}
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+class Module(NamedTuple):
+    """A source file: its path below the repository, its dotted name, its syntax tree and its length."""
+
+    path: str
+    name: str
+    is_package: bool
+    tree: ast.Module
+    lines: int
+
+    @property
+    def room(self) -> str:
+        """The part of the house it belongs to: its first name below the package."""
+        return [*self.name.split("."), "__init__"][1]
+
+
+class Import(NamedTuple):
+    """One imported module, as a full dotted name, with the line that says so."""
+
+    target: str
+    line: int
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    """Every module of the package."""
+    return tuple(_read(path) for path in sorted(PACKAGE.rglob("*.py")))
+
+
+def _read(path: Path) -> Module:
+    relative = path.relative_to(ROOT)
+    parts = list(relative.with_suffix("").parts)
+    is_package = parts[-1] == "__init__"
+    name = ".".join(parts[:-1] if is_package else parts)
+    text = path.read_text("utf-8")
+    return Module(str(relative), name, is_package, ast.parse(text, str(path)), text.count("\n"))
+
+
+@cache
+def our_names() -> frozenset[str]:
+    """The dotted names of all our modules."""
+    return frozenset(module.name for module in modules())
+
+
+@cache
+def imports(module: Module) -> tuple[Import, ...]:
+    """Everything a module imports: inside functions and for types alone, too."""
+    return tuple(_imports(module))
+
+
+def _imports(module: Module) -> Iterator[Import]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(module, node)
+            for alias in node.names:
+                below = f"{base}.{alias.name}"
+                # `from renewer import clock` takes a module, `from renewer import __version__` a value
+                yield Import(below if below in our_names() else base, node.lineno)
+
+
+def _absolute(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module.name.split(".") if module.is_package else module.name.split(".")[:-1]
+    package = package[: len(package) - node.level + 1]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def our_rooms_imported(module: Module) -> Iterator[tuple[str, int]]:
+    """The other rooms that a module imports."""
+    for target, line in imports(module):
+        if target == "renewer" or target.startswith("renewer."):
+            room = [*target.split("."), "__init__"][1]
+            if room != module.room:
+                yield room, line
+
+
+@cache
+def calls(module: Module) -> tuple[tuple[str, str, int], ...]:
+    """Every call by name: (what it is called on or '', the name, line)."""
+    return tuple(_calls(module.tree))
+
+
+def _calls(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            if isinstance(function, ast.Name):
+                yield "", function.id, node.lineno
+            elif isinstance(function, ast.Attribute):
+                owner = function.value.id if isinstance(function.value, ast.Name) else "…"
+                yield owner, function.attr, node.lineno
+
+
+def _source(text: str, path: str = "renewer/policy/sample.py") -> Module:
+    name = path.removesuffix(".py").replace("/", ".")
+    return Module(path, name, False, ast.parse(text), text.count("\n"))
+
+
+# --- layers -------------------------------------------------------------------------------------------------
+
+
+def test_every_room_has_its_line() -> None:
+    """A new room must be given a line: in LAYERS here and in docs/architecture.md."""
+    assert sorted({module.room for module in modules()} - set(LINE_OF)) == []
+
+
+def test_no_room_stands_twice() -> None:
+    """A room has one line."""
+    assert len(LINE_OF) == sum(len(line) for line in LAYERS)
+
+
+def test_higher_lines_import_lower_ones_only() -> None:
+    """Nobody imports from above, nor from a room on the same line."""
+    wrong = [
+        f"{module.path}:{line} imports {room}"
+        for module in modules()
+        for room, line in our_rooms_imported(module)
+        if LINE_OF.get(room, 0) >= LINE_OF.get(module.room, 99)
+    ]
+    assert wrong == []
+
+
+def test_the_page_of_the_house_has_the_same_layers() -> None:
+    """docs/architecture.md shows the very table that is enforced."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = re.search(r"```layers\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    rows = [line.split(maxsplit=1)[1] for line in shown[1].strip().splitlines()]
+    present = {module.room for module in modules()}
+    expected = [sorted(line & present - {"__init__"}) for line in LAYERS]
+    assert [sorted(set(row.split()) & present) for row in reversed(rows)] == expected
+
+
+def test_doors_know_nothing_of_policy() -> None:
+    """What reads, asks and writes does not import what decides."""
+    wrong = [
+        f"{module.path}:{line}"
+        for module in modules()
+        for room, line in our_rooms_imported(module)
+        if room == "policy" and module.room in IGNORANT_OF_POLICY
+    ]
+    assert wrong == []
+
+
+def test_one_module_below_cli_knows_the_story() -> None:
+    """Only cli imports run, only run imports rounds: the order of things is known in one place."""
+    told = {
+        (room, module.room)
+        for module in modules()
+        for room, _ in our_rooms_imported(module)
+        if room in ("run", "rounds")
+    }
+    assert told == {("run", "cli"), ("rounds", "run")}
+
+
+# --- locks --------------------------------------------------------------------------------------------------
+
+
+def test_model_and_policy_import_nothing_that_acts() -> None:
+    """No clock, disk, network, log or randomness where decisions are made."""
+    wrong = [
+        f"{module.path}:{line} imports {target}"
+        for module in modules()
+        if module.room in PURE
+        for target, line in imports(module)
+        if target.split(".")[0] in IMPURE_MODULES or target == "renewer.clock"
+    ]
+    assert wrong == []
+
+
+def test_model_and_policy_ask_no_clock() -> None:
+    """The moment comes in as a fact."""
+    wrong = [
+        f"{module.path}:{line} calls {name}()"
+        for module in modules()
+        if module.room in PURE
+        for _, name, line in calls(module)
+        if name in CLOCK_CALLS
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_a_library_has_one_door(library: str) -> None:
+    """Foreign types stop at the door of the room that speaks to them."""
+    wrong = [
+        f"{module.path}:{line}"
+        for module in modules()
+        for target, line in imports(module)
+        if target.split(".")[0] == library and not module.path.startswith(DOORS[library])
+    ]
+    assert wrong == []
+
+
+def test_the_time_comes_from_the_one_clock() -> None:
+    """now(), today() and sleep() of the system are called in clock.py only."""
+    wrong = [
+        f"{module.path}:{line} calls {owner}.{name}()"
+        for module in modules()
+        for owner, name, line in calls(module)
+        if name in CLOCK_CALLS | {"sleep"} and owner != "clock" and module.path != "renewer/clock.py"
+    ]
+    assert wrong == []
+
+
+def test_tls_contexts_are_made_in_one_place() -> None:
+    """Verification cannot be forgotten where no context is made."""
+    wrong = [
+        f"{module.path}:{line}"
+        for module in modules()
+        for _, name, line in calls(module)
+        if name in SSL_CONTEXT_MAKERS and module.path != "renewer/tls.py"
+    ]
+    assert wrong == []
+
+
+def test_only_the_command_line_prints_and_exits() -> None:
+    """Everybody else returns a value or raises."""
+    wrong = [
+        f"{module.path}:{line} calls {name}()"
+        for module in modules()
+        if module.room not in ("cli", "__main__")
+        for owner, name, line in calls(module)
+        if (owner, name) in ENDINGS
+    ]
+    assert wrong == []
+
+
+def test_foreign_imports_are_declared() -> None:
+    """Everything imported is the standard library, ourselves, or a dependency of pyproject.toml."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    declared = {name.lower() for name in re.findall(r'^ +"([A-Za-z0-9_-]+)[\[<>=,.]', project, re.MULTILINE)}
+    declared |= {name.lower() for name in re.findall(r'^\w+ = \["([A-Za-z0-9_-]+)', project, re.MULTILINE)}
+    declared |= {"dns", "urllib3", "typing_extensions"}  # dnspython's module; what requests is; types alone
+    foreign = {
+        target.split(".")[0]
+        for module in modules()
+        for target, _ in imports(module)
+        if target.split(".")[0] not in sys.stdlib_module_names | {"renewer"}
+    }
+    assert sorted(foreign - declared) == []
+
+
+# --- size and words -----------------------------------------------------------------------------------------
+
+
+def test_modules_are_short() -> None:
+    """A room is split when it grows too long: by noun, never by layer."""
+    wrong = [
+        f"{module.path} has {module.lines} lines"
+        for module in modules()
+        if module.lines > LONGER_MODULES.get(module.path, (MODULE_LINES, ""))[0]
+    ]
+    assert wrong == []
+
+
+def test_the_story_fits_on_a_page() -> None:
+    """run.py alone knows the order; who reads it has read the flow."""
+    (story,) = (module for module in modules() if module.path == "renewer/run.py")
+    assert story.lines <= 180
+
+
+def test_functions_are_short() -> None:
+    """A function is read at one look."""
+    wrong = [
+        f"{module.path}:{node.name} has {length} lines"
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1)
+        > LONGER_FUNCTIONS.get(f"{module.path}:{node.name}", (FUNCTION_LINES, ""))[0]
+    ]
+    assert wrong == []
+
+
+def _public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if node.name.startswith("_"):
+                continue
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node.body, f"{prefix}{node.name}.")
+
+
+def test_what_is_public_says_what_it_is() -> None:
+    """Every module, and every public class and function in it, has a docstring."""
+    wrong = [module.path for module in modules() if not ast.get_docstring(module.tree)]
+    wrong += [
+        f"{module.path}:{name}"
+        for module in modules()
+        for name, node in _public(module.tree.body)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not ast.get_docstring(node)
+    ]
+    assert wrong == []
+
+
+def test_every_test_says_what_it_proves() -> None:
+    """A test without a sentence is a test nobody can judge."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+    assert wrong == []
+
+
+# --- the reader of imports itself ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("import renewer.clock", "renewer.clock", id="a plain import"),
+        pytest.param("from renewer import clock", "renewer.clock", id="a module from the package"),
+        pytest.param("from renewer import __version__", "renewer", id="a value from the package"),
+        pytest.param("from renewer.clock import now", "renewer.clock", id="a name from a module"),
+        pytest.param("from .. import clock", "renewer.clock", id="two dots"),
+        pytest.param("from ..clock import now", "renewer.clock", id="two dots and a name"),
+        pytest.param("from . import window", "renewer.policy.window", id="one dot"),
+        pytest.param("def f():\n    from renewer import clock", "renewer.clock", id="inside a function"),
+        pytest.param("if TYPE_CHECKING:\n    import renewer.clock", "renewer.clock", id="for types alone"),
+        pytest.param("try:\n    import os.path\nfinally:\n    pass", "os.path", id="inside a try"),
+    ],
+)
+def test_no_way_to_import_is_overlooked(text: str, expected: str) -> None:
+    """The reader sees each way in which a module can be imported."""
+    assert [found.target for found in imports(_source(text))] == [expected]
