@@ -15,7 +15,6 @@ from renewer.issue import Issuer
 from renewer.kit import Kit
 from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import Situation
-from renewer.model.names import Identifier
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.due import Terms, decide
 from renewer.policy.pruning import removable
@@ -35,7 +34,6 @@ class Rounds:
         self.situations = dict(situations)
         self.outcomes: list[Outcome] = []
         self.taken: Counter[tuple[str, Step]] = Counter()
-        self.failed: set[_Track] = set()
         self.flying: dict[Future[list[Outcome]], Decision] = {}
         self.ready_since: float | None = None
 
@@ -74,7 +72,7 @@ class Rounds:
         return self._look(looking) if looking else set()
 
     def _may_act(self, name: str, decision: Decision) -> bool:
-        if decision.step in (Step.KEEP, Step.WAIT) or _track(decision) in self.failed:
+        if decision.step in (Step.KEEP, Step.WAIT):
             return False
         if any(flying.certificate == name for flying in self.flying.values()):
             return False
@@ -85,24 +83,25 @@ class Rounds:
     def _take(self, decision: Decision) -> None:
         self.taken[decision.certificate, decision.step] += 1
 
-    def _keep(self, decisions: list[Decision], outcomes: list[Outcome]) -> None:
-        """What did not work is left for a later run, however short its backoff is against our slack."""
-        self.outcomes += outcomes
-        bad = {(one.certificate, _main(one.step)) for one in outcomes if one.result is not Result.DONE}
-        self.failed |= {_track(one) for one in decisions if (one.certificate, _main(one.step)) in bad}
-
     def _terms_for(self, name: str) -> Terms:
-        """Force and redeployment count once; a certificate is issued once a run, however short it lives."""
+        """Force and redeployment count once; a certificate is issued once a run, however short it lives.
+
+        What failed a moment ago waits for its moment: only before anything was done is a little early enough.
+        """
         issued = self.taken[name, Step.ISSUE] + self.taken[name, Step.RESUME]
-        well = issued and not any(o.certificate == name and o.result is Result.FAILED for o in self.outcomes)
+        failed = {
+            one.step for one in self.outcomes if one.certificate == name and one.result is Result.FAILED
+        }
+        over = {Step.INSTALL} & failed  # it knows no backoff
+        if issued and self.taken[name, Step.ISSUE] and not failed:
+            over.add(Step.ISSUE)
         return msgspec.structs.replace(
             self.terms,
             now=clock.now(),
-            steps=self.terms.steps - {Step.ISSUE}
-            if well and self.taken[name, Step.ISSUE]
-            else self.terms.steps,
+            steps=self.terms.steps - over,
             force=self.terms.force and not issued,
             redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],
+            begun=any(certificate == name for certificate, _ in self.taken),
         )
 
     # orders --------------------------------------------------------------------------------------------
@@ -136,7 +135,7 @@ class Rounds:
         for future in done:
             decision = self.flying.pop(future)
             touched.add(decision.certificate)
-            self._keep([decision], future.result())
+            self.outcomes += future.result()
         return touched
 
     # servers -------------------------------------------------------------------------------------------
@@ -146,12 +145,13 @@ class Rounds:
             self._take(decision)
         names = [decision.certificate for decision in decisions]
         redeploy = self.terms.redeploy and all(self.taken[name, Step.DEPLOY] == 1 for name in names)
-        terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=redeploy)
+        begun = all(self.taken[name, Step.DEPLOY] > 1 for name in names)
+        terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=redeploy, begun=begun)
         try:
-            self._keep(decisions, deploy.run(self.kit, [self.situations[name] for name in names], terms))
+            self.outcomes += deploy.run(self.kit, [self.situations[name] for name in names], terms)
         except RenewerError as error:
             self.kit.journal.tell(EventName.FAILED, step=Step.DEPLOY.value, error=error.text, hint=error.hint)
-            self._keep(decisions, [_failed(decision, error) for decision in decisions])
+            self.outcomes += [_failed(decision, error) for decision in decisions]
         self.ready_since = None
         return set(names)
 
@@ -171,18 +171,6 @@ class Rounds:
                     self.kit.store.remove(name, version)
                 except RenewerError as error:
                     self.kit.journal.tell(EventName.NOTICE, name, text=error.text)
-
-
-_Track = tuple[str, Step, str | None, tuple[Identifier, ...]]
-
-
-def _track(decision: Decision) -> _Track:
-    """What is not tried twice a run; another authority, or fewer names, is another matter."""
-    return (decision.certificate, _main(decision.step), decision.authority, decision.names)
-
-
-def _main(step: Step) -> Step:
-    return Step.ISSUE if step is Step.RESUME else step
 
 
 def _failed(decision: Decision, error: RenewerError) -> Outcome:

@@ -7,7 +7,6 @@ from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointSta
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import deploy_again, redeploy_stale
 from renewer.policy.need import Facts, Need, Terms
-from renewer.policy.window import slack
 
 
 def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
@@ -117,9 +116,8 @@ def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[
     )
     if version.id != situation.live or terms.redeploy or a_port_serves_an_older_one(facts):
         return names
-    reached = terms.now + slack(terms.wake)
     return tuple(
-        hook for hook, moment in _hook_moments(facts, version) if moment is None or moment <= reached
+        hook for hook, moment in _hook_moments(facts, version) if moment is None or moment <= terms.reached
     )
 
 

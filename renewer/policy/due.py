@@ -11,7 +11,7 @@ from renewer.policy import deploying, issuing
 from renewer.policy.authority import choose
 from renewer.policy.need import ALL_STEPS, Facts, Need, Terms, show, window_of
 from renewer.policy.wanted import to_serve, wanted
-from renewer.policy.window import renewal_moment, slack
+from renewer.policy.window import renewal_moment
 
 __all__ = ["ALL_STEPS", "CHECKS", "Need", "Terms", "decide"]
 
@@ -43,9 +43,8 @@ def decide(situation: Situation, terms: Terms) -> Decision:
         choice=choose(situation, terms.now),
     )
     needs = [need for check in CHECKS if (need := check(facts))]
-    reached = terms.now + slack(terms.wake)
     for index, need in enumerate(needs):
-        if need.step in terms.steps and (need.not_before is None or need.not_before <= reached):
+        if need.step in terms.steps and (need.not_before is None or need.not_before <= terms.reached):
             return _act(facts, need, needs[index + 1 :])
     return _wait(facts, needs) if needs else _keep(facts)
 

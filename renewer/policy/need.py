@@ -7,6 +7,7 @@ from renewer.model.facts import Situation, Version, Window
 from renewer.model.names import Identifier
 from renewer.model.value import Value
 from renewer.policy.authority import Choice
+from renewer.policy.window import slack
 
 ALL_STEPS = frozenset({Step.RESUME, Step.INSTALL, Step.DEPLOY, Step.ISSUE, Step.LOOK})
 
@@ -15,7 +16,8 @@ class Terms(Value):
     """What else a decision depends on: the moment, the time until anybody looks again, the order's limits.
 
     `force` issues though nothing is due and overrules the backoff after failures; `redeploy` deploys
-    though all was done. `steps` are those that this run may take.
+    though all was done. `steps` are those that this run may take. `begun` is whether this run has acted on
+    it already: then waits count in full, so that what failed a moment ago is not tried again at once.
     """
 
     now: datetime
@@ -23,6 +25,12 @@ class Terms(Value):
     steps: frozenset[Step] = ALL_STEPS
     force: bool = False
     redeploy: bool = False
+    begun: bool = False
+
+    @property
+    def reached(self) -> datetime:
+        """The latest moment that counts as come: a little ahead, because runs are not on the second."""
+        return self.now if self.begun else self.now + slack(self.wake)
 
 
 class Need(Value):
