@@ -22,6 +22,7 @@ from renewer.model.facts import (
     Order,
     OrderState,
     Record,
+    Revoked,
     Sighting,
     Situation,
     Version,
@@ -47,6 +48,7 @@ class Memory:
         self.copies = _group(ledger.load(CopyFact, only))
         self.sightings = _group(ledger.load(Sighting, only))
         self.holds = _group(ledger.load(Hold, only))
+        self.revoked = _group(ledger.load(Revoked, only))
 
 
 def take(kit: Kit, names: Iterable[str] | None = None) -> dict[str, Situation]:
@@ -93,6 +95,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         copies=_copies(kit, wish, memory.copies.get(wish.name, ())),
         sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),
+        revoked=tuple(record.version for record in memory.revoked.get(wish.name, ())),
         fault=fault,
     )
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
@@ -72,7 +73,9 @@ def key_type(privkey: bytes) -> KeyType:
 def key_fingerprint(privkey: bytes) -> str:
     """What tells a key from others: SHA-256 of its public half (SPKI), in hex."""
     digest = hashes.Hash(hashes.SHA256())
-    digest.update(_spki(_load_key(privkey).public_key()))
+    digest.update(
+        _load_key(privkey).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
     return digest.finalize().hex()
 
 

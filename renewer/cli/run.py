@@ -12,6 +12,8 @@ from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from renewer.cli.progress import Watcher
     from renewer.kit import Kit
     from renewer.model.desired import Config
@@ -61,8 +63,16 @@ def command(
     return perform(setup, config, limits, as_json=as_json, patience=screen.seconds(patience))
 
 
-def perform(setup: Setup, config: "Config", limits: "Limits", *, as_json: bool, patience: float = 0.0) -> int:
-    """One pass under the lock; prints what came of it and returns how to exit."""
+def perform(
+    setup: Setup,
+    config: "Config",
+    limits: "Limits",
+    *,
+    as_json: bool,
+    patience: float = 0.0,
+    more: "Mapping[str, object] | None" = None,
+) -> int:
+    """One pass under the lock; prints what came of it (with `more` in its document), returns how to exit."""
     from renewer.kit import Kit
     from renewer.run import run
     from renewer.store.lock import Lock
@@ -76,7 +86,7 @@ def perform(setup: Setup, config: "Config", limits: "Limits", *, as_json: bool, 
     if as_json:
         from renewer.report import run_document
 
-        screen.emit(run_document(report))
+        screen.emit({**run_document(report), **(more or {})})
     else:
         _print(report)
     return report.exit

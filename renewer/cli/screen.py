@@ -48,6 +48,13 @@ def emit(document: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
+def confirm(text: str) -> None:
+    """Ask a person before something that cannot be undone. Raises UsageError unless the answer is yes."""
+    say(text)
+    if not sys.stdin.isatty() or not click.confirm("Go on?", err=True):
+        raise errors.UsageError("nothing was done", hint="to answer beforehand: --yes")
+
+
 def is_terminal() -> bool:
     """Whether a person is looking at stdout."""
     return sys.stdout.isatty()

@@ -37,8 +37,10 @@ class Move:
         return not self.turned_back
 
     def may_turn_back(self) -> bool:
-        """Only to a version that is valid, not a placeholder, and another one."""
+        """Only to a version that is valid, not revoked, not a placeholder, and another one."""
         former = self.former
+        if former is not None and former.id in self.situation.revoked:
+            return False
         if former is None or former.placeholder or former.id == self.version.id or self.turned_back:
             return False
         return former.leaf.not_after > clock.now()

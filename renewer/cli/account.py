@@ -1,0 +1,241 @@
+"""`renewer account`: the accounts at the authorities, looked at and looked after."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renewer.cli import exits, screen
+from renewer.cli.screen import Setup
+from renewer.errors import RenewerError, UsageError
+
+if TYPE_CHECKING:
+    from renewer.acme.keeper import Keeper
+    from renewer.model.desired import Authority, Config
+
+_MAX_KEY_FILE = 64 * 1024
+_authority = click.argument("name", required=False, metavar="[AUTHORITY]")
+
+
+@click.group()
+def command() -> None:
+    """Look at the accounts at the authorities, and look after them.
+
+    AUTHORITY is a name of the configuration; it can be left out if there is only one.
+    """
+
+
+@command.command()
+@_authority
+@screen.json_option
+@screen.pass_setup
+def show(setup: Setup, name: str | None, as_json: bool) -> int:
+    """Show the account at each authority, as the authority has it and as it lies on disk.
+
+    Asks the authority; registers nothing. Exit 1 if one of them cannot be used.
+    """
+    config = setup.config()
+    chosen = [_pick(config, name)] if name else list(config.authorities.values())
+    shown = [_show(config, authority) for authority in chosen]
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "accounts": shown})
+    else:
+        for one in shown:
+            _print(one)
+        if not shown:
+            screen.out("the configuration uses no authority")
+    return exits.FAILED if any(one["error"] for one in shown) else exits.OK
+
+
+@command.command()
+@_authority
+@screen.json_option
+@screen.pass_setup
+def register(setup: Setup, name: str | None, as_json: bool) -> int:
+    """Make the account now, rather than at the first order; also a new one after `deactivate`."""
+    with _keeper(setup, name, strict=True) as (authority, keeper):
+        url, new = keeper.register()
+        text = "is registered" if new else "exists already"
+        return _done(authority, keeper, url, f"the account at {authority.name} {text}", as_json, new=new)
+
+
+@command.command()
+@_authority
+@screen.json_option
+@screen.pass_setup
+def rollover(setup: Setup, name: str | None, as_json: bool) -> int:
+    """Give the account a new key, of the type that `account_key` says now.
+
+    Safe to kill at any instant: the next run asks the authority which key it knows. Challenges that were
+    published for long (dns-persist-01) name the account's URL and stay good.
+    """
+    with _keeper(setup, name) as (authority, keeper):
+        url = keeper.roll_over()
+        text = f"the account at {authority.name} has a new key, {authority.account_key}"
+        return _done(authority, keeper, url, text, as_json)
+
+
+@command.command()
+@_authority
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@screen.json_option
+@screen.pass_setup
+def deactivate(setup: Setup, name: str | None, yes: bool, as_json: bool) -> int:
+    """End the account for good.
+
+    What it got stays valid, but nothing is renewed at that authority until `renewer account register`.
+    """
+    config = setup.config()
+    picked = _pick(config, name)
+    users = [wish.name for wish in config.certificates.values() if picked.name in wish.authorities]
+    told = f"renewals of {', '.join(users)} at {picked.name} will fail" if users else "no certificate uses it"
+    if not yes:
+        screen.confirm(f"The account at {picked.name} ends for good; {told} until a new one is registered.")
+    with _keeper(setup, picked.name) as (authority, keeper):
+        url = keeper.deactivate()
+        if users and not as_json:
+            screen.say(f"{told}: make a new account with: renewer account register {authority.name}")
+        text = f"the account at {authority.name} is deactivated"
+        return _done(authority, keeper, url, text, as_json, affected=users)
+
+
+@command.command()
+@_authority
+@click.option("--key", "path", metavar="FILE", help="Another key of the account: PEM, or certbot's JWK.")
+@screen.json_option
+@screen.pass_setup
+def recover(setup: Setup, name: str | None, path: str | None, as_json: bool) -> int:
+    """Find the account again by its key, on disk or in FILE; nothing is registered."""
+    given = _read(path) if path else None
+    with _keeper(setup, name) as (authority, keeper):
+        url = keeper.recover(given)
+        return _done(authority, keeper, url, f"the account at {authority.name} is found again", as_json)
+
+
+def _pick(config: "Config", name: str | None) -> "Authority":
+    known = config.authorities
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name is not None and name in known:
+        return known[name]
+    text = f"there is no authority '{name}' in {config.path}" if name else "say which authority"
+    raise UsageError(text, hint="there are: " + (", ".join(known) or "none"))
+
+
+def _open(config: "Config", authority: "Authority", *, strict: bool = False) -> "Keeper":
+    from renewer.acme.keeper import Keeper
+    from renewer.config.secrets import resolve
+
+    hmac = None
+    try:
+        hmac = resolve(authority.eab.hmac) if authority.eab else None
+    except RenewerError:
+        if strict:  # it is needed for registering only
+            raise
+    return Keeper(authority, state=config.agent.state, eab_hmac=hmac)
+
+
+@contextmanager
+def _keeper(
+    setup: Setup, name: str | None, *, strict: bool = False
+) -> Iterator[tuple["Authority", "Keeper"]]:
+    """The account to be changed, under the agent's lock: no run signs with a key that is being changed."""
+    from renewer.store.lock import Lock
+
+    config = setup.config()
+    authority = _pick(config, name)
+    with Lock(config.agent.state, group=config.agent.group):
+        keeper = _open(config, authority, strict=strict)
+        try:
+            yield authority, keeper
+        finally:
+            keeper.close()
+
+
+def _show(config: "Config", authority: "Authority") -> dict[str, Any]:
+    """One account as a document; what cannot be had is None, and `error` says why."""
+    shown: dict[str, Any] = {
+        "authority": authority.name,
+        "directory": authority.directory,
+        **dict.fromkeys(("url", "status", "contact", "thumbprint", "orders", "terms", "eab_needed", "error")),
+        "eab_configured": authority.eab is not None,
+    }
+    try:
+        keeper = _open(config, authority)
+        shown["path"] = keeper.path
+        shown["disk"] = disk = keeper.on_disk()
+        offered = keeper.directory
+        shown |= {"terms": offered.terms, "eab_needed": offered.eab_required}
+        if "key.pem" not in disk["files"]:
+            shown["status"] = "none"
+            return shown
+        if disk.get("deactivated_at"):
+            shown |= {"url": disk.get("url"), "status": "deactivated", "thumbprint": disk.get("thumbprint")}
+            hint = f"make a new one: renewer account register {authority.name}"
+            shown["error"] = f"it was deactivated at {disk['deactivated_at']}; {hint}"
+            return shown
+        account = keeper.look()
+        shown["thumbprint"] = keeper.thumbprint
+        if account is None:
+            shown |= {"status": "unknown", "error": "the authority knows no account with this key"}
+        else:
+            shown |= {"url": account.url, "status": account.status, "contact": list(account.contact)}
+            shown["orders"] = account.orders
+    except RenewerError as error:
+        shown["error"] = f"{error.text}; {error.hint}" if error.hint else error.text
+    return shown
+
+
+def _print(one: dict[str, Any]) -> None:
+    disk = one.get("disk") or {"files": []}
+    status = one["status"] or "could not be asked"
+    if status == "none":
+        status = "none yet; the first order makes it, or: renewer account register " + one["authority"]
+    lines = {
+        "status": status,
+        "url": one["url"] or disk.get("url"),
+        "contact": ", ".join(one["contact"] or ()) or ("not shown by the authority" if one["url"] else None),
+        "key": one["thumbprint"] and f"{one['thumbprint']} (SHA-256, RFC 7638)",
+        "terms": one["terms"] and _terms(one["terms"], disk.get("terms_agreed")),
+        "orders": "listed" if one["orders"] else ("not listed by the authority" if one["url"] else None),
+        "credentials": _credentials(one),
+        "on disk": f"{one.get('path')}: {', '.join(disk['files'])}" if disk["files"] else "nothing",
+        "deactivated": disk.get("deactivated_at"),
+        "fault": one["error"],
+    }
+    screen.out(f"{one['authority']} ({one['directory']})")
+    for label, text in lines.items():
+        if text:
+            screen.out(f"  {label:<12} {text}")
+
+
+def _terms(now: str, agreed: str | None) -> str:
+    return f"{now} (agreed to then: {agreed})" if agreed and agreed != now else now
+
+
+def _credentials(one: dict[str, Any]) -> str | None:
+    """Whether external account credentials are needed, and there (RFC 8555 §7.3.4)."""
+    if one["eab_needed"] is None:
+        return None
+    needed = "needed to register" if one["eab_needed"] else "not needed"
+    return f"{needed}, {'in' if one['eab_configured'] else 'not in'} the configuration"
+
+
+def _done(
+    authority: "Authority", keeper: "Keeper", url: str, text: str, as_json: bool, **more: object
+) -> int:
+    if as_json:
+        document = {"authority": authority.name, "url": url, "thumbprint": keeper.thumbprint, **more}
+        screen.emit({"schema": screen.SCHEMA, **document})
+    else:
+        screen.out(f"{text}: {url}")
+    return exits.OK
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MAX_KEY_FILE)
+    except OSError as error:
+        raise UsageError(f"the key {path} cannot be read: {error.strerror}") from None

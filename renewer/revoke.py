@@ -1,0 +1,142 @@
+"""Has a certificate revoked (RFC 8555 §7.6), and remembers that, so that it is never served again.
+
+The fact comes first: a run that is killed while the authority is asked leaves a version that is not wanted
+any more, and saying it again finishes it.
+"""
+
+import msgspec
+
+from renewer import clock, x509
+from renewer.errors import GiveUp, RenewerError, UsageError
+from renewer.kit import Kit
+from renewer.model.facts import Order, Revoked, Situation, Version
+from renewer.model.outcome import EventName
+from renewer.model.value import Value
+
+# RFC 5280 §5.3.1; "unspecified" is not sent at all: "the reason code CRL entry extension SHOULD be absent".
+REASONS = {
+    "keyCompromise": 1,
+    "superseded": 4,
+    "cessationOfOperation": 5,
+    "affiliationChanged": 3,
+    "unspecified": None,
+}
+COMPROMISE = "keyCompromise"
+_NOT_BY_THE_ACCOUNT = ("unauthorized", "accountDoesNotExist", "accountDeactivated")
+
+
+class Revocation(Value):
+    """A version that the authority has revoked; `by` says what proved our right to it: account or key."""
+
+    version: str
+    serial: str
+    by: str
+
+
+def choose(situation: Situation, version: str | None) -> Version:
+    """The version meant: the live one unless another is named. Raises UsageError if there is none such."""
+    name = situation.wish.name
+    real = [one for one in situation.versions if not one.placeholder]
+    if version is None:
+        live = situation.live_version
+        found = live if live and not live.placeholder else next(iter(real), None)
+    else:
+        found = next((one for one in real if version in (one.id, one.leaf.serial)), None)
+    if found is None:
+        hint = "there are: " + ", ".join(one.id for one in real) if real else "nothing was issued yet"
+        raise UsageError(f"{name} has no version {version or 'to revoke'}", hint=hint)
+    return found
+
+
+def revoke(
+    kit: Kit, situation: Situation, version: Version, reason: str, *, with_key: bool
+) -> list[Revocation]:
+    """Have a version revoked; with a compromised key, also every other version that has this key.
+
+    By the account that got it, or by the certificate's own key if the account is gone, if `with_key`, or if
+    that key is compromised (which proves it). Raises what the authority said.
+    """
+    name = situation.wish.name
+    chosen, spki = [version], None
+    if reason == COMPROMISE:
+        spki = x509.key_fingerprint(kit.store.read(name, version.id).privkey)
+        chosen += [one for one in situation.versions if one.id != version.id and _has(kit, name, one, spki)]
+        _drop_order(kit, situation.order, spki)
+    facts = [_fact(name, one, reason, spki) for one in chosen]
+    kit.ledger.save(*facts)
+    done = []
+    for one, fact in zip(chosen, facts, strict=True):
+        try:
+            by = _ask(kit, name, one, reason, by_key=with_key or spki is not None)
+        except GiveUp:
+            if spki is None:
+                kit.ledger.drop(fact)  # refused: it stays what it was
+            raise
+        kit.ledger.save(msgspec.structs.replace(fact, done=True))
+        text = f"version {one.id}, serial {one.leaf.serial}, is revoked: {reason}"
+        kit.journal.tell(EventName.NOTICE, name, text=text)
+        done.append(Revocation(version=one.id, serial=one.leaf.serial, by=by))
+    return done
+
+
+def _fact(name: str, version: Version, reason: str, spki: str | None) -> Revoked:
+    return Revoked(
+        certificate=name,
+        version=version.id,
+        serial=version.leaf.serial,
+        reason=reason,
+        at=clock.now(),
+        spki=spki,
+    )
+
+
+def _ask(kit: Kit, name: str, version: Version, reason: str, *, by_key: bool) -> str:
+    """Ask the authority; returns what proved our right: "account" or "key", "nobody" if it had expired."""
+    if version.leaf.not_after <= clock.now():
+        return "nobody"
+    authority = version.authority or kit.config.certificates[name].authorities[0]
+    if authority not in kit.config.authorities:
+        raise UsageError(
+            f"version {version.id} came from {authority}, which the configuration does not have any more",
+            hint=f"put its table [authority.{authority}] back for a moment",
+        )
+    material = kit.store.read(name, version.id)
+    session, code = kit.session(authority), REASONS[reason]
+    if not by_key and _still_ours(kit, authority, version):
+        try:
+            session.revoke(x509.der(material.cert), code)
+        except GiveUp as error:
+            if error.kind not in _NOT_BY_THE_ACCOUNT:
+                raise
+        else:
+            return "account"
+    session.revoke(x509.der(material.cert), code, key=material.privkey)
+    return "key"
+
+
+def _still_ours(kit: Kit, authority: str, version: Version) -> bool:
+    """Whether the account that got it is the one on disk; asks nobody, registers nothing."""
+    from renewer.acme.keeper import Keeper
+
+    disk = Keeper(kit.config.authorities[authority], state=kit.config.agent.state).on_disk()
+    return version.account is not None and disk.get("url") == version.account
+
+
+def _has(kit: Kit, name: str, version: Version, spki: str) -> bool:
+    try:
+        return x509.key_fingerprint(kit.store.read(name, version.id).privkey) == spki
+    except (RenewerError, ValueError):
+        return False  # damaged: it is never served either
+
+
+def _drop_order(kit: Kit, order: Order | None, spki: str) -> None:
+    """An order under way with that very key is given up."""
+    if order is None:
+        return
+    try:
+        same = x509.key_fingerprint(kit.store.pending_key(order.certificate, order.pending)) == spki
+    except (RenewerError, ValueError):
+        return
+    if same:
+        kit.ledger.drop(order)
+        kit.store.clear(order.certificate, order.pending)
