@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from renewer.challenges.contract import Task
-from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater, StateError
 from renewer.model.outcome import EventName
 from renewer.policy import challenge as choosing
 
@@ -129,8 +129,11 @@ class Proof:
 
 
 def resumable(error: RenewerError) -> bool:
-    """Whether the order may still be alive: nobody said that it or one of its names is refused."""
-    return isinstance(error, RetryLater) and not error.identifiers
+    """Whether the order may still be alive: nobody said that it or one of its names is refused.
+
+    A disk that is full says nothing of the order: given up, the same certificate would be ordered again.
+    """
+    return isinstance(error, RetryLater | StateError) and not error.identifiers
 
 
 def shortly(names: Sequence[object]) -> str:
