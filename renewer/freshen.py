@@ -1,7 +1,8 @@
 """Brings facts up to date before anything is decided: the authorities' windows, the ports, old debris."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +15,13 @@ from renewer.policy.challenge import challenges_of
 from renewer.policy.freshness import ask_after, to_ask, to_look
 from renewer.policy.need import window_of
 
+if TYPE_CHECKING:
+    from renewer.acme.nouns import Renewal
+
 PARALLEL_QUESTIONS = 8
+LONG_PAUSE = timedelta(
+    hours=6
+)  # until an authority without renewal information is asked whether it has it now
 
 
 def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) -> set[str]:
@@ -44,35 +51,45 @@ def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) 
 
 def _ask(kit: Kit, situation: Situation, version: Version, silent: set[str]) -> Window:
     """One question; an authority in `silent` has just failed to answer and is spared the others'."""
-    from renewer.acme.ari import LONG_TERM
-
     before, authority = window_of(situation, version), version.authority or ""
     failures = before.failures if before else 0
     blank = Window(
         certificate=situation.wish.name,
         serial=version.leaf.serial,
         asked_at=clock.now(),
-        ask_again=clock.now() + LONG_TERM,
+        ask_again=clock.now() + LONG_PAUSE,
+    )
+    later = msgspec.structs.replace(
+        before or blank,
+        asked_at=blank.asked_at,
+        ask_again=clock.now() + ask_after(failures),
+        failures=failures + 1,
     )
     if authority in silent:
-        return _keep(before, blank, ask_again=clock.now() + ask_after(failures), failures=failures + 1)
+        return later
     try:
         answer = kit.session(authority).renewal_info(version.leaf.ari_id or "", failures)
     except RenewerError as error:
         silent.add(authority)
-        kit.journal.tell(
-            EventName.NOTICE, situation.wish.name, text=f"no renewal window of {authority}: {error.text}"
-        )
-        return _keep(before, blank, ask_again=clock.now() + ask_after(failures), failures=failures + 1)
+        _tell_none(kit, situation, authority, error.text)
+        return later
     if answer is None:
         return blank  # this authority has no renewal information at all
     if answer.start is None:
         if answer.failures:
             silent.add(authority)
-        kit.journal.tell(
-            EventName.NOTICE, situation.wish.name, text=f"no renewal window of {authority}: {answer.trouble}"
-        )
-        return _keep(before, blank, ask_again=answer.ask_again, failures=answer.failures)
+        _tell_none(kit, situation, authority, answer.trouble or "")
+        return msgspec.structs.replace(later, ask_again=answer.ask_again, failures=answer.failures)
+    return _window(kit, before, blank, answer)
+
+
+def _tell_none(kit: Kit, situation: Situation, authority: str, why: str) -> None:
+    text = f"no renewal window of {authority}: {why}"
+    kit.journal.tell(EventName.NOTICE, situation.wish.name, text=text)
+
+
+def _window(kit: Kit, before: Window | None, blank: Window, answer: "Renewal") -> Window:
+    """What the authority said; a window that moved is told with its explanation (RFC 9773 §4.2)."""
     window = msgspec.structs.replace(
         blank,
         start=answer.start,
@@ -83,20 +100,13 @@ def _ask(kit: Kit, situation: Situation, version: Version, silent: set[str]) -> 
     if before and (before.start, before.end) != (window.start, window.end):
         kit.journal.tell(
             EventName.NOTICE,
-            situation.wish.name,
+            window.certificate,
             text="the authority moved the renewal window",
             window_start=window.start,
             window_end=window.end,
             explanation=window.explanation_url,
         )
     return window
-
-
-def _keep(before: Window | None, blank: Window, *, ask_again: datetime, failures: int) -> Window:
-    """No answer changes nothing that is known, but when to ask again."""
-    return msgspec.structs.replace(
-        before or blank, asked_at=blank.asked_at, ask_again=ask_again, failures=failures
-    )
 
 
 def ports(kit: Kit, situations: Sequence[Situation]) -> set[str]:
