@@ -25,10 +25,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "model",
         "policy",
         "config ledger hooks x509 logs",
-        "store verify acme challenges tell",
+        "store verify acme challenges",
         "soundness copies",
         "kit",
-        "inventory issue install sightings report revoke",
+        "inventory issue install sightings revoke report tell",
         "deploy freshen",
         "rounds",
         "run",
@@ -71,6 +71,8 @@ ENDINGS = frozenset({("", "print"), ("sys", "exit"), ("", "exit"), ("", "SystemE
 
 MODULE_LINES, FUNCTION_LINES = 320, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
+    "renewer/config/schema.py": (450, "the keys of the config in one list"),
+    "renewer/x509.py": (380, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (420, "nouns only: the list is the vocabulary"),
 }
 LONGER_FUNCTIONS = {
