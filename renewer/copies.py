@@ -22,13 +22,17 @@ _MAX_BYTES = 1 << 20  # what stands at a copy's path is a PEM file, or nothing t
 
 
 class Written(Value):
-    """A file as it now stands, and what stood there before (None if nothing did)."""
+    """A file as it now stands, and what stood there before (None if nothing did).
+
+    `note` is set if the file was left alone, and says why.
+    """
 
     path: str
     sha256: str
     stamp: tuple[int, ...]
     before: "Former | None" = None
     unchanged: bool = False
+    note: str = ""
 
 
 class Former(Value):
@@ -46,8 +50,15 @@ class Former(Value):
 def put(copy: Copy, material: Material, ours: dict[str, str]) -> list[Written]:
     """Write every file of a copy, the key first; `ours` is path → SHA-256 of what we wrote there before.
 
-    Raises RetryLater or GiveUp with the path; what was written before the error is put back.
+    Files of somebody else's later certificate are left alone, which their `note` says. Raises RetryLater or
+    GiveUp with the path; what was written before the error is put back.
     """
+    if later := _later_there(copy, material, ours):
+        note = f"{later} holds a certificate that ends later than ours: this copy is left alone"
+        return [
+            Written(path=path, sha256="", stamp=_stamp_if_there(path), unchanged=True, note=note)
+            for _, path in copy.paths
+        ]
     done: list[Written] = []
     try:
         for part, path in sorted(copy.paths, key=lambda pair: list(CopyPart).index(pair[0])):
@@ -65,6 +76,8 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
     for one in reversed(written):
         former = one.before
         try:
+            if one.note:
+                continue
             if former is None:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(one.path)
@@ -78,15 +91,21 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
     return restored, faults
 
 
-def later_leaf(path: str, than: bytes) -> bool:
-    """Whether a file that is not ours holds a leaf that expires later than the one given."""
+def _later_there(copy: Copy, material: Material, ours: dict[str, str]) -> str | None:
+    """The path where somebody else put a certificate that ends later than ours, if any."""
     from renewer import x509
 
-    try:
-        there = x509.leaf(_read(path).content)
-        return there.not_after > x509.leaf(than).not_after
-    except (OSError, ValueError, RenewerError):
-        return False
+    for part, path in copy.paths:
+        if part in (CopyPart.KEY, CopyPart.CHAIN):
+            continue
+        try:
+            there = _read(path).content
+            foreign = hashlib.sha256(there).hexdigest() != ours.get(path)
+            if foreign and x509.leaf(there).not_after > x509.leaf(material.cert).not_after:
+                return path
+        except (OSError, ValueError, RenewerError):
+            continue  # nothing there, or nothing that is a certificate
+    return None
 
 
 def _content(part: CopyPart, material: Material) -> bytes:
@@ -194,6 +213,13 @@ def _replace(path: str, content: bytes, mode: int, owner: int, group: int) -> No
 def _write_all(file: int, content: bytes) -> None:
     while content:
         content = content[os.write(file, content) :]
+
+
+def _stamp_if_there(path: str) -> tuple[int, ...]:
+    try:
+        return _stamp(path)
+    except OSError:
+        return ()
 
 
 def _stamp(path: str) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ def copy(move: Move) -> None:
     ours = {record.path: record.sha256 for record in move.kit.ledger.load(CopyFact, move.wish.name)}
     for copy in move.wish.copies:
         move.copied += copies.put(copy, material, ours)
+    for note in dict.fromkeys(one.note for one in move.copied if one.note):
+        move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=note)
     move.states[COPIES] = (DeploymentState.DONE, None)
     _remember_copies(move, move.version, move.copied)
 
