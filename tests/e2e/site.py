@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
-from renewer import install, inventory
+from renewer import install, inventory, x509
 from renewer.config.load import load
 from renewer.kit import Kit
 from renewer.ledger.sqlite import SqliteLedger
@@ -51,7 +51,7 @@ class Site:
     """One host with its certificates and its web server; what is given are tables of the config.
 
     A certificate needs no key: it gets a name of its own, nginx's webroot, hook and port. What it says
-    itself comes before that.
+    itself comes before that. `shared` is a running nginx that is to serve this site from now on.
     """
 
     directory: Path
@@ -62,6 +62,7 @@ class Site:
     authority: dict[str, Any] = field(default_factory=dict)
     domain: str = "example.org"
     workers: int = 2
+    shared: Nginx | None = None
     nginx: Nginx = field(init=False)
     roots: Path = field(init=False)
 
@@ -69,28 +70,35 @@ class Site:
         """Choose the ports and write the config; `start` starts nginx on placeholders."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.roots = self.pebble.write_roots(self.directory / "roots.pem")
-        self.nginx = Nginx(
-            self.directory / "nginx",
-            {
-                self.name_of(one): self.paths(one)
-                for one, keys in self.certificates.items()
-                if keys.get("endpoints") != []
-            },
-            http_port=self.pebble.http_port,
-            workers=self.workers,
-        )
-        self.nginx.webroot.mkdir(parents=True)
+        served = {
+            self.name_of(one): self.paths(one)
+            for one, keys in self.certificates.items()
+            if keys.get("endpoints") != []
+        }
+        if self.shared is None:
+            self.nginx = Nginx(
+                self.directory / "nginx", served, http_port=self.pebble.http_port, workers=self.workers
+            )
+        else:
+            self.nginx = self.shared
+            self.nginx.sites = served
+        self.nginx.webroot.mkdir(parents=True, exist_ok=True)
         self.write_config()
 
     def start(self) -> Self:
         """Placeholders at `live`, as a first run leaves them, and nginx on them."""
         self.place_holders()
-        self.nginx.start()
+        if self.shared is None:
+            self.nginx.start()
+        else:
+            self.nginx.write_config()
+            self.nginx.reload()
         return self
 
     def stop(self) -> None:
-        """End nginx."""
-        self.nginx.stop()
+        """End nginx, if it is ours alone."""
+        if self.shared is None:
+            self.nginx.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -262,6 +270,10 @@ class Site:
         """The serial served at nginx's port, by a handshake that uses none of the package's code."""
         roots = self.roots if trusted else None
         return _octets(served_serial(self.nginx.port, self.name_of(certificate), roots=roots))
+
+    def live_serial(self, certificate: str = "www") -> str:
+        """The serial at `live`."""
+        return x509.leaf(self.pair(certificate)[1]).serial
 
     def issued(self, mark: int = 0) -> list[str]:
         """The serials that the authority has issued since a mark of its log."""
