@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
     metavar="FILE",
     help="The configuration.",
 )
-@click.option("-v", "--verbose", count=True, help="Explain every decision; -vv also says every request.")
+@click.option("-v", "--verbose", count=True, help="Explain every decision.")
 @click.version_option(__version__, "-V", "--version", prog_name="renewer", message="%(prog)s %(version)s")
 @click.pass_context
 def group(ctx: click.Context, config_path: str, verbose: int) -> None:
