@@ -46,6 +46,7 @@ class Kit:
         self.host = config.agent.host
         self.run = run or run_id(clock.now(), config.agent.host)
         self.store: Store = DiskStore(config.agent.state, group=config.agent.group)
+        self.accounts = config.agent.state  # a rehearsal has a state of its own, and the real accounts
         self.stopping = threading.Event()
         self.deadline = clock.monotonic() + config.agent.deadline.total_seconds()
         self._closing = ExitStack()
@@ -81,7 +82,7 @@ class Kit:
                 except RenewerError as error:  # needed for registering only: an account that exists works on
                     self.journal.tell(EventName.NOTICE, text=error.text)
                 self._sessions[authority] = Session.open(
-                    wish, state=self.config.agent.state, eab_hmac=hmac, timeout=self.request_timeout
+                    wish, state=self.accounts, eab_hmac=hmac, timeout=self.request_timeout
                 )
             return self._sessions[authority]
 

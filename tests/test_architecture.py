@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "kit",
         "inventory issue install sightings revoke report tell",
         "deploy freshen",
-        "rounds",
+        "rounds rehearse",
         "run",
         "cli",
         "__main__",

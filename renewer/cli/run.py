@@ -77,10 +77,10 @@ def perform(
     from renewer.run import run
     from renewer.store.lock import Lock
 
-    watcher = _watcher(setup, as_json=as_json)
+    watcher = watching(setup, as_json=as_json)
     lock = Lock(config.agent.state, group=config.agent.group).acquire(patience)
     with lock, watcher or nullcontext(), Kit(config, write=True, listener=watcher) as kit:
-        _stop_gently(kit)
+        stop_gently(kit)
         report = run(kit, limits)
         _warn(kit)
     if as_json:
@@ -92,7 +92,7 @@ def perform(
     return report.exit
 
 
-def _stop_gently(kit: "Kit") -> None:
+def stop_gently(kit: "Kit") -> None:
     """SIGTERM and the first Ctrl-C: finish what is in flight, begin nothing new; the next run goes on."""
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001  the signature of handlers
@@ -105,7 +105,7 @@ def _stop_gently(kit: "Kit") -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _watcher(setup: Setup, *, as_json: bool) -> "Watcher | None":
+def watching(setup: Setup, *, as_json: bool) -> "Watcher | None":
     """With -v, or for a person at a terminal; a timer's run stays quiet."""
     import sys
 
