@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 from renewer.config import scalars
 from renewer.config.agent import checked
 from renewer.config.faults import Faults, Path, did_you_mean
-from renewer.config.schema import AuthorityTable, DefaultsTable, EabTable, SecretTable
+from renewer.config.schema import AuthorityTable, DefaultsTable, EabTable
+from renewer.config.tables import SecretTable
 from renewer.model.desired import Authority, Eab, KeyType, Secret, SecretSource
 
 _STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"

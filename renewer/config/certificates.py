@@ -9,13 +9,24 @@ from msgspec import UNSET, UnsetType
 from renewer.config import scalars
 from renewer.config.agent import checked
 from renewer.config.authorities import Authorities
+from renewer.config.challenge_tables import ChallengeTable
 from renewer.config.challenges import Challenges
 from renewer.config.copies import Copies
 from renewer.config.endpoints import default_endpoints, resolve_endpoint
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.config.hooks import Hooks
-from renewer.config.schema import CertificateTable, DefaultsTable, Http01Table
-from renewer.model.desired import Agent, Certificate, Challenge, Copy, Endpoint, Http01, KeyType
+from renewer.config.schema import CertificateTable, DefaultsTable
+from renewer.model.desired import (
+    WILDCARD_CHALLENGES,
+    Agent,
+    Certificate,
+    Challenge,
+    Copy,
+    Dns01,
+    Endpoint,
+    Http01,
+    KeyType,
+)
 from renewer.model.names import Identifier
 
 MOST_NAMES = 100  # no public authority takes more (Let's Encrypt: 100 in classic)
@@ -145,22 +156,39 @@ class _Wish:
         self, names: tuple[Identifier, ...]
     ) -> tuple[Challenge | None, tuple[tuple[Identifier, Challenge], ...]]:
         single = self._single_challenges(names)
-        given: str | Http01Table | UnsetType = self._own.challenge
+        given: str | ChallengeTable | UnsetType = self._own.challenge
         given = self._defaults.challenge if given is UNSET else given
         if given is UNSET:
             if all(name in single for name in names) and names:
+                self._fit(names, single, None)
                 return next(iter(single.values())), _without_faults(single)
             if not self._faults.spoilt(("defaults", "challenge")):
                 hint = 'challenge = { type = "http-01", webroot = "/var/www/html" }, here or in [defaults]'
                 self._faults.add(("certificate", self._name, "challenge"), "is missing", hint)
             return None, ()
         challenge = self._room.challenges.use(given, self._at("challenge"))
-        for index, name in enumerate(names):
-            if name.wildcard and isinstance(single.get(name, challenge), Http01):
-                hint = "take it out: wildcards need a dns-01 challenge, which is not there yet"
-                path: Path = ("certificate", self._name, "names", index)
-                self._faults.add(path, f"a wildcard '{name}' cannot be proved by http-01", hint)
+        self._fit(names, single, challenge)
         return challenge, _without_faults(single)
+
+    def _fit(
+        self,
+        names: tuple[Identifier, ...],
+        single: Mapping[Identifier, Challenge | None],
+        otherwise: Challenge | None,
+    ) -> None:
+        """Can each name be proved in its way?"""
+        for index, name in enumerate(names):
+            if (challenge := single.get(name, otherwise)) is not None:
+                self._fits(("certificate", self._name, "names", index), name, challenge)
+
+    def _fits(self, path: Path, name: Identifier, challenge: Challenge) -> None:
+        kind = str(challenge.__struct_config__.tag)
+        if name.wildcard and not isinstance(challenge, WILDCARD_CHALLENGES):  # RFC 8555 §7.1.3, RFC 8737 §3
+            hint = f'give it a dns-01 challenge: challenges = {{ "{name}" = … }}'
+            self._faults.add(path, f"a wildcard '{name}' cannot be proved by {kind}", hint)
+        if name.type == "ip" and isinstance(challenge, Dns01):  # RFC 8738 §7: "MUST NOT be used"
+            hint = f'give it an http-01 challenge: challenges = {{ "{name}" = … }}'
+            self._faults.add(path, f"an address '{name}' cannot be proved by {kind}", hint)
 
     def _single_challenges(self, names: tuple[Identifier, ...]) -> dict[Identifier, Challenge | None]:
         """Challenges of single names; those of [defaults] go for the names that a certificate has."""

@@ -6,15 +6,16 @@ from msgspec import UNSET, UnsetType
 
 from renewer.config import scalars
 from renewer.config.agent import checked
+from renewer.config.challenge_tables import ChallengeTable, Http01Table
+from renewer.config.dns01 import resolve_dns01
 from renewer.config.faults import Faults, Path, did_you_mean
-from renewer.config.schema import Http01Table
 from renewer.model.desired import Challenge, Http01, Preflight
 
 
 class Challenges:
     """Those with a table, by name."""
 
-    def __init__(self, tables: Mapping[str, Http01Table] | UnsetType, faults: Faults) -> None:
+    def __init__(self, tables: Mapping[str, ChallengeTable] | UnsetType, faults: Faults) -> None:
         self._faults = faults
         self._named = {
             name: self._resolve(table, ("challenge", name))
@@ -22,9 +23,9 @@ class Challenges:
         }
         self._in_place: dict[Path, Challenge | None] = {}
 
-    def use(self, given: str | Http01Table, path: Path) -> Challenge | None:
+    def use(self, given: str | ChallengeTable, path: Path) -> Challenge | None:
         """A challenge by name or in place; None if that was a fault."""
-        if isinstance(given, Http01Table):
+        if not isinstance(given, str):
             if path not in self._in_place:  # those of [defaults] come again with every certificate
                 self._in_place[path] = self._resolve(given, path)
             return self._in_place[path]
@@ -35,7 +36,12 @@ class Challenges:
             self._faults.add(path, f"there is no challenge '{given}'", hint)
         return None
 
-    def _resolve(self, table: Http01Table, path: Path) -> Challenge | None:
+    def _resolve(self, table: ChallengeTable, path: Path) -> Challenge | None:
+        if isinstance(table, Http01Table):
+            return self._http01(table, path)
+        return resolve_dns01(table, path, self._faults)
+
+    def _http01(self, table: Http01Table, path: Path) -> Http01 | None:
         faults = self._faults
         webroot = checked(faults, (*path, "webroot"), table.webroot, scalars.absolute)
         listen = checked(faults, (*path, "listen"), table.listen, scalars.listen_address)

@@ -8,7 +8,8 @@ from enum import EnumMeta
 import msgspec.inspect as shape
 
 from renewer.config.faults import Faults, Path, Source, did_you_mean
-from renewer.config.schema import CertificateTable, Document, SecretTable
+from renewer.config.schema import CertificateTable, Document
+from renewer.config.tables import SecretTable
 
 _BAD = object()
 _LATER = {
@@ -16,7 +17,7 @@ _LATER = {
     "notify": "notices are not there yet; look at the exit code and the renewal log",
     "report": "reports are not there yet; look at `renewer status --json`",
 }
-_LATER_CHALLENGES = ("dns-01", "tls-alpn-01", "dns-persist-01", "dns-account-01")
+_LATER_CHALLENGES = ("tls-alpn-01", "dns-persist-01", "dns-account-01")
 
 
 def prune(source: Source, faults: Faults) -> dict[str, object]:
@@ -51,8 +52,6 @@ def _check(value: object, kind: shape.Type, path: Path, teller: _Teller) -> obje
             return _dict(value, inner, path, teller)
         case shape.ListType(item_type=inner):
             return _list(value, inner, path, teller)
-        case shape.LiteralType(values=values):
-            return _literal(value, values, path, teller)
         case shape.EnumType(cls=cls):
             return _enum(value, cls, path, teller)
         case _:
@@ -60,10 +59,42 @@ def _check(value: object, kind: shape.Type, path: Path, teller: _Teller) -> obje
 
 
 def _union(value: object, types: tuple[shape.Type, ...], path: Path, teller: _Teller) -> object:
+    tagged = [kind for kind in types if isinstance(kind, shape.StructType) and kind.tag_field is not None]
+    if tagged and isinstance(value, dict):
+        return _tagged(value, tagged, path, teller)
     for kind in types:
-        if isinstance(value, dict if isinstance(kind, shape.StructType) else str):
+        if isinstance(value, _SORTS.get(type(kind), (str, "text in quotes"))[0]):
             return _check(value, kind, path, teller)
-    return teller.tell(path, f"must be text in quotes or a table, not {_what(value)}")
+    sorts = dict.fromkeys(_SORTS.get(type(kind), (str, "text in quotes"))[1] for kind in types)
+    return teller.tell(path, f"must be {' or '.join(sorts)}, not {_what(value)}")
+
+
+_SORTS: dict[type[shape.Type], tuple[type, str]] = {
+    shape.StructType: (dict, "a table"),
+    shape.ListType: (list, "a list"),
+}
+
+
+def _tagged(value: dict[str, object], kinds: list[shape.StructType], path: Path, teller: _Teller) -> object:
+    """One of several tables, told apart by a key: the challenges by their type."""
+    field = kinds[0].tag_field or ""
+    known = [str(kind.tag) for kind in kinds]
+    given = value.get(field, _BAD)
+    for kind in kinds:
+        if kind.tag == given:
+            rest = {key: one for key, one in value.items() if key != field}
+            checked = _check(rest, kind, path, teller)
+            return {field: given, **checked} if isinstance(checked, dict) else checked
+    if given is _BAD:
+        _missing([field], value, path, teller)
+    else:
+        hint = did_you_mean(given, known) if isinstance(given, str) else ""
+        text = f"{_shown(given)} is not a type of challenge"
+        if given in _LATER_CHALLENGES:
+            text, hint = f"{given} is not there yet", ""
+        teller.tell((*path, field), text, hint or "known so far: " + ", ".join(known))
+    teller.faults.taint(path)
+    return _BAD
 
 
 def _dict(value: object, inner: shape.Type, path: Path, teller: _Teller) -> object:
@@ -119,20 +150,11 @@ def _missing(required: list[str], value: dict[str, object], path: Path, teller: 
 
 _MISSING = {
     "names": 'say which names it is for: names = ["example.org"]',
-    "type": 'write type = "http-01"',
+    "type": 'write type = "http-01" or type = "dns-01"',
+    "provider": 'say who publishes the record: provider = "rfc2136"',
     "kid": "the authority's site hands out both, kid and hmac",
     "hmac": 'the authority\'s site hands it out; keep it in a file: hmac = { file = "/path" }',
 }
-
-
-def _literal(value: object, known: tuple[object, ...], path: Path, teller: _Teller) -> object:
-    """The type of a challenge, so far the only key of this sort."""
-    if value in known and isinstance(value, str):
-        return value
-    hint = f'the only type so far is "{known[0]}"'
-    if value in _LATER_CHALLENGES:
-        return teller.tell(path, f"{value} is not there yet", hint)
-    return teller.tell(path, f"{_shown(value)} is not a type of challenge", hint)
 
 
 def _unknown(key: str, known: list[str], path: Path, teller: _Teller) -> None:

@@ -13,7 +13,8 @@ from renewer.config.certificates import Certificates
 from renewer.config.challenges import Challenges
 from renewer.config.faults import Faults, Source
 from renewer.config.hooks import Hooks
-from renewer.config.schema import DefaultsTable, Document, Table
+from renewer.config.schema import DefaultsTable, Document
+from renewer.config.tables import Table
 from renewer.model.desired import Config
 from renewer.model.names import CERTIFICATE_NAME
 

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from ipaddress import ip_address
 
 from renewer.model.names import CERTIFICATE_NAME, Identifier
 
@@ -95,6 +94,8 @@ def listen_address(text: str) -> str:
         raise ValueError("must be an address and a port, as 0.0.0.0:80 or [::]:80")
     if (":" in host) != (host[0] == "[" and host[-1] == "]"):
         raise ValueError("must be an address and a port; IPv6 in brackets, as [::]:80")
+    from ipaddress import ip_address
+
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:

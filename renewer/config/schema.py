@@ -3,30 +3,16 @@
 Everything here is as the operator wrote it; `resolve` checks it and turns it into `model.desired`.
 """
 
-from typing import Annotated, Literal, dataclass_transform
+from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from renewer.model.desired import Convention, HookEvent, KeyType, Preflight, Starttls
+from renewer.config.challenge_tables import ChallengeTable
+from renewer.config.tables import DURATION, SecretTable, Table
+from renewer.model.desired import Convention, HookEvent, KeyType, Starttls
 
-_DURATION = {"pattern": r"^[0-9]+(s|m|h|d)$"}
 _MODE = {"pattern": r"^0?[0-7]{3}$"}
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of all tables: unknown keys are refused."""
-
-
-class SecretTable(Table):
-    """A reference to a secret; exactly one key."""
-
-    file: Annotated[str, Meta(description="A file that holds it; absolute path.")] | UnsetType = UNSET
-    env: Annotated[str, Meta(description="An environment variable's name.")] | UnsetType = UNSET
-    credential: Annotated[str, Meta(description="A systemd credential's name.")] | UnsetType = UNSET
-    command: (
-        Annotated[list[str], Meta(description="A program that prints it, and its arguments.")] | UnsetType
-    ) = UNSET
 
 
 class EabTable(Table):
@@ -54,16 +40,16 @@ class AgentTable(Table):
         UNSET
     )
     wake: (
-        Annotated[str, Meta(description="How often the timer calls, as 1h.", extra_json_schema=_DURATION)]
+        Annotated[str, Meta(description="How often the timer calls, as 1h.", extra_json_schema=DURATION)]
         | UnsetType
     ) = UNSET
     workers: Annotated[int, Meta(description="Orders in flight at once, 1 to 64.")] | UnsetType = UNSET
     deadline: (
-        Annotated[str, Meta(description="Longest time of one run, as 50m.", extra_json_schema=_DURATION)]
+        Annotated[str, Meta(description="Longest time of one run, as 50m.", extra_json_schema=DURATION)]
         | UnsetType
     ) = UNSET
     look_every: (
-        Annotated[str, Meta(description="How often each endpoint is looked at.", extra_json_schema=_DURATION)]
+        Annotated[str, Meta(description="How often each endpoint is looked at.", extra_json_schema=DURATION)]
         | UnsetType
     ) = UNSET
 
@@ -95,31 +81,6 @@ class AuthorityTable(Table):
     ) = UNSET
     staging: Annotated[str, Meta(description="URL of its directory for rehearsals.")] | UnsetType = UNSET
     proxy: Annotated[str, Meta(description="HTTP proxy to reach it by.")] | UnsetType = UNSET
-
-
-class Http01Table(Table):
-    """HTTP-01: a file below the webroot of a running server, or our own listener."""
-
-    type: Annotated[Literal["http-01"], Meta(description="How control is proved.")]
-    webroot: Annotated[str, Meta(description="Directory that the web server serves at /.")] | UnsetType = (
-        UNSET
-    )
-    listen: Annotated[str, Meta(description="Address of our own listener, as 0.0.0.0:80.")] | UnsetType = (
-        UNSET
-    )
-    preflight: (
-        Annotated[Preflight, Meta(description="Fetch the token ourselves first: require, warn or off.")]
-        | UnsetType
-    ) = UNSET
-    before: (
-        Annotated[
-            list[str], Meta(description="With listen: program run before listening, and its arguments.")
-        ]
-        | UnsetType
-    ) = UNSET
-    after: (
-        Annotated[list[str], Meta(description="With listen: program always run after listening.")] | UnsetType
-    ) = UNSET
 
 
 class EndpointTable(Table):
@@ -157,11 +118,12 @@ class CertificateKeys(Table):
         Annotated[list[str], Meta(description="Names of authorities, tried in order.")] | UnsetType
     ) = UNSET
     challenge: (
-        Annotated[str | Http01Table, Meta(description="A [challenge.X] by name, or a table in place.")]
+        Annotated[str | ChallengeTable, Meta(description="A [challenge.X] by name, or a table in place.")]
         | UnsetType
     ) = UNSET
     challenges: (
-        Annotated[dict[str, str | Http01Table], Meta(description="Challenges for single names.")] | UnsetType
+        Annotated[dict[str, str | ChallengeTable], Meta(description="Challenges for single names.")]
+        | UnsetType
     ) = UNSET
     key: Annotated[KeyType, Meta(description="Kind of the key.")] | UnsetType = UNSET
     reuse_key: Annotated[bool, Meta(description="Keep the key at renewal.")] | UnsetType = UNSET
@@ -174,7 +136,7 @@ class CertificateKeys(Table):
         Annotated[
             str,
             Meta(
-                description="Renew so long before expiry, where there is no ARI.", extra_json_schema=_DURATION
+                description="Renew so long before expiry, where there is no ARI.", extra_json_schema=DURATION
             ),
         ]
         | UnsetType
@@ -231,7 +193,7 @@ class HookTable(Table):
         Annotated[list[HookEvent], Meta(description="What it hears: test, deploy, rollback.")] | UnsetType
     ) = UNSET
     timeout: (
-        Annotated[str, Meta(description="Longest time it may take, as 60s.", extra_json_schema=_DURATION)]
+        Annotated[str, Meta(description="Longest time it may take, as 60s.", extra_json_schema=DURATION)]
         | UnsetType
     ) = UNSET
     env: Annotated[dict[str, str], Meta(description="Environment variables for it.")] | UnsetType = UNSET
@@ -248,7 +210,7 @@ class Document(Table):
     defaults: Annotated[DefaultsTable, Meta(description="Keys for every certificate.")] | UnsetType = UNSET
     authority: Annotated[dict[str, AuthorityTable], Meta(description="ACME authorities.")] | UnsetType = UNSET
     challenge: (
-        Annotated[dict[str, Http01Table], Meta(description="Ways to prove control of a name.")] | UnsetType
+        Annotated[dict[str, ChallengeTable], Meta(description="Ways to prove control of a name.")] | UnsetType
     ) = UNSET
     certificate: (
         Annotated[dict[str, CertificateTable], Meta(description="The certificates wished for.")] | UnsetType
@@ -260,7 +222,5 @@ class Document(Table):
 
 def json_schema() -> dict[str, object]:
     """The JSON Schema (2020-12) of a config file."""
-    import msgspec
-
     schema: dict[str, object] = msgspec.json.schema(Document)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "renewer", **schema}

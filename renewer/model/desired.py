@@ -79,7 +79,74 @@ class Http01(Value, tag="http-01"):
     after: tuple[str, ...] = ()
 
 
-Challenge = Http01
+class TsigAlgorithm(StrEnum):
+    """How DNS messages are signed (RFC 8945 §6): those that are still recommended."""
+
+    HMAC_SHA256 = "hmac-sha256"
+    HMAC_SHA384 = "hmac-sha384"
+    HMAC_SHA512 = "hmac-sha512"
+
+
+class Tsig(Value):
+    """A key that signs DNS messages (RFC 8945); the secret is base64."""
+
+    name: str
+    secret: Secret
+    algorithm: TsigAlgorithm = TsigAlgorithm.HMAC_SHA256
+
+
+class Rfc2136(Value):
+    """A server that takes DNS updates (RFC 2136): `server` is "HOST:PORT" ("[::1]:53" for IPv6)."""
+
+    server: str
+    tsig: Tsig | None = None
+
+
+class PropagationCheck(StrEnum):
+    """Who is asked whether a record can be seen."""
+
+    AUTHORITATIVE = "authoritative"  # every server of the zone
+    RESOLVERS = "resolvers"  # the given ones
+    NONE = "none"  # nobody; a stated time is waited
+
+
+class Unreachable(StrEnum):
+    """What to do about a name server that gives no usable answer."""
+
+    IGNORE = "ignore"  # told; the others decide
+    REQUIRE = "require"  # without its answer the authority is not asked
+
+
+class Propagation(Value):
+    """How long to wait until a record can be seen everywhere.
+
+    `resolvers` are "ADDRESS:PORT"; none means those of the system. `wait` goes with the check `none`.
+    """
+
+    check: PropagationCheck = PropagationCheck.AUTHORITATIVE
+    timeout: timedelta = timedelta(minutes=10)
+    resolvers: tuple[str, ...] = ()
+    wait: timedelta = timedelta(0)
+    unreachable: Unreachable = Unreachable.IGNORE
+
+
+OptionValue = str | tuple[str, ...] | Secret
+
+
+class Dns01(Value, tag="dns-01"):
+    """How DNS-01 is answered (RFC 8555 §8.4): by a TXT record that a provider publishes.
+
+    `rfc2136` is set for the provider of that name and for no other; `options` are what any other one takes.
+    """
+
+    provider: str
+    rfc2136: Rfc2136 | None = None
+    options: tuple[tuple[str, OptionValue], ...] = ()
+    propagation: Propagation = Propagation()
+
+
+Challenge = Http01 | Dns01
+WILDCARD_CHALLENGES = (Dns01,)  # those that can prove a wildcard (RFC 8555 §7.1.3, RFC 8737 §3)
 
 
 class Starttls(StrEnum):

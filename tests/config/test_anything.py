@@ -16,7 +16,19 @@ from renewer.errors import ConfigError
 
 _definitions: dict[str, Any] = dict(json_schema())["$defs"]  # type: ignore[assignment]
 _keys = sorted({key for table in _definitions.values() for key in table.get("properties", {})})
-_words = ["http-01", "letsencrypt", "nginx", "www", "0640", "1h", "/x", "example.org", "*.example.org"]
+_words = [
+    "http-01",
+    "dns-01",
+    "rfc2136",
+    "letsencrypt",
+    "nginx",
+    "www",
+    "0640",
+    "1h",
+    "/x",
+    "example.org",
+    "*.example.org",
+]
 _words += ["[::1]:443", "0.0.0.0:80", "certbot", "deploy", "ops@example.org", "system", "rsa-2048", "./x"]
 
 _names = st.one_of(st.sampled_from(_keys), st.sampled_from(_words), st.text(max_size=4))
@@ -43,7 +55,9 @@ _documents = st.one_of(
             "agent": _shaped("AgentTable"),
             "defaults": _shaped("DefaultsTable"),
             "authority": st.dictionaries(_names, _shaped("AuthorityTable"), max_size=2),
-            "challenge": st.dictionaries(_names, _shaped("Http01Table"), max_size=2),
+            "challenge": st.dictionaries(
+                _names, st.one_of(_shaped("Http01Table"), _shaped("Dns01Table")), max_size=2
+            ),
             "certificate": st.dictionaries(_names, _shaped("CertificateTable"), max_size=3),
             "hook": st.dictionaries(_names, _shaped("HookTable"), max_size=2),
         },

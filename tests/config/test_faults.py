@@ -8,6 +8,9 @@ from renewer.config.load import load
 from renewer.errors import ConfigError
 from tests.config.conftest import HEAD, WWW, Faulty, Write
 
+DNS01 = '[challenge.x]\ntype = "dns-01"\nprovider = "rfc2136"\n'
+PROPAGATION = DNS01 + 'server = "192.0.2.53"\n[challenge.x.propagation]\n'
+RFC2136 = "{type='dns-01', provider='rfc2136', server='a.b'}"
 HTTP01 = '[challenge.x]\ntype = "http-01"\n'
 CASES = [
     # keys and their sorts
@@ -61,7 +64,7 @@ CASES = [
     ),
     # challenges
     ("[challenge.x]\nwebroot = '/x'", "challenge.x.type", "is missing", 'type = "http-01"'),
-    ("[challenge.x]\ntype = 'dns-01'", "challenge.x.type", "dns-01 is not there yet", "http-01"),
+    ("[challenge.x]\ntype = 'dns-persist-01'", "challenge.x.type", "is not there yet", "dns-01"),
     ("[challenge.x]\ntype = 'http'", "challenge.x.type", "is not a type of challenge", "http-01"),
     (HTTP01, "challenge.x", "needs either webroot or listen", "webroot ="),
     (HTTP01 + "webroot='/x'\nlisten='[::]:80'", "challenge.x", "has both", "webroot alone"),
@@ -73,6 +76,37 @@ CASES = [
     (HTTP01 + "webroot='/x'\nbefore=['/x']", "challenge.x.before", "goes with listen only", "listen"),
     (HTTP01 + "listen='[::]:80'\nafter=['x']", "challenge.x.after", "absolute path of a program", ""),
     (HTTP01 + "webroot='/x'\npreflight='of'", "challenge.x.preflight", "not allowed", "'off'"),
+    # dns-01
+    (DNS01.replace("provider", "provid"), "challenge.x.provid", "not a known key", "'provider'"),
+    ("[challenge.x]\ntype='dns-01'", "challenge.x.provider", "is missing", "rfc2136"),
+    (DNS01.replace("2136", "2163"), "challenge.x.provider", "no provider 'rfc2163'", "'rfc2136'"),
+    (DNS01, "challenge.x.server", "is missing", "192.0.2.53:53"),
+    (DNS01 + "server='*.a.b'", "challenge.x.server", "not a server's name", ""),
+    (DNS01 + "server='a.b:0'", "challenge.x.server", "no valid port", ""),
+    (DNS01 + "server='a.b'\nwebroot='/x'", "challenge.x.webroot", "not a known key", "known here"),
+    (DNS01 + "server='a.b'\noptions={a='b'}", "challenge.x.options.a", "not an option", "none"),
+    (DNS01 + "server='a.b'\noptions={a=1}", "challenge.x.options.a", "in quotes or a list or a table", ""),
+    (DNS01 + "server='a.b'\ntsig={name='a'}", "challenge.x.tsig.secret", "is missing", ""),
+    (DNS01 + "server='a.b'\ntsig={name='a', secret='x'}", "challenge.x.tsig.secret", "must not", "file"),
+    (
+        DNS01 + "server='a.b'\ntsig={name='a b', secret={file='/x'}}",
+        "challenge.x.tsig.name",
+        "not a key's name",
+        "",
+    ),
+    (
+        DNS01 + "server='a.b'\ntsig={name='a', secret={file='/x'}, algorithm='hmac-md5'}",
+        "challenge.x.tsig.algorithm",
+        "'hmac-md5' is not allowed",
+        "hmac-sha",
+    ),
+    (PROPAGATION + "check='auth'", "challenge.x.propagation.check", "not allowed", ""),
+    (PROPAGATION + "check='none'", "challenge.x.propagation.wait", "is missing", 'wait = "60s"'),
+    (PROPAGATION + "wait='1m'", "challenge.x.propagation.wait", 'check = "none" only', "timeout"),
+    (PROPAGATION + "timeout='7h'", "challenge.x.propagation.timeout", "1s to 6h", ""),
+    (PROPAGATION + "check='resolvers'", "challenge.x.propagation.resolvers", "is missing", "whom to ask"),
+    (PROPAGATION + "resolvers=['a.b']", "challenge.x.propagation.resolvers[0]", "an IP address", ""),
+    (PROPAGATION + "unreachable='no'", "challenge.x.propagation.unreachable", "not allowed", "require"),
     # hooks
     ("[hook.own]", "hook.own.run", "is missing", 'run = "/path/to/program"'),
     ("[hook.own]\nrun = 'ngin'", "hook.own.run", "no hook 'ngin' is shipped", "did you mean 'nginx'"),
@@ -99,6 +133,8 @@ CERTIFICATE_CASES = [
     ("names = ['a.b', 'A.b.']", "names[1]", "'a.b' is there twice", "take one"),
     ("names = ['*.192.0.2.1']", "names[0]", "neither a host name nor a valid IP", ""),
     ("names = ['a.b', '*.a.b']", "names[1]", "cannot be proved by http-01", "dns-01"),
+    (f"names = ['a.b', '10.0.0.1']\nchallenge = {RFC2136}", "names[1]", "proved by dns-01", "http-01"),
+    ("names = ['*.a.b']\nchallenges = {'*.a.b' = {type='http-01', webroot='/x'}}", "names[0]", "http-01", ""),
     (f"names = {[f'{n}.example' for n in range(101)]}", "names", "101 names", "several certificates"),
     ("names = ['a.b']\nauthority = 'gogle'", "authority", "no authority 'gogle'", "'google'"),
     ("names = ['a.b']\nauthority='google'\nauthorities=['google']", "authority", "beside authorities", ""),

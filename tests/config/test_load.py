@@ -12,15 +12,22 @@ from renewer.model.desired import (
     Convention,
     Copy,
     CopyPart,
+    Dns01,
     Eab,
     Endpoint,
     HookEvent,
     Http01,
     KeyType,
     Preflight,
+    Propagation,
+    PropagationCheck,
+    Rfc2136,
     Secret,
     SecretSource,
     Starttls,
+    Tsig,
+    TsigAlgorithm,
+    Unreachable,
 )
 from renewer.model.names import Identifier
 from tests.config.conftest import HEAD, WWW, Load, Write
@@ -268,6 +275,46 @@ def test_loading_is_light(write: Write) -> None:
         "requests", "cryptography", "rich", "glob", "renewer.config.check", "renewer.config.lines",
     }  # fmt: skip
     assert heavy & set(done.stdout.split()) == set()
+
+
+def test_dns_challenge(loaded: Load) -> None:
+    """A dns-01 challenge with everything: addresses with their ports, the key as a reference only."""
+    config = loaded(
+        HEAD
+        + '[certificate.www]\nnames = ["*.example.org", "example.org"]\nchallenge = "dns"\n'
+        + '[challenge.dns]\ntype = "dns-01"\nprovider = "rfc2136"\nserver = "2001:db8::53"\n'
+        + 'tsig = { name = "Acme.", secret = { env = "TSIG" }, algorithm = "hmac-sha512" }\n'
+        + 'propagation = { resolvers = ["192.0.2.1", "[::1]:5353"], timeout = "90s", '
+        + 'unreachable = "require" }\n'
+    )
+    secret = Secret(source=SecretSource.ENV, argument=("TSIG",))
+    assert config.certificates["www"].challenge == Dns01(
+        provider="rfc2136",
+        rfc2136=Rfc2136(
+            server="[2001:db8::53]:53",
+            tsig=Tsig(name="acme", secret=secret, algorithm=TsigAlgorithm.HMAC_SHA512),
+        ),
+        propagation=Propagation(
+            timeout=timedelta(seconds=90),
+            resolvers=("192.0.2.1:53", "[::1]:5353"),
+            unreachable=Unreachable.REQUIRE,
+        ),
+    )
+
+
+def test_dns_without_a_check(loaded: Load) -> None:
+    """`check = "none"` waits for what is stated; no time at all is a statement, too."""
+    config = loaded(
+        HEAD
+        + WWW
+        + 'challenge = { type = "dns-01", provider = "rfc2136", server = "ns1.example.org:5353", '
+        + 'propagation = { check = "none", wait = "0s" } }\n'
+    )
+    assert config.certificates["www"].challenge == Dns01(
+        provider="rfc2136",
+        rfc2136=Rfc2136(server="ns1.example.org:5353"),
+        propagation=Propagation(check=PropagationCheck.NONE),
+    )
 
 
 def test_config_error_is_told_whole(write: Write) -> None:

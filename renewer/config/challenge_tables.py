@@ -1,0 +1,94 @@
+"""The tables of challenges, one a type: `type` tells them apart. A further type joins the union below."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from renewer.config.tables import DURATION, SecretTable, Table
+from renewer.model.desired import Preflight, PropagationCheck, TsigAlgorithm, Unreachable
+
+
+class Http01Table(Table, tag_field="type", tag="http-01"):
+    """HTTP-01: a file below the webroot of a running server, or our own listener."""
+
+    webroot: Annotated[str, Meta(description="Directory that the web server serves at /.")] | UnsetType = (
+        UNSET
+    )
+    listen: Annotated[str, Meta(description="Address of our own listener, as 0.0.0.0:80.")] | UnsetType = (
+        UNSET
+    )
+    preflight: (
+        Annotated[Preflight, Meta(description="Fetch the token ourselves first: require, warn or off.")]
+        | UnsetType
+    ) = UNSET
+    before: (
+        Annotated[
+            list[str], Meta(description="With listen: program run before listening, and its arguments.")
+        ]
+        | UnsetType
+    ) = UNSET
+    after: (
+        Annotated[list[str], Meta(description="With listen: program always run after listening.")] | UnsetType
+    ) = UNSET
+
+
+class TsigTable(Table):
+    """The key that DNS updates are signed with (RFC 8945)."""
+
+    name: Annotated[str, Meta(description="The key's name, as the server knows it.")]
+    secret: Annotated[SecretTable, Meta(description="Where the secret is, as base64.")]
+    algorithm: Annotated[TsigAlgorithm, Meta(description="Default hmac-sha256.")] | UnsetType = UNSET
+
+
+class PropagationTable(Table):
+    """How to wait until a record can be seen."""
+
+    check: (
+        Annotated[PropagationCheck, Meta(description="Who is asked: authoritative, resolvers or none.")]
+        | UnsetType
+    ) = UNSET
+    timeout: (
+        Annotated[str, Meta(description="Longest time to wait; default 10m.", extra_json_schema=DURATION)]
+        | UnsetType
+    ) = UNSET
+    resolvers: (
+        Annotated[list[str], Meta(description="Resolvers to ask, as 192.0.2.1:53; default the system's.")]
+        | UnsetType
+    ) = UNSET
+    wait: (
+        Annotated[
+            str, Meta(description="With check none: how long to wait, as 60s.", extra_json_schema=DURATION)
+        ]
+        | UnsetType
+    ) = UNSET
+    unreachable: (
+        Annotated[
+            Unreachable, Meta(description="What a name server without an answer means: ignore or require.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Dns01Table(Table, tag_field="type", tag="dns-01"):
+    """DNS-01: a TXT record that a provider publishes; the one way to prove a wildcard."""
+
+    provider: Annotated[str, Meta(description="Who publishes it: rfc2136, or another one's name.")]
+    server: (
+        Annotated[str, Meta(description="With rfc2136: the server that takes updates, as 192.0.2.53:53.")]
+        | UnsetType
+    ) = UNSET
+    tsig: (
+        Annotated[TsigTable, Meta(description="With rfc2136: the key to sign updates with.")] | UnsetType
+    ) = UNSET
+    options: (
+        Annotated[
+            dict[str, str | list[str] | SecretTable], Meta(description="What any other provider needs.")
+        ]
+        | UnsetType
+    ) = UNSET
+    propagation: (
+        Annotated[PropagationTable, Meta(description="How to wait until the record can be seen.")] | UnsetType
+    ) = UNSET
+
+
+ChallengeTable = Http01Table | Dns01Table
