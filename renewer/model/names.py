@@ -2,7 +2,6 @@
 
 import re
 from enum import StrEnum
-from ipaddress import ip_address
 
 from renewer.model.value import Value
 
@@ -54,10 +53,21 @@ class Identifier(Value, order=True):
         stripped = text.strip()
         if "%" in stripped and ":" in stripped:  # RFC 4007 §11: a zone means something on one host only
             raise ValueError(f"'{text}' is an address with a zone, which no certificate can have")
-        try:
-            return cls(type=IdentifierType.IP, value=ip_address(stripped.strip("[]")).compressed)
-        except ValueError:
-            return cls(type=IdentifierType.DNS, value=_dns_name(stripped))
+        if address := _ip_address(stripped.strip("[]")):
+            return cls(type=IdentifierType.IP, value=address)
+        return cls(type=IdentifierType.DNS, value=_dns_name(stripped))
+
+
+def _ip_address(text: str) -> str | None:
+    """An address in its short form; None if it is none, which most names show at a glance."""
+    if ":" not in text and not text[-1:].isdigit():
+        return None
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(text).compressed
+    except ValueError:
+        return None
 
 
 def _dns_name(text: str) -> str:
