@@ -235,7 +235,13 @@ class Account:
                 hint=f"read them, then set agree_terms = true in [authority.{name}] or [defaults]",
             )
         if self.authority.eab is not None and self._eab_hmac is None:
-            raise GiveUp(f"the HMAC key of {name}'s eab is missing", kind="externalAccountRequired")
+            secret = self.authority.eab.hmac
+            where = f"{secret.source.value} {secret.argument[0]}"
+            raise GiveUp(
+                f"the HMAC key of {name}'s eab cannot be read: {where}",
+                kind="externalAccountRequired",
+                hint=f"put it there for the agent to read, or correct hmac in [authority.{name}]",
+            )
         if directory.eab_required and self.authority.eab is None:
             where = f" (see {directory.website})" if directory.website else ""
             raise GiveUp(
