@@ -67,9 +67,9 @@ def in_part(situation: Situation, now: datetime) -> Version | None:
 
 
 def best(situation: Situation, now: datetime) -> Version | None:
-    """What keeps visitors safe meanwhile: what is to be served, else a live one that is not expired."""
+    """What visitors see meanwhile: what is to be served, else what is live, even if it has expired."""
     live = situation.live_version
-    if live and (live.placeholder or live.leaf.not_after <= now):
+    if live and live.placeholder:
         live = None
     return to_serve(situation, now) or live
 

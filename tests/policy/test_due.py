@@ -406,6 +406,23 @@ def test_waiting_names_the_earliest_moment() -> None:
     assert NOW + 10 * MINUTE <= decision.not_before <= NOW + 11 * MINUTE
 
 
+def test_an_expired_one_is_no_less_urgent_than_one_about_to_expire() -> None:
+    """The expiry does not bring the daily backoff back: every half hour until there is a new one."""
+    decision = decide(situation(versions=(DEAD,), failures=(failure(9, final=True),)), terms())
+
+    assert (decision.step, decision.held) == (Step.WAIT, Step.ISSUE)
+    assert decision.not_before is not None
+    assert decision.not_before <= NOW + 33 * MINUTE
+
+
+def test_an_open_order_does_not_keep_the_next_authority_from_its_turn() -> None:
+    """Where the first authority fails with an order open, the second is asked."""
+    facts = absent(wish=wish(authorities=TWO), order=order(), order_ready=True, failures=(failure(4),))
+    decision = decide(facts, terms())
+
+    assert (decision.step, decision.authority) == (Step.ISSUE, "google")
+
+
 def test_keeping_says_when_to_look_again() -> None:
     """KEEP carries the moment at which the next renewal falls due."""
     assert decide(situation(), terms()).look_again == FRESH.leaf.not_after - 30 * DAY

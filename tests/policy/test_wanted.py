@@ -98,11 +98,11 @@ def test_a_key_of_an_unknown_kind_is_not_held_against_it() -> None:
         pytest.param(
             _all(OLDER, wish=wish(key=KeyType.RSA_2048)), OLDER, id="What is live while nothing is wanted"
         ),
-        pytest.param(_all(DEAD), None, id="Nothing when it has expired"),
+        pytest.param(_all(DEAD), DEAD, id="What is live though it has expired"),
         pytest.param(_all(PLACEHOLDER), None, id="Nothing when it is a placeholder"),
     ],
 )
-def test_what_keeps_visitors_safe_meanwhile(facts: Situation, expected: Version | None) -> None:
+def test_what_visitors_see_meanwhile(facts: Situation, expected: Version | None) -> None:
     """A wish that changed does not make the served certificate worthless."""
     assert best(facts, NOW) == expected
 
