@@ -44,7 +44,7 @@ def decide(situation: Situation, terms: Terms) -> Decision:
     )
     needs = [need for check in CHECKS if (need := check(facts))]
     for index, need in enumerate(needs):
-        if need.step in terms.steps and (need.not_before is None or need.not_before <= terms.reached):
+        if need.step in terms.steps and need.may_act(terms):
             return _act(facts, need, needs[index + 1 :])
     return _wait(facts, needs) if needs else _keep(facts)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from renewer.model.decision import Reason, Step
-from renewer.model.facts import OrderState, Situation
+from renewer.model.facts import Order, OrderState, Situation
 from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, issue_again
@@ -22,9 +22,15 @@ def an_order_is_open(facts: Facts) -> Need | None:
     if order.state is OrderState.INTENT and not _is_due(facts):
         return None  # nobody was asked yet, and there is no need any more
     text = f"an order at {order.authority} since {show(order.at)} is not finished"
-    held = _held_by(facts, order.authority)
+    if _passed_over(facts, order):
+        return None
     return Need(
-        step=Step.RESUME, reason=Reason.ORDER_OPEN, because=text, not_before=held, authority=order.authority
+        step=Step.RESUME,
+        reason=Reason.ORDER_OPEN,
+        because=text,
+        not_before=_held_by(facts, order.authority),
+        since=_failed_at(facts, order.authority),
+        authority=order.authority,
     )
 
 
@@ -119,8 +125,19 @@ def _under_way(facts: Facts) -> bool:
     if order is None or not order_fits(order, facts.situation):
         return False
     return order.state is OrderState.ISSUED or (
-        order.state is not OrderState.ABANDONED and facts.situation.order_ready
+        order.state is not OrderState.ABANDONED
+        and facts.situation.order_ready
+        and not _passed_over(facts, order)
     )
+
+
+def _passed_over(facts: Facts, order: Order) -> bool:
+    """Whether its authority is to be left alone for now, and another one's turn has come.
+
+    Else an order begun at an authority that is down would keep everybody else from being asked.
+    """
+    held = _held_by(facts, order.authority)
+    return facts.choice.authority != order.authority and held is not None and held > facts.terms.reached
 
 
 def _held_by(facts: Facts, authority: str) -> datetime | None:
@@ -134,9 +151,21 @@ def _held_by(facts: Facts, authority: str) -> datetime | None:
     return issue_again(failure, meanwhile, facts.terms.now, in_part(facts.situation, facts.terms.now))
 
 
+def _failed_at(facts: Facts, authority: str) -> datetime | None:
+    failure = relevant(facts.situation).get(authority)
+    return failure.at if failure else None
+
+
 def _issue(facts: Facts, reason: Reason, because: str) -> Need:
     choice = facts.choice
     held = _held_by(facts, choice.authority) if facts.terms.force else choice.not_before
     if choice.failure:
         because = f"{because}; last time: {choice.failure.text}"
-    return Need(step=Step.ISSUE, reason=reason, because=because, not_before=held, authority=choice.authority)
+    return Need(
+        step=Step.ISSUE,
+        reason=reason,
+        because=because,
+        not_before=held,
+        since=_failed_at(facts, choice.authority),
+        authority=choice.authority,
+    )

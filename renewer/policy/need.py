@@ -34,14 +34,24 @@ class Terms(Value):
 
 
 class Need(Value):
-    """Something to be done; held back until `not_before` if that is set."""
+    """Something to be done; held back until `not_before` if that is set, `since` when what failed failed."""
 
     step: Step
     reason: Reason
     because: str
     not_before: datetime | None = None
+    since: datetime | None = None
     authority: str | None = None
     names: tuple[Identifier, ...] = ()
+
+    def may_act(self, terms: Terms) -> bool:
+        """Whether its moment has come, or nearly so; of a wait after a failure a tenth at most is spared."""
+        if self.not_before is None:
+            return True
+        early = terms.reached - terms.now
+        if self.since is not None:
+            early = min(early, max(self.not_before - self.since, timedelta(0)) / 10)
+        return self.not_before - early <= terms.now
 
 
 class Facts(Value):
