@@ -49,7 +49,7 @@ class Proof:
                 solver.wait([p for s, p in presented if s is solver], self._warn)
             for _, _, offer in tasks:
                 self.session.answer(offer)
-            judged = self.session.wait_authorizations([one.url for one in pending], until)
+            judged = self._judged(pending, until)
             if error := failed_authorizations(list(judged), authority):
                 raise error
         except RenewerError as error:
@@ -59,6 +59,24 @@ class Proof:
         finally:
             for solver, task, _ in tasks:
                 self._clean_up(solver, task)
+
+    def _judged(
+        self, pending: Sequence[Authorization], until: Callable[[], float]
+    ) -> Sequence[Authorization]:
+        """The authority's verdicts; if some do not come in time, those that did, if one of them is a refusal.
+
+        Then the order is dead already, and the names that failed must be told, not that others are slow.
+        """
+        urls = [one.url for one in pending]
+        try:
+            return self.session.wait_authorizations(urls, until)
+        except RetryLater as error:
+            if error.kind != "waiting":
+                raise
+            judged = [one for one in map(self.session.authorization, urls) if one.status != "pending"]
+            if all(one.status == "valid" for one in judged):
+                raise
+            return judged
 
     def _give_up(self, pending: Sequence[Authorization]) -> None:
         """The order is lost: what is pending is given up, lest it count against the account (§7.5.2).
