@@ -100,7 +100,7 @@ class Case:
 
 
 def every(first: int, step: int, act: Callable[[int], bool]) -> int:
-    """Call `act` with first, first + step, …, as long as it says that there was something; the last number."""
+    """Call `act` with first, first + step, …, until it says that there was nothing; that number."""
     number = first
     while act(number):
         number += step

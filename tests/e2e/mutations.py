@@ -16,14 +16,17 @@ from renewer import proc
 from renewer.acme.transport import Transport
 from renewer.ledger.sqlite import SqliteLedger
 
+_Function = Callable[..., Any]
 BeforeEach = Callable[[int, str], None]
 """Called before each mutation with its number (from 1) and its kind: `disk`, `ledger`, or one of the below.
 
 `request` and `hook` come before it happens, `answer` and `end` after it.
 """
 
-_BY_NAME = ("mkdir", "unlink", "remove", "rmdir", "chmod", "chown", "truncate")
-_BY_NUMBER = ("fchmod", "fchown", "ftruncate", "write", "pwrite", "fsync")
+_BY_PLACE = (
+    *("mkdir", "unlink", "remove", "rmdir", "chmod", "chown", "truncate"),
+    *("fchmod", "fchown", "ftruncate", "write", "pwrite", "fsync"),
+)
 _TO_SECOND = ("rename", "replace", "symlink", "link")
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -31,66 +34,81 @@ _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 @contextmanager
 def watched(places: Sequence[str], before_each: BeforeEach) -> Iterator[None]:
     """Call `before_each` before every mutation below these directories, whoever makes it in this process."""
-    guard = threading.Lock()
-    count = 0
+    watch = _Watch(places, before_each)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", watch.disk(os.open, watch.opened))
+        for name in _BY_PLACE:
+            patch.setattr(os, name, watch.disk(getattr(os, name), watch.inside))
+        for name in _TO_SECOND:
+            patch.setattr(os, name, watch.disk(getattr(os, name), watch.second))
+        patch.setattr(SqliteLedger, "_change", watch.ledger(SqliteLedger._change))
+        patch.setattr(Transport, "_send", watch.around(Transport._send, "request", "answer"))
+        patch.setattr(proc, "run", watch.around(proc.run, "hook", "end"))
+        yield
 
-    def step(kind: str) -> None:
-        nonlocal count
-        with guard:
-            count += 1
-            before_each(count, kind)
 
-    def inside(path: Any, dir_fd: int | None) -> bool:
-        if isinstance(path, int):
-            where = _behind(path)
-        else:
-            text = os.fspath(path)
-            text = text.decode() if isinstance(text, bytes) else text
-            where = text if dir_fd is None else f"{_behind(dir_fd)}/{text}"
-        return any(where == place or where.startswith(f"{place}/") for place in places)
+class _Watch:
+    """Counts, and stands around the real functions."""
 
-    def disk(real: Callable[..., Any], place: Callable[..., bool]) -> Callable[..., Any]:
+    def __init__(self, places: Sequence[str], before_each: BeforeEach) -> None:
+        self._places = tuple(places)
+        self._before_each = before_each
+        self._guard = threading.Lock()
+        self._count = 0
+
+    def step(self, kind: str) -> None:
+        """One more is about to happen."""
+        with self._guard:
+            self._count += 1
+            self._before_each(self._count, kind)
+
+    def disk(self, real: _Function, concerned: Callable[..., bool]) -> _Function:
+        """A function of `os`, watched when its place concerns us."""
+
         def instead(*arguments: Any, **options: Any) -> Any:
-            if place(*arguments, **options):
-                step("disk")
+            if concerned(*arguments, **options):
+                self.step("disk")
             return real(*arguments, **options)
 
         return instead
 
-    def around(real: Callable[..., Any], before: str, after: str) -> Callable[..., Any]:
+    def ledger(self, real: _Function) -> _Function:
+        """A transaction of the ledger that writes anything."""
+
+        def instead(ledger: SqliteLedger, action: Any, rows: Any) -> None:
+            if rows:
+                self.step("ledger")
+            real(ledger, action, rows)
+
+        return instead
+
+    def around(self, real: _Function, before: str, after: str) -> _Function:
+        """Something that happens elsewhere, counted before and after it."""
+
         def instead(*arguments: Any, **options: Any) -> Any:
-            step(before)
+            self.step(before)
             result = real(*arguments, **options)
-            step(after)
+            self.step(after)
             return result
 
         return instead
 
-    def opened(path: Any, flags: int, *_: Any, dir_fd: int | None = None) -> bool:
-        return bool(flags & _CHANGING) and inside(path, dir_fd)
+    def inside(self, path: Any, *_: Any, dir_fd: int | None = None, **__: Any) -> bool:
+        """Whether a path or a file's number lies below one of the places."""
+        if isinstance(path, int):
+            where = _behind(path)
+        else:
+            text = os.fsdecode(path)
+            where = text if dir_fd is None else f"{_behind(dir_fd)}/{text}"
+        return any(where == place or where.startswith(f"{place}/") for place in self._places)
 
-    def named(path: Any, *_: Any, dir_fd: int | None = None, **__: Any) -> bool:
-        return inside(path, dir_fd)
+    def opened(self, path: Any, flags: int, *_: Any, dir_fd: int | None = None) -> bool:
+        """The same for `os.open`, if it is to write."""
+        return bool(flags & _CHANGING) and self.inside(path, dir_fd=dir_fd)
 
-    def second(_: Any, path: Any, *__: Any, **where: Any) -> bool:
-        return inside(path, where.get("dst_dir_fd", where.get("dir_fd")))
-
-    real_change = SqliteLedger._change
-
-    def change(self: SqliteLedger, action: Any, rows: Any) -> None:
-        if rows:
-            step("ledger")
-        real_change(self, action, rows)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "open", disk(os.open, opened))
-        for names, place in ((_BY_NAME, named), (_BY_NUMBER, named), (_TO_SECOND, second)):
-            for name in names:
-                patch.setattr(os, name, disk(getattr(os, name), place))
-        patch.setattr(SqliteLedger, "_change", change)
-        patch.setattr(Transport, "_send", around(Transport._send, "request", "answer"))
-        patch.setattr(proc, "run", around(proc.run, "hook", "end"))
-        yield
+    def second(self, _: Any, path: Any, *__: Any, **where: Any) -> bool:
+        """The same for functions that make their second argument."""
+        return self.inside(path, dir_fd=where.get("dst_dir_fd", where.get("dir_fd")))
 
 
 def _behind(number: int) -> str:

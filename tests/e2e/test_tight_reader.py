@@ -52,8 +52,7 @@ def test_tight_reader(site: Site, tmp_path: Path) -> None:
         assert reader.returncode == 0, said
     finally:
         reader.kill()
-        reader.wait()
-        reader.stdout.close()
+        reader.communicate()
     looks, pairs = map(int, said.split())
     assert looks > 100 * RENEWALS
     assert pairs > RENEWALS // 2  # it was there while they turned
