@@ -27,6 +27,11 @@ def skewed_clock(authority: str, skew: timedelta | None) -> str | None:
     return f"this host's clock is {seconds} s {side} {authority}'s: start time synchronisation"
 
 
+def unreadable(situations: Iterable[Situation]) -> list[str]:
+    """Versions on disk that are damaged or unsafe: as good as absent, and somebody should know."""
+    return [f"{situation.wish.name}: {situation.fault}" for situation in situations if situation.fault]
+
+
 def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
     """Certificates that live too shortly for how rarely anybody looks."""
     found: list[str] = []

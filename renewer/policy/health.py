@@ -138,7 +138,7 @@ def _failed(situation: Situation) -> list[Deployment]:
 
 
 def _exit(situation: Situation, state: State) -> int:
-    if state in (State.EXPIRED, State.EXPIRING):
+    if state in (State.EXPIRED, State.EXPIRING) or (state is State.ABSENT and situation.fault):
         return PERSON
     if any(failure.final for failure in relevant(situation).values()):
         return PERSON

@@ -98,7 +98,8 @@ def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
     failure = relevant(facts.situation).get(facts.choice.authority)
     held = None
     if failure is not None:
-        held = failure.not_before if failure.named else failure.at + EMERGENCY_STEP
+        asked = forced_again(failure, best(facts.situation, now), now)
+        held = asked if failure.named else failure.at + EMERGENCY_STEP
     left = ", ".join(str(name) for name in facts.situation.wish.names if name not in names)
     text = f"it ends at {show(ending.leaf.not_after)}, {left} cannot be validated: one for the others"
     authority = facts.choice.authority

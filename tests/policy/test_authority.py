@@ -83,7 +83,7 @@ def test_a_choice_tells_until_when_and_why() -> None:
 
     assert choice.failure == _second(2)
     assert choice.not_before is not None
-    assert NOW + 10 * MINUTE <= choice.not_before <= NOW + 11 * MINUTE
+    assert NOW + 9 * MINUTE <= choice.not_before <= NOW + 10 * MINUTE
 
 
 def test_the_first_is_returned_to_at_the_next_renewal() -> None:

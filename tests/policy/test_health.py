@@ -128,7 +128,7 @@ TABLE: dict[str, Case] = {
         situation(versions=(PART,)), State.EXPIRING, 3, "degraded: it serves without www.example.org"
     ),
     "The state directory cannot be read": Case(
-        absent(fault="/var/lib/renewer: permission denied"), State.ABSENT, 1, "permission denied"
+        absent(fault="/var/lib/renewer: permission denied"), State.ABSENT, 3, "permission denied"
     ),
 }
 
