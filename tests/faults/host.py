@@ -32,7 +32,7 @@ from tests.servers.pebble import Pebble
 from tests.servers.tls_peer import Peer
 from tests.store.looking import live_pair
 
-REQUEST_TIMEOUT = 1.5  # seconds for one request to the authority, instead of 30
+REQUEST_TIMEOUT = 3.0  # seconds for one request to the authority, instead of 30
 ORDER_LIMIT = 6.0  # seconds that a run waits for the authority to validate or to sign, instead of 300
 HASTE = 10  # the agent's pauses are so many times shorter
 _SHORT = 0.005  # but for those that are short already

@@ -43,7 +43,7 @@ INJECTED: dict[str, Fault] = {
     "badNonce": faults.problem("badNonce", 400, "no such nonce"),
     "lost": faults.Reset(acted=True),
 }
-BOUND = 12.0  # seconds for a run: four requests and their pauses, on a machine that has other things to do
+BOUND = 20.0  # seconds for a run: a few requests and their pauses, on a machine that has other things to do
 # What needs no next run: a HEAD has no body to cut off, a refused nonce brings another, no certificate needs
 # renewal information; and what became of a lost finalising, the order tells, unless a nonce was refused.
 HEALED = {*((("ARI", fault)) for fault in FAULTS), ("nonce", "truncated"), ("nonce", "badNonce")}
