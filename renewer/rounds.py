@@ -33,27 +33,33 @@ class Rounds:
         self.terms = terms
         self.situations = dict(situations)
         self.outcomes: list[Outcome] = []
+        self.open: dict[str, Decision] = {}  # what may be done, but for what is in flight
         self.taken: Counter[tuple[str, Step]] = Counter()
         self.flying: dict[Future[list[Outcome]], Decision] = {}
         self.ready_since: float | None = None
 
     def work(self, plan: Plan) -> tuple[list[Outcome], dict[str, Situation]]:
         """Carry a plan out, and what follows from it; returns what came of it and the facts at the end."""
-        decisions = {decision.certificate: decision for decision in plan.decisions}
-        workers = max(1, min(self.kit.config.agent.workers, len(decisions)))
+        self.open = {decision.certificate: decision for decision in plan.decisions if _acts(decision)}
+        workers = max(1, min(self.kit.config.agent.workers, len(self.open)))
         with Issuer(self.kit) as issuer, ThreadPoolExecutor(workers, thread_name_prefix="order") as pool:
-            while touched := self._round(decisions, issuer, pool):
+            while touched := self._round(issuer, pool):
                 for name, situation in inventory.take(self.kit, touched).items():
                     self.situations[name] = situation
-                    decisions[name] = decide(situation, self._terms_for(name))
+                    decision = decide(situation, self._terms_for(name))
+                    self.open.pop(name, None)
+                    if _acts(decision):
+                        self.open[name] = decision
         self._prune()
         return self.outcomes, self.situations
 
-    def _round(self, decisions: dict[str, Decision], issuer: Issuer, pool: ThreadPoolExecutor) -> set[str]:
+    def _round(self, issuer: Issuer, pool: ThreadPoolExecutor) -> set[str]:
         """Whatever can be done next; returns whose facts changed, nobody's when all is done or must wait."""
-        may = [decision for name, decision in decisions.items() if self._may_act(name, decision)]
+        may = [decision for decision in self.open.values() if self._may_act(decision)]
         for decision in may:
             if decision.step in _ORDERING:
+                del self.open[decision.certificate]  # until it has landed
+                self._explain(decision)
                 self._take(decision)
                 self.flying[pool.submit(self._order, issuer, decision)] = decision
         deploying = [decision for decision in may if decision.step is Step.DEPLOY]
@@ -71,17 +77,24 @@ class Rounds:
         looking = [decision for decision in may if decision.step is Step.LOOK]
         return self._look(looking) if looking else set()
 
-    def _may_act(self, name: str, decision: Decision) -> bool:
-        if decision.step in (Step.KEEP, Step.WAIT):
-            return False
-        if any(flying.certificate == name for flying in self.flying.values()):
-            return False
+    def _may_act(self, decision: Decision) -> bool:
         if self.kit.stopping.is_set() or self.kit.time_left() <= 0:
             return False
-        return self.taken[name, decision.step] < ENOUGH
+        return self.taken[decision.certificate, decision.step] < ENOUGH
 
     def _take(self, decision: Decision) -> None:
         self.taken[decision.certificate, decision.step] += 1
+
+    def _explain(self, decision: Decision) -> None:
+        """Why something else is ordered in the same run: another authority's turn, or fewer names."""
+        if decision.step is Step.ISSUE and self.taken[decision.certificate, Step.ISSUE]:
+            self.kit.journal.tell(
+                EventName.DECIDED,
+                decision.certificate,
+                step=decision.step.value,
+                reason=decision.reason.value,
+                because=decision.because,
+            )
 
     def _terms_for(self, name: str) -> Terms:
         """Force and redeployment count once; a certificate is issued once a run, however short it lives.
@@ -171,6 +184,10 @@ class Rounds:
                     self.kit.store.remove(name, version)
                 except RenewerError as error:
                     self.kit.journal.tell(EventName.NOTICE, name, text=error.text)
+
+
+def _acts(decision: Decision) -> bool:
+    return decision.step not in (Step.KEEP, Step.WAIT)
 
 
 def _failed(decision: Decision, error: RenewerError) -> Outcome:

@@ -138,6 +138,7 @@ class Attempt:
             authority=self.authority,
             url=found.url,
             profile=order.profile,
+            without=shortly([name for name in self.wish.names if name not in order.identifiers]),
             replaces_refused=found.replaces_refused,
         )
         return found
