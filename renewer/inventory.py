@@ -32,23 +32,30 @@ from renewer.model.facts import (
 from renewer.store.contract import Shelf
 
 R = TypeVar("R", bound=Record)
+FEW = 16  # certificates whose records are asked for one by one, rather than all there are
 _Grouped = Mapping[str, Sequence[R]]
 
 
 class Memory:
-    """All that the ledger has, by certificate: a handful of queries, however many certificates there are."""
+    """What the ledger has, by certificate: of a few certificates, or (`only` is None) of all at once."""
 
-    def __init__(self, kit: Kit, only: str | None) -> None:
-        ledger = kit.ledger
-        self.versions = _group(ledger.load(VersionFacts, only))
-        self.orders = _group(ledger.load(Order, only))
-        self.failures = _group(ledger.load(Failure, only))
-        self.windows = _group(ledger.load(Window, only))
-        self.deployments = _group(ledger.load(Deployment, only))
-        self.copies = _group(ledger.load(CopyFact, only))
-        self.sightings = _group(ledger.load(Sighting, only))
-        self.holds = _group(ledger.load(Hold, only))
-        self.revoked = _group(ledger.load(Revoked, only))
+    def __init__(self, kit: Kit, only: Sequence[str] | None) -> None:
+        self._ledger = kit.ledger
+        self._only = only
+        self.versions = self._load(VersionFacts)
+        self.orders = self._load(Order)
+        self.failures = self._load(Failure)
+        self.windows = self._load(Window)
+        self.deployments = self._load(Deployment)
+        self.copies = self._load(CopyFact)
+        self.sightings = self._load(Sighting)
+        self.holds = self._load(Hold)
+        self.revoked = self._load(Revoked)
+
+    def _load(self, kind: type[R]) -> _Grouped[R]:
+        if self._only is None:
+            return _group(self._ledger.load(kind))
+        return {name: self._ledger.load(kind, name) for name in self._only}
 
 
 def take(kit: Kit, names: Iterable[str] | None = None) -> dict[str, Situation]:
@@ -59,7 +66,7 @@ def take(kit: Kit, names: Iterable[str] | None = None) -> dict[str, Situation]:
         for name in (wishes if names is None else sorted(names))
         if kit.host in wishes[name].hosts
     ]
-    memory = Memory(kit, chosen[0].name if len(chosen) == 1 else None)
+    memory = Memory(kit, [wish.name for wish in chosen] if len(chosen) <= FEW else None)
     fingerprints = _fingerprints(kit, chosen)
     return {wish.name: _situation(kit, wish, memory, fingerprints) for wish in chosen}
 
