@@ -31,6 +31,7 @@ class Ground:
         site = Site(directory, self.pebble, domain=f"case-{number}.example.org", shared=self.nginx)
         copy = {"combined": directory / "copies" / "all.pem"}
         (directory / "copies").mkdir()
+        site.agent["log"] = directory / "renewal.log"  # its own tests tell what a log that fails may do
         site.change(copies=[copy])
         return Case(site.start(), self.runner)
 

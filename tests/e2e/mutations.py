@@ -32,12 +32,15 @@ _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 @contextmanager
-def watched(places: Sequence[str], before_each: BeforeEach) -> Iterator[None]:
-    """Call `before_each` before every mutation below these directories, whoever makes it in this process."""
+def watched(places: Sequence[str], before_each: BeforeEach, *, syncs: bool = True) -> Iterator[None]:
+    """Call `before_each` before every mutation below these directories, whoever makes it in this process.
+
+    Without `syncs`, an fsync is none: to a process that is killed there it makes no difference.
+    """
     watch = _Watch(places, before_each)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "open", watch.disk(os.open, watch.opened))
-        for name in _BY_PLACE:
+        for name in _BY_PLACE if syncs else _BY_PLACE[:-1]:
             patch.setattr(os, name, watch.disk(getattr(os, name), watch.inside))
         for name in _TO_SECOND:
             patch.setattr(os, name, watch.disk(getattr(os, name), watch.second))

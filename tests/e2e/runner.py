@@ -122,7 +122,7 @@ def _run(task: Task, said: int, mark: int) -> NoReturn:
     os.dup2(said, 2)
     code = 70
     try:
-        with watched(task.places, _before_each(task, mark)):
+        with watched(task.places, _before_each(task, mark), syncs=task.fault != "kill"):
             code = app._run(task.arguments)
         sys.stdout.flush()
         sys.stderr.flush()
