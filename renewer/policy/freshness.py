@@ -30,21 +30,18 @@ def ask_after(failures: int) -> timedelta:
 
 
 def to_look(situation: Situation, now: datetime, every: timedelta, wake: timedelta) -> bool:
-    """Whether the hour of regular looking has come for a certificate's ports.
+    """Whether a certificate's ports are to be looked at again: at the latest `every` after the last look.
 
-    Spread by hash: each certificate has its own point in the period, and is looked at when that has passed.
+    Spread by hash: each certificate waits for its own share of the period's second half, always the same, so
+    that what was deployed together is not looked at together for ever.
     """
     live = situation.live_version
     if live is None or live.placeholder or not situation.wish.endpoints:
         return False
-    ends = [ends_at(sighting, every, fraction(live.leaf.fingerprint)) for sighting in situation.sightings]
-    return any(end <= now + slack(wake) for end in ends)
+    share = fraction(live.leaf.fingerprint)
+    return any(ends_at(sighting, every, share) <= now + slack(wake) for sighting in situation.sightings)
 
 
 def ends_at(sighting: Sighting, every: timedelta, share: float) -> datetime:
-    """When a sighting is too old: the next point of the certificate's own in a raster of `every`."""
-    step = every.total_seconds()
-    seen = sighting.at.timestamp()
-    own = share * step
-    periods = (seen - own) // step + 1
-    return datetime.fromtimestamp(own + periods * step, tz=sighting.at.tzinfo)
+    """When a sighting is too old to be relied upon."""
+    return sighting.at + every * (1 + share) / 2
