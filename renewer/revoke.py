@@ -22,7 +22,7 @@ REASONS = {
     "unspecified": None,
 }
 COMPROMISE = "keyCompromise"
-_NOT_BY_THE_ACCOUNT = ("unauthorized", "accountDoesNotExist", "accountDeactivated")
+_NOT_BY_THIS = ("unauthorized", "accountDoesNotExist", "accountDeactivated")
 
 
 class Revocation(Value):
@@ -67,7 +67,7 @@ def revoke(
     done = []
     for one, fact in zip(chosen, facts, strict=True):
         try:
-            by = _ask(kit, name, one, reason, by_key=with_key or spki is not None)
+            by = _ask(kit, name, one, reason, with_key=with_key)
         except GiveUp:
             if spki is None:
                 kit.ledger.drop(fact)  # refused: it stays what it was
@@ -90,7 +90,7 @@ def _fact(name: str, version: Version, reason: str, spki: str | None) -> Revoked
     )
 
 
-def _ask(kit: Kit, name: str, version: Version, reason: str, *, by_key: bool) -> str:
+def _ask(kit: Kit, name: str, version: Version, reason: str, *, with_key: bool) -> str:
     """Ask the authority; returns what proved our right: "account" or "key", "nobody" if it had expired."""
     if version.leaf.not_after <= clock.now():
         return "nobody"
@@ -101,17 +101,27 @@ def _ask(kit: Kit, name: str, version: Version, reason: str, *, by_key: bool) ->
             hint=f"put its table [authority.{authority}] back for a moment",
         )
     material = kit.store.read(name, version.id)
-    session, code = kit.session(authority), REASONS[reason]
-    if not by_key and _still_ours(kit, authority, version):
+    session, certificate = kit.session(authority), x509.der(material.cert)
+    proofs = _proofs(reason, ours=_still_ours(kit, authority, version), with_key=with_key)
+    for proof in proofs:
         try:
-            session.revoke(x509.der(material.cert), code)
+            session.revoke(certificate, REASONS[reason], key=material.privkey if proof == "key" else None)
         except GiveUp as error:
-            if error.kind not in _NOT_BY_THE_ACCOUNT:
+            if error.kind not in _NOT_BY_THIS or proof == proofs[-1]:
                 raise
         else:
-            return "account"
-    session.revoke(x509.der(material.cert), code, key=material.privkey)
-    return "key"
+            return proof
+    return "nobody"
+
+
+def _proofs(reason: str, *, ours: bool, with_key: bool) -> list[str]:
+    """What may prove our right, in the order to be tried; the key proves its own compromise.
+
+    Some authorities take only the one, some only the other.
+    """
+    if with_key or not ours:
+        return ["key"]
+    return ["key", "account"] if reason == COMPROMISE else ["account", "key"]
 
 
 def _still_ours(kit: Kit, authority: str, version: Version) -> bool:

@@ -5,8 +5,8 @@
 #
 # On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND and Knot; by apt, as
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
-# In this checkout: .venv (the package, editable), .venv/pebble (a test authority), .bench (what to compare
-#                   with: certbot, acme-tiny, lego). `make clean` takes these away again.
+# In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
+#                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
 # Run again it does nothing, in a fraction of a second, and then needs neither root nor a network.
 set -euo pipefail
@@ -346,6 +346,25 @@ if [ "$mode" = bench ]; then
         say "fetching lego, to compare with (apt-get download)"
         get lego forky testing sid "$codename" || say "no lego is to be had here; the benchmark goes on without it"
     fi
+fi
+
+# --- acme2certifier, a second authority --------------------------------------------------------------------
+
+# Under the GPL, so it is a program of its own in an environment of its own: the tests talk to it, none imports it.
+second_dir=$venv/acme2certifier
+second_wanted=0.46.3
+if [ "$mode" = test ] && [ "$(cat "$second_dir/VERSION" 2>/dev/null)" != "$second_wanted" ]; then
+    say "installing acme2certifier $second_wanted into .venv/acme2certifier, as a second authority (pip)"
+    rm -rf -- "$second_dir"
+    {
+        python3 -m venv "$second_dir" &&
+            "$second_dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+                "acme2certifier==$second_wanted" gunicorn
+    } >"$work/second.log" 2>&1 || {
+        tail -n 15 "$work/second.log" >&2
+        die "acme2certifier could not be installed into .venv/acme2certifier (pip's last lines stand above)"
+    }
+    printf '%s\n' "$second_wanted" >"$second_dir/VERSION"
 fi
 
 say "ready ($mode): Pebble $(pebble_version), $(nginx -v 2>&1 | sed 's|.*nginx/|nginx |')"
