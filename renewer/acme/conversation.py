@@ -159,7 +159,7 @@ class Conversation:
     def _fetch_directory(self) -> Directory:
         url = self._authority.directory
         reply = self.transport.get(url)
-        if reply.status in (404, 410):
+        if reply.status in (404, 405, 410):  # 405: a resource for POST, not the directory
             text = f"there is no ACME directory at {url} (HTTP {reply.status}): it may have moved"
             hint = f"look up the directory's URL in the documentation of {self.name} and correct `directory`"
             raise GiveUp(text, kind="directory", hint=hint)
