@@ -150,8 +150,9 @@ def demand(bad: Bad, spoken: Ended, document: Ended) -> None:
             assert {"path", "line", "text", "hint"} <= set(fault)
     else:
         (failed,) = [one for one in told["outcomes"] if one["result"] == "failed"]
-        assert failed["detail"] in shown
-        assert failed["hint"]
+        assert failed["hint"] in shown
+        for words in bad.said:
+            assert words.removeprefix("→ ") in f"{failed['detail']}\n→ {failed['hint']}"
 
 
 @pytest.mark.parametrize("name", CONFIG)
