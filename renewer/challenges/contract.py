@@ -32,12 +32,16 @@ Warn = Callable[[str], None]
 class Solver(Protocol):
     """Answers one type of challenge. Any method may be called from any thread.
 
-    The order for a task: `debris_of`, save that in the ledger, `present`, `wait`, the authority looks,
-    `clean_up`, `close`, then drop the record, or save in its place what `clean_up` returned. So a run that is
-    killed anywhere leaves a record behind, and a later run's `sweep` finds what it left.
+    The order for the tasks of a certificate: `prepare`, `debris_of` each, save that in the ledger,
+    `present_all`, `wait`, the authority looks, `clean_up_all`, `close`, then drop the records, or save in
+    their place what `clean_up_all` returned. So a run that is killed anywhere leaves a record behind, and a
+    later run's `sweep` finds what it left.
     """
 
     type: str
+
+    def prepare(self, tasks: Sequence[Task]) -> None:
+        """Look up at once what the tasks will need; changes nothing, never raises."""
 
     def debris_of(self, task: Task) -> Debris | None:
         """What `present` is about to leave behind if nobody cleans up; None if nothing outlives the process.
@@ -47,6 +51,12 @@ class Solver(Protocol):
 
     def present(self, task: Task) -> Presented:
         """Quickly put the answer where the authority will look. Raises RetryLater or GiveUp."""
+
+    def present_all(self, tasks: Sequence[Task]) -> Sequence[Presented]:
+        """As `present`, for all tasks of a certificate: they may share one call to somebody.
+
+        Raises RetryLater or GiveUp, and then some may have been presented.
+        """
 
     def wait(self, presented: Sequence[Presented], warn: Warn) -> None:
         """Return when the authority can see them all; may be slow, never sleeps a flat time.
@@ -60,6 +70,9 @@ class Solver(Protocol):
         What cannot be removed comes back as debris for the next run.
         """
 
+    def clean_up_all(self, tasks: Sequence[Task]) -> Sequence[Debris]:
+        """As `clean_up`, for all tasks of a certificate."""
+
     def sweep(self, debris: Debris) -> bool:
         """Try again to remove something an earlier run left; whether it is gone (or never was there).
 
@@ -71,3 +84,18 @@ class Solver(Protocol):
 
         Never raises; closing twice is no error.
         """
+
+
+class OneByOne:
+    """For solvers that gain nothing from having all tasks of a certificate at once."""
+
+    def prepare(self, tasks: Sequence[Task]) -> None:
+        """Nothing is to be looked up."""
+
+    def present_all(self: Solver, tasks: Sequence[Task]) -> Sequence[Presented]:
+        """One after the other."""
+        return [self.present(task) for task in tasks]
+
+    def clean_up_all(self: Solver, tasks: Sequence[Task]) -> Sequence[Debris]:
+        """One after the other."""
+        return [left for task in tasks if (left := self.clean_up(task)) is not None]

@@ -1,22 +1,40 @@
 """Which solver answers a challenge of the config."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 from renewer.challenges.contract import Solver
 from renewer.challenges.http01 import webroot
 from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp
-from renewer.model.desired import Challenge
+from renewer.model.desired import Challenge, Dns01, Http01
 from renewer.model.facts import Debris
 
+DNS_RECORD = "dns-01 record"  # Debris.what of dns01, which is imported only when needed
 
-def solver_for(challenge: Challenge, *, left: Iterable[Debris] = (), http_port: int = 80) -> Solver:
+
+def solver_for(
+    challenge: Challenge,
+    *,
+    left: Iterable[Debris] = (),
+    http_port: int = 80,
+    until: Callable[[], float] = lambda: math.inf,
+) -> Solver:
     """The solver for a challenge; the caller closes it.
 
     `left` is all debris that the ledger holds, so that a killed run's directories are known for ours.
-    `http_port` is where the preflight looks: 80 but for tests (RFC 8555 §8.3). Changes nothing yet.
+    `http_port` is where the preflight looks: 80 but for tests (RFC 8555 §8.3). `until` gives the end of all
+    waiting, on `clock.monotonic`. Changes nothing yet.
     Raises GiveUp if the challenge says neither where to write nor where to listen.
     """
+    if isinstance(challenge, Dns01):
+        from renewer.challenges.dns01.solver import Dns01Solver  # dnspython is not for everybody
+
+        return Dns01Solver(challenge, until=until)
+    return _http01(challenge, left, http_port)
+
+
+def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver:
     preflight = Preflight(challenge.preflight, port=http_port)
     if challenge.webroot is not None:
         return webroot.WebrootSolver(challenge.webroot, preflight=preflight, left=left)
@@ -40,4 +58,7 @@ def sweep(debris: Debris, solvers: Iterable[Solver] = ()) -> bool:
     """
     if debris.what == webroot.DEBRIS:
         return webroot.sweep_file(debris)
+    if debris.what == DNS_RECORD:  # only who can change the zone can say that it is gone
+        tried = [solver.sweep(debris) for solver in solvers if solver.type.startswith("dns-")]
+        return any(tried)  # all of them: a zone may be served differently by two servers
     return all(solver.sweep(debris) for solver in solvers)

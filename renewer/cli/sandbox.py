@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from posixpath import basename, dirname, normpath
 
 from renewer.cli.unit_words import word
-from renewer.model.desired import Certificate, Config, Hook
+from renewer.model.desired import Certificate, Config, Hook, Http01
 
 # What the shipped hooks' programs write when they are asked whether a config is right.
 _WRITTEN_BY = {
@@ -139,7 +139,7 @@ def _written(config: Config) -> Iterator[tuple[str, str]]:
 
 def _webroots(certificate: Certificate) -> Iterator[str]:
     for challenge in (certificate.challenge, *(other for _, other in certificate.challenges)):
-        if challenge.webroot is not None:
+        if isinstance(challenge, Http01) and challenge.webroot is not None:
             yield challenge.webroot
 
 

@@ -48,7 +48,7 @@ class Issuer:
         with self._guard:
             if challenge not in self._solvers:
                 left = self.kit.ledger.load(Debris)
-                self._solvers[challenge] = solver_for(challenge, left=left)
+                self._solvers[challenge] = solver_for(challenge, left=left, until=lambda: self.kit.deadline)
             return self._solvers[challenge]
 
     def gone(self, debris: Debris) -> None:

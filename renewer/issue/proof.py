@@ -44,9 +44,9 @@ class Proof:
         pending = [one for one in self._authorizations() if one.status == "pending"]
         tasks = [self._task(one) for one in pending]
         try:
-            presented = [(solver, self._present(solver, task)) for solver, task, _ in tasks]
-            for solver in {id(one): one for one, _ in presented}.values():
-                solver.wait([p for s, p in presented if s is solver], self._warn)
+            presented = [(solver, self._present(solver, group)) for solver, group in _by_solver(tasks)]
+            for solver, shown in presented:
+                solver.wait(shown, self._warn)
             for _, _, offer in tasks:
                 self.session.answer(offer)
             judged = self._judged(pending, until)
@@ -57,8 +57,8 @@ class Proof:
                 self._give_up(pending)
             raise
         finally:
-            for solver, task, _ in tasks:
-                self._clean_up(solver, task)
+            for solver, group in _by_solver(tasks):
+                self._clean_up(solver, group)
 
     def _judged(
         self, pending: Sequence[Authorization], until: Callable[[], float]
@@ -118,32 +118,44 @@ class Proof:
         )
         return self.issuer.solver(challenge), task, offer
 
-    def _present(self, solver: Solver, task: Task) -> Presented:
+    def _present(self, solver: Solver, tasks: Sequence[Task]) -> Sequence[Presented]:
         """What will be left behind is on record before it is there."""
-        if debris := solver.debris_of(task):
-            self.kit.ledger.save(debris)
-            self.expected[task.token] = debris
-        presented = solver.present(task)
-        self.kit.journal.tell(
-            EventName.CHALLENGE_PRESENTED,
-            self.wish.name,
-            identifier=str(task.identifier),
-            type=task.type,
-            where=presented.where,
-        )
+        solver.prepare(tasks)
+        expected = {task.token: debris for task in tasks if (debris := solver.debris_of(task))}
+        if expected:
+            self.kit.ledger.save(*expected.values())
+            self.expected.update(expected)
+        presented = solver.present_all(tasks)
+        for one in presented:
+            self.kit.journal.tell(
+                EventName.CHALLENGE_PRESENTED,
+                self.wish.name,
+                identifier=str(one.task.identifier),
+                type=one.task.type,
+                where=one.where,
+            )
         return presented
 
-    def _clean_up(self, solver: Solver, task: Task) -> None:
-        left = solver.clean_up(task)
-        if left is not None:
-            self.kit.ledger.save(left)
-            text = f"the challenge for {task.identifier} could not be removed: {left.where}"
-            self._warn(f"{text}; the next run tries again")
-        elif task.token in self.expected:
-            self.issuer.gone(self.expected[task.token])
+    def _clean_up(self, solver: Solver, tasks: Sequence[Task]) -> None:
+        left = solver.clean_up_all(tasks)
+        for debris in left:
+            self.kit.ledger.save(debris)
+            self._warn(f"left behind by a challenge: {debris.where}; the next run tries again to remove it")
+        still_there = {debris.key for debris in left}
+        for task in tasks:
+            if (expected := self.expected.get(task.token)) and expected.key not in still_there:
+                self.issuer.gone(expected)
 
     def _warn(self, text: str) -> None:
         self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=text)
+
+
+def _by_solver(tasks: Sequence[tuple[Solver, Task, Offer]]) -> list[tuple[Solver, list[Task]]]:
+    """The tasks of each solver together: they may share one call to somebody."""
+    groups: dict[int, tuple[Solver, list[Task]]] = {}
+    for solver, task, _ in tasks:
+        groups.setdefault(id(solver), (solver, []))[1].append(task)
+    return list(groups.values())
 
 
 def resumable(error: RenewerError) -> bool:

@@ -86,6 +86,16 @@ class Process:
                 )
             time.sleep(_POLL)
 
+    def wait_for_log(self, *texts: str, timeout: float = 10) -> None:
+        """Wait until the log holds one of these texts; fail at once if the program ends first."""
+        deadline = time.monotonic() + timeout
+        while not any(text.encode() in self.log.read_bytes() for text in texts):
+            if not self.alive or time.monotonic() > deadline:
+                tail = self.log_tail()
+                self.stop()
+                raise ServerFailedError(f"{self._name} never said {' or '.join(texts)}:\n{tail}")
+            time.sleep(_POLL)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program itself (not to its group)."""
         if self.alive:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from renewer import clock, proc
-from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.contract import OneByOne, Presented, Task, Warn
 from renewer.challenges.http01 import sockets
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
@@ -22,7 +22,7 @@ _servers: dict[str, tuple[Server, int]] = {}
 _servers_lock = threading.Lock()
 
 
-class ListenSolver:
+class ListenSolver(OneByOne):
     """Serves the tokens in hand on `listen`, from the first `present` until `close`.
 
     `before` runs once ahead of listening and `after` once when it is over, also when `before` or the

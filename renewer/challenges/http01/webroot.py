@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 
 from renewer import clock
-from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.contract import OneByOne, Presented, Task, Warn
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01 import walk
 from renewer.challenges.http01.obstacle import explain
@@ -25,7 +25,7 @@ _READ_LIMIT = 1024  # more than any answer has
 _ATTEMPTS = 50  # another client may remove an empty directory between our two steps
 
 
-class WebrootSolver:
+class WebrootSolver(OneByOne):
     """Puts answers below `webroot`. `left` are records of earlier runs: their directories are ours, too."""
 
     type = "http-01"

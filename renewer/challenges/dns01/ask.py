@@ -1,0 +1,160 @@
+"""Questions to one name server, many at a time: all are sent at once, so that twenty cost one round trip.
+
+A server that says nothing, nonsense or something about another question costs the time limit and no more.
+What is said is never trusted further than its question: callers check owners, types and flags.
+"""
+
+import contextlib
+import errno
+import select
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import dns.entropy
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from renewer import clock
+from renewer.model.value import Value
+
+PAYLOAD = 1232  # bytes over UDP that no path breaks up (RFC 9715 §3.1); what is longer comes over TCP
+_LARGEST = 65535
+_NO_ROUTE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN}
+
+
+class Server(Value):
+    """A name server at one address; `name` is what the zone calls it, or the address again."""
+
+    name: str
+    address: str
+    port: int = 53
+
+    def __str__(self) -> str:
+        where = f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        if self.port == 53:
+            where = self.address
+        return where if self.name == self.address else f"{self.name} ({where})"
+
+
+class Question(NamedTuple):
+    """What is asked: a name and a type."""
+
+    name: dns.name.Name
+    type: dns.rdatatype.RdataType
+
+
+class Silence(NamedTuple):
+    """No usable answer: why, and whether this host has no way to such addresses at all."""
+
+    why: str
+    no_route: bool = False
+
+
+Answer = dns.message.Message | Silence
+
+
+def ask(
+    server: Server, questions: Sequence[Question], *, recursive: bool, timeout: float
+) -> Mapping[Question, Answer]:
+    """What the server says to each question within so many seconds, over UDP and where needed TCP."""
+    deadline = clock.monotonic() + timeout
+    queries = _queries(questions, recursive=recursive)
+    answers: dict[Question, Answer] = {}
+    try:
+        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as connection:
+            connection.setblocking(False)
+            connection.connect((server.address, server.port))
+            for query in queries.values():
+                connection.send(query.to_wire())
+            answers.update(_replies(connection, queries, deadline))
+    except OSError as error:
+        silence = _failed(error)
+    else:
+        silence = Silence(f"no answer in {timeout:g} s")
+    for question, query in queries.items():
+        reply = answers.setdefault(question, silence)
+        if not isinstance(reply, Silence) and reply.flags & dns.flags.TC:
+            answers[question] = _by_tcp(server, query, deadline)
+    return answers
+
+
+Queries = Mapping[Question, dns.message.QueryMessage]
+
+
+def _queries(questions: Sequence[Question], *, recursive: bool) -> Queries:
+    """A query for each question, no two with the same id."""
+    made: dict[Question, dns.message.QueryMessage] = {}
+    ids: set[int] = set()
+    for question in questions:
+        query = dns.message.make_query(question.name, question.type, use_edns=0, payload=PAYLOAD)
+        while query.id in ids:
+            query.id = dns.entropy.random_16()
+        if not recursive:
+            query.flags &= ~dns.flags.RD
+        ids.add(query.id)
+        made[question] = query
+    return made
+
+
+def _replies(
+    connection: socket.socket, queries: Queries, deadline: float
+) -> Iterator[tuple[Question, dns.message.Message]]:
+    """Every reply that belongs to one of the queries, until all have theirs or the time is over."""
+    waiting = {query.id: (question, query) for question, query in queries.items()}
+    while waiting and (left := deadline - clock.monotonic()) > 0:
+        if not select.select([connection], [], [], left)[0]:
+            return
+        try:
+            wire = connection.recv(_LARGEST)
+        except BlockingIOError:
+            continue
+        with contextlib.suppress(dns.exception.DNSException, ValueError):  # nonsense, or a forgery
+            reply = dns.message.from_wire(wire)
+            question, query = waiting.get(reply.id, (None, None))
+            if question is not None and query is not None and query.is_response(reply):
+                del waiting[reply.id]
+                yield question, reply
+
+
+def _by_tcp(server: Server, query: dns.message.QueryMessage, deadline: float) -> Answer:
+    left = deadline - clock.monotonic()
+    if left <= 0:
+        return Silence("its answer is too long for UDP, and there was no time left for TCP")
+    try:
+        return dns.query.tcp(query, server.address, timeout=left, port=server.port)
+    except (dns.exception.DNSException, EOFError, ValueError) as error:
+        return Silence(f"its answer is too long for UDP, and over TCP: {_words(error)}")
+    except OSError as error:
+        return Silence(f"its answer is too long for UDP, and over TCP: {_failed(error).why}")
+
+
+def _failed(error: OSError) -> Silence:
+    return Silence(error.strerror or str(error), no_route=error.errno in _NO_ROUTE)
+
+
+def _words(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, dns.exception.Timeout) else str(error) or "it ended"
+
+
+def rrset(
+    message: dns.message.Message, question: Question, type_: dns.rdatatype.RdataType | None = None
+) -> dns.rrset.RRset | None:
+    """The records of an answer that have the very name that was asked for, and the type."""
+    wanted = question.type if type_ is None else type_
+    for one in message.answer:
+        if one.name == question.name and one.rdtype == wanted:
+            return one
+    return None
+
+
+def rcode(message: dns.message.Message) -> str:
+    """The answer's code in words (RFC 1035 §4.1.1)."""
+    return dns.rcode.to_text(message.rcode())

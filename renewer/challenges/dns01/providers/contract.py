@@ -1,0 +1,67 @@
+"""What a provider of DNS records must do. Anybody can ship one: entry points, group `renewer.dns_providers`.
+
+The entry point's name is what the config calls `provider`; it points to a class (or any callable with an
+attribute `rules`) that takes the challenge's table and returns the provider:
+
+    [project.entry-points."renewer.dns_providers"]
+    example = "renewer_example:ExampleProvider"
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from renewer.model.desired import Dns01
+from renewer.model.dns_options import Rules
+from renewer.model.value import Value
+
+
+class TxtRecord(Value):
+    """A TXT record for one challenge (RFC 8555 §8.4). Names are in small letters, without the final dot.
+
+    `name` is where it has to lie: where the aliases of `asked` (`_acme-challenge.www.example.org`) end.
+    `domain` is the name that is proved, without the wildcard's label. When a killed run's record is removed,
+    the `key_authorization` is not known any more, nor anything that the provider remembered.
+    """
+
+    name: str
+    value: str
+    asked: str
+    domain: str
+    token: str = ""
+    key_authorization: str = ""
+
+
+class Provider(Protocol):
+    """Publishes and removes TXT records. Threads: one call a zone at a time, different zones at once.
+
+    Nothing happens when it is made: secrets are resolved and servers are asked at the first call.
+    """
+
+    needs_zone: bool
+    """Whether it must be told the zone. If not, it is used even if no zone can be found, with the zone ""."""
+
+    def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
+        """Publish the records of one zone, if possible at once, and return when that is accepted.
+
+        Adds to what is there: a wildcard and its apex share one name, and so may other people. A record
+        that is there already is no error. Raises RetryLater or GiveUp; then `remove` is called for all of
+        them, whatever was published. Calls are bounded in time.
+        """
+
+    def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
+        """Remove exactly these values and nothing else; what is not there is no error.
+
+        Raises RetryLater or GiveUp if one may still be there.
+        """
+
+    def close(self) -> None:
+        """Let go of connections; never raises, and twice is no error."""
+
+
+class ProviderFactory(Protocol):
+    """Makes a provider of a challenge's table; `rules` say what its `options` may hold."""
+
+    rules: Rules
+
+    def __call__(self, challenge: Dns01, /) -> Provider:
+        """The provider; raises nothing but GiveUp."""

@@ -1,0 +1,154 @@
+"""DNS updates (RFC 2136), signed by TSIG (RFC 8945), as BIND, Knot, PowerDNS and others take them.
+
+Values are added and deleted one by one (RFC 2136 §2.5.1, §2.5.4): what others have at the same name stays.
+All records of a zone go in one message, over TCP (RFC 7766 §5: every server must take it), so that it is
+whole however large it is, and no address can be forged.
+"""
+
+import base64
+import binascii
+import socket
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.tsig
+import dns.update
+
+from renewer.challenges.dns01.providers.advice import ADVICE, UNKNOWN, UNSIGNED
+from renewer.challenges.dns01.providers.contract import TxtRecord
+from renewer.config.secrets import resolve
+from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.desired import Dns01, Rfc2136, Tsig
+from renewer.model.dns_options import Rules
+
+TTL = 1  # seconds: no cache may still hold these values when the next order comes with others
+TIME_LIMIT = 10.0  # seconds for one message to one address
+
+
+class Rfc2136Provider:
+    """Sends updates to the configured server."""
+
+    rules: ClassVar[Rules] = Rules()
+    needs_zone = True
+
+    def __init__(self, challenge: Dns01) -> None:
+        if challenge.rfc2136 is None:
+            raise GiveUp("rfc2136 needs a server", hint='server = "192.0.2.53:53"', kind="config")
+        self._to: Rfc2136 = challenge.rfc2136
+
+    def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
+        """Add the values in one update."""
+
+        def change(update: dns.update.UpdateMessage, record: TxtRecord) -> None:
+            update.add(dns.name.from_text(record.name), TTL, "TXT", record.value)
+
+        self._send(zone, records, change)
+
+    def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
+        """Delete exactly these values in one update."""
+
+        def change(update: dns.update.UpdateMessage, record: TxtRecord) -> None:
+            update.delete(dns.name.from_text(record.name), "TXT", record.value)
+
+        self._send(zone, records, change)
+
+    def close(self) -> None:
+        """Every update has a connection of its own."""
+
+    def _send(
+        self,
+        zone: str,
+        records: Sequence[TxtRecord],
+        change: Callable[[dns.update.UpdateMessage, TxtRecord], None],
+    ) -> None:
+        key = _key(self._to.tsig) if self._to.tsig else None
+        update = dns.update.UpdateMessage(dns.name.from_text(zone))
+        if key is not None:
+            update.use_tsig(key)
+        for record in records:
+            change(update, record)
+        try:
+            reply = self._exchange(update)
+        except dns.tsig.PeerError as error:
+            raise self._refused(_PEER_ERRORS.get(type(error), str(error)), zone) from error
+        except (dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm, dns.tsig.BadTime) as error:
+            raise self._refused(UNSIGNED, zone) from error
+        code = dns.rcode.to_text(reply.rcode())
+        if code == "NOERROR" and key is not None and not reply.had_tsig:
+            raise self._refused(UNSIGNED, zone)
+        if code != "NOERROR":
+            raise self._refused(code, zone)
+
+    def _exchange(self, update: dns.update.UpdateMessage) -> dns.message.Message:
+        """Send it to the first address of the server that takes a connection. Raises RetryLater."""
+        said: list[str] = []
+        for address, port in self._addresses():
+            try:
+                return dns.query.tcp(update, address, timeout=TIME_LIMIT, port=port)
+            except dns.exception.Timeout:
+                said.append(f"{address}: no answer in {TIME_LIMIT:g} s")
+            except OSError as error:
+                said.append(f"{address}: {error.strerror or error}")
+            except (
+                EOFError,
+                dns.message.ShortHeader,
+                dns.exception.FormError,
+                dns.query.BadResponse,
+            ) as error:
+                said.append(f"{address}: it does not speak DNS properly ({type(error).__name__})")
+        raise RetryLater(
+            f"the DNS server {self._to.server} could not be sent an update: {'; '.join(said)}",
+            hint="does it listen there for TCP, and is no firewall between?",
+            kind="dns",
+        )
+
+    def _addresses(self) -> list[tuple[str, int]]:
+        host, _, port = self._to.server.rpartition(":")
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise RetryLater(
+                f"the DNS server {self._to.server} has no address: {error.strerror}",
+                hint="an address in place of the name needs no look-up",
+                kind="dns",
+            ) from error
+        return [(str(one[4][0]), int(port)) for one in found]
+
+    def _refused(self, code: str, zone: str) -> RenewerError:
+        """The error for a code, with its advice (RFC 2136 §2.2, RFC 8945 §5.2)."""
+        advice = ADVICE.get(code, UNKNOWN)
+        key = self._to.tsig.name if self._to.tsig else "none"
+        algorithm = self._to.tsig.algorithm.value if self._to.tsig else "none"
+        about = {"zone": zone, "key": key, "algorithm": algorithm}
+        said = advice.meaning.format(**about)
+        text = f"the DNS server {self._to.server} refused to change {zone} ({code}): {said}"
+        hint = advice.remedy.format(**about)
+        return (RetryLater if advice.passes else GiveUp)(text, hint=hint, kind=code.lower())
+
+
+_PEER_ERRORS: dict[type[Exception], str] = {
+    dns.tsig.PeerBadSignature: "BADSIG",
+    dns.tsig.PeerBadKey: "BADKEY",
+    dns.tsig.PeerBadTime: "BADTIME",
+    dns.tsig.PeerBadTruncation: "BADTRUNC",
+}
+
+
+def _key(tsig: Tsig) -> dns.tsig.Key:
+    """The key, with its secret resolved now. Raises GiveUp if that is no base64."""
+    try:
+        secret = base64.b64decode("".join(resolve(tsig.secret).split()), validate=True)
+    except (binascii.Error, ValueError):
+        secret = b""
+    if not secret:
+        raise GiveUp(
+            f"the secret of the key {tsig.name} is not base64",
+            hint="give only the text between the quotes of `secret` in the server's key file",
+            kind="secret",
+        )
+    return dns.tsig.Key(dns.name.from_text(tsig.name), secret, tsig.algorithm.value)

@@ -1,0 +1,116 @@
+"""What the servers said about the records, and what follows from it by the configured rule."""
+
+from collections.abc import Mapping, Sequence
+
+from renewer import clock
+from renewer.challenges.contract import Warn
+from renewer.challenges.dns01.ask import Server
+from renewer.errors import RetryLater
+from renewer.model.desired import Propagation, PropagationCheck, Unreachable
+from renewer.model.value import Value
+
+_MOST = 12  # servers in one message
+
+
+class Group(Value):
+    """One server and what it must show: values by name. `where` says for people why it is asked."""
+
+    server: Server
+    where: str
+    recursive: bool
+    wanted: Mapping[str, frozenset[str]]
+
+
+class Verdict:
+    """What one server said so far. `grace` is after how many silent seconds it is given up; None: never."""
+
+    def __init__(self, group: Group, grace: float | None) -> None:
+        self.group = group
+        self.missing = dict(group.wanted)
+        self.said: dict[str, str] = {}
+        self.answers = False  # whether it gave a usable answer when it was last asked
+        self.no_route = False
+        self._grace = grace
+        self._silent_since = clock.monotonic()
+        self._heard = False
+
+    def heard(self, name: str, values: frozenset[str], text: str) -> None:
+        """It answered for the zone; `text` says what it has instead of what is wanted."""
+        self._heard = True
+        if self.group.wanted[name] <= values:
+            self.missing.pop(name, None)
+            self.said.pop(name, None)
+        else:
+            self.said[name] = text
+
+    def silent(self, name: str, why: str, *, no_route: bool = False) -> None:
+        """It gave no usable answer about a name."""
+        self.said[name] = why
+        self.no_route = no_route
+
+    def turn_over(self) -> None:
+        """Every question of a turn was answered or not."""
+        self.answers = self._heard
+        if self._heard:
+            self._silent_since = clock.monotonic()
+        self._heard = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether asking again would be in vain: it shows everything, or there is no way to it."""
+        return not self.missing or self.no_route
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody needs to wait for it any longer."""
+        silence = clock.monotonic() - self._silent_since
+        return self.finished or (self._grace is not None and not self.answers and silence >= self._grace)
+
+    @property
+    def words(self) -> str:
+        """What it says, for people: about the first name that it does not show."""
+        if not self.missing:
+            return f"{self.group.server} shows it"
+        name = next(iter(self.missing))
+        more = f", and {len(self.missing) - 1} more not" if len(self.missing) > 1 else ""
+        return f"{self.group.server}: {name} {self.said.get(name, 'was not asked yet')}{more}"
+
+
+def judge(verdicts: Sequence[Verdict], rule: Propagation, warn: Warn) -> None:
+    """Decide by the rule; what is left out is told. Raises RetryLater if it is too early to ask."""
+    for where in dict.fromkeys(one.group.where for one in verdicts):
+        _judge(where, [one for one in verdicts if one.group.where == where], rule, warn)
+
+
+def _judge(where: str, verdicts: Sequence[Verdict], rule: Propagation, warn: Warn) -> None:
+    no_way = [one for one in verdicts if one.missing and one.no_route]
+    silent = [one for one in verdicts if one.missing and not one.no_route and not one.answers]
+    lagging = [one for one in verdicts if one.missing and not one.no_route and one.answers]
+    nobody = all(one.missing for one in verdicts)
+    if lagging or nobody or (silent and rule.unreachable is Unreachable.REQUIRE):
+        raise _not_seen(where, verdicts, rule, alive=bool(lagging))
+    for one in silent:
+        warn(f'left out, as unreachable = "ignore" says ({where}): {one.words}')
+    if no_way:
+        servers = ", ".join(str(one.group.server) for one in no_way)
+        warn(f"not asked, since this host has no way there ({where}): {servers}")
+
+
+def _not_seen(where: str, verdicts: Sequence[Verdict], rule: Propagation, *, alive: bool) -> RetryLater:
+    missing = dict.fromkeys(name for one in verdicts for name in one.missing)
+    said = [one.words for one in sorted(verdicts, key=lambda one: not one.missing)]
+    more = f"; and {len(said) - _MOST} more" if len(said) > _MOST else ""
+    hint = "the next run publishes it anew; a slow secondary needs a longer propagation.timeout"
+    if not alive:
+        hint = (
+            'nobody answers from here: if a firewall is between, use check = "resolvers" or "none"'
+            if rule.check is PropagationCheck.AUTHORITATIVE
+            else "are these resolvers right?"
+        )
+    return RetryLater(
+        f"the TXT record {next(iter(missing))} cannot be seen everywhere after "
+        f"{rule.timeout.total_seconds():g} s ({where}): {'; '.join(said[:_MOST])}{more}",
+        hint=hint,
+        kind="propagation",
+        identifiers=tuple((name, "not seen") for name in missing),
+    )
