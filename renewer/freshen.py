@@ -9,7 +9,7 @@ import msgspec
 from renewer import clock
 from renewer.errors import RenewerError
 from renewer.kit import Kit
-from renewer.model.facts import Debris, Situation, Version, VersionFacts, Window
+from renewer.model.facts import Debris, Situation, Version, Window
 from renewer.model.outcome import EventName
 from renewer.policy.challenge import challenges_of
 from renewer.policy.freshness import ask_after, to_ask, to_look
@@ -136,17 +136,8 @@ def debris(kit: Kit) -> None:
     kit.ledger.drop(*gone)
 
 
-def versions(kit: Kit, situations: Iterable[Situation]) -> None:
+def versions(kit: Kit) -> None:
     """Remember the facts of versions that had to be parsed, so that the next run need not."""
-    known = {(facts.certificate, facts.version.id, facts.stamp) for facts in kit.ledger.load(VersionFacts)}
-    missing: list[VersionFacts] = []
-    for situation in situations:
-        if not situation.versions:
-            continue
-        stamps = {found.id: found.stamp for found in kit.store.shelf(situation.wish.name).found}
-        for version in situation.versions:
-            stamp = stamps.get(version.id)
-            if stamp is not None and (situation.wish.name, version.id, stamp) not in known:
-                missing.append(VersionFacts(certificate=situation.wish.name, version=version, stamp=stamp))
-    if missing:
-        kit.ledger.save(*missing)
+    if kit.parsed:
+        kit.ledger.save(*kit.parsed)
+        kit.parsed.clear()

@@ -120,9 +120,12 @@ def _versions(
             versions.append(facts.version)
             continue
         try:
-            versions.append(kit.store.about(name, found.id))
+            version = kit.store.about(name, found.id)
         except RenewerError as error:
             fault = error.text  # a version that is no good is as good as absent, and is told
+            continue
+        versions.append(version)
+        kit.parsed.append(VersionFacts(certificate=name, version=version, stamp=found.stamp))
     versions.sort(key=lambda version: (version.made_at, version.id), reverse=True)
     return tuple(versions), fault
 

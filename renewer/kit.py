@@ -16,7 +16,7 @@ from renewer.ledger.contract import Ledger
 from renewer.ledger.open import open_ledger
 from renewer.logs import Journal, Listener
 from renewer.model.desired import Authority, Certificate, Config
-from renewer.model.facts import Asked
+from renewer.model.facts import Asked, VersionFacts
 from renewer.model.outcome import EventName
 from renewer.store.contract import Store
 from renewer.store.disk import DiskStore
@@ -33,7 +33,8 @@ class Kit:
 
     `stopping` is set when somebody asks the run to end: what is in flight is finished, nothing new begins.
     `deadline` is that of the run, on `clock.monotonic`; `request_timeout` (seconds) bounds each request to an
-    authority, `order_limit` (seconds) its validating and its signing.
+    authority, `order_limit` (seconds) its validating and its signing. `parsed` are the facts of versions that
+    the ledger did not know.
     """
 
     request_timeout = 30.0
@@ -54,6 +55,7 @@ class Kit:
         self._closing.callback(self.ledger.close)
         self.journal = Journal(config.agent.log_path, host=self.host, run=self.run, listener=listener)
         self._closing.callback(self.journal.close)
+        self.parsed: list[VersionFacts] = []
         self._sessions: dict[str, Session] = {}
         self._guard = threading.Lock()
 

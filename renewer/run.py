@@ -92,7 +92,7 @@ def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:
 def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict[str, Situation]:
     """Facts that are too old are gathered anew; only what changed is read again."""
     freshen.debris(kit)
-    freshen.versions(kit, situations.values())
+    freshen.versions(kit)
     changed = freshen.windows(kit, situations.values(), anyway=limits.ask)
     if Step.LOOK in limits.steps:
         changed |= freshen.ports(kit, list(situations.values()))
