@@ -124,7 +124,7 @@ should have.
 
 - *one issuance*: `renewer run` and `certbot certonly --webroot`, the account existing.
 - *nothing due*: `renewer run` and `certbot renew --no-random-sleep-on-renew`. The thousand are clones of one
-  certificate with ten names, on both sides. Peak memory is the highest resident set of any of its processes.
+  certificate with four names, on both sides. Peak memory is the highest resident set of any of its processes.
 - *port looked at*: the same with a TLS handshake at every certificate's port; certbot has nothing like it.
 - *modules imported*: by `python -X importtime`. Heavy are `acme`, `requests`, `dns`, `rich`, `jinja2`,
   `cryptography` and `ssl`.
