@@ -1,0 +1,61 @@
+"""The same by the command: what a person or a timer sees of an authority that fails."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.host import Host
+from tests.servers import faultproxy as faults
+from tests.servers.faultproxy import Fault, FaultProxy
+
+PAUSED = faults.problem("rateLimited", 429, "This account is paused: see https://portal.example.org/unpause.")
+
+
+def command(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the real CLI to its end."""
+    argv = [sys.executable, "-m", "renewer", "--config", str(host.directory / "config.toml"), *arguments]
+    env = {name: value for name, value in os.environ.items() if name != "RENEWER_CONFIG"}
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "code", "said"),
+    [
+        (faults.Refuse(), faults.DIRECTORY, 1, "cannot be reached: Connection refused"),
+        (faults.Reset(), faults.NEW_ORDER, 1, "broke"),
+        (faults.html(), faults.NEW_NONCE, 1, "refused a nonce"),
+        (faults.html(), faults.CHALLENGE, 1, "not a JSON object"),
+        (faults.unavailable(retry_after="7200"), faults.FINALIZE, 1, "refused to issue the certificate"),
+        (faults.problem("invalidContact", 400, "no such domain"), faults.NEW_ACCOUNT, 3, "no such domain"),
+        (PAUSED, faults.NEW_ORDER, 3, "https://portal.example.org/unpause"),
+    ],
+    ids=["refused", "reset", "nonce-page", "page", "unavailable", "contact", "paused"],
+)
+def test_a_fault_is_told_in_words(  # noqa: PLR0917  the case
+    host: Host, proxy: FaultProxy, fault: Fault, path: str, code: int, said: str
+) -> None:
+    """A sentence and an exit code, by `run` and by `status`; no trace; and `run` again finds its way."""
+    proxy.inject(fault, path=path, times=None)
+    ended = command(host, "run", "--json")
+    assert (ended.returncode, ended.stderr) == (code, "")
+    document = json.loads(ended.stdout)
+    (outcome,) = document["outcomes"]
+    assert (document["exit"], outcome["result"]) == (code, "failed")
+    assert said in outcome["detail"]
+    shown = command(host, "status")
+    assert shown.returncode == code
+    assert "Traceback" not in shown.stdout + shown.stderr
+    assert said in command(host, "status", "--json").stdout
+
+    proxy.clear()
+    proxy.listen()
+    waiting = command(host, "run")
+    assert (waiting.returncode, waiting.stderr) == (code, "")
+    assert "waits until" in waiting.stdout
+    forced = command(host, "run", "--force")
+    held = fault is PAUSED or path == faults.FINALIZE
+    assert forced.returncode == (code if held else 0), forced.stdout
+    assert host.challenge_files() == []
