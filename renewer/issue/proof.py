@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from renewer.model.desired import Certificate
     from renewer.model.facts import Debris
 
+_OUR_SIDE = frozenset({"untrusted", "ca_bundle", "url", "directory", "secret", "account-key"})
 PARALLEL_NAMES = 8  # authorizations fetched at a time
 
 
@@ -161,9 +162,12 @@ def _by_solver(tasks: Sequence[tuple[Solver, Task, Offer]]) -> list[tuple[Solver
 def resumable(error: RenewerError) -> bool:
     """Whether the order may still be alive: nobody said that it or one of its names is refused.
 
-    A disk that is full says nothing of the order: given up, the same certificate would be ordered again.
+    A disk that is full, or a trust that was misconfigured meanwhile, says nothing of the order: given up, the
+    same certificate would be ordered again.
     """
-    return isinstance(error, RetryLater | StateError) and not error.identifiers
+    if error.identifiers:
+        return False
+    return isinstance(error, RetryLater | StateError) or error.kind in _OUR_SIDE
 
 
 def shortly(names: Sequence[object]) -> str:
