@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ def main() -> int:
     results: list[Result] = []
     versions: list[str] = []
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with all that was started, and its files
     try:
         for name in chosen:
             print(f"measuring: {name} …", file=sys.stderr, flush=True)
@@ -46,7 +48,7 @@ def main() -> int:
     rows = rows_of(results)
     notes = [note for result in results for note in result.notes]
     _print(rows, notes)
-    print(f"\n{_machine()}\n{', '.join(versions)}\nmin / median / max; ratios of medians;", end=" ")
+    print(f"\n{_machine()}\n{', '.join(versions)}\nmin / median / max; ratios of the least;", end=" ")
     print(f"took {time.monotonic() - begun:.0f} s")
     if not options.scenario and not options.quick:
         PAGE.write_text(_page(rows, notes, versions))
@@ -117,10 +119,10 @@ Written by `make bench`, which measures all of it anew. {machine}. {versions}.
 
 {table}
 {notes}
-Whole processes, from start to exit; min / median / max of the wall clock, ratios of medians. All contenders
-use the same Pebble (which refuses no nonces here) and the same nginx, and take turns, so that a busy moment
-of the machine hits all alike. A run counts only if the authority issued exactly as many certificates as it
-should have.
+Whole processes, from start to exit; min / median / max of the wall clock. Ratios and orders a second are of
+the least, which other work on the machine disturbs least (a client that mostly sleeps is hardly disturbed at
+all). All contenders use the same Pebble (which refuses no nonces here) and the same nginx, and take turns. A
+run counts only if the authority issued exactly as many certificates as it should have.
 
 - *one issuance*: `renewer run` and `certbot certonly --webroot`, the account existing.
 - *nothing due*: `renewer run` and `certbot renew --no-random-sleep-on-renew`. The thousand are clones of one

@@ -153,14 +153,14 @@ def many(bed: Bed, turns: Turns) -> Result:
     )
     mine = found.pop("ours")
     result.rows.append(_against(f"{FIFTY} due", mine, "certbot renew", slow["certbot"], 1 / 40))
-    fastest = min(found, key=lambda name: found[name].wall)
+    fastest = min(found, key=lambda name: found[name].best)
     for name, series in found.items():
         goal = 1 / 3 if name == fastest else None
         result.rows.append(_against(f"{FIFTY} due", mine, name, series, goal))
     result.rows.append(_cpu("CPU an order", mine, found["acme-tiny -P8"], "acme-tiny"))
     result.rows.append(Row("peak memory", f"{mine.memory:.0f} MB"))
     result.rows.append(Row("requests an order", f"{sum(requests) / len(requests) / FIFTY:.2f}"))
-    result.rows.append(Row("orders a second", f"{FIFTY / mine.wall:.0f}"))
+    result.rows.append(Row("orders a second", f"{FIFTY / mine.best:.0f}"))
     return result
 
 
@@ -215,7 +215,7 @@ def _issuing(bed: Bed, count: int, run: Callable[[], Sample]) -> Sample:
 
 
 def _against(what: str, ours: Series, name: str, theirs: Series, goal: float | None) -> Row:
-    ratio = ours.wall / theirs.wall
+    ratio = ours.best / theirs.best
     return Row(
         measure=what,
         ours=str(ours),
@@ -241,7 +241,7 @@ def _idle_rows(what: str, ours: Series, theirs: Series, goal: float) -> list[Row
 
 
 def _beside(what: str, ours: Series, theirs: Series) -> Row:
-    return Row(f"  {what}", str(ours), "(certbot does not look)", _fraction(ours.wall / theirs.wall))
+    return Row(f"  {what}", str(ours), "(certbot does not look)", _fraction(ours.best / theirs.best))
 
 
 def _cpu(what: str, ours: Series, theirs: Series, name: str) -> Row:
