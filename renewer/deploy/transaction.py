@@ -13,7 +13,7 @@ from renewer.model.facts import COPIES, Deployment, DeploymentState, Situation
 from renewer.model.outcome import Outcome
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import Terms
-from renewer.policy.wanted import to_serve
+from renewer.policy.wanted import best
 from renewer.sightings import Place, Sightings, alive
 
 
@@ -33,7 +33,7 @@ class Transaction:
         self.silent: set[Place] = set()
         self.calls = Calls(kit, self.moves)
         for situation in batch:
-            version = to_serve(situation, terms.now)
+            version = best(situation, terms.now)  # with nothing wanted it is the live one that hooks wait for
             if version is not None:
                 self.moves.append(Move(kit, situation, version, hooks_to_run(situation, version, terms)))
 

@@ -126,6 +126,8 @@ def _deployed_version(facts: Facts) -> Version | None:
     live = facts.live
     if live is None or live.placeholder or (facts.serve and facts.serve.id != live.id):
         return None
+    if live.id in facts.situation.revoked:
+        return None  # it stays where it is served until another takes its place, and goes nowhere else
     return live if live.leaf.not_after > facts.terms.now else None
 
 

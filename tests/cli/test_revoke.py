@@ -152,3 +152,21 @@ def test_what_cannot_be_revoked(agent: Agent, tmp_path: Path, pebble: Pebble) ->
     never = at_pebble(tmp_path / "never", pebble)
     ended = never.cli("revoke", "www", "--yes")
     assert (ended.code, "nothing was issued yet" in ended.err) == (2, True)
+
+
+def test_a_failed_deployment_does_not_bring_it_back(tmp_path: Path, pebble: Pebble) -> None:
+    """The replacement's hook fails: the new one stays live, for the one before is revoked."""
+    script = tmp_path / "hook"
+    script.write_text(f"#!/bin/sh\ntest ! -e {tmp_path}/broken\n")
+    script.chmod(0o755)
+    agent = at_pebble(tmp_path, pebble, hooks=["mine"], endpoints=[])
+    agent.tables["hook.mine"] = {"run": str(script)}
+    assert agent.json("run")["exit"] == 0
+    first = agent.serial()
+    (tmp_path / "broken").touch()
+    document = agent.json("revoke", "www", "--yes", code=1)
+    failed = next(one for one in document["outcomes"] if one["result"] == "failed")
+    assert (failed["step"], "stays live" in failed["detail"]) == ("deploy", True)
+    assert agent.serial() != first
+    (tmp_path / "broken").unlink()
+    assert agent.json("deploy", "www")["exit"] == 0

@@ -150,3 +150,17 @@ def test_another_account_key(tmp_path: Path, pebble: Pebble) -> None:
     (path,) = agent.state.glob("authorities/*/pebble/key.pem")
     assert kind(load_pem_private_key(path.read_bytes(), None)) == ("rsa", 2048)
     assert kind(agent.chain()[0].public_key()) == ("secp256r1", 256)
+
+
+def test_a_hook_and_a_name_added_at_once(tmp_path: Path, pebble: Pebble) -> None:
+    """The live one is deployed by the new hook and no version fits the wish: neither holds the other up."""
+    agent = at_pebble(tmp_path, pebble, endpoints=[])
+    agent.json("run")
+    script = tmp_path / "hook"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    agent.tables["hook.mine"] = {"run": str(script)}
+    agent.tables["certificate.www"] |= {"hooks": ["mine"], "names": ["www.example.org", "b.example.org"]}
+    document = agent.json("run")
+    assert [one["step"] for one in document["outcomes"]] == ["deploy", "issue", "install", "deploy"]
+    assert agent.json("run")["outcomes"] == []
