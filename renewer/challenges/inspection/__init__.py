@@ -1,0 +1,1 @@
+"""What `doctor` looks at in DNS. Changes nothing, believes nobody, ends in time."""

@@ -1,0 +1,159 @@
+"""What `doctor` saw of a name: facts that `policy.names` judges. Names are without the final dot."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from renewer.model.value import Value
+
+
+class Severity(StrEnum):
+    """How bad a finding is: `error` stops the issuance, `warning` may, `info` is good to know."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Finding(Value):
+    """Something about a name: `text` says what is so and what breaks, `hint` what to do; `code` is stable."""
+
+    severity: Severity
+    code: str
+    text: str
+    hint: str = ""
+
+
+class Said(Value):
+    """What one server said of a name; `server` is for people.
+
+    Without a usable answer `trouble` says why, and `no_route` whether this host has no way there at all.
+    `exists` is false for NXDOMAIN. `refused` are the types of records that it gave no usable answer to.
+    """
+
+    server: str
+    trouble: str = ""
+    no_route: bool = False
+    exists: bool = True
+    alias: str = ""
+    addresses: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    serial: int = 0
+
+
+class Hop(Value):
+    """One name of a chain of aliases: the zone it lies in, and what every server of that zone said."""
+
+    name: str
+    zone: str = ""
+    said: tuple[Said, ...] = ()
+    without_address: tuple[str, ...] = ()  # name servers of the zone that have none
+
+
+class Trail(Value):
+    """A name followed to the end of its aliases, at the zones' own servers.
+
+    `trouble` says why it was not followed further; `loop` that it runs in a circle.
+    """
+
+    asked: str
+    hops: tuple[Hop, ...]
+    loop: bool = False
+    trouble: str = ""
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The names, from the first to the last that was found."""
+        return tuple(hop.name for hop in self.hops)
+
+    @property
+    def end(self) -> Hop:
+        """The last name."""
+        return self.hops[-1]
+
+
+class Resolved(Value):
+    """What the resolver of this host says of a name's addresses; `trouble` if it gives no usable answer."""
+
+    addresses: tuple[str, ...] = ()
+    exists: bool = True
+    trouble: str = ""
+
+
+class CaaRecord(Value):
+    """One CAA record (RFC 8659 §4.1)."""
+
+    flags: int
+    tag: str
+    value: str
+
+    @property
+    def critical(self) -> bool:
+        """Whether an authority that does not know the tag must not issue (§4.1: bit 0 is the highest)."""
+        return bool(self.flags & 0x80)
+
+
+class Caa(Value):
+    """The relevant CAA records of a name (RFC 8659 §3): where they were found; `trouble` if nobody knows."""
+
+    owner: str = ""
+    records: tuple[CaaRecord, ...] = ()
+    trouble: str = ""
+
+
+class SignatureFault(Value):
+    """What is wrong with a zone's DNSSEC: a stable word and a sentence."""
+
+    code: str
+    text: str
+
+
+class Signed(Value):
+    """The DNSSEC of one zone.
+
+    `ds` and `keys` count records at the parent and in the zone. `authenticated` is the resolver's word (AD),
+    `refused_from` the highest zone that it answers only when told not to check. `ends` is when the first of
+    the signatures seen runs out.
+    """
+
+    zone: str
+    ds: int = 0
+    keys: int = 0
+    authenticated: bool = False
+    refused_from: str = ""
+    faults: tuple[SignatureFault, ...] = ()
+    ends: datetime | None = None
+
+
+class PortSeen(Value):
+    """One address and port as seen from here.
+
+    Without a connection or an answer `error` says why; `way` tells every URL that was fetched, `status` is
+    that of the last one. `ours` is whether the address is this host's.
+    """
+
+    address: str
+    port: int
+    ours: bool = False
+    connected: bool = False
+    error: str = ""
+    way: str = ""
+    status: int = 0
+
+
+class NameSeen(Value):
+    """All that was seen of one name; what was not looked at is None, what took too long is in `unfinished`.
+
+    `proof` follows the name below which the challenge's record lies; `probe_alias` is the alias that a name
+    which nobody made has beside it: a wildcard's.
+    """
+
+    name: str
+    resolved: Resolved | None = None
+    host: Trail | None = None
+    proof: Trail | None = None
+    probe_alias: str = ""
+    caa: Caa | None = None
+    signed: tuple[Signed, ...] = ()
+    ports: tuple[PortSeen, ...] = ()
+    unfinished: tuple[str, ...] = ()
