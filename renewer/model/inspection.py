@@ -157,3 +157,50 @@ class NameSeen(Value):
     signed: tuple[Signed, ...] = ()
     ports: tuple[PortSeen, ...] = ()
     unfinished: tuple[str, ...] = ()
+
+    @property
+    def authoritative(self) -> tuple[str, ...]:
+        """The addresses that its own servers say."""
+        if self.host is None:
+            return ()
+        return tuple(dict.fromkeys(address for one in self.host.end.said for address in one.addresses))
+
+    @property
+    def addresses_known(self) -> tuple[str, ...]:
+        """Its addresses by whoever says some: its own servers, else the resolver."""
+        return self.authoritative or (self.resolved.addresses if self.resolved else ())
+
+
+class Candidate(Value):
+    """An authority that may be asked for a name, as far as it is known.
+
+    `identities` are its own in CAA records, empty if nobody knows them; `account` is the URL of ours, "" if
+    there is none yet. `public` is whether it looks from the internet at large.
+    """
+
+    name: str
+    identities: tuple[str, ...] = ()
+    account: str = ""
+    public: bool = True
+
+
+class Asked(Value):
+    """What is wanted of a name: by a certificate, through a challenge, from the first of the authorities.
+
+    `listens` is whether the challenge is answered by a listener of ours, which is not there yet.
+    """
+
+    certificate: str
+    name: str
+    wildcard: bool
+    challenge: str
+    authorities: tuple[Candidate, ...]
+    listens: bool = False
+
+
+class Checkup(Value):
+    """What was found about a name of a certificate, the worst first."""
+
+    name: str
+    certificate: str
+    findings: tuple[Finding, ...] = ()

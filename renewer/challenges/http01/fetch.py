@@ -45,14 +45,18 @@ class _Fault(Exception):
     """Why there is no answer; ends at `fetch`."""
 
 
-def fetch(url: str, *, deadline: float) -> Fetched:
-    """GET `url` before `deadline` (of clock.monotonic), following redirects. Never raises."""
+def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
+    """GET `url` before `deadline` (of clock.monotonic), following redirects. Never raises.
+
+    `at` is the address to ask for the URL's host, instead of all that the system finds for it.
+    """
+    first = urlsplit(url).hostname
     ports = {80, 443, urlsplit(url).port or 80}
     trace = ""
     try:
         for hop in range(MAX_REDIRECTS + 1):
             trace += f", redirected to {_shown(url)}" if hop else _shown(url)
-            address, answer = _get(url, deadline)
+            address, answer = _get(url, deadline, at if urlsplit(url).hostname == first else "")
             trace += f" ({address})" if address not in _shown(url) else ""
             if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
                 return Fetched(trace=trace, status=answer.status, phrase=answer.phrase, body=answer.body)
@@ -89,10 +93,10 @@ def _next(url: str, location: str, ports: set[int]) -> str:
     return target
 
 
-def _get(url: str, deadline: float) -> tuple[str, _Answer]:
+def _get(url: str, deadline: float, at: str) -> tuple[str, _Answer]:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    sock, address = _connect(host, parts.port or (443 if parts.scheme == "https" else 80), deadline)
+    sock, address = _connect(at or host, parts.port or (443 if parts.scheme == "https" else 80), deadline)
     try:
         if parts.scheme == "https":
             sock.settimeout(_left(deadline))
