@@ -194,4 +194,5 @@ def _malformed(text: str, doing: str, identifiers: tuple[tuple[str, str], ...]) 
     if doing in ("the order", "to register the account", "to change the account"):
         hint = "check names, contact and eab: the authority does not accept them"
         return GiveUp(text, kind="malformed", identifiers=identifiers, hint=hint)
-    return OurFault(text, kind="malformed", identifiers=identifiers)
+    hint = "this is a defect of this program, or of the authority: please report it with the renewal log"
+    return OurFault(text, kind="malformed", identifiers=identifiers, hint=hint)

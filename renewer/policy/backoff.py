@@ -15,6 +15,7 @@ RETRY_AFTER_FLOOR = timedelta(minutes=1)
 RETRY_AFTER_CAP_WHEN_ABSENT = timedelta(hours=6)
 ASSUMED_LIFETIME = timedelta(days=90)
 PAUSED = "paused"
+MALFORMED = "malformed"  # what an authority cannot read once, it cannot read twice
 # While a degraded certificate serves, the full set is tried again after 1, 3, 6 hours, then every 6
 DEGRADED_LADDER = ((timedelta(hours=1), timedelta(hours=1)), (timedelta(hours=4), timedelta(hours=3)))
 DEGRADED_STEP = timedelta(hours=6)
@@ -106,7 +107,7 @@ def count(
         text=error.text,
         hint=error.hint,
         problem=error.kind,
-        final=isinstance(error, GiveUp),
+        final=isinstance(error, GiveUp) or error.kind == MALFORMED,
         not_before=error.not_before,
         identifiers=_failing(error, before, in_part=in_part),
         named=bool(error.identifiers),
