@@ -3,8 +3,9 @@
 #
 #   tests/setup.sh demo|test|bench
 #
-# On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND and Knot; by apt, as
-#                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
+# On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND, nsupdate, Knot and
+#                   PowerDNS; by apt, as root, with every service kept from starting. Nothing is removed, no apt
+#                   source is changed.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
@@ -97,6 +98,9 @@ if [ "$mode" = test ]; then
     have systemd-analyze || missing+=(systemd)
     have named || missing+=(bind9)
     have knotd || missing+=(knot)
+    have nsupdate || missing+=(bind9-dnsutils)
+    have pdns_server || missing+=(pdns-server)
+    [ -f /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql ] || missing+=(pdns-backend-sqlite3)
 fi
 
 install_packages() {
@@ -154,6 +158,7 @@ if [ ${#missing[@]} -gt 0 ]; then
         case $package in
         bind9) service=named ;;
         nginx | knot) service=$package ;;
+        pdns-server) service=pdns ;;
         *) continue ;;
         esac
         # Debian also enables what it installs: without this the next boot would start it.
@@ -189,7 +194,7 @@ install_project() { # what, requirement
     printf '%s\n' "$stamp" >"$venv/.installed-$1"
 }
 case $mode in
-test) stamped dev || install_project dev '.[dev]' ;;
+test) stamped dev || install_project dev '.[dev,lexicon]' ;;
 *) stamped package || stamped dev || install_project package . ;;
 esac
 
