@@ -18,7 +18,7 @@ class Bind:
     """One named at one address; it keeps its files in `directory`.
 
     `zones` are primary ones; `secondary` gives names of zones and the (address, port) they come from. They
-    are fetched at the start and then only when `transfer` says so: no NOTIFY is heard, so it lags.
+    are fetched at the start and then every `refresh` seconds: no NOTIFY is heard, so it lags behind.
     `forward` makes it a resolver: zones and the (address, port) of the server that is asked.
     """
 
@@ -29,6 +29,7 @@ class Bind:
     keys: Sequence[Key] = ()
     secondary: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     forward: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    refresh: int = 3600
     ipv6: bool = False
     options: str = ""
     writable: bool = True
@@ -42,9 +43,9 @@ class Bind:
         if program is None:
             raise ServerFailedError("BIND is not set up; run: tests/setup.sh test")
         user = named_user()
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._zones.mkdir(parents=True, exist_ok=True)
         for zone in self.zones:
-            path = self.directory / f"{zone.name}.zone"
+            path = self._zones / f"{zone.name}.zone"
             if not path.exists():
                 path.write_text(zone_file(zone))
         self._config.write_text(self._text())
@@ -53,6 +54,9 @@ class Bind:
         self._process = Process(argv, log=self.directory / "named.log")
         self._process.wait_for_port(self._inner)
         self._process.wait_for_log("running")
+        for name in self.secondary:
+            if not (self.directory / f"{name}.copy").exists():
+                self._process.wait_for_log(f"zone {name}/IN: transferred serial")
         if not self._relays:
             addresses = (self.address, *(("::1",) if self.ipv6 else ()))
             self._relays = [Relay(address, self.port, self._inner) for address in addresses]
@@ -67,13 +71,9 @@ class Bind:
             relay.close()
         self._relays.clear()
 
-    def transfer(self) -> None:
-        """Let a lagging secondary fetch its zones now: by starting it anew without them."""
-        self.stop()
-        for name in self.secondary:
-            for old in self.directory.glob(f"{name}.copy*"):
-                old.unlink()
-        self.start()
+    @property
+    def _zones(self) -> Path:
+        return self.directory / "zones"
 
     @property
     def _config(self) -> Path:
@@ -81,13 +81,12 @@ class Bind:
 
     def _hand_over(self, user: str) -> None:
         """To the user that it runs as; a directory that it may not write in makes updates fail."""
-        if not user:
-            return
-        for path in (self.directory, *self.directory.iterdir()):
-            shutil.chown(path, user)
-        self.directory.chmod(0o755)
+        if user:
+            for path in (self.directory, *self.directory.rglob("*")):
+                shutil.chown(path, user)
         if not self.writable:
-            shutil.chown(self.directory, "root")
+            shutil.chown(self._zones, os.geteuid())
+            self._zones.chmod(0o555)
         for parent in self.directory.parents:  # pytest's own are for their owner only
             if parent.stat().st_mode & 0o005 != 0o005 and parent.stat().st_uid == os.geteuid():
                 parent.chmod(parent.stat().st_mode | 0o055)
@@ -99,6 +98,7 @@ class Bind:
             f'  managed-keys-directory "{self.directory}"; geoip-directory none;',
             f"  listen-on port {self._inner} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};",
             f"  recursion {'yes' if self.forward else 'no'}; allow-query {{ any; }}; dnssec-validation no;",
+            "  check-names primary ignore; check-names response ignore;",  # names like _acme-challenge
             "  empty-zones-enable no; notify no; allow-transfer { any; }; minimal-responses no;",
             f"  prefetch 0; {self.options}",
             "};",
@@ -110,6 +110,7 @@ class Bind:
         lines += [self._zone(zone) for zone in self.zones]
         for name, (address, port) in self.secondary.items():
             source = f"primaries {{ {address} port {port}; }}; allow-notify {{ none; }}"
+            source += f"; min-refresh-time {self.refresh}; max-refresh-time {self.refresh}"
             lines.append(f'zone "{name}" {{ type secondary; file "{name}.copy"; {source}; }};')
         for name, (address, port) in self.forward.items():
             to = f"forward only; forwarders {{ {address} port {port}; }}"
@@ -121,7 +122,7 @@ class Bind:
         rule = f"update-policy {{ {policy}}};" if policy else "allow-update { none; };"
         notify = " ".join(f"{address} port {port};" for address, port in zone.notify)
         tell = f"notify explicit; also-notify {{ {notify} }};" if notify else ""
-        return f'zone "{zone.name}" {{ type primary; file "{zone.name}.zone"; {rule} {tell} }};'
+        return f'zone "{zone.name}" {{ type primary; file "zones/{zone.name}.zone"; {rule} {tell} }};'
 
     def __enter__(self) -> Self:
         return self.start()

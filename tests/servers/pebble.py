@@ -59,6 +59,7 @@ class Pebble:
         chain_length: int = 1,
         alternate_roots: int = 0,
         always_valid: bool = False,
+        dns_server: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare one that keeps its files in `workdir`; `start` starts it.
@@ -78,6 +79,7 @@ class Pebble:
             chain_length: Intermediates between leaf and root.
             alternate_roots: Further chains offered as alternates.
             always_valid: Believe every challenge without looking.
+            dns_server: HOST:PORT of the resolver that it asks; its own DNS when None.
             env: More environment (PEBBLE_…).
         """
         self.workdir = workdir
@@ -88,6 +90,7 @@ class Pebble:
         self.tls_port = tls_port if tls_port is not None else self._own_port()
         self.profiles = dict(profiles)
         self.dns = ChallTestSrv(workdir)
+        self._dns_server = dns_server
         self.log = workdir / "pebble.log"
         self.ca_bundle = workdir / "ca.pem"
         self._process: Process | None = None
@@ -135,14 +138,14 @@ class Pebble:
             root.issue(self.workdir, "localhost", "127.0.0.1", stem="tls")
         config = self.workdir / "pebble.json"
         config.write_text(json.dumps({"pebble": self._config}, indent=2))
-        if not self.dns.running:
+        if self._dns_server is None and not self.dns.running:
             self.dns.start()
         argv: list[str | Path] = [
             installed_pebble().pebble,
             "-config",
             config,
             "-dnsserver",
-            self.dns.address,
+            self._dns_server or self.dns.address,
         ]
         if self._strict:
             argv.append("-strict")

@@ -35,13 +35,10 @@ Wanted = Mapping[Place, frozenset[str]]
 class Watch:
     """Waits as the config says. `until` gives the end of all waiting, on `clock.monotonic`."""
 
-    def __init__(
-        self, rule: Propagation, zones: Zones, *, until: Callable[[], float], grace: float = GRACE
-    ) -> None:
+    def __init__(self, rule: Propagation, zones: Zones, *, until: Callable[[], float]) -> None:
         self._rule = rule
         self._zones = zones
         self._until = until
-        self._grace = grace
 
     def wait(self, wanted: Wanted, warn: Warn) -> None:
         """Return when every value can be seen. Raises RetryLater with what each server says."""
@@ -91,7 +88,7 @@ class Watch:
         news = threading.Condition()
         # A server that must answer is asked to the end; else it counts as unreachable after a moment.
         must = self._rule.unreachable is Unreachable.REQUIRE
-        verdicts = [Verdict(group, None if must else self._grace) for group in groups]
+        verdicts = [Verdict(group, None if must else GRACE) for group in groups]
         for verdict in verdicts:
             threading.Thread(target=_follow, args=(verdict, stop, news), daemon=True).start()
         try:

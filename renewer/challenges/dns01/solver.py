@@ -29,13 +29,13 @@ _guard = threading.Lock()
 
 
 class Dns01Solver:
-    """Publishes by the challenge's provider. `until` is the end of waiting; `port` that of name servers."""
+    """Publishes by the challenge's provider. `until` is the end of all waiting, on `clock.monotonic`."""
 
     type = "dns-01"
 
-    def __init__(self, challenge: Dns01, *, until: Callable[[], float], port: int = 53) -> None:
+    def __init__(self, challenge: Dns01, *, until: Callable[[], float]) -> None:
         self._challenge = challenge
-        self._zones = Zones(Resolvers(challenge.propagation.resolvers), port=port)
+        self._zones = Zones(Resolvers(challenge.propagation.resolvers))
         self._watch = Watch(challenge.propagation, self._zones, until=until)
         self._lock = threading.Lock()
         self._made: Provider | None = None

@@ -33,6 +33,7 @@ class Verdict:
         self._grace = grace
         self._silent_since = clock.monotonic()
         self._heard = False
+        self._asked = False
 
     def heard(self, name: str, values: frozenset[str], text: str) -> None:
         """It answered for the zone; `text` says what it has instead of what is wanted."""
@@ -50,6 +51,7 @@ class Verdict:
 
     def turn_over(self) -> None:
         """Every question of a turn was answered or not."""
+        self._asked = True
         self.answers = self._heard
         if self._heard:
             self._silent_since = clock.monotonic()
@@ -63,8 +65,9 @@ class Verdict:
     @property
     def settled(self) -> bool:
         """Whether nobody needs to wait for it any longer."""
-        silence = clock.monotonic() - self._silent_since
-        return self.finished or (self._grace is not None and not self.answers and silence >= self._grace)
+        if self.finished or self.answers or self._grace is None or not self._asked:
+            return self.finished
+        return clock.monotonic() - self._silent_since >= self._grace
 
     @property
     def words(self) -> str:

@@ -20,6 +20,7 @@ from renewer.challenges.dns01.resolvers import Resolvers
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.value import Value
 
+PORT = 53  # where name servers listen; elsewhere in tests only
 MAX_ALIASES = 10  # longer chains are given up by resolvers, too (BIND follows 16, Unbound 11)
 MAX_CUTS = 8  # zones below each other on the way to one name
 MAX_SERVERS = 26  # addresses of one zone
@@ -36,11 +37,10 @@ class Place(Value):
 
 
 class Zones:
-    """Finds places; each zone is looked up once. `port` is where name servers listen: 53 but for tests."""
+    """Finds places; each zone is looked up once."""
 
-    def __init__(self, resolvers: Resolvers, *, port: int = 53) -> None:
+    def __init__(self, resolvers: Resolvers) -> None:
         self.resolvers = resolvers
-        self._port = port
         self._once = Once()
         self._silent: set[Server] = set()
 
@@ -139,7 +139,7 @@ class Zones:
         questions = [Question(host, kind) for kind in (dns.rdatatype.A, dns.rdatatype.AAAA) for host in hosts]
         answers = self.resolvers.ask(questions) if questions else {}
         servers = tuple(
-            Server(name=text(one.name), address=record.address, port=self._port)
+            Server(name=text(one.name), address=record.address, port=PORT)
             for one in questions
             for record in rrset(answers[one], one) or ()
         )

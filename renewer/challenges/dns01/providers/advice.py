@@ -25,7 +25,7 @@ ADVICE = {
     ),
     "NOTAUTH": Advice(
         meaning="it does not serve {zone} as a zone that the key {key} may change",
-        remedy="is it the primary of {zone}? Knot says so also for a key that no acl of the zone names",
+        remedy="is it the primary of {zone}? Knot says so also for updates without a key",
     ),
     "REFUSED": Advice(
         meaning="its policy does not allow it (key: {key})",
@@ -38,7 +38,8 @@ ADVICE = {
     ),
     "BADKEY": Advice(
         meaning="it knows no key {key} for {algorithm}",
-        remedy="name and algorithm must be exactly those of the server's config",
+        remedy="name and algorithm must be exactly those of the server's config; Knot says so also if no acl "
+        "of the zone names the key",
     ),
     "BADTIME": Advice(
         meaning="its clock and ours are more than 5 minutes apart (RFC 8945 §5.2.3)",

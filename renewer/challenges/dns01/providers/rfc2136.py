@@ -14,11 +14,11 @@ from typing import ClassVar
 import dns.exception
 import dns.message
 import dns.name
-import dns.query
 import dns.rcode
 import dns.tsig
 import dns.update
 
+from renewer import clock
 from renewer.challenges.dns01.providers.advice import ADVICE, UNKNOWN, UNSIGNED
 from renewer.challenges.dns01.providers.contract import TxtRecord
 from renewer.config.secrets import resolve
@@ -76,7 +76,7 @@ class Rfc2136Provider:
             reply = self._exchange(update)
         except dns.tsig.PeerError as error:
             raise self._refused(_PEER_ERRORS.get(type(error), str(error)), zone) from error
-        except (dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm, dns.tsig.BadTime) as error:
+        except _TSIG_ERRORS as error:
             raise self._refused(UNSIGNED, zone) from error
         code = dns.rcode.to_text(reply.rcode())
         if code == "NOERROR" and key is not None and not reply.had_tsig:
@@ -89,18 +89,13 @@ class Rfc2136Provider:
         said: list[str] = []
         for address, port in self._addresses():
             try:
-                return dns.query.tcp(update, address, timeout=TIME_LIMIT, port=port)
-            except dns.exception.Timeout:
+                return _read(update, _carry(update.to_wire(prepend_length=True), address, port))
+            except TimeoutError:
                 said.append(f"{address}: no answer in {TIME_LIMIT:g} s")
             except OSError as error:
                 said.append(f"{address}: {error.strerror or error}")
-            except (
-                EOFError,
-                dns.message.ShortHeader,
-                dns.exception.FormError,
-                dns.query.BadResponse,
-            ) as error:
-                said.append(f"{address}: it does not speak DNS properly ({type(error).__name__})")
+            except (EOFError, ValueError):
+                said.append(f"{address}: it does not speak DNS properly")
         raise RetryLater(
             f"the DNS server {self._to.server} could not be sent an update: {'; '.join(said)}",
             hint="does it listen there for TCP, and is no firewall between?",
@@ -131,12 +126,47 @@ class Rfc2136Provider:
         return (RetryLater if advice.passes else GiveUp)(text, hint=hint, kind=code.lower())
 
 
+_TSIG_ERRORS = (
+    *(dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm, dns.tsig.BadTime),
+    *(dns.tsig.PeerError, dns.message.UnknownTSIGKey),
+)
 _PEER_ERRORS: dict[type[Exception], str] = {
     dns.tsig.PeerBadSignature: "BADSIG",
     dns.tsig.PeerBadKey: "BADKEY",
     dns.tsig.PeerBadTime: "BADTIME",
     dns.tsig.PeerBadTruncation: "BADTRUNC",
 }
+
+
+def _carry(wire: bytes, address: str, port: int) -> bytes:
+    """Send a message with its length (RFC 1035 §4.2.2); the answer comes without. OSError, EOFError."""
+    deadline = clock.monotonic() + TIME_LIMIT
+    with socket.create_connection((address, port), timeout=TIME_LIMIT) as connection:
+        connection.sendall(wire)
+        received = b""
+        while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2]):
+            connection.settimeout(max(0.001, deadline - clock.monotonic()))
+            part = connection.recv(65536)
+            if not part:
+                raise EOFError
+            received += part
+    return received[2:]
+
+
+def _read(update: dns.update.UpdateMessage, wire: bytes) -> dns.message.Message:
+    """The answer, its signature checked if it has one. Raises ValueError if it is none."""
+    try:
+        try:
+            reply = dns.message.from_wire(wire, keyring=update.keyring, request_mac=update.mac)
+        except dns.exception.FormError:  # perhaps it only lacks the signature: refusals often do
+            reply = dns.message.from_wire(wire)
+    except _TSIG_ERRORS:
+        raise
+    except dns.exception.DNSException as error:
+        raise ValueError(str(error)) from error
+    if not update.is_response(reply):
+        raise ValueError("it answers something else")
+    return reply
 
 
 def _key(tsig: Tsig) -> dns.tsig.Key:

@@ -1,0 +1,264 @@
+"""Waiting: for all servers, by the configured rule, told with each one's answer, and never for ever."""
+
+import math
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from renewer import clock
+from renewer.challenges.dns01 import propagation, zones
+from renewer.challenges.dns01.propagation import Watch
+from renewer.challenges.dns01.resolvers import Resolvers
+from renewer.challenges.dns01.zones import Place, Zones
+from renewer.errors import RetryLater
+from renewer.model.desired import Propagation, PropagationCheck, Unreachable
+from tests.challenges.dns01.bed import BIND, LAGGING_ZONE, SECONDARY, Bed, tasks
+from tests.challenges.dns01.scripted import Script, Scripted, reply
+from tests.servers.bind import Bind
+from tests.servers.nameserver import txt_at
+from tests.servers.ports import free_port
+
+RESOLVER, FIRST, SECOND = "127.0.0.21", "127.0.0.22", "127.0.0.23"
+NAME = "_acme-challenge.example"
+PLACE = Place(asked=NAME, name=NAME, zone="example")
+VALUE = "V" * 43
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers are given up after a moment."""
+    monkeypatch.setattr(propagation, "GRACE", 0.15)
+    monkeypatch.setattr(propagation, "_TIMEOUTS", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(zones, "_TIMEOUTS", (0.05, 0.1))
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Where the scripted servers listen."""
+    number = free_port()
+    monkeypatch.setattr(zones, "PORT", number)
+    return number
+
+
+def resolver(query: dns.message.Message) -> dns.message.Message:
+    """A resolver that knows a zone with two name servers; of TXT it knows nothing."""
+    name = query.question[0].name.to_text()
+    known = {
+        ("example.", "NS"): ("example. 60 NS ns1.example.", "example. 60 NS ns2.example."),
+        ("ns1.example.", "A"): (f"ns1.example. 60 A {FIRST}",),
+        ("ns2.example.", "A"): (f"ns2.example. 60 A {SECOND}",),
+    }
+    lines = known.get((name, dns.rdatatype.to_text(query.question[0].rdtype)), ())
+    message = reply(query, *lines[:1], authoritative=False)
+    for line in lines[1:]:
+        message.answer[0].add(dns.rdata.from_text("IN", "NS", line.split()[3]))
+    return message
+
+
+def shows(query: dns.message.Message) -> dns.message.Message:
+    """A server that has the value."""
+    return reply(query, f'{NAME}. 1 TXT "{VALUE}"')
+
+
+def lacks(query: dns.message.Message) -> dns.message.Message:
+    """A server that denies the name."""
+    return reply(query, rcode=dns.rcode.NXDOMAIN)
+
+
+def wait(
+    port: int,
+    first: Script | None,
+    second: Script | None,
+    *,
+    until: Callable[[], float] = lambda: math.inf,
+    **rule: Any,
+) -> list[str]:
+    """Wait for the value at two scripted servers (None: nobody listens), and return what was warned of."""
+    warned: list[str] = []
+    settings = {"timeout": timedelta(seconds=0.5), **rule}
+    watch = Watch(Propagation(**settings), Zones(Resolvers((f"{RESOLVER}:{port}",))), until=until)
+    with Scripted(RESOLVER, port, rule.pop("resolver", resolver)):
+        first_server = Scripted(FIRST, port, first) if first else None
+        second_server = Scripted(SECOND, port, second) if second else None
+        try:
+            for server in (first_server, second_server):
+                if server:
+                    server.__enter__()
+            watch.wait({PLACE: frozenset({VALUE})}, warned.append)
+        finally:
+            for server in (first_server, second_server):
+                if server:
+                    server.__exit__()
+    return warned
+
+
+@pytest.mark.real
+def test_lagging_secondary(bed: Bed) -> None:
+    """A secondary that fetches the zone seconds later is waited for, not guessed."""
+    bed.secondary.stop()
+    slow = Bind(
+        bed.directory / "slow",
+        address=SECONDARY,
+        port=bed.port,
+        secondary={LAGGING_ZONE: (BIND, bed.port)},
+        refresh=2,
+    )
+    solver, ours = bed.solver(), tasks(f"lag.{LAGGING_ZONE}", f"*.lag.{LAGGING_ZONE}", run="lag")
+    name = f"_acme-challenge.lag.{LAGGING_ZONE}"
+    with slow:
+        try:
+            presented = solver.present_all(ours)
+            assert txt_at(SECONDARY, bed.port, name) == set()
+            solver.wait(presented, pytest.fail)
+            assert txt_at(SECONDARY, bed.port, name) == txt_at(BIND, bed.port, name) != set()
+        finally:
+            assert solver.clean_up_all(ours) == []
+    bed.secondary.start()
+
+
+def test_all_show_it(port: int) -> None:
+    """When all servers show it, nothing is to be told."""
+    assert wait(port, shows, shows) == []
+
+
+def test_one_is_late(port: int) -> None:
+    """It is asked again until the last one shows it."""
+    asked: list[int] = []
+
+    def late(query: dns.message.Message) -> dns.message.Message:
+        asked.append(1)
+        return shows(query) if len(asked) > 3 else lacks(query)
+
+    assert wait(port, shows, late, timeout=timedelta(seconds=20)) == []
+    assert len(asked) == 4
+
+
+def test_one_never_shows_it(port: int) -> None:
+    """The message tells what each server answers, and the name that failed."""
+
+    def other(query: dns.message.Message) -> dns.message.Message:
+        return reply(query, f'{NAME}. 1 TXT "of other people"')
+
+    with pytest.raises(RetryLater) as caught:
+        wait(port, lacks, other)
+    assert f"ns1.example ({FIRST}:{port}): {NAME} says that there is no such name" in caught.value.text
+    assert (
+        f"ns2.example ({SECOND}:{port}): {NAME} has other values there: “of other people”"
+        in caught.value.text
+    )
+    assert caught.value.identifiers == ((NAME, "not seen"),)
+
+
+def test_unreachable_and_ignored(port: int) -> None:
+    """A server that is down is told and left out."""
+    (warning,) = wait(port, shows, None, timeout=timedelta(seconds=20))
+    assert 'unreachable = "ignore"' in warning
+    assert f"ns2.example ({SECOND}:{port})" in warning
+    assert "Connection refused" in warning
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        lambda _: None,
+        lambda _: b"\xff" * 30,
+        lambda query: reply(query, rcode=dns.rcode.SERVFAIL),
+        lambda query: reply(query, f'{NAME}. 1 TXT "{VALUE}"', authoritative=False),
+    ],
+    ids=["silence", "nonsense", "servfail", "not its zone"],
+)
+def test_no_usable_answer(port: int, script: Script) -> None:
+    """Silence, nonsense, SERVFAIL and answers of somebody who does not serve the zone are all no answer."""
+    assert len(wait(port, shows, script, timeout=timedelta(seconds=20))) == 1
+    with pytest.raises(RetryLater, match="cannot be seen everywhere"):
+        wait(port, shows, script, unreachable=Unreachable.REQUIRE)
+
+
+def test_nobody_answers(port: int) -> None:
+    """If no server can be asked at all, that is no success: the message proposes another check."""
+    with pytest.raises(RetryLater) as caught:
+        wait(port, None, None)
+    assert 'check = "resolvers"' in caught.value.hint
+
+
+def test_oversized_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four hundred values of other people come over TCP, and ours is found among them."""
+    monkeypatch.setattr(propagation, "_TIMEOUTS", (1.0,))
+    lines = " ".join(f'"{number:040d}"' for number in range(3))
+
+    def crowd(query: dns.message.Message) -> dns.message.Message:
+        message = reply(query, f'{NAME}. 1 TXT "{VALUE}"')
+        for number in range(400):
+            message.answer[0].add(dns.rdata.from_text("IN", "TXT", f'"{number:04d}" {lines}'))
+        return message
+
+    def cut(query: dns.message.Message) -> dns.message.Message:
+        message = reply(query)
+        message.flags |= dns.flags.TC
+        return message
+
+    warned: list[str] = []
+    watch = Watch(
+        Propagation(timeout=timedelta(seconds=20)),
+        Zones(Resolvers((f"{RESOLVER}:{port}",))),
+        until=lambda: math.inf,
+    )
+    with (
+        Scripted(RESOLVER, port, resolver),
+        Scripted(FIRST, port, cut, tcp=crowd),
+        Scripted(SECOND, port, cut, tcp=lambda _: None),
+    ):
+        watch.wait({PLACE: frozenset({VALUE})}, warned.append)
+    (warning,) = warned
+    assert "too long for UDP" in warning
+
+
+def test_waiting_ends_when_the_run_is_told_to_stop(port: int) -> None:
+    """The end of waiting comes nearer while it waits."""
+    end = [math.inf]
+    threading.Timer(0.1, lambda: end.__setitem__(0, 0.0)).start()
+    with pytest.raises(RetryLater):
+        wait(port, shows, lacks, until=lambda: end[0], timeout=timedelta(hours=1))
+
+
+def test_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check = "none"` asks nobody and waits as long as is stated."""
+    slept: list[float] = []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    rule = Propagation(check=PropagationCheck.NONE, wait=timedelta(seconds=60))
+    Watch(rule, Zones(Resolvers(("127.0.0.29:1",))), until=lambda: math.inf).wait({}, pytest.fail)
+    assert sum(slept) == 60
+
+
+def test_resolvers_are_asked_last(port: int) -> None:
+    """With `check = "resolvers"` these are asked when the zone's servers show it: they remember a denial."""
+    order: list[str] = []
+
+    def late(query: dns.message.Message) -> dns.message.Message:
+        order.append("server")
+        return shows(query) if len(order) > 3 else lacks(query)
+
+    def remembering(query: dns.message.Message) -> dns.message.Message:
+        if query.question[0].rdtype != dns.rdatatype.TXT:
+            return resolver(query)
+        order.append("resolver")
+        return reply(query, f"{NAME}. 1 CNAME end.test.", f'end.test. 1 TXT "{VALUE}"', authoritative=False)
+
+    with Scripted(RESOLVER, port, remembering), Scripted(FIRST, port, late), Scripted(SECOND, port, shows):
+        rule = Propagation(check=PropagationCheck.RESOLVERS, timeout=timedelta(seconds=20))
+        watch = Watch(rule, Zones(Resolvers((f"{RESOLVER}:{port}",))), until=lambda: math.inf)
+        watch.wait({PLACE: frozenset({VALUE})}, pytest.fail)
+    assert order == ["server"] * 4 + ["resolver"]

@@ -1,0 +1,207 @@
+"""Where a record has to go, in a real world of names and in hostile ones: bounded, and told clearly."""
+
+import dns.message
+import dns.rcode
+import pytest
+
+from renewer.challenges.dns01 import resolvers, zones
+from renewer.challenges.dns01.resolvers import Resolvers
+from renewer.challenges.dns01.zones import Place, Zones
+from renewer.errors import GiveUp, RetryLater
+from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, SIX_ZONE, Bed
+from tests.challenges.dns01.scripted import Script, Scripted, reply
+from tests.servers.ports import free_port
+
+HERE, THERE = "127.0.0.11", "127.0.0.12"
+SOA = "example. 60 SOA ns1.example. host.example. 1 60 60 60 60"
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is given up after a moment, not after seconds."""
+    monkeypatch.setattr(zones, "_TIMEOUTS", (0.05, 0.1))
+    monkeypatch.setattr(resolvers, "_TIMEOUTS", (0.05, 0.1))
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Where the scripted servers listen."""
+    number = free_port()
+    monkeypatch.setattr(zones, "PORT", number)
+    return number
+
+
+def place(port: int, asked: str = "_acme-challenge.www.example") -> Place:
+    """Ask the scripted resolver."""
+    return Zones(Resolvers((f"{HERE}:{port}",))).place(asked)
+
+
+def resolver(query: dns.message.Message) -> dns.message.Message:
+    """A resolver that knows the zone `example`, at one name server."""
+    name = query.question[0].name.to_text()
+    kind = dns.rdatatype.to_text(query.question[0].rdtype)
+    known = {
+        ("example.", "SOA"): SOA,
+        ("example.", "NS"): "example. 60 NS ns1.example.",
+        ("ns1.example.", "A"): f"ns1.example. 60 A {THERE}",
+    }
+    if found := known.get((name, kind)):
+        return reply(query, found, authoritative=False)
+    return reply(query, authority=(SOA,), authoritative=False)
+
+
+def told(port: int, script: Script) -> tuple[str, str]:
+    """The zone and the name that come out of what a name server says."""
+    with Scripted(HERE, port, resolver), Scripted(THERE, port, script):
+        found = place(port)
+    return found.zone, found.name
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("host", "name", "zone"),
+    [
+        (BIND_ZONE, f"_acme-challenge.{BIND_ZONE}", BIND_ZONE),
+        (f"deep.er.{BIND_ZONE}", f"_acme-challenge.deep.er.{BIND_ZONE}", BIND_ZONE),
+        (f"via.{BIND_ZONE}", f"via.acme.{KNOT_ZONE}", KNOT_ZONE),
+        (f"chain.{BIND_ZONE}", f"end.{KNOT_ZONE}", KNOT_ZONE),
+        (f"cut.{BIND_ZONE}", f"_acme-challenge.cut.{BIND_ZONE}", f"_acme-challenge.cut.{BIND_ZONE}"),
+        (SIX_ZONE, f"_acme-challenge.{SIX_ZONE}", SIX_ZONE),
+    ],
+)
+def test_places(bed: Bed, host: str, name: str, zone: str) -> None:
+    """Apex, depth, aliases into other zones, chains, a zone of its own, and servers with IPv6 alone."""
+    found = Zones(Resolvers((bed.resolver_address,))).place(f"_acme-challenge.{host}")
+    assert (name, zone) == (found.name, found.zone)
+
+
+@pytest.mark.real
+def test_circle(bed: Bed) -> None:
+    """Aliases that run in a circle are told with every station."""
+    with pytest.raises(
+        GiveUp, match=r"run in a circle: .*loop\.bind\.example → a\.loop.* → b\.loop.* → a\.loop"
+    ):
+        Zones(Resolvers((bed.resolver_address,))).place(f"_acme-challenge.loop.{BIND_ZONE}")
+
+
+def test_the_resolver_never_hears_of_the_record(port: int) -> None:
+    """What concerns the record is asked of the zone's own servers: a resolver would remember its absence."""
+    with (
+        Scripted(HERE, port, resolver) as heard,
+        Scripted(THERE, port, lambda query: reply(query, authority=(SOA,), rcode=dns.rcode.NXDOMAIN)) as own,
+    ):
+        assert place(port).zone == "example"
+    assert not any("_acme-challenge" in name for name, _ in heard.asked)
+    assert own.asked == [("_acme-challenge.www.example", "CNAME")]
+
+
+def test_endless_chain(port: int) -> None:
+    """A server that invents one alias after the other is given up after ten."""
+
+    def script(query: dns.message.Message) -> dns.message.Message:
+        name = query.question[0].name
+        return reply(query, f"{name} 60 CNAME x{len(name.labels[0])}.{'x' * len(name.labels[0])}.example.")
+
+    with pytest.raises(GiveUp, match=r"chain of too many aliases|run in a circle"):
+        told(port, script)
+
+
+def test_alias_of_the_root(port: int) -> None:
+    """An alias of no name that could have a record is refused."""
+    with pytest.raises(GiveUp, match="alias of no usable name"):
+        told(port, lambda query: reply(query, f"{query.question[0].name} 60 CNAME ."))
+
+
+def test_alias_of_another_name_is_no_alias(port: int) -> None:
+    """Records about names that nobody asked for are not believed."""
+    said = told(port, lambda query: reply(query, "other.example. 60 CNAME evil.test."))
+    assert said == ("example", "_acme-challenge.www.example")
+
+
+@pytest.mark.parametrize(
+    ("authority", "authoritative"),
+    [
+        (". 60 NS a.root.", False),
+        ("test. 60 NS ns.test.", False),
+        ("other.example. 60 NS ns.other.example.", False),
+        ("evil.test. 60 SOA a. b. 1 1 1 1 1", True),
+        ("example. 60 SOA a. b. 1 1 1 1 1", True),
+    ],
+)
+def test_wrong_cuts(port: int, authority: str, authoritative: bool) -> None:  # noqa: FBT001
+    """Delegations upwards and sideways, and denials from strange zones, move nothing."""
+    said = told(port, lambda query: reply(query, authority=(authority,), authoritative=authoritative))
+    assert said == ("example", "_acme-challenge.www.example")
+
+
+def test_endless_delegation(port: int) -> None:
+    """A server that delegates deeper and deeper to itself is asked a bounded number of times."""
+    asked = "_acme-challenge." + "a." * 20 + "example"
+
+    def deeper(query: dns.message.Message) -> dns.message.Message:
+        seen.append(1)
+        below = ".".join(asked.split(".")[-1 - len(seen) :])
+        return reply(query, authority=(f"{below}. 60 NS ns1.example.",), authoritative=False)
+
+    def knows_every_zone(query: dns.message.Message) -> dns.message.Message:
+        name, kind = query.question[0].name.to_text(), dns.rdatatype.to_text(query.question[0].rdtype)
+        if kind == "NS":
+            return reply(query, f"{name} 60 NS ns1.example.", authoritative=False)
+        return resolver(query)
+
+    seen: list[int] = []
+    with (
+        Scripted(HERE, port, knows_every_zone),
+        Scripted(THERE, port, deeper),
+        pytest.raises(GiveUp, match="too many zones"),
+    ):
+        place(port, asked)
+    assert len(seen) <= zones.MAX_CUTS
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        lambda _: None,
+        lambda _: b"nonsense",
+        lambda query: reply(query, rcode=dns.rcode.REFUSED),
+        lambda query: dns.message.from_wire(b"\0\0" + reply(query).to_wire()[2:]),
+    ],
+    ids=["silence", "nonsense", "refused", "another id"],
+)
+def test_servers_without_an_answer(port: int, script: Script) -> None:
+    """If no name server says anything usable, the resolver is asked after all, and the zone is its zone."""
+    assert told(port, script) == ("example", "_acme-challenge.www.example")
+
+
+def test_resolvers_without_an_answer(port: int) -> None:
+    """If no resolver answers, each is named with what it said; another run may do better."""
+    with (
+        Scripted(HERE, port, lambda _: None),
+        Scripted(THERE, port, lambda query: reply(query, rcode=dns.rcode.SERVFAIL)),
+        pytest.raises(RetryLater) as caught,
+    ):
+        Zones(Resolvers((f"{HERE}:{port}", f"{THERE}:{port}", f"127.0.0.13:{port}"))).place("_a.www.example")
+    assert f"{HERE} ({HERE}:{port}): no answer in" in caught.value.text or "no answer in" in caught.value.text
+    assert "SERVFAIL" in caught.value.text
+    assert "Connection refused" in caught.value.text
+
+
+def test_no_zone_at_all(port: int) -> None:
+    """A name that nobody has registered is told as such."""
+    root = ". 60 SOA a. b. 1 1 1 1 1"
+    script: Script = lambda query: reply(query, authority=(root,), rcode=dns.rcode.NXDOMAIN)  # noqa: E731
+    with Scripted(HERE, port, script), pytest.raises(GiveUp, match=r"no DNS zone was found for www\.example"):
+        place(port)
+
+
+def test_zone_without_servers(port: int) -> None:
+    """A zone whose name servers have no address is told with their names."""
+
+    def script(query: dns.message.Message) -> dns.message.Message:
+        if query.question[0].rdtype == dns.rdatatype.A:
+            return reply(query, authority=(SOA,), authoritative=False)
+        return resolver(query)
+
+    with Scripted(HERE, port, script), pytest.raises(RetryLater, match=r"no name server .*ns1\.example"):
+        place(port)
