@@ -84,7 +84,8 @@ def _versions(bed: Bed) -> list[str]:
 def _machine() -> str:
     pretty = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{pretty}, {os.cpu_count()} cores, {memory:.0f} GiB, {datetime.now(UTC):%Y-%m-%d}"
+    load = f"load average at the end {os.getloadavg()[2]:.1f}"  # of 15 minutes; a quiet machine has below 2
+    return f"{pretty}, {os.cpu_count()} cores, {memory:.0f} GiB, {load}, {datetime.now(UTC):%Y-%m-%d}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
