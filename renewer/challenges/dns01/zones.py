@@ -6,6 +6,7 @@ would go on saying so after the record is there (RFC 2308 §5).
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import dns.flags
 import dns.message
@@ -25,6 +26,7 @@ MAX_ALIASES = 10  # longer chains are given up by resolvers, too (BIND follows 1
 MAX_CUTS = 8  # zones below each other on the way to one name
 MAX_SERVERS = 26  # addresses of one zone
 LOOKUP_LIMIT = 30.0  # seconds for finding the place of one record
+_NOBODY = b"_renewer-nobody-has-this-name"
 _TIMEOUTS = (0.7, 2.5)  # seconds for a server, in the first and the second round
 
 
@@ -81,7 +83,7 @@ class Zones:
             deeper: dns.name.Name | None = None
             for answer in self._answers(zone, question, deadline):
                 if target := _alias(answer, question):
-                    return zone, target
+                    return zone, None if self._by_wildcard(zone, question, target, deadline) else target
                 deeper = _cut(answer, name, zone)
                 if deeper is not None or answer.flags & dns.flags.AA:
                     break
@@ -91,6 +93,14 @@ class Zones:
                 return zone, None
             zone = deeper
         raise GiveUp(f"there are too many zones above {text(name)}", kind="dns")
+
+    def _by_wildcard(
+        self, zone: dns.name.Name, question: Question, target: dns.name.Name, deadline: float
+    ) -> bool:
+        """Whether a wildcard made it up: then it goes when the name has a record (RFC 4592 §2.2.1)."""
+        sibling = Question(dns.name.Name((_NOBODY, *question.name.labels[1:])), question.type)
+        answers = islice(self._answers(zone, sibling, deadline), 1)
+        return any(_alias(answer, sibling) == target for answer in answers)
 
     def _apex(self, name: dns.name.Name) -> dns.name.Name:
         """The zone of a name, as the resolver sees it: the nearest SOA upwards (RFC 1035 §3.3.13)."""

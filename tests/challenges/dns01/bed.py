@@ -39,6 +39,7 @@ BIND_RECORDS = (
     "a.loop CNAME b.loop",
     "b.loop CNAME a.loop",
     "_acme-challenge.cut NS ns1",
+    f"*.wild CNAME cdn.{KNOT_ZONE}.",
 )
 
 
