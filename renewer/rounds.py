@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import msgspec
 
 from renewer import clock, deploy, freshen, install, inventory
+from renewer.doctor.preflight import Preflight
 from renewer.errors import RenewerError
 from renewer.issue import Issuer
 from renewer.kit import Kit
@@ -36,6 +37,7 @@ class Rounds:
         self.open: dict[str, Decision] = {}  # what may be done, but for what is in flight
         self.taken: Counter[tuple[str, Step]] = Counter()
         self.flying: dict[Future[list[Outcome]], Decision] = {}
+        self.preflight = Preflight(kit)
         self.ready_since: float | None = None
 
     def work(self, plan: Plan) -> tuple[list[Outcome], dict[str, Situation]]:
@@ -127,6 +129,8 @@ class Rounds:
         try:
             if install.needs_placeholder(situation):
                 install.placeholder(self.kit, situation)
+            if decision.step is Step.ISSUE:
+                self.preflight.look(situation)
             if decision.step is not Step.INSTALL:
                 outcomes.append(issuer.obtain(situation, decision))
                 situation = inventory.take(self.kit, [name])[name]

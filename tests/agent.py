@@ -52,7 +52,7 @@ class Agent:
         """Run the real command with the config as the tables stand now."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "config.toml"
-        agent = {"state": str(self.state), "host": "web-1"} | self.tables.get("agent", {})
+        agent = {"state": str(self.state), "host": "web-1", "preflight": "off"} | self.tables.get("agent", {})
         config.write_text(_toml(self.tables | {"agent": agent}))
         ended = subprocess.run(
             [sys.executable, "-m", "renewer", "--config", str(config), *arguments],

@@ -63,6 +63,7 @@ class Demo:
             textwrap.dedent(f"""\
             [agent]
             state = "{state}"
+            preflight = "off"  # the demo's names are known to Pebble only
 
             [authority.pebble]
             directory   = "{self.pebble.directory}"

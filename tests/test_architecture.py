@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "store verify acme challenges",
         "soundness copies",
         "kit",
-        "inventory issue install sightings revoke report tell",
+        "inventory issue install sightings revoke report tell doctor",
         "deploy freshen",
         "rounds rehearse",
         "run",

@@ -29,6 +29,7 @@ COMMANDS = {
     "status": ("status", "Answer: am I fine?"),
     "log": ("log", "Read the renewal log."),
     "check": ("check", "Look at what any port serves."),
+    "doctor": ("doctor", "Look at the names as an authority would: DNS, CAA, DNSSEC, ports."),
     "deploy": ("deploy", "Make the servers load the newest version again."),
     "rehearse": ("rehearse", "Play the whole issuance at the authority's staging."),
     "revoke": ("revoke", "Have a certificate revoked, and replaced."),

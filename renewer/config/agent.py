@@ -46,7 +46,17 @@ def resolve_agent(table: AgentTable | UnsetType, faults: Faults) -> Agent:
         workers=workers,
         deadline=_duration(faults, "deadline", table.deadline, "1m", "24h") or usual.deadline,
         look_every=_duration(faults, "look_every", table.look_every, "1m", "30d") or usual.look_every,
+        preflight=usual.preflight if table.preflight is UNSET else table.preflight,
+        resolvers=resolvers(faults, ("agent", "resolvers"), table.resolvers),
     )
+
+
+def resolvers(faults: Faults, path: Path, given: list[str] | UnsetType) -> tuple[str, ...]:
+    """DNS resolvers, each as an address with a port."""
+    if given is UNSET:
+        return ()
+    read = [checked(faults, (*path, index), one, scalars.dns_server) for index, one in enumerate(given)]
+    return tuple(dict.fromkeys(one for one in read if one))
 
 
 def _duration(faults: Faults, key: str, given: str | UnsetType, least: str, most: str) -> timedelta | None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from msgspec import UNSET, UnsetType
 
 from renewer.config import scalars
-from renewer.config.agent import checked
+from renewer.config.agent import checked, resolvers
 from renewer.config.authorities import resolve_secret
 from renewer.config.challenge_tables import Dns01Table, PropagationTable, TsigTable
 from renewer.config.faults import Faults, Path, did_you_mean
@@ -129,7 +129,7 @@ def resolve_propagation(table: PropagationTable | UnsetType, path: Path, faults:
     return Propagation(
         check=check,
         timeout=_duration(table.timeout, "1s", "6h", (*path, "timeout"), faults) or usual.timeout,
-        resolvers=_resolvers(table.resolvers, (*path, "resolvers"), faults),
+        resolvers=resolvers(faults, (*path, "resolvers"), table.resolvers),
         wait=_duration(table.wait, "0s", "6h", (*path, "wait"), faults) or usual.wait,
         unreachable=Unreachable.IGNORE if table.unreachable is UNSET else table.unreachable,
     )
@@ -137,19 +137,6 @@ def resolve_propagation(table: PropagationTable | UnsetType, path: Path, faults:
 
 def _duration(given: str | UnsetType, least: str, most: str, path: Path, faults: Faults) -> timedelta | None:
     return checked(faults, path, given, lambda text: scalars.duration(text, least, most))
-
-
-def _resolvers(given: list[str] | UnsetType, path: Path, faults: Faults) -> tuple[str, ...]:
-    if given is UNSET:
-        return ()
-    read = [checked(faults, (*path, index), one, _address) for index, one in enumerate(given)]
-    return tuple(dict.fromkeys(one for one in read if one))
-
-
-def _address(text: str) -> str:
-    """'192.0.2.1', '192.0.2.1:5353', '[2001:db8::1]:53', '2001:db8::1' → with the port."""
-    host, port = scalars.host_and_port(text)
-    return scalars.listen_address(f"[{host}]:{port or 53}" if ":" in host else f"{host}:{port or 53}")
 
 
 def _server(text: str) -> str:

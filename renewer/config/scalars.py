@@ -122,6 +122,12 @@ def host_and_port(text: str) -> tuple[str, int | None]:
     return host, number
 
 
+def dns_server(text: str) -> str:
+    """'192.0.2.1', '192.0.2.1:5353', '[2001:db8::1]:53', '2001:db8::1' → with the port."""
+    host, port = host_and_port(text)
+    return listen_address(f"[{host}]:{port or 53}" if ":" in host else f"{host}:{port or 53}")
+
+
 def _port(text: str) -> int:
     """The port, or 0 if it is none."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5):

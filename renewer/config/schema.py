@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from renewer.config.challenge_tables import ChallengeTable
 from renewer.config.tables import DURATION, SecretTable, Table
-from renewer.model.desired import Convention, HookEvent, KeyType, Starttls
+from renewer.model.desired import Convention, FirstLook, HookEvent, KeyType, Starttls
 
 _MODE = {"pattern": r"^0?[0-7]{3}$"}
 
@@ -50,6 +50,16 @@ class AgentTable(Table):
     ) = UNSET
     look_every: (
         Annotated[str, Meta(description="How often each endpoint is looked at.", extra_json_schema=DURATION)]
+        | UnsetType
+    ) = UNSET
+    preflight: (
+        Annotated[FirstLook, Meta(description="Look at the names before a first order: warn or off.")]
+        | UnsetType
+    ) = UNSET
+    resolvers: (
+        Annotated[
+            list[str], Meta(description="DNS resolvers doctor asks, as 192.0.2.1:53; default the system's.")
+        ]
         | UnsetType
     ) = UNSET
 

@@ -66,6 +66,13 @@ class Preflight(StrEnum):
     OFF = "off"
 
 
+class FirstLook(StrEnum):
+    """Whether the names of a certificate are looked at before its first order (`renewer doctor`)."""
+
+    WARN = "warn"  # what is wrong goes to the renewal log, and the order leaves all the same
+    OFF = "off"
+
+
 class Http01(Value, tag="http-01"):
     """How HTTP-01 is answered (RFC 8555 §8.3): by a file below `webroot`, or by our own listener.
 
@@ -266,6 +273,8 @@ class Agent(Value):
     workers: int = 8
     deadline: timedelta = timedelta(minutes=50)
     look_every: timedelta = timedelta(hours=1)
+    preflight: FirstLook = FirstLook.WARN
+    resolvers: tuple[str, ...] = ()
 
     @property
     def log_path(self) -> str:

@@ -129,12 +129,14 @@ class PortSeen(Value):
     """One address and port as seen from here.
 
     Without a connection or an answer `error` says why; `way` tells every URL that was fetched, `status` is
-    that of the last one. `ours` is whether the address is this host's.
+    that of the last one. `ours` is whether the address is this host's, `no_route` whether there is no way to
+    such addresses from here at all.
     """
 
     address: str
     port: int
     ours: bool = False
+    no_route: bool = False
     connected: bool = False
     error: str = ""
     way: str = ""
@@ -187,7 +189,8 @@ class Candidate(Value):
 class Asked(Value):
     """What is wanted of a name: by a certificate, through a challenge, from the first of the authorities.
 
-    `listens` is whether the challenge is answered by a listener of ours, which is not there yet.
+    `listens` is whether the challenge is answered by a listener of ours, which is not there yet; `address`
+    whether the name is an IP address.
     """
 
     certificate: str
@@ -196,6 +199,7 @@ class Asked(Value):
     challenge: str
     authorities: tuple[Candidate, ...]
     listens: bool = False
+    address: bool = False
 
 
 class Checkup(Value):

@@ -55,7 +55,7 @@ class Renewer:
         `endpoints` are tables in TOML, one a certificate, where it is to be looked at.
         """
         lines = [
-            f'[agent]\nstate = "{self.state}"\nlook_every = "1m"\n',
+            f'[agent]\nstate = "{self.state}"\nlook_every = "1m"\npreflight = "off"\n',
             f'[authority.pebble]\ndirectory = "{self.bed.pebble.directory}"',
             f'ca_bundle = "{self.bed.pebble.ca_bundle}"\nroots = "{self.bed.roots}"\nprofile = "default"\n',
             '[defaults]\nauthority = "pebble"\ncontact = ["ops@example.org"]\nagree_terms = true',

@@ -143,7 +143,7 @@ class Site:
         """Write the config as the tables stand now."""
         hooks = {"nginx": self.nginx_hook(), **self.hooks}
         tables: dict[str, Table] = {
-            "agent": {"state": self.state, "host": "web-1", **self.agent},
+            "agent": {"state": self.state, "host": "web-1", "preflight": "off", **self.agent},
             "authority.pebble": {
                 "directory": self.pebble.directory,
                 "contact": ["ops@example.org"],

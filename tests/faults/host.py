@@ -144,7 +144,9 @@ class Host:
 
     def write_config(self) -> None:
         """Write the config as the tables stand now."""
-        tables: dict[str, Mapping[str, Any]] = {"agent": {"state": self.state, "host": "web-1"}}
+        tables: dict[str, Mapping[str, Any]] = {
+            "agent": {"state": self.state, "host": "web-1", "preflight": "off"}
+        }
         usual = {"contact": ["ops@example.org"], "agree_terms": True, "profile": "default", "roots": "any"}
         for name, authority in self.authorities.items():
             tables[f"authority.{name}"] = usual | authority

@@ -5,6 +5,7 @@ import dns.rdatatype
 
 from renewer.challenges.inspection.eyes import Eyes, records, said, text
 from renewer.model.inspection import Caa, CaaRecord
+from renewer.proc import printable
 
 MAX_RECORDS = 100
 
@@ -23,8 +24,8 @@ def relevant(eyes: Eyes, name: str) -> Caa:
         found = [
             CaaRecord(
                 flags=record.flags,
-                tag=record.tag.decode("ascii", "replace").lower(),
-                value=record.value.decode("ascii", "replace"),
+                tag=printable(record.tag).lower(),
+                value=printable(record.value),
             )
             for one in records(answer, current, dns.rdatatype.CAA)
             for record in one

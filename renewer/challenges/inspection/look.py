@@ -47,17 +47,20 @@ def look(
     return _with_signatures(eyes, trails, seen)
 
 
-def answers(resolvers: tuple[str, ...], timeout: float) -> tuple[str, ...]:
-    """The resolvers that were asked, if none of them says anything at all; empty if one does."""
+def silent_resolvers(resolvers: tuple[str, ...], timeout: float) -> tuple[str, ...]:
+    """The resolvers, if none of them says anything at all within so many seconds; empty if one does.
+
+    Raises GiveUp if this host has none.
+    """
     servers = Resolvers(resolvers).servers
+    deadline = clock.monotonic() + timeout
 
-    def silent(server: Server) -> bool:
-        eyes = Eyes((server,), deadline=clock.monotonic() + timeout)
-        return isinstance(eyes.resolve(dns.name.root, dns.rdatatype.NS), Silence)
+    def speaks(server: Server) -> bool:
+        answer = Eyes((server,), deadline=deadline).resolve(dns.name.root, dns.rdatatype.NS)
+        return not isinstance(answer, Silence)
 
-    if all(map(silent, servers)):
-        return tuple(map(str, servers))
-    return ()
+    spoke = together({server: partial(speaks, server) for server in servers}, deadline + 0.1)
+    return () if any(spoke.values()) else tuple(map(str, servers))
 
 
 Work = Mapping[tuple[str, str], Callable[[], object]]

@@ -14,6 +14,7 @@ from renewer.challenges.inspection.cuts import Cuts, Zone
 from renewer.challenges.inspection.eyes import Eyes, said, text
 from renewer.challenges.inspection.together import together
 from renewer.model.inspection import Hop, Said, Trail
+from renewer.proc import printable
 
 MAX_ALIASES = 10  # resolvers give longer chains up, too (BIND follows 16, Unbound 11)
 MAX_CUTS = 8  # zones below each other on the way to one name
@@ -134,7 +135,7 @@ def _told(
         ),
         texts=tuple(
             sorted(
-                b"".join(record.strings).decode("ascii", "replace")[:MAX_TEXT]
+                printable(b"".join(record.strings))[:MAX_TEXT]
                 for one in found
                 if one.rdtype == dns.rdatatype.TXT
                 for record in one

@@ -70,7 +70,7 @@ def _from_here(seen: NameSeen, bad: Make) -> Iterator[Finding]:
         return
     if here.trouble:
         if not any(one.refused_from for one in seen.signed):
-            yield (warning if own else bad)(
+            yield (error if bad is error and not own else warning)(
                 "resolver-failed",
                 f"the resolver of this host gives no answer about {seen.name}: it {here.trouble}",
                 "if its own servers answer (see the other findings) the resolver is at fault, "

@@ -11,8 +11,9 @@ _REFUSED = "refused"
 
 def judge(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Finding]:
     """Every address must work, since an authority may take any; IPv6 first (RFC 8555 §8.3 leaves it free)."""
-    for port in dict.fromkeys(one.port for one in seen):
-        here = [one for one in seen if one.port == port]
+    reached = [one for one in seen if not one.no_route]
+    for port in dict.fromkeys(one.port for one in reached):
+        here = [one for one in reached if one.port == port]
         if asked.challenge == "tls-alpn-01":
             yield from _tls(here, asked)
         elif asked.listens:

@@ -1,0 +1,104 @@
+"""`renewer doctor`: would the names of the certificates be validated?"""
+
+from collections.abc import Sequence
+
+import click
+
+from renewer import clock
+from renewer.cli import exits, screen
+from renewer.cli.limits import limits_of
+from renewer.cli.screen import Setup
+from renewer.model.inspection import Checkup, Finding, Severity
+
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""}
+
+
+@click.command("doctor")
+@click.argument("names", nargs=-1, metavar="[NAME…]")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Seconds, for all."
+)
+@screen.json_option
+@screen.pass_setup
+def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool) -> int:
+    """Look at the names of certificates as an authority would: DNS, CAA, DNSSEC, ports. Changes nothing.
+
+    NAME is a certificate; without one, all of them. Exit: 0 no errors (there may be warnings), 3 something
+    will stop the validation of a name.
+    """
+    from renewer.doctor.examination import examine
+
+    config = setup.config()
+    limits_of(config, names, None)
+    wishes = [config.certificates[name] for name in dict.fromkeys(names or config.certificates)]
+    checkups = examine(config, wishes, state=config.agent.state, limit=timeout)
+    healthy = not _of(checkups, Severity.ERROR)
+    if as_json:
+        documents = [_document(one) for one in checkups]
+        document = {"schema": screen.SCHEMA, "at": clock.now(), "names": documents, "healthy": healthy}
+        screen.emit(document)
+    else:
+        _print(checkups)
+    return exits.OK if healthy else exits.PERSON
+
+
+def _document(checkup: Checkup) -> dict[str, object]:
+    findings = [
+        {"severity": one.severity, "code": one.code, "text": one.text, "hint": one.hint}
+        for one in checkup.findings
+    ]
+    return {"name": checkup.name, "certificate": checkup.certificate, "findings": findings}
+
+
+def _of(checkups: Sequence[Checkup], severity: Severity) -> list[Finding]:
+    found = (one for checkup in checkups for one in checkup.findings if one.severity is severity)
+    return list(dict.fromkeys(found))
+
+
+def verdict(checkups: Sequence[Checkup]) -> str:
+    """The one line that answers the question."""
+    count = len({one.name for one in checkups})
+    names = f"{count} name{'s' * (count != 1)}"
+    errors, warnings = (len(_of(checkups, severity)) for severity in (Severity.ERROR, Severity.WARNING))
+    if not errors and not warnings:
+        return f"all is well: nothing would stop the validation of {names}"
+    several = ", ".join(
+        f"{number} {word}{'s' * (number != 1)}"
+        for number, word in ((errors, "error"), (warnings, "warning"))
+        if number
+    )
+    if errors:
+        return f"YOU MUST ACT: {several} at {names}; validation would fail"
+    return f"nothing would surely stop the validation of {names}, but there are doubts: {several}"
+
+
+def _print(checkups: Sequence[Checkup]) -> None:
+    """The verdict, then the findings by name, the worst first; what goes for several names is said once."""
+    screen.out(verdict(checkups))
+    told: set[Finding] = set()
+    for checkup in sorted(checkups, key=_urgency):
+        new = [one for one in checkup.findings if one not in told]
+        told.update(new)
+        if new:
+            screen.out(f"{checkup.name} ({checkup.certificate})")
+        for one in new:
+            severity = one.severity.value
+            if screen.is_terminal():
+                severity = click.style(severity, fg=_COLOURS[one.severity] or None)
+            screen.out(f"  {severity} {one.code}: {one.text}{_others(one, checkup, checkups)}")
+            if one.hint:
+                screen.out(f"    → {one.hint}")
+
+
+def _urgency(checkup: Checkup) -> int:
+    order = list(_COLOURS)
+    return min((order.index(one.severity) for one in checkup.findings), default=len(order))
+
+
+def _others(finding: Finding, told: Checkup, checkups: Sequence[Checkup]) -> str:
+    others = {one.name for one in checkups if finding in one.findings} - {told.name}
+    if not others:
+        return ""
+    shown = sorted(others)[:3]
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return f" [also {', '.join(shown)}{more}]"
