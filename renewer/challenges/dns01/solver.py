@@ -17,7 +17,7 @@ from renewer.challenges.dns01.providers.contract import Provider, TxtRecord
 from renewer.challenges.dns01.providers.find import make
 from renewer.challenges.dns01.resolvers import Resolvers
 from renewer.challenges.dns01.zones import Place, Zones
-from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Dns01
 from renewer.model.facts import Debris
 
@@ -188,7 +188,13 @@ def _in_turn(zone: str, act: Callable[[], None]) -> None:
     with _guard:
         lock = _zone_locks.setdefault(zone, threading.Lock())
     with lock:
-        act()
+        try:
+            act()
+        except RenewerError:
+            raise
+        except Exception as error:  # what others did not foresee must not keep the rest from work
+            text = f"the DNS provider broke at the zone {zone or '?'}: {type(error).__name__}: {error}"
+            raise OurFault(text, hint="tell its authors", kind="provider") from error
 
 
 def _each(act: Callable[[str], object], names: Iterable[str]) -> Mapping[str, RenewerError | None]:

@@ -116,6 +116,16 @@ def test_failures_name_their_names(bed: Bed, recorder: type[Recorder]) -> None:
 
 
 @pytest.mark.real
+def test_provider_that_breaks(bed: Bed, recorder: type[Recorder]) -> None:
+    """Whatever a provider of others raises is told as a failure; what it may have left is on record."""
+    recorder.refuse[BIND_ZONE] = ZeroDivisionError("oh")
+    solver = recording(bed)
+    with pytest.raises(RetryLater, match=r"broke at the zone bind\.example: ZeroDivisionError: oh"):
+        solver.present_all(tasks(*NAMES))
+    assert len(solver.clean_up_all(tasks(*NAMES))) == 3
+
+
+@pytest.mark.real
 def test_unknown_zone_publishes_nothing(bed: Bed, recorder: type[Recorder]) -> None:
     """If one name has no place, nothing is published for the others either, and it is named."""
     with pytest.raises(GiveUp, match="circle") as caught:
@@ -234,6 +244,7 @@ def test_debris_is_swept_by_another_process(bed: Bed) -> None:
     assert txt_at(KNOT, bed.port, f"_acme-challenge.{KNOT_ZONE}") == set()
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "changes",
     [
