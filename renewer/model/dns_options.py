@@ -1,10 +1,17 @@
 """What the providers of DNS-01 can be told in the config: `options = { … }`, checked before anything runs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from renewer.model.desired import OptionValue, Secret
 from renewer.model.value import Value
+
+IN_CLEAR = "in_clear"  # the option that allows http:// to others than ourselves
+_DURATION = re.compile(r"[1-9][0-9]{0,4}(s|m|h)", re.ASCII)
+_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?", re.ASCII)
+_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
 
 
 class Sort(StrEnum):
@@ -14,26 +21,54 @@ class Sort(StrEnum):
     LIST = "a list of texts"
     REFERENCE = '{ file = "/path" } or the like'  # to a secret
     TEXT_OR_REFERENCE = 'text in quotes, or { file = "/path" } or the like'
+    PATH = "an absolute path in quotes"
+    URL = "a URL in quotes that begins with https:// or http://, without user and password"
+    DURATION = 'a number and s, m or h in quotes, as "90s"'
+    PROGRAM = 'an absolute path in quotes, or a list: ["/path", "argument"]'
 
 
 class Option(Value):
-    """One option of a provider; `choices` are the only texts allowed, if there are any."""
+    """One option of a provider; `choices` are the only texts allowed, if there are any.
+
+    `only` is another option with the text that it must have for this one to make sense, `needs` one that
+    must stand beside it.
+    """
 
     name: str
     sort: Sort = Sort.TEXT
     required: bool = False
     choices: tuple[str, ...] = ()
+    only: tuple[str, str] | None = None
+    needs: str = ""
 
 
 class Rules(Value):
-    """What a provider can be told; `open` lets anything through that is not named here."""
+    """What a provider can be told.
+
+    `open` lets anything through that is not named here; with `env` it takes an environment.
+    """
 
     options: tuple[Option, ...] = ()
     open: bool = False
+    env: bool = False
 
 
+_WEB = (  # of every provider that speaks HTTP
+    Option(name="ca_bundle", sort=Sort.PATH),
+    Option(name=IN_CLEAR, choices=("allowed",)),
+    Option(name="timeout", sort=Sort.DURATION),
+)
 BUILT_IN: Mapping[str, Rules] = {
     "rfc2136": Rules(),  # has keys of its own in the table: server, tsig
+    "httpreq": Rules(
+        options=(
+            Option(name="endpoint", sort=Sort.URL, required=True),
+            Option(name="mode", choices=("RAW",)),
+            Option(name="username", sort=Sort.TEXT_OR_REFERENCE, needs="password"),
+            Option(name="password", sort=Sort.REFERENCE, needs="username"),
+            *_WEB,
+        )
+    ),
 }
 """The providers of this package and their options. Those of others say them by `Provider.rules`."""
 
@@ -56,10 +91,24 @@ def option_faults(rules: Rules, given: Sequence[tuple[str, OptionValue]]) -> tup
             found.append((option.name, f"must be {option.sort.value}", ""))
         elif option.choices and present[option.name] not in option.choices:
             found.append((option.name, "is not allowed here", "one of: " + ", ".join(option.choices)))
+        elif option.only and present.get(option.only[0]) != option.only[1]:
+            found.append(
+                (option.name, f'goes with {option.only[0]} = "{option.only[1]}" only', "take it out")
+            )
+        elif option.needs and option.needs not in present:
+            found.append((option.name, f"goes with {option.needs}", f"write {option.needs}, too"))
+        elif option.sort is Sort.URL and IN_CLEAR not in present and _in_clear(present[option.name]):
+            hint = f'use https://, or accept it: {IN_CLEAR} = "allowed"'
+            found.append((option.name, "would send credentials and records unprotected", hint))
     return tuple(found)
 
 
-def _fits(value: OptionValue, sort: Sort) -> bool:
+def _in_clear(url: OptionValue) -> bool:
+    parts = urlsplit(str(url))
+    return parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname or "")
+
+
+def _fits(value: OptionValue, sort: Sort) -> bool:  # noqa: PLR0911  one return for each sort
     match sort:
         case Sort.TEXT:
             return isinstance(value, str)
@@ -69,3 +118,16 @@ def _fits(value: OptionValue, sort: Sort) -> bool:
             return isinstance(value, Secret)
         case Sort.TEXT_OR_REFERENCE:
             return isinstance(value, str | Secret)
+        case Sort.PATH:
+            return isinstance(value, str) and _is_path(value)
+        case Sort.URL:
+            return isinstance(value, str) and _URL.fullmatch(value) is not None
+        case Sort.DURATION:
+            return isinstance(value, str) and _DURATION.fullmatch(value) is not None
+        case Sort.PROGRAM:
+            argv = (value,) if isinstance(value, str) else value
+            return isinstance(argv, tuple) and bool(argv) and _is_path(argv[0]) and "\0" not in "".join(argv)
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith("/") and text.isprintable()

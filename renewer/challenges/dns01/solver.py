@@ -4,8 +4,6 @@ All tasks of a certificate come together: their places are looked up at the same
 go to the provider in one call, and are waited for together.
 """
 
-import base64
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,7 @@ from renewer.challenges.dns01.providers.find import make
 from renewer.challenges.dns01.resolvers import Resolvers
 from renewer.challenges.dns01.zones import Place, Zones
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
-from renewer.model.desired import Dns01
+from renewer.model.desired import Dns01, PropagationCheck
 from renewer.model.facts import Debris
 
 PREFIX = "_acme-challenge"  # RFC 8555 §8.4
@@ -86,7 +84,7 @@ class Dns01Solver:
         wanted: dict[Place, set[str]] = {}
         names: dict[str, str] = {}
         for one in presented:
-            place = self._place(self.asked(one.task))
+            place = self._seen_at(self.asked(one.task))
             wanted.setdefault(place, set()).add(value_of(one.task))
             names[place.name] = names[place.asked] = one.task.identifier.base
         try:
@@ -167,6 +165,12 @@ class Dns01Solver:
     def _place(self, asked: str) -> Place:
         return self._zones.place(asked)
 
+    def _seen_at(self, asked: str) -> Place:
+        """Where it is looked for; who asks no server of a zone needs to know none."""
+        if self._challenge.propagation.check is PropagationCheck.AUTHORITATIVE:
+            return self._place(asked)
+        return self._try_place(asked)
+
     def _try_place(self, asked: str) -> Place:
         """The place; for a provider that needs no zone also if there is none to be found."""
         try:
@@ -179,8 +183,7 @@ class Dns01Solver:
 
 def value_of(task: Task) -> str:
     """RFC 8555 §8.4: the base64url of the SHA-256 of the key authorization."""
-    digest = hashlib.sha256(task.key_authorization.encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return leftover.digest(task.key_authorization)
 
 
 def _in_turn(zone: str, act: Callable[[], None]) -> None:

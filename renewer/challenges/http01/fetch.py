@@ -1,19 +1,15 @@
 """One GET as the authority would make it, bounded in time and size, with the whole way told."""
 
 import http.client
-import io
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from renewer import __version__, clock, tls
+from renewer import __version__, tls
+from renewer.challenges.bounded import Bounded, left
 from renewer.model.value import Value
 from renewer.proc import printable
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 MAX_REDIRECTS = 10
 MAX_BYTES = 64 * 1024  # of an answer, its headers included
@@ -99,7 +95,7 @@ def _get(url: str, deadline: float, at: str) -> tuple[str, _Answer]:
     sock, address = _connect(at or host, parts.port or (443 if parts.scheme == "https" else 80), deadline)
     try:
         if parts.scheme == "https":
-            sock.settimeout(_left(deadline))
+            sock.settimeout(left(deadline))
             # RFC 8555 §8.3 starts at port 80 and authorities do not verify where a redirect leads: the
             # certificate being renewed may be the very one that expired
             sock = tls.blind().wrap_socket(sock, server_hostname=host)
@@ -108,7 +104,7 @@ def _get(url: str, deadline: float, at: str) -> tuple[str, _Answer]:
             f"GET {path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
             f"User-Agent: renewer/{__version__} (preflight)\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         )
-        sock.settimeout(_left(deadline))
+        sock.settimeout(left(deadline))
         sock.sendall(request.encode("ascii", errors="replace"))
         return address, _read(sock, deadline)
     except TimeoutError:
@@ -135,7 +131,7 @@ def _connect(host: str, port: int, deadline: float) -> tuple[socket.socket, str]
         sock = socket.socket(family, kind, proto)
         shown = str(address[0])
         try:
-            sock.settimeout(_left(deadline) * (_CONNECT_SHARE if len(found) > 1 else 1))
+            sock.settimeout(left(deadline) * (_CONNECT_SHARE if len(found) > 1 else 1))
             sock.connect(address)
         except OSError as error:
             sock.close()
@@ -149,39 +145,8 @@ def _why(error: OSError) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
 
 
-def _left(deadline: float) -> float:
-    left = deadline - clock.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-class _Bounded(io.RawIOBase):
-    """A socket's bytes, until the deadline and the limit: neither a drip nor a flood holds us."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
-        self._room = MAX_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "Buffer") -> int:
-        if self._room <= 0:
-            raise http.client.HTTPException("too long an answer")
-        self._sock.settimeout(_left(self._deadline))
-        count = self._sock.recv_into(memoryview(buffer)[: self._room])
-        self._room -= count
-        return count
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """What http.client asks of a socket."""
-        return io.BufferedReader(self)
-
-
 def _read(sock: socket.socket, deadline: float) -> _Answer:
-    answer = http.client.HTTPResponse(_Bounded(sock, deadline), method="GET")  # type: ignore[arg-type]
+    answer = http.client.HTTPResponse(Bounded(sock, deadline, MAX_BYTES), method="GET")  # type: ignore[arg-type]
     answer.begin()
     return _Answer(
         status=answer.status,

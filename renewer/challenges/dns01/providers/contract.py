@@ -20,7 +20,7 @@ class TxtRecord(Value):
 
     `name` is where it has to lie: where the aliases of `asked` (`_acme-challenge.www.example.org`) end.
     `domain` is the name that is proved, without the wildcard's label. When a killed run's record is removed,
-    the `key_authorization` is not known any more, nor anything that the provider remembered.
+    nothing is known any more that the provider remembered; `key_authorization` may be empty then.
     """
 
     name: str
