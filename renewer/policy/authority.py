@@ -35,7 +35,9 @@ def choose(situation: Situation, now: datetime) -> Choice:
 
     The next in order gets its turn when all before it failed finally or three times, or in emergency.
     """
-    failures = relevant(situation)
+    failures = relevant(situation) if situation.failures else {}
+    if not failures:
+        return Choice(situation.wish.authorities[0], None, None)
     meanwhile = best(situation, now)
     live = situation.live_version
     urgent = (meanwhile is not None and in_emergency(meanwhile.leaf, now)) or (

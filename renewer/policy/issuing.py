@@ -115,6 +115,8 @@ def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
 
 def names_that_validate(situation: Situation) -> tuple[Identifier, ...]:
     """The names that nobody is known to have refused; empty if all do, or if none is left."""
+    if not situation.failures:
+        return ()
     failed = {name for failure in relevant(situation).values() for name, _ in failure.identifiers}
     good = tuple(name for name in situation.wish.names if str(name) not in failed)
     return good if len(good) < len(situation.wish.names) else ()

@@ -8,7 +8,9 @@ from renewer.policy.window import in_emergency
 
 def fits(version: Version, situation: Situation) -> bool:
     """Whether a version is what the config asks for. What nobody remembers is not held against it."""
-    return set(version.leaf.names) == set(situation.wish.names) and _fits_but_for_names(version, situation)
+    ours, wished = version.leaf.names, situation.wish.names
+    same = ours == wished or (len(ours) == len(wished) and set(ours) == set(wished))
+    return same and _fits_but_for_names(version, situation)
 
 
 def fits_in_part(version: Version, situation: Situation) -> bool:
@@ -32,6 +34,8 @@ def _came_as_asked(authority: str, profile: str | None, situation: Situation) ->
 
 def usable(situation: Situation, now: datetime) -> list[Version]:
     """The versions that are not expired and newer than any that was revoked: nothing goes back behind one."""
+    if not situation.revoked:
+        return [version for version in situation.versions if version.leaf.not_after > now]
     revoked = [version.made_at for version in situation.versions if version.id in situation.revoked]
     return [
         version
@@ -42,11 +46,14 @@ def usable(situation: Situation, now: datetime) -> list[Version]:
 
 def wanted(situation: Situation, now: datetime) -> Version | None:
     """The newest version that is all that the config asks for, or None if there is none fit to be used."""
+    fitting = (version for version in usable(situation, now) if fits(version, situation))
+    if not situation.holds:
+        return next(fitting, None)
     held = {hold.version for hold in situation.holds}
-    fitting = [version for version in usable(situation, now) if fits(version, situation)]
-    free = next((version for version in fitting if version.id not in held), None)
-    if held and (free is None or in_emergency(free.leaf, now)):
-        return next(iter(fitting), None)  # a hold must not let a certificate expire
+    found = list(fitting)
+    free = next((version for version in found if version.id not in held), None)
+    if free is None or in_emergency(free.leaf, now):
+        return next(iter(found), None)  # a hold must not let a certificate expire
     return free
 
 
@@ -63,6 +70,8 @@ def to_serve(situation: Situation, now: datetime) -> Version | None:
 
 def in_part(situation: Situation, now: datetime) -> Version | None:
     """The newest degraded version that may still be used."""
+    if not any(version.degraded for version in situation.versions):
+        return None
     return next((v for v in usable(situation, now) if fits_in_part(v, situation)), None)
 
 
