@@ -141,3 +141,28 @@ def versions(kit: Kit) -> None:
     if kit.parsed:
         kit.ledger.save(*kit.parsed)
         kit.parsed.clear()
+
+
+def placeholders(kit: Kit, situations: Iterable[Situation]) -> set[str]:
+    """Lay a self-signed version where nothing stands at all, so that servers can start; whose it was.
+
+    Before anything is ordered, and also by a run that may not order: a web server that names the paths must
+    be up to answer for its names.
+    """
+    bare = [situation for situation in situations if _needs_placeholder(situation)]
+    if bare:
+        from renewer import install
+
+        for situation in bare:
+            install.placeholder(kit, situation)
+    return {situation.wish.name for situation in bare}
+
+
+def _needs_placeholder(situation: Situation) -> bool:
+    """Whether nothing at all stands where the server's config points."""
+    return (
+        situation.wish.placeholder
+        and situation.live is None
+        and not situation.versions
+        and not situation.fault
+    )

@@ -108,16 +108,6 @@ def placeholder(kit: Kit, situation: Situation) -> None:
     )
 
 
-def needs_placeholder(situation: Situation) -> bool:
-    """Whether nothing at all stands where the server's config points."""
-    return (
-        situation.wish.placeholder
-        and situation.live is None
-        and not situation.versions
-        and not situation.fault
-    )
-
-
 def _abandon(kit: Kit, situation: Situation, order: Order, error: RenewerError) -> None:
     """What the authority issued is no good: forget it, and remember that it failed."""
     kit.ledger.save(count(situation, order.authority, error, clock.now()))

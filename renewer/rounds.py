@@ -127,8 +127,6 @@ class Rounds:
         situation = self.situations[name]
         outcomes: list[Outcome] = []
         try:
-            if install.needs_placeholder(situation):
-                install.placeholder(self.kit, situation)
             if decision.step is Step.ISSUE:
                 self.preflight.look(situation)
             if decision.step is not Step.INSTALL:

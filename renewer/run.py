@@ -93,7 +93,8 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
     """Facts that are too old are gathered anew; only what changed is read again."""
     freshen.debris(kit)
     freshen.versions(kit)
-    changed = freshen.windows(kit, situations.values(), anyway=limits.ask)
+    changed = freshen.placeholders(kit, situations.values()) if Step.INSTALL in limits.steps else set()
+    changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)
     if Step.LOOK in limits.steps:
         changed |= freshen.ports(kit, list(situations.values()))
     return situations | (inventory.take(kit, changed) if changed else {})

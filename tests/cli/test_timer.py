@@ -538,7 +538,8 @@ def test_hooks_and_copies_live_in_the_sandbox(base: Path) -> None:
         env = ", ".join(f'{key} = "{value}"' for key, value in variables.items())
         config = load(str(write_config(base, more=f"[hook.nginx]\nenv = {{ {env} }}")))
         unit = units.service(config, PROGRAM)
-        hook = str(Path(shipped.hooks_directory()) / "nginx")
+        # the checkout itself may lie below /tmp, which the sandbox hides
+        hook = shutil.copy(Path(shipped.hooks_directory()) / "nginx", base / "hook")
         listing = base / "writable"
 
         tested = in_sandbox(unit, listing, [hook, "test"], RENEWER_EVENT="test", **variables)

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
-from renewer import install, inventory, x509
+from renewer import freshen, inventory, x509
 from renewer.config.load import load
 from renewer.kit import Kit
 from renewer.ledger.sqlite import SqliteLedger
@@ -260,9 +260,7 @@ class Site:
     def place_holders(self) -> None:
         """Self-signed versions where nothing stands, as a run makes them before its first order."""
         with self.kit() as kit:
-            for situation in inventory.take(kit).values():
-                if install.needs_placeholder(situation):
-                    install.placeholder(kit, situation)
+            freshen.placeholders(kit, inventory.take(kit).values())
 
     # --- what is so ---------------------------------------------------------------------------------------
 
