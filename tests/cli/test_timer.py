@@ -539,7 +539,7 @@ def test_hooks_and_copies_live_in_the_sandbox(base: Path) -> None:
         config = load(str(write_config(base, more=f"[hook.nginx]\nenv = {{ {env} }}")))
         unit = units.service(config, PROGRAM)
         # the checkout itself may lie below /tmp, which the sandbox hides
-        hook = shutil.copy(Path(shipped.hooks_directory()) / "nginx", base / "hook")
+        hook = str(shutil.copy(Path(shipped.hooks_directory()) / "nginx", base / "hook"))
         listing = base / "writable"
 
         tested = in_sandbox(unit, listing, [hook, "test"], RENEWER_EVENT="test", **variables)
