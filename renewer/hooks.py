@@ -118,19 +118,27 @@ def problem(hook: Hook) -> str | None:
 
     A shipped hook is as safe as this program, beside which it lies: it need only be there.
     """
+    return program_problem(hook.run, f"`run` in [hook.{hook.name}]", trusted=hook.shipped)
+
+
+def program_problem(path: str, key: str, *, trusted: bool = False, executable: bool = True) -> str | None:
+    """Why a program must not be run; `key` is where the config names it.
+
+    `trusted` are those beside which we lie; what is not `executable` is read by a shell.
+    """
     try:
-        entry = os.stat(hook.run)
+        entry = os.stat(path)
         if not stat.S_ISREG(entry.st_mode):
-            return f"{hook.run} is not a file; name the program that is to be run"
-        found = None if hook.shipped else safety.danger(hook.run)
+            return f"{path} is not a file; name the program that is to be run"
+        found = None if trusted else safety.danger(path)
     except FileNotFoundError:
-        return f"{hook.run} does not exist; correct `run` in [hook.{hook.name}] or put the program there"
+        return f"{path} does not exist; correct {key} or put the program there"
     except OSError as error:
-        return f"{hook.run} cannot be looked at: {error.strerror}; let its directories be searched"
+        return f"{path} cannot be looked at: {error.strerror}; let its directories be searched"
     if found:
         return f"{found.text}: not run, because whoever can change it acts as us; {found.hint}"
-    if not os.access(hook.run, os.X_OK):
-        return f"{hook.run} may not be executed; chmod +x {hook.run}"
+    if executable and not os.access(path, os.X_OK):
+        return f"{path} may not be executed; chmod +x {path}"
     return None
 
 
@@ -226,7 +234,7 @@ def _document(
 
 
 def _sentence(hook: Hook, event: HookEvent, verdict: Verdict, ended: "ProcResult") -> str | None:
-    said = _last_telling_line(ended.output)
+    said = last_telling_line(ended.output)
     said = f": {said}" if said else ""
     match verdict:
         case Verdict.DONE | Verdict.NOT_MINE:
@@ -236,10 +244,10 @@ def _sentence(hook: Hook, event: HookEvent, verdict: Verdict, ended: "ProcResult
         case Verdict.FAILED if ended.code is None:
             return f"hook {hook.name} did not end its {event} within {hook.timeout:g} s and was ended{said}"
         case Verdict.FAILED:
-            return f"hook {hook.name} failed at {event} (exit code {_code(ended.code)}){said}"
+            return f"hook {hook.name} failed at {event} (exit code {exit_words(ended.code)}){said}"
 
 
-def _code(code: int | None) -> str:
+def exit_words(code: int | None) -> str:
     """An exit code, with the signal's name where there was one (the shell's 128 + n)."""
     try:
         return f"{code}, {signal.Signals((code or 0) - 128).name}"
@@ -247,7 +255,7 @@ def _code(code: int | None) -> str:
         return str(code)
 
 
-def _last_telling_line(output: str) -> str:
+def last_telling_line(output: str) -> str:
     """The last line that names an error, as servers do before they sum up; else the last with words."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if _TELLING.search(line)]

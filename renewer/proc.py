@@ -36,24 +36,33 @@ class ProcResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended.
 
     `code` is its exit code, 128 + n if signal n ended it, and None if the time limit did. `output` is what
-    it wrote to stdout and stderr, in order, bounded and safe to print.
+    it wrote to stdout and stderr, in order, bounded and safe to print; if they were to be kept apart, stdout
+    alone, and `complaints` is stderr.
     """
 
     code: int | None
     output: str
     timed_out: bool
     took_ms: int
+    complaints: str = ""
 
 
-def run(
-    argv: Sequence[str], *, stdin: bytes = b"", env: Mapping[str, str], timeout: float, cwd: str = "/"
+def run(  # noqa: PLR0913  all but the argv by name
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str],
+    timeout: float,
+    cwd: str = "/",
+    apart: bool = False,
 ) -> ProcResult:
     """Run a program to its end or to the time limit (seconds), feeding it `stdin`.
 
-    Raises RenewerError (kind `program`) if it cannot be started.
+    `apart` keeps what it writes to stdout and to stderr apart. Raises RenewerError (kind `program`) if it
+    cannot be started.
     """
     began = clock.monotonic()
-    process = _start(argv, stdin=stdin, env=env, cwd=cwd)
+    process = _start(argv, stdin=stdin, env=env, cwd=cwd, apart=apart)
     watch = _Watch(process)
     timed_out = True
     try:
@@ -71,6 +80,7 @@ def run(
         output=watch.output.text(),
         timed_out=timed_out,
         took_ms=round((clock.monotonic() - began) * 1000),
+        complaints=watch.complaints.text(),
     )
 
 
@@ -86,13 +96,15 @@ def scrubbed_environment() -> dict[str, str]:
     return env
 
 
-def _start(argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str) -> subprocess.Popen[bytes]:
+def _start(
+    argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, apart: bool
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE if apart else subprocess.STDOUT,
             env=dict(env),
             cwd=cwd,
             bufsize=0,
@@ -154,9 +166,10 @@ class _Watch:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self.output = _Output()
+        self.complaints = _Output()
         self.selector = selectors.DefaultSelector()
         self.unsent = memoryview(b"")
-        self.open = True  # somebody may still write to us
+        self.open: set[IO[bytes]] = set()  # what somebody may still write to
         self.pidfd = -1
 
     def begin(self, stdin: bytes) -> None:
@@ -166,11 +179,14 @@ class _Watch:
             self.selector.register(self.pidfd, selectors.EVENT_READ, self._noop)
         for stream, event, act in (
             (self.process.stdout, selectors.EVENT_READ, self._read),
+            (self.process.stderr, selectors.EVENT_READ, self._read),
             (self.process.stdin, selectors.EVENT_WRITE, self._write),
         ):
             if stream is not None:
                 os.set_blocking(stream.fileno(), False)
                 self.selector.register(stream, event, act)
+                if event == selectors.EVENT_READ:
+                    self.open.add(stream)
 
     def until_ended(self, deadline: float) -> bool:
         """Whether the process itself ended in time; it is not reaped, so its group's number stays taken."""
@@ -195,7 +211,7 @@ class _Watch:
         if self.pidfd >= 0:
             os.close(self.pidfd)
         self.selector.close()
-        for stream in (self.process.stdin, self.process.stdout):
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
@@ -210,10 +226,10 @@ class _Watch:
     def _read(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(BlockingIOError):
             data = os.read(stream.fileno(), 65536)
-            self.output.add(data)
+            (self.complaints if stream is self.process.stderr else self.output).add(data)
             if not data:
                 self.selector.unregister(stream)
-                self.open = False
+                self.open.discard(stream)
 
     def _write(self, stream: IO[bytes]) -> None:
         try:

@@ -86,6 +86,12 @@ class Dns01Table(Table, tag_field="type", tag="dns-01"):
         ]
         | UnsetType
     ) = UNSET
+    env: (
+        Annotated[
+            dict[str, str | SecretTable], Meta(description="With script: the environment it is run in.")
+        ]
+        | UnsetType
+    ) = UNSET
     propagation: (
         Annotated[PropagationTable, Meta(description="How to wait until the record can be seen.")] | UnsetType
     ) = UNSET

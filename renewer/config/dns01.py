@@ -16,29 +16,39 @@ from renewer.model.desired import (
     Propagation,
     PropagationCheck,
     Rfc2136,
+    Secret,
     Tsig,
     TsigAlgorithm,
     Unreachable,
 )
-from renewer.model.dns_options import BUILT_IN, option_faults
+from renewer.model.dns_options import BUILT_IN, completed, option_faults
 from renewer.model.names import Identifier
 
 RFC2136 = "rfc2136"
 ENTRY_POINTS = "renewer.dns_providers"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_RESERVED = ("RENEWER_", "CERTBOT_")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
-def resolve_dns01(table: Dns01Table, path: Path, faults: Faults) -> Dns01 | None:
-    """The checked challenge; None if something needed is wrong."""
+def resolve_dns01(table: Dns01Table, path: Path, state: str, faults: Faults) -> Dns01 | None:
+    """The checked challenge; None if something needed is wrong. `state` is where the agent keeps its own."""
     if not _is_provider(table.provider, (*path, "provider"), faults):
         return None
     rfc2136 = _rfc2136(table, path, faults)
     options = _options(table, path, faults)
+    env = _environment(table, (*path, "env"), faults)
     propagation = resolve_propagation(table.propagation, (*path, "propagation"), faults)
     if options is None or (table.provider == RFC2136 and rfc2136 is None):
         return None
-    return Dns01(provider=table.provider, rfc2136=rfc2136, options=options, propagation=propagation)
+    return Dns01(
+        provider=table.provider,
+        rfc2136=rfc2136,
+        options=completed(table.provider, options, state),
+        env=env,
+        propagation=propagation,
+    )
 
 
 def _is_provider(name: str, path: Path, faults: Faults) -> bool:
@@ -109,6 +119,28 @@ def _options(table: Dns01Table, path: Path, faults: Faults) -> tuple[tuple[str, 
     for name, text, hint in wrong:
         faults.add((*at, name), text, hint)
     return tuple(read) if whole and not wrong else None
+
+
+def _environment(table: Dns01Table, path: Path, faults: Faults) -> tuple[tuple[str, str | Secret], ...]:
+    if table.env is UNSET:
+        return ()
+    rules = BUILT_IN.get(table.provider)
+    if rules and not rules.env:
+        faults.add(path, "goes with a provider that runs programs only", 'provider = "script"')
+    read: list[tuple[str, str | Secret]] = []
+    for name, value in table.env.items():
+        if not _VARIABLE.fullmatch(name):
+            faults.add((*path, name), "is not a variable's name", "letters, digits and _ only")
+        elif name.startswith(_RESERVED):
+            faults.add((*path, name), "is kept for what scripts are told by us", "take another name")
+        elif not isinstance(value, str):
+            if secret := resolve_secret((*path, name), value, faults):
+                read.append((name, secret))
+        elif "\0" in value:
+            faults.add((*path, name), "holds a NUL character")
+        else:
+            read.append((name, value))
+    return tuple(read)
 
 
 def resolve_propagation(table: PropagationTable | UnsetType, path: Path, faults: Faults) -> Propagation:

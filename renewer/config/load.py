@@ -96,7 +96,7 @@ def _resolve(path: str, document: Document, faults: Faults) -> Config:
     defaults = DefaultsTable() if document.defaults is UNSET else document.defaults
     agent = resolve_agent(document.agent, faults)
     authorities = Authorities(document.authority, defaults, faults)
-    challenges = Challenges(document.challenge, faults)
+    challenges = Challenges(document.challenge, agent.state, faults)
     hooks = Hooks(document.hook, path, faults)
     certificates = Certificates(
         defaults=defaults,

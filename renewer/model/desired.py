@@ -143,12 +143,14 @@ OptionValue = str | tuple[str, ...] | Secret
 class Dns01(Value, tag="dns-01"):
     """How DNS-01 is answered (RFC 8555 §8.4): by a TXT record that a provider publishes.
 
-    `rfc2136` is set for the provider of that name and for no other; `options` are what any other one takes.
+    `rfc2136` is set for the provider of that name and for no other; `options` are what any other one takes,
+    `env` is the environment of the programs that one of them runs.
     """
 
     provider: str
     rfc2136: Rfc2136 | None = None
     options: tuple[tuple[str, OptionValue], ...] = ()
+    env: tuple[tuple[str, str | Secret], ...] = ()
     propagation: Propagation = Propagation()
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from renewer.model.desired import OptionValue, Secret
 from renewer.model.value import Value
 
+ACME_DNS = "acme-dns"
 IN_CLEAR = "in_clear"  # the option that allows http:// to others than ourselves
 _DURATION = re.compile(r"[1-9][0-9]{0,4}(s|m|h)", re.ASCII)
 _URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?", re.ASCII)
@@ -69,8 +70,32 @@ BUILT_IN: Mapping[str, Rules] = {
             *_WEB,
         )
     ),
+    "script": Rules(
+        options=(
+            Option(name="run", sort=Sort.PROGRAM, required=True),
+            Option(name="convention", choices=("renewer", "certbot", "dehydrated", "lego", "acme.sh")),
+            Option(name="cleanup", sort=Sort.PROGRAM, only=("convention", "certbot")),
+            Option(name="chain", choices=("yes", "no"), only=("convention", "dehydrated")),
+            Option(name="mode", choices=("RAW",), only=("convention", "lego")),
+            Option(name="acme_sh", sort=Sort.PATH, only=("convention", "acme.sh")),
+            Option(name="timeout", sort=Sort.DURATION),
+        ),
+        env=True,
+    ),
 }
 """The providers of this package and their options. Those of others say them by `Provider.rules`."""
+
+
+def completed(
+    provider: str, options: tuple[tuple[str, OptionValue], ...], state: str
+) -> tuple[tuple[str, OptionValue], ...]:
+    """The options with those that follow from where the agent keeps its state."""
+    given = dict(options)
+    if provider != ACME_DNS or "storage" in given:
+        return options
+    parts = urlsplit(str(given["server"]))
+    server = (parts.hostname or "").replace(":", "-") + (f"_{parts.port}" if parts.port else "")
+    return (*options, ("storage", f"{state}/acme-dns/{server}.json"))
 
 
 def option_faults(rules: Rules, given: Sequence[tuple[str, OptionValue]]) -> tuple[tuple[str, str, str], ...]:

@@ -13,6 +13,7 @@ GROUP = "renewer.dns_providers"
 OURS = {
     "httpreq": "renewer.challenges.dns01.providers.httpreq:HttpreqProvider",
     "rfc2136": "renewer.challenges.dns01.providers.rfc2136:Rfc2136Provider",
+    "script": "renewer.challenges.dns01.providers.script:ScriptProvider",
 }
 
 
@@ -23,6 +24,9 @@ def make(challenge: Dns01) -> Provider:
         said = "; ".join(f"{name} {text}" for name, text, _ in faults)
         hint = "; ".join(dict.fromkeys(hint for *_, hint in faults if hint))
         raise GiveUp(f"the options of the provider {challenge.provider}: {said}", hint=hint, kind="config")
+    if challenge.env and not factory.rules.env:
+        hint = 'provider = "script"'
+        raise GiveUp(f"the provider {challenge.provider} takes no env", hint=hint, kind="config")
     return factory(challenge)
 
 

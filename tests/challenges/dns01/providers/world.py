@@ -1,6 +1,7 @@
 """What tests of providers share: records, providers as a config has them, and an agent at a Pebble."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ def secret(value: str) -> Secret:
 def provider(name: str, **options: OptionValue) -> Provider:
     """A provider as its table asks for it."""
     return make(Dns01(provider=name, options=tuple(options.items())))
+
+
+def script(
+    convention: str, env: Mapping[str, str | Secret] | None = None, **options: OptionValue
+) -> Provider:
+    """The provider `script` with an environment."""
+    given = {"convention": convention, **options}
+    return make(Dns01(provider="script", options=tuple(given.items()), env=tuple((env or {}).items())))
 
 
 def record(
