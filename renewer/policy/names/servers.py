@@ -1,6 +1,7 @@
 """The name servers of the zones on the way: silent, lame, or of different minds."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from renewer.model.inspection import Finding, Hop, NameSeen, Said
 from renewer.policy.names.words import error, info, listed, warning
@@ -22,44 +23,43 @@ def judge(seen: NameSeen) -> Iterator[Finding]:
 def _zone(hop: Hop) -> Iterator[Finding]:
     silent = [one for one in hop.said if one.trouble and not one.no_route]
     no_way = [one for one in hop.said if one.no_route]
-    well = [one for one in hop.said if not one.trouble]
     if hop.without_address:
         yield warning(
             "server-without-address",
             f"the zone {hop.zone} names {listed(hop.without_address)} as name server, which has no address",
             "give it an A or AAAA record, or take it out of the zone's NS records here and at the parent",
         )
-    if not well and not silent and no_way:
-        yield info(
-            "servers-out-of-reach",
-            f"this host has no way to the name servers of {hop.zone} ({_who(no_way)}): not looked at",
-            "nothing, if a firewall is meant to forbid DNS to the outside",
-        )
-    elif not well:
-        said = listed(f"{one.server} {one.trouble}" for one in hop.said) or "it has none with an address"
-        yield error(
-            "zone-dead",
-            f"no name server of the zone {hop.zone} gives an answer: {said}; nothing in it can be validated",
-            "mend the servers, or the NS records at the parent; if only this host cannot reach them, check "
-            "its firewall",
-        )
-    else:
-        for one in silent:
-            lame = "does not serve" in one.trouble
-            yield warning(
-                "server-lame" if lame else "server-silent",
-                f"{one.server}, a name server of {hop.zone}, {one.trouble}; an authority that happens to ask "
-                "it may fail",
-                "have it serve the zone, or take it out of the NS records here and at the parent"
-                if lame
-                else "mend it, or take it out of the NS records here and at the parent",
-            )
+    if any(not one.trouble for one in hop.said):
+        yield from map(partial(_ill, hop.zone), silent)
         if no_way:
             yield info(
                 "server-out-of-reach",
                 f"not asked, since this host has no way there: {_who(no_way)}",
                 "nothing, if this host has no IPv6",
             )
+    elif no_way and not silent:
+        yield info(
+            "servers-out-of-reach",
+            f"this host has no way to the name servers of {hop.zone} ({_who(no_way)}): not looked at",
+            "nothing, if a firewall is meant to forbid DNS to the outside",
+        )
+    else:
+        said = listed(f"{one.server} {one.trouble}" for one in hop.said) or "it has none with an address"
+        yield error(
+            "zone-dead",
+            f"no name server of the zone {hop.zone} gives an answer: {said}; nothing in it can be validated",
+            "mend the servers, or the NS records at the parent; if only this host cannot reach them, "
+            "check its firewall",
+        )
+
+
+def _ill(zone: str, said: Said) -> Finding:
+    """One server among others that do answer."""
+    text = f"{said.server}, a name server of {zone}, {said.trouble}; an authority that asks it may fail"
+    if "does not serve" in said.trouble:
+        hint = "have it serve the zone, or take it out of the NS records here and at the parent"
+        return warning("server-lame", text, hint)
+    return warning("server-silent", text, "mend it, or take it out of the NS records here and at the parent")
 
 
 def _differing(hop: Hop) -> Iterator[Finding]:
