@@ -46,7 +46,8 @@ _CURVES: dict[KeyType, ec.EllipticCurve] = {
 _SIZES = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.RSA_4096: 4096}
 # A foreign certificate with such a number is shown like any other; nobody needs a warning on stderr
 warnings.filterwarnings("ignore", "Parsed a serial number which wasn't positive")
-_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END \1-----")
+# Nothing in it can match in two ways: a block without an end must not be tried for ever
+_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----\s([A-Za-z0-9+/=\s]*)-----END \1-----")
 
 
 # keys and requests ---------------------------------------------------------------------------------------
@@ -245,7 +246,7 @@ def _facts(certificate: x509.Certificate) -> Leaf:
             not_after=certificate.not_valid_after_utc,
             names=_names(certificate),
             key=_type_of_leaf(certificate),
-            issuer=_common_name(certificate.issuer) or certificate.issuer.rfc4514_string(),
+            issuer=_printable(_common_name(certificate.issuer) or certificate.issuer.rfc4514_string()),
             ari_id=_ari_id(certificate, serial),
         )
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
@@ -267,7 +268,8 @@ def _names(certificate: x509.Certificate) -> tuple[Identifier, ...]:
     for name in names:
         # Not by Identifier.parse: foreign ones may say anything, and a DNS name "192.0.2.1" is no address
         if isinstance(name, x509.DNSName):
-            found.append(Identifier(type=IdentifierType.DNS, value=name.value.lower().removesuffix(".")))
+            value = _printable(name.value).lower().removesuffix(".")
+            found.append(Identifier(type=IdentifierType.DNS, value=value))
         elif isinstance(name, x509.IPAddress):
             found.append(Identifier(type=IdentifierType.IP, value=str(name.value)))
     return tuple(dict.fromkeys(found))
@@ -328,6 +330,11 @@ def _common_name(name: x509.Name) -> str:
         for attribute in name.get_attributes_for_oid(kind):
             return str(attribute.value)
     return ""
+
+
+def _printable(text: str) -> str:
+    """A stranger's text that can play no tricks on a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _base64url(octets: bytes) -> str:

@@ -252,6 +252,30 @@ def test_any_bytes(pem: bytes) -> None:
             read(pem)
 
 
+def test_block_without_end() -> None:
+    """Whitespace without end, as a broken authority may send it, is refused at once."""
+    with pytest.raises(ValueError, match="no certificate"):
+        x509.split_chain(b"-----BEGIN CERTIFICATE-----" + b"\n" * 100_000)
+
+
+def test_foreign_words() -> None:
+    """What a stranger's certificate says of itself plays no tricks on a terminal."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = foreign.Name([foreign.NameAttribute(NameOID.COMMON_NAME, "\x1b]0;you\x07Root")])
+    san = foreign.SubjectAlternativeName([foreign.DNSName("a\x1b[2J.example.org")])
+    made_at = datetime(2026, 11, 22, tzinfo=UTC)
+    certificate = (
+        foreign.CertificateBuilder(name, name, key.public_key(), 1, made_at, made_at + timedelta(days=1))
+        .add_extension(san, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+    found = x509.leaf_from_der(certificate.public_bytes(serialization.Encoding.DER))
+
+    assert found.issuer == "?]0;you?Root"
+    assert [str(one) for one in found.names] == ["a?[2j.example.org"]
+
+
 def test_matches(chain: Chain) -> None:
     """A key fits its own certificate, with or without its chain, and no other."""
     assert x509.matches(chain.key, chain.leaf)
