@@ -48,6 +48,11 @@ class Journal:
             if self._listener:
                 self._listener(line)
 
+    def show(self, event: EventName, certificate: str = "", **details: object) -> None:
+        """Tell only whoever watches: what is of no interest once the run is over."""
+        if self._listener:
+            self._listener({"event": event.value, "certificate": certificate, **details})
+
     def close(self) -> None:
         """Bring what was written to the disk."""
         with self._guard:

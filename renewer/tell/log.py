@@ -27,15 +27,16 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
 def decisions(kit: Kit, decided: Plan) -> None:
     """Why each certificate is, or is not yet, acted upon."""
     for decision in decided.decisions:
-        if decision.step is not Step.KEEP:
-            kit.journal.tell(
-                EventName.DECIDED,
-                decision.certificate,
-                step=decision.step.value,
-                reason=decision.reason.value,
-                because=decision.because,
-                not_before=decision.not_before,
-            )
+        # That a certificate is kept is for those who watch: ten thousand lines an hour would tell nothing
+        tell = kit.journal.show if decision.step is Step.KEEP else kit.journal.tell
+        tell(
+            EventName.DECIDED,
+            decision.certificate,
+            step=decision.step.value,
+            reason=decision.reason.value,
+            because=decision.because,
+            not_before=decision.not_before,
+        )
 
 
 def renewed(kit: Kit, before: dict[str, str | None], after: dict[str, Situation]) -> None:
