@@ -20,6 +20,7 @@ from renewer.policy.names import judge
 LIMIT = 20.0  # seconds for everything
 _AT_LAST = 0.15  # the share of the time that is kept for the ports
 _RESOLVER = 1.5  # seconds for the resolvers to show that there is one
+_TO_SAY = 0.2  # seconds of the time limit in which nobody is waited for any more
 MAX_ADDRESSES = 8  # of one name that are connected to
 Key = tuple[str, str]  # a name, and the type of challenge that proves it
 # the label of a challenge's record, by type
@@ -127,7 +128,7 @@ def _with_ports(
             addresses = (one.name,) if one.address else seen[_key(one)].addresses_known
             for address in addresses[:MAX_ADDRESSES]:
                 door = doorways[one.challenge]
-                work[_key(one), address] = partial(see, one.name, address, door, deadline)
+                work[_key(one), address] = partial(see, one.name, address, door, deadline - _TO_SAY)
     found = together(work, deadline, workers=32)
     for key, before in seen.items():
         mine = [address for owner, address in work if owner == key]

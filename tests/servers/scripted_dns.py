@@ -95,7 +95,7 @@ class ScriptedDns:
 
 
 class World:
-    """Every record there is, from lines as "www.example.org A 192.0.2.1"; who serves what is the test's to say."""
+    """Every record there is, from lines as "www.example.org A 192.0.2.1"; who serves what, the test says."""
 
     def __init__(self, *lines: str) -> None:
         self._sets: dict[tuple[dns.name.Name, dns.rdatatype.RdataType], list[dns.rdata.Rdata]] = {}
@@ -112,9 +112,10 @@ class World:
 
     def adopt(self, zone: dns.zone.Zone) -> None:
         """All records of a zone, signatures included, in place of those below its name."""
-        self._sets = {key: one for key, one in self._sets.items() if not key[0].is_subdomain(zone.origin)}
+        origin = zone.origin or dns.name.root
+        self._sets = {key: one for key, one in self._sets.items() if not key[0].is_subdomain(origin)}
         for name, _, record in zone.iterate_rdatas():
-            self.add(name.derelativize(zone.origin or dns.name.root), record)
+            self.add(name.derelativize(origin), record)
 
     def serves(self, *zones: str) -> Handler:
         """A name server of these zones: answers, referrals to zones below, and REFUSED for all else."""
@@ -136,7 +137,7 @@ class World:
         return handle
 
     def resolves(self, *, broken: Iterable[str] = (), failing: Iterable[str] = ()) -> Handler:
-        """A resolver: names below `broken` get SERVFAIL unless checking is off, those below `failing` always."""
+        """A resolver: below `broken` it says SERVFAIL unless checking is off, below `failing` always."""
         refused = [dns.name.from_text(one) for one in broken]
         failed = [dns.name.from_text(one) for one in failing]
 

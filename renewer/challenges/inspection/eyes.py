@@ -32,6 +32,7 @@ class Eyes:
         self.deadline = deadline
         self.port = port
         self.once = Once()
+        self._silent: dict[Server, Silence] = {}
 
     def resolve(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, *, check: bool = False) -> Answer:
         """What the resolvers say; unless `check`, also of zones whose DNSSEC is broken (RFC 4035 §3.2.2)."""
@@ -57,11 +58,15 @@ class Eyes:
         return last
 
     def _ask(self, server: Server, question: Question) -> Answer:
+        if server in self._silent:
+            return self._silent[server]
         answer: Answer = Silence("there was no time left to ask")
         for timeout in SERVER_TIMEOUTS:
             answer = self._once(server, question, timeout, recursive=False, check=False)
             if not isinstance(answer, Silence) or answer.no_route:
                 break
+        if isinstance(answer, Silence) and question.type == dns.rdatatype.SOA:
+            self._silent[server] = answer  # who does not even say that is not waited for again
         return answer
 
     def _once(
