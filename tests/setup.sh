@@ -3,9 +3,9 @@
 #
 #   tests/setup.sh demo|test|bench
 #
-# On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND, nsupdate, Knot and
-#                   PowerDNS; by apt, as root, with every service kept from starting. Nothing is removed, no apt
-#                   source is changed.
+# On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND, nsupdate, Knot,
+#                   PowerDNS, haproxy, apache2 (without its service), caddy and nginx's stream module; by apt, as
+#                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
@@ -100,6 +100,10 @@ if [ "$mode" = test ]; then
     have knotd || missing+=(knot)
     have nsupdate || missing+=(bind9-dnsutils)
     have pdns_server || missing+=(pdns-server)
+    have haproxy || missing+=(haproxy)
+    have apache2 || missing+=(apache2-bin)
+    have caddy || missing+=(caddy)
+    [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     [ -f /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql ] || missing+=(pdns-backend-sqlite3)
 fi
 
@@ -157,7 +161,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     for package in "${missing[@]}"; do
         case $package in
         bind9) service=named ;;
-        nginx | knot) service=$package ;;
+        nginx | knot | haproxy | caddy) service=$package ;;
         pdns-server) service=pdns ;;
         *) continue ;;
         esac

@@ -59,8 +59,9 @@ class Problem(Value):
 class Offer(Value):
     """A challenge that the authority offers (RFC 8555 §8); `type` may be one that we do not know.
 
-    `token` is None if there is none, or if it is not base64url (§8.3): such a challenge cannot be answered.
-    `raw` is the whole object, for challenge types that carry more.
+    `token` is None if there is none, or if it is not base64url (§8.3): then only a type without tokens
+    (dns-persist-01) can be answered; that one may name the authority's `issuers` and our `account`. `raw` is
+    the whole object, for challenge types that carry more.
     """
 
     type: str
@@ -68,6 +69,8 @@ class Offer(Value):
     token: str | None
     status: ChallengeStatus
     error: Problem | None = None
+    issuers: tuple[str, ...] = ()
+    account: str | None = None
     raw: Mapping[str, Any] = {}
 
 

@@ -1,5 +1,6 @@
 """From the authority's JSON to our nouns: read once, strictly where we rely on it, and trusted then."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +24,8 @@ from renewer.model.names import Identifier
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _MAX_TOKEN = 255  # a file's name
 _MAX_ITEMS = 1000
+_DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,8}")
+_URI = re.compile(r"[!#-:<-\[\]-~]{1,300}")  # printed, but no quote, semicolon or backslash
 S = TypeVar("S", bound=StrEnum)
 
 
@@ -128,8 +131,25 @@ def offer(document: object) -> Offer | None:
         token=str(token) if token_is_safe(token) else None,
         status=ChallengeStatus(status),
         error=_problem(document),
+        issuers=_issuers(document),
+        account=_account_uri(document.get("accounturi")),
         raw=dict(document),
     )
+
+
+def _issuers(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The authority's own names (draft-ietf-acme-dns-persist), as either draft spells the key."""
+    for key in ("issuerDomainNames", "issuer-domain-names"):
+        given = document.get(key)
+        if isinstance(given, list) and len(given) <= _MAX_ITEMS:
+            names = (one.lower().removesuffix(".") for one in given if isinstance(one, str))
+            return tuple(dict.fromkeys(one for one in names if _DOMAIN.fullmatch(one)))
+    return ()
+
+
+def _account_uri(given: object) -> str | None:
+    """An account's URL as a TXT record can carry it: no blank, no semicolon, nothing that is not printed."""
+    return given if isinstance(given, str) and _URI.fullmatch(given) else None
 
 
 def _problem(document: Mapping[str, Any]) -> Problem | None:

@@ -9,13 +9,21 @@ from renewer.model.value import Value
 
 
 class Task(Value):
-    """One challenge to be answered: `key_authorization` is RFC 8555 §8.1's, already made."""
+    """One challenge to be answered: `key_authorization` is RFC 8555 §8.1's, already made.
+
+    `account` is our account's URL, as the challenge names it if it does. Challenges without a token
+    (dns-persist-01) have neither token nor key authorization; `issuers` are the names of the authority that
+    theirs carry. `wildcard` is whether `*.` stands before the identifier in the order.
+    """
 
     certificate: str
     identifier: Identifier
     type: str
     token: str
     key_authorization: str
+    account: str | None = None
+    issuers: tuple[str, ...] = ()
+    wildcard: bool = False
 
 
 class Presented(Value):

@@ -138,7 +138,8 @@ def _written(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _webroots(certificate: Certificate) -> Iterator[str]:
-    for challenge in (certificate.challenge, *(other for _, other in certificate.challenges)):
+    ways = (certificate.challenge, *certificate.otherwise, *(other for _, other in certificate.challenges))
+    for challenge in ways:
         if isinstance(challenge, Http01) and challenge.webroot is not None:
             yield challenge.webroot
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from renewer.config import scalars
 from renewer.config.agent import checked
 from renewer.config.authorities import Authorities
-from renewer.config.challenge_tables import ChallengeTable
+from renewer.config.challenge_tables import ChallengeKeys
 from renewer.config.challenges import Challenges
 from renewer.config.copies import Copies
 from renewer.config.endpoints import default_endpoints, resolve_endpoint
@@ -22,13 +22,13 @@ from renewer.model.desired import (
     Certificate,
     Challenge,
     Copy,
-    Dns01,
     Endpoint,
     Http01,
     KeyType,
 )
 from renewer.model.names import Identifier
 
+_Ways = tuple[Challenge, ...]  # to prove a name, in the order of trying
 MOST_NAMES = 100  # no public authority takes more (Let's Encrypt: 100 in classic)
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class _Wish:
         own, defaults = self._own, self._defaults
         names = self._names()
         authorities = self._authorities()
-        challenge, challenges = self._challenges(names)
+        ways, challenges = self._challenges(names)
         hooks = self._hooks()
         key_mode = self._key_mode()
         renew_before = self._renew_before()
@@ -85,7 +85,8 @@ class _Wish:
             name=self._name,
             names=names,
             authorities=authorities,
-            challenge=challenge or _NONE,
+            challenge=ways[0] if ways else _NONE,
+            otherwise=ways[1:],
             challenges=challenges,
             key=_pick(own.key, defaults.key, KeyType.ECDSA_P256),
             reuse_key=_pick(own.reuse_key, defaults.reuse_key, False),
@@ -98,7 +99,7 @@ class _Wish:
             copies=self._copies(),
             hosts=self._hosts(),
         )
-        return wish if names and authorities and challenge else None
+        return wish if names and authorities and ways else None
 
     def _at(self, key: str) -> Path:
         """Where the value of a key stands: here or in [defaults]."""
@@ -154,53 +155,52 @@ class _Wish:
 
     def _challenges(
         self, names: tuple[Identifier, ...]
-    ) -> tuple[Challenge | None, tuple[tuple[Identifier, Challenge], ...]]:
+    ) -> tuple[_Ways, tuple[tuple[Identifier, Challenge], ...]]:
+        """The ways to prove names in the order of trying, and those of single names."""
         single = self._single_challenges(names)
-        given: str | ChallengeTable | UnsetType = self._own.challenge
+        each = tuple((name, way) for name, ways in single.items() for way in ways)
+        given: ChallengeKeys | UnsetType = self._own.challenge
         given = self._defaults.challenge if given is UNSET else given
         if given is UNSET:
-            if all(name in single for name in names) and names:
-                self._fit(names, single, None)
-                return next(iter(single.values())), _without_faults(single)
+            if names and all(name in single for name in names):
+                self._fit(names, single, ())
+                return (each[0][1],) if each else (), each
             if not self._faults.spoilt(("defaults", "challenge")):
                 hint = 'challenge = { type = "http-01", webroot = "/var/www/html" }, here or in [defaults]'
                 self._faults.add(("certificate", self._name, "challenge"), "is missing", hint)
-            return None, ()
-        challenge = self._room.challenges.use(given, self._at("challenge"))
-        self._fit(names, single, challenge)
-        return challenge, _without_faults(single)
+            return (), ()
+        ways = self._room.challenges.use_all(given, self._at("challenge"))
+        self._fit(names, single, ways)
+        return ways, each
 
     def _fit(
-        self,
-        names: tuple[Identifier, ...],
-        single: Mapping[Identifier, Challenge | None],
-        otherwise: Challenge | None,
+        self, names: tuple[Identifier, ...], single: Mapping[Identifier, _Ways], otherwise: _Ways
     ) -> None:
-        """Can each name be proved in its way?"""
+        """Can each name be proved in one of its ways?"""
         for index, name in enumerate(names):
-            if (challenge := single.get(name, otherwise)) is not None:
-                self._fits(("certificate", self._name, "names", index), name, challenge)
+            self._fits(("certificate", self._name, "names", index), name, single.get(name, otherwise))
 
-    def _fits(self, path: Path, name: Identifier, challenge: Challenge) -> None:
-        kind = str(challenge.__struct_config__.tag)
-        if name.wildcard and not isinstance(challenge, WILDCARD_CHALLENGES):  # RFC 8555 §7.1.3, RFC 8737 §3
+    def _fits(self, path: Path, name: Identifier, ways: _Ways) -> None:
+        kinds = " or ".join(dict.fromkeys(str(way.__struct_config__.tag) for way in ways))
+        by_dns = [isinstance(way, WILDCARD_CHALLENGES) for way in ways]
+        if name.wildcard and ways and not any(by_dns):  # RFC 8555 §7.1.3, RFC 8737 §3
             hint = f'give it a dns-01 challenge: challenges = {{ "{name}" = … }}'
-            self._faults.add(path, f"a wildcard '{name}' cannot be proved by {kind}", hint)
-        if name.type == "ip" and isinstance(challenge, Dns01):  # RFC 8738 §7: "MUST NOT be used"
+            self._faults.add(path, f"a wildcard '{name}' cannot be proved by {kinds}", hint)
+        if name.type == "ip" and ways and all(by_dns):  # RFC 8738 §7: "MUST NOT be used"
             hint = f'give it an http-01 challenge: challenges = {{ "{name}" = … }}'
-            self._faults.add(path, f"an address '{name}' cannot be proved by {kind}", hint)
+            self._faults.add(path, f"an address '{name}' cannot be proved by {kinds}", hint)
 
-    def _single_challenges(self, names: tuple[Identifier, ...]) -> dict[Identifier, Challenge | None]:
+    def _single_challenges(self, names: tuple[Identifier, ...]) -> dict[Identifier, _Ways]:
         """Challenges of single names; those of [defaults] go for the names that a certificate has."""
         given = _pick(self._own.challenges, self._defaults.challenges, {})
         at, ours = self._at("challenges"), self._own.challenges is not UNSET
-        single: dict[Identifier, Challenge | None] = {}
+        single: dict[Identifier, _Ways] = {}
         for text, challenge in given.items():
             name = checked(self._faults, (*at, text), text, Identifier.parse)
             if name is None:
                 continue
             if name in names:
-                single[name] = self._room.challenges.use(challenge, (*at, text))
+                single[name] = self._room.challenges.use_all(challenge, (*at, text))
             elif ours and not self._faults.spoilt(("certificate", self._name, "names")):
                 hint = did_you_mean(str(name), [str(one) for one in names])
                 self._faults.add((*at, text), "is not one of this certificate's names", hint)
@@ -262,9 +262,3 @@ def _pick(own: T | UnsetType, default: T | UnsetType, otherwise: T) -> T:
     if own is not UNSET:
         return own
     return default if default is not UNSET else otherwise
-
-
-def _without_faults(
-    single: Mapping[Identifier, Challenge | None],
-) -> tuple[tuple[Identifier, Challenge], ...]:
-    return tuple((name, challenge) for name, challenge in single.items() if challenge is not None)

@@ -17,6 +17,12 @@ class Http01Table(Table, tag_field="type", tag="http-01"):
     listen: Annotated[str, Meta(description="Address of our own listener, as 0.0.0.0:80.")] | UnsetType = (
         UNSET
     )
+    script: (
+        Annotated[
+            list[str], Meta(description="Program that puts the token where it is served, and its arguments.")
+        ]
+        | UnsetType
+    ) = UNSET
     preflight: (
         Annotated[Preflight, Meta(description="Fetch the token ourselves first: require, warn or off.")]
         | UnsetType
@@ -69,8 +75,17 @@ class PropagationTable(Table):
     ) = UNSET
 
 
+EXPERIMENTAL = "Must be true: the type is a draft, and what authorities do with it may change."
+
+
+class TlsAlpn01Table(Table, tag_field="type", tag="tls-alpn-01"):
+    """TLS-ALPN-01: a handshake with our own listener on port 443, or behind the TLS server there."""
+
+    listen: Annotated[str, Meta(description="Address of our own listener, as 0.0.0.0:443.")]
+
+
 class Dns01Table(Table, tag_field="type", tag="dns-01"):
-    """DNS-01: a TXT record that a provider publishes; the one way to prove a wildcard."""
+    """DNS-01: a TXT record that a provider publishes; proves wildcards, too."""
 
     provider: Annotated[str, Meta(description="Who publishes it: rfc2136, or another one's name.")]
     server: (
@@ -97,4 +112,22 @@ class Dns01Table(Table, tag_field="type", tag="dns-01"):
     ) = UNSET
 
 
-ChallengeTable = Http01Table | Dns01Table
+class DnsAccount01Table(Dns01Table, tag_field="type", tag="dns-account-01"):
+    """As DNS-01, under a name of our account's own: several accounts prove one name side by side."""
+
+    experimental: Annotated[bool, Meta(description=EXPERIMENTAL)] | UnsetType = UNSET
+
+
+class DnsPersist01Table(Table, tag_field="type", tag="dns-persist-01"):
+    """A TXT record that the operator publishes once: `renewer challenge show` prints it."""
+
+    experimental: Annotated[bool, Meta(description=EXPERIMENTAL)] | UnsetType = UNSET
+    propagation: (
+        Annotated[PropagationTable, Meta(description="Who is asked whether the record can be seen.")]
+        | UnsetType
+    ) = UNSET
+
+
+ChallengeTable = Http01Table | TlsAlpn01Table | Dns01Table | DnsAccount01Table | DnsPersist01Table
+ChallengeKeys = str | ChallengeTable | list[str | ChallengeTable]
+"""What `challenge` can be: a table by name or in place, or several of them in the order of trying."""

@@ -17,7 +17,6 @@ _LATER = {
     "notify": "notices are not there yet; look at the exit code and the renewal log",
     "report": "reports are not there yet; look at `renewer status --json`",
 }
-_LATER_CHALLENGES = ("tls-alpn-01", "dns-persist-01", "dns-account-01")
 
 
 def prune(source: Source, faults: Faults) -> dict[str, object]:
@@ -90,8 +89,6 @@ def _tagged(value: dict[str, object], kinds: list[shape.StructType], path: Path,
     else:
         hint = did_you_mean(given, known) if isinstance(given, str) else ""
         text = f"{_shown(given)} is not a type of challenge"
-        if given in _LATER_CHALLENGES:
-            text, hint = f"{given} is not there yet", ""
         teller.tell((*path, field), text, hint or "known so far: " + ", ".join(known))
     teller.faults.taint(path)
     return _BAD
@@ -151,6 +148,7 @@ def _missing(required: list[str], value: dict[str, object], path: Path, teller: 
 _MISSING = {
     "names": 'say which names it is for: names = ["example.org"]',
     "type": 'write type = "http-01" or type = "dns-01"',
+    "listen": 'say where to listen: listen = "0.0.0.0:443"',
     "provider": 'say who publishes the record: provider = "rfc2136"',
     "kid": "the authority's site hands out both, kid and hmac",
     "hmac": 'the authority\'s site hands it out; keep it in a file: hmac = { file = "/path" }',

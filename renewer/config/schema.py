@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from renewer.config.challenge_tables import ChallengeTable
+from renewer.config.challenge_tables import ChallengeKeys, ChallengeTable
 from renewer.config.tables import DURATION, SecretTable, Table
 from renewer.model.desired import Convention, FirstLook, HookEvent, KeyType, Starttls
 
@@ -75,6 +75,7 @@ class AuthorityTable(Table):
     )
     agree_terms: Annotated[bool, Meta(description="You agree to its terms of service.")] | UnsetType = UNSET
     account_key: Annotated[KeyType, Meta(description="Kind of the account's key.")] | UnsetType = UNSET
+    workers: Annotated[int, Meta(description="Orders in flight there at once, 1 to 64.")] | UnsetType = UNSET
     profile: Annotated[str, Meta(description="Its certificate profile, if it has several.")] | UnsetType = (
         UNSET
     )
@@ -128,12 +129,14 @@ class CertificateKeys(Table):
         Annotated[list[str], Meta(description="Names of authorities, tried in order.")] | UnsetType
     ) = UNSET
     challenge: (
-        Annotated[str | ChallengeTable, Meta(description="A [challenge.X] by name, or a table in place.")]
+        Annotated[
+            ChallengeKeys,
+            Meta(description="A [challenge.X] by name, a table in place, or a list of them to try in order."),
+        ]
         | UnsetType
     ) = UNSET
     challenges: (
-        Annotated[dict[str, str | ChallengeTable], Meta(description="Challenges for single names.")]
-        | UnsetType
+        Annotated[dict[str, ChallengeKeys], Meta(description="Challenges for single names.")] | UnsetType
     ) = UNSET
     key: Annotated[KeyType, Meta(description="Kind of the key.")] | UnsetType = UNSET
     reuse_key: Annotated[bool, Meta(description="Keep the key at renewal.")] | UnsetType = UNSET

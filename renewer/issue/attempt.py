@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from renewer import clock, x509
-from renewer.errors import GiveUp, RenewerError
+from renewer.errors import GiveUp, OurFault, RenewerError
 from renewer.issue.proof import Proof, resumable, shortly
 from renewer.model.decision import Decision, Step
 from renewer.model.facts import Order, OrderState, Revoked, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
-from renewer.policy.backoff import count
+from renewer.policy.backoff import count, known
 from renewer.policy.wanted import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from renewer.acme.client import Session
     from renewer.acme.nouns import AcmeOrder
@@ -34,6 +34,7 @@ class Attempt:
         self.decision = decision
         self.authority = decision.authority or situation.wish.authorities[0]
         self.order: Order | None = None
+        self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed
         self.started = clock.monotonic()
 
     def run(self) -> Outcome:
@@ -47,6 +48,9 @@ class Attempt:
             self._download(session, found)
         except RenewerError as error:
             return self._failed(error)
+        except Exception as error:  # noqa: BLE001  what nobody foresaw is this certificate's failure alone
+            self.kit.journal.trace(self.wish.name, error)
+            return self._failed(OurFault.of(error))
         took = round((clock.monotonic() - self.started) * 1000)
         self.kit.journal.tell(EventName.ISSUED, self.wish.name, authority=self.authority, took_ms=took)
         return Outcome(
@@ -173,7 +177,11 @@ class Attempt:
         """Answer every pending authorization of an order that still needs it."""
         if found.status != "pending":
             return
-        Proof(self.issuer, self.wish, session, found).run(self.authority, self._until())
+        proof = Proof(self.issuer, self.wish, session, found, known(self.situation, self.authority))
+        try:
+            proof.run(self.authority, self._until())
+        finally:
+            self.tried = proof.failed
         names = shortly(self._known_order().identifiers)
         self.kit.journal.tell(EventName.VALIDATED, self.wish.name, names=names)
 
@@ -182,7 +190,7 @@ class Attempt:
         from renewer.acme.problems import order_error
 
         order = self._known_order()
-        request = x509.csr(self.kit.store.pending_key(self.wish.name, order.pending), order.identifiers)
+        request = self._request(order)
         if found.status != "processing":
             found = session.finalize(found, request)
         if found.status in ("pending", "processing"):  # not ready yet, or not signed yet
@@ -195,12 +203,23 @@ class Attempt:
             raise order_error(found.error, self.authority)
         return found
 
+    def _request(self, order: Order) -> bytes:
+        """The CSR. Raises OurFault if the key that was kept for it cannot be read any more."""
+        try:
+            return x509.csr(self.kit.store.pending_key(self.wish.name, order.pending), order.identifiers)
+        except ValueError as error:
+            text = f"the key of the order at {self.authority} is damaged: {error}"
+            raise OurFault(text, kind="key", hint="a new one is made for the next order") from None
+
     def _download(self, session: Session, found: AcmeOrder) -> None:
         """Fetch the chain and put it beside its key."""
         preferred = self.kit.config.authorities[self.authority].chain
 
         def leads_there(chain: bytes) -> bool:
-            return preferred is None or x509.leads_to(chain, preferred)
+            try:
+                return preferred is None or x509.leads_to(chain, preferred)
+            except ValueError:
+                return False  # what is wrong with it is told when it is to be installed
 
         order = self._known_order()
         chain = session.download(found, choose=leads_there)
@@ -225,7 +244,7 @@ class Attempt:
     def _failed(self, error: RenewerError) -> Outcome:
         """Remember the failure; an order that can still be finished stays for the next run."""
         part = bool(self.decision.names)
-        failure = count(self.situation, self.authority, error, clock.now(), in_part=part)
+        failure = count(self.situation, self.authority, error, clock.now(), in_part=part, tried=self.tried)
         stopped = error.kind == "waiting" and self.kit.stopping.is_set()
         if not stopped:  # that we were told to stop is nobody's failure
             self.kit.ledger.save(failure)

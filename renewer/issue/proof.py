@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from renewer.challenges.contract import Task
 from renewer.errors import GiveUp, RenewerError, RetryLater, StateError
@@ -11,28 +12,57 @@ from renewer.model.outcome import EventName
 from renewer.policy import challenge as choosing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from renewer.acme.client import Session
     from renewer.acme.nouns import AcmeOrder, Authorization, Offer
     from renewer.challenges.contract import Presented, Solver
     from renewer.issue.issuer import Issuer
     from renewer.model.desired import Certificate
-    from renewer.model.facts import Debris
+    from renewer.model.facts import Debris, Failure
 
 _OUR_SIDE = frozenset({"untrusted", "ca_bundle", "url", "directory", "secret", "account-key"})
+_WITHOUT_TOKEN = frozenset({"dns-persist-01"})  # types that have none; of all others one is needed
 PARALLEL_NAMES = 8  # authorizations fetched at a time
 
 
-class Proof:
-    """The authorizations of one order, from the challenges to the authority's verdict."""
+class Chosen(NamedTuple):
+    """The challenge to answer for one name of the order, and who answers it.
 
-    def __init__(self, issuer: Issuer, wish: Certificate, session: Session, found: AcmeOrder) -> None:
+    `place` is that of the challenge among those that the config has for the name; `others` whether the
+    authority offers another one of them, too.
+    """
+
+    name: str
+    solver: Solver
+    task: Task
+    offer: Offer
+    place: int
+    others: bool
+
+
+class Proof:
+    """The authorizations of one order, from the challenges to the authority's verdict.
+
+    `failed` has the names whose challenge failed, each with its place, for the next try to begin with another
+    one; `failure` is what is known of the tries before.
+    """
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        wish: Certificate,
+        session: Session,
+        found: AcmeOrder,
+        failure: Failure | None = None,
+    ) -> None:
         self.issuer = issuer
         self.kit = issuer.kit
         self.wish = wish
         self.session = session
         self.found = found
+        self.failure = failure
+        self.failed: dict[str, int] = {}
         self.expected: dict[str, Debris] = {}  # by token: what a killed run would leave behind
 
     def run(self, authority: str, until: Callable[[], float]) -> None:
@@ -43,23 +73,62 @@ class Proof:
         from renewer.acme.problems import failed_authorizations
 
         pending = [one for one in self._authorizations() if one.status == "pending"]
-        tasks = [self._task(one) for one in pending]
+        chosen = [self._chosen(one) for one in pending]
+        groups = _by_solver(chosen)
         try:
-            presented = [(solver, self._present(solver, group)) for solver, group in _by_solver(tasks)]
-            for solver, shown in presented:
-                solver.wait(shown, self._warn)
-            for _, _, offer in tasks:
-                self.session.answer(offer)
+            self._make_visible(groups)
+            for one in chosen:
+                self.session.answer(one.offer)
             judged = self._judged(pending, until)
-            if error := failed_authorizations(list(judged), authority):
-                raise error
+            with self._blaming(chosen, only_named=True):
+                if error := failed_authorizations(list(judged), authority):
+                    raise error
         except RenewerError as error:
             if not resumable(error):
                 self._give_up(pending)
-            raise
+            turned = self._with_others(error, chosen)
+            if turned is error:
+                raise
+            raise turned from error
         finally:
-            for solver, group in _by_solver(tasks):
-                self._clean_up(solver, group)
+            for group in groups:
+                self._clean_up(group[0].solver, [one.task for one in group])
+
+    def _make_visible(self, groups: Sequence[Sequence[Chosen]]) -> None:
+        """All are presented before anything is waited for."""
+        presented = []
+        for group in groups:
+            with self._blaming(group):
+                presented.append(self._present(group[0].solver, [one.task for one in group]))
+        for group, shown in zip(groups, presented, strict=True):
+            with self._blaming(group):
+                group[0].solver.wait(shown, self._warn)
+
+    @contextmanager
+    def _blaming(self, group: Sequence[Chosen], *, only_named: bool = False) -> Iterator[None]:
+        """Remember whose challenge failed: those that the error names, else (if it may) the whole group."""
+        try:
+            yield
+        except RenewerError as error:
+            named = {name for name, _ in error.identifiers}
+            culprits = [one for one in group if one.name in named]
+            if not culprits and not only_named:
+                culprits = [one for one in group if one.task.identifier.base in named] or list(group)
+            self.failed.update({one.name: one.place for one in culprits})
+            raise
+
+    def _with_others(self, error: RenewerError, chosen: Sequence[Chosen]) -> RenewerError:
+        """What is final for a challenge is not for a name that can be proved in another way."""
+        culprits = [one for one in chosen if one.name in self.failed]
+        if not isinstance(error, GiveUp) or not culprits or not all(one.others for one in culprits):
+            return error
+        return RetryLater(
+            error.text,
+            hint="; ".join(filter(None, (error.hint, "next time another challenge of the config is tried"))),
+            kind=error.kind,
+            identifiers=error.identifiers,
+            not_before=error.not_before,
+        )
 
     def _judged(
         self, pending: Sequence[Authorization], until: Callable[[], float]
@@ -97,27 +166,45 @@ class Proof:
         with ThreadPoolExecutor(min(PARALLEL_NAMES, len(self.found.authorizations))) as pool:
             return list(pool.map(self.session.authorization, self.found.authorizations))
 
-    def _task(self, authorization: Authorization) -> tuple[Solver, Task, Offer]:
-        """The challenge to answer for one name. Raises GiveUp if the configured one is not offered."""
-        from renewer.challenges.contract import Task
-
-        challenge = choosing.configured(self.wish, authorization.identifier, wildcard=authorization.wildcard)
-        wanted = choosing.type_of(challenge)
-        offers = {offer.type: offer for offer in authorization.challenges}
-        if fault := choosing.fault(authorization.identifier, wanted, offers):
+    def _chosen(self, authorization: Authorization) -> Chosen:
+        """The challenge to answer for one name. Raises GiveUp if no configured one is offered."""
+        wanted, wildcard = authorization.wanted, authorization.wildcard
+        offers = {
+            offer.type: offer
+            for offer in authorization.challenges
+            if offer.token or offer.type in _WITHOUT_TOKEN
+        }
+        ways = choosing.ways_of(self.wish, authorization.identifier, wildcard=wildcard)
+        way = choosing.choose(ways, offers, choosing.failed_place(self.failure, wanted))
+        if way is None:
             raise GiveUp(
-                fault, hint=f"choose another challenge for {authorization.identifier}", kind="challenge"
+                choosing.fault(wanted, ways, offers),
+                hint=f"choose another challenge for {wanted}",
+                kind="challenge",
             )
-        offer = offers[wanted]
-        token = offer.token or ""
-        task = Task(
+        usable = [one for one in ways if choosing.type_of(one.challenge) in offers]
+        offer = offers[choosing.type_of(way.challenge)]
+        return Chosen(
+            name=str(wanted),
+            solver=self.issuer.solver(way.challenge),
+            task=self._task(authorization, offer),
+            offer=offer,
+            place=way.place,
+            others=len(usable) > 1,
+        )
+
+    def _task(self, authorization: Authorization, offer: Offer) -> Task:
+        token = "" if offer.type in _WITHOUT_TOKEN else offer.token or ""
+        return Task(
             certificate=self.wish.name,
             identifier=authorization.identifier,
-            type=wanted,
+            type=offer.type,
             token=token,
-            key_authorization=self.session.key_authorization(token),
+            key_authorization=self.session.key_authorization(token) if token else "",
+            account=offer.account or self.session.account,
+            issuers=offer.issuers,
+            wildcard=authorization.wildcard,
         )
-        return self.issuer.solver(challenge), task, offer
 
     def _present(self, solver: Solver, tasks: Sequence[Task]) -> Sequence[Presented]:
         """What will be left behind is on record before it is there."""
@@ -151,11 +238,11 @@ class Proof:
         self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=text)
 
 
-def _by_solver(tasks: Sequence[tuple[Solver, Task, Offer]]) -> list[tuple[Solver, list[Task]]]:
-    """The tasks of each solver together: they may share one call to somebody."""
-    groups: dict[int, tuple[Solver, list[Task]]] = {}
-    for solver, task, _ in tasks:
-        groups.setdefault(id(solver), (solver, []))[1].append(task)
+def _by_solver(chosen: Sequence[Chosen]) -> list[list[Chosen]]:
+    """Those of each solver together: they may share one call to somebody."""
+    groups: dict[int, list[Chosen]] = {}
+    for one in chosen:
+        groups.setdefault(id(one.solver), []).append(one)
     return list(groups.values())
 
 

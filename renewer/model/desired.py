@@ -42,13 +42,14 @@ class Eab(Value):
 
 
 class Authority(Value):
-    """An ACME authority and how we are known to it."""
+    """An ACME authority and how we are known to it; `workers` bounds the orders in flight there."""
 
     name: str
     directory: str
     contact: tuple[str, ...] = ()
     agree_terms: bool = False
     account_key: KeyType = KeyType.ECDSA_P256
+    workers: int | None = None
     profile: str | None = None
     chain: str | None = None
     eab: Eab | None = None
@@ -74,13 +75,15 @@ class FirstLook(StrEnum):
 
 
 class Http01(Value, tag="http-01"):
-    """How HTTP-01 is answered (RFC 8555 §8.3): by a file below `webroot`, or by our own listener.
+    """How HTTP-01 is answered (RFC 8555 §8.3): a file below `webroot`, our own listener, or a `script`.
 
-    Exactly one of `webroot` and `listen` is set; `listen` is "HOST:PORT" ("[::]:80" for IPv6).
+    Exactly one of the three is set; `listen` is "HOST:PORT" ("[::]:80" for IPv6), `script` a program with its
+    arguments.
     """
 
     webroot: str | None = None
     listen: str | None = None
+    script: tuple[str, ...] = ()
     preflight: Preflight = Preflight.WARN
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
@@ -154,8 +157,24 @@ class Dns01(Value, tag="dns-01"):
     propagation: Propagation = Propagation()
 
 
-Challenge = Http01 | Dns01
-WILDCARD_CHALLENGES = (Dns01,)  # those that can prove a wildcard (RFC 8555 §7.1.3, RFC 8737 §3)
+class TlsAlpn01(Value, tag="tls-alpn-01"):
+    """How TLS-ALPN-01 is answered (RFC 8737): by our own listener, "HOST:PORT" ("[::]:443" for IPv6)."""
+
+    listen: str
+
+
+class DnsAccount01(Dns01, tag="dns-account-01"):
+    """As DNS-01, under a name that only our account asks for (draft-ietf-acme-dns-account-label)."""
+
+
+class DnsPersist01(Value, tag="dns-persist-01"):
+    """Proved by a TXT record that the operator publishes once (draft-ietf-acme-dns-persist)."""
+
+    propagation: Propagation = Propagation()
+
+
+Challenge = Http01 | TlsAlpn01 | Dns01 | DnsAccount01 | DnsPersist01
+WILDCARD_CHALLENGES = (Dns01, DnsPersist01)  # RFC 8555 §7.1.3, RFC 8737 §3: only those by DNS prove a wildcard
 
 
 class Starttls(StrEnum):
@@ -243,12 +262,17 @@ class Hook(Value):
 
 
 class Certificate(Value):
-    """A certificate that is wished for: one table of the config."""
+    """A certificate that is wished for: one table of the config.
+
+    `otherwise` are further ways to prove names, tried after `challenge` in this order. A name that stands in
+    `challenges` several times has several ways of its own, in that order.
+    """
 
     name: str
     names: tuple[Identifier, ...]
     authorities: tuple[str, ...]
     challenge: Challenge
+    otherwise: tuple[Challenge, ...] = ()
     challenges: tuple[tuple[Identifier, Challenge], ...] = ()
     key: KeyType = KeyType.ECDSA_P256
     reuse_key: bool = False

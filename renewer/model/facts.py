@@ -105,7 +105,8 @@ class Failure(Record):
     """Consecutive failures to get a certificate from an authority; `wish` is the wish's fingerprint.
 
     `identifiers` are the names that failed, each with what the authority saw; `named` is whether the last
-    error named them itself, or they are known from one before.
+    error named them itself, or they are known from one before. `tried` has, for names that failed, the place
+    of the challenge that failed last among those that the config has for the name.
     """
 
     kind: ClassVar[str] = "failure"
@@ -121,6 +122,7 @@ class Failure(Record):
     not_before: datetime | None = None
     identifiers: tuple[tuple[str, str], ...] = ()
     named: bool = False
+    tried: tuple[tuple[str, int], ...] = ()
 
     @property
     def key(self) -> str:

@@ -1,7 +1,9 @@
 """After a failure: wait until when. Pure; the ledger remembers the failures, this says what they mean."""
 
 import zlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.facts import Deployment, Failure, Sighting, Situation, Version
@@ -87,16 +89,22 @@ def redeploy_stale(sighting: Sighting, lifetime: timedelta) -> datetime:
     return sighting.at + min(ladder(sighting.failures - 1), lifetime / 10)
 
 
-def count(
-    situation: Situation, authority: str, error: RenewerError, now: datetime, *, in_part: bool = False
+def count(  # noqa: PLR0913  what is known of the failure, each by its name
+    situation: Situation,
+    authority: str,
+    error: RenewerError,
+    now: datetime,
+    *,
+    in_part: bool = False,
+    tried: Mapping[str, int] = MappingProxyType({}),
 ) -> Failure:
     """The record of one more failure there; the count begins anew when the wish has changed.
 
-    `in_part` is whether only some names were ordered: what is known of the others stays known.
+    `in_part` is whether only some names were ordered: what is known of the others stays known. `tried` has
+    the challenges that failed now, as `Failure.tried`; those of other names stay known, too.
     """
-    wish = next((asked.wish for asked in situation.asked if asked.authority == authority), "")
-    same = (f for f in situation.failures if f.authority == authority and f.wish == wish)
-    before = next(same, None)
+    before = known(situation, authority)
+    wish = _wish_at(situation, authority)
     return Failure(
         certificate=situation.wish.name,
         authority=authority,
@@ -111,7 +119,18 @@ def count(
         not_before=error.not_before,
         identifiers=_failing(error, before, in_part=in_part),
         named=bool(error.identifiers),
+        tried=tuple(sorted({**dict(before.tried if before else ()), **tried}.items())),
     )
+
+
+def known(situation: Situation, authority: str) -> Failure | None:
+    """The record of the failures there so far; None if there is none, or none for the wish as it is now."""
+    wish = _wish_at(situation, authority)
+    return next((f for f in situation.failures if f.authority == authority and f.wish == wish), None)
+
+
+def _wish_at(situation: Situation, authority: str) -> str:
+    return next((asked.wish for asked in situation.asked if asked.authority == authority), "")
 
 
 def _failing(error: RenewerError, before: Failure | None, *, in_part: bool) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,8 @@ from renewer.model.desired import (
     Copy,
     CopyPart,
     Dns01,
+    DnsAccount01,
+    DnsPersist01,
     Eab,
     Endpoint,
     HookEvent,
@@ -25,6 +27,7 @@ from renewer.model.desired import (
     Secret,
     SecretSource,
     Starttls,
+    TlsAlpn01,
     Tsig,
     TsigAlgorithm,
     Unreachable,
@@ -314,6 +317,29 @@ def test_dns_without_a_check(loaded: Load) -> None:
         provider="rfc2136",
         rfc2136=Rfc2136(server="ns1.example.org:5353"),
         propagation=Propagation(check=PropagationCheck.NONE),
+    )
+
+
+def test_several_challenges_in_order(loaded: Load) -> None:
+    """`challenge` takes a list of names and tables, tried in its order; so do the single names."""
+    config = loaded(
+        HEAD
+        + '[certificate.www]\nnames = ["example.org", "*.example.org", "192.0.2.7"]\n'
+        + 'challenge = ["tls", "web", { type = "dns-persist-01", experimental = true }]\n'
+        + 'challenges = { "*.example.org" = ["account", "persist"] }\n'
+        + '[challenge.tls]\ntype = "tls-alpn-01"\nlisten = "[::]:443"\n'
+        + '[challenge.web]\ntype = "http-01"\nscript = ["/usr/local/sbin/put", "-v"]\n'
+        + '[challenge.persist]\ntype = "dns-persist-01"\nexperimental = true\n'
+        + 'propagation = { resolvers = ["192.0.2.1"] }\n'
+        + '[challenge.account]\ntype = "dns-account-01"\nexperimental = true\n'
+        + 'provider = "rfc2136"\nserver = "192.0.2.1"\n'
+    )
+    www, star = config.certificates["www"], Identifier.parse("*.example.org")
+    assert www.challenge == TlsAlpn01(listen="[::]:443")
+    assert www.otherwise == (Http01(script=("/usr/local/sbin/put", "-v")), DnsPersist01())
+    assert www.challenges == (
+        (star, DnsAccount01(provider="rfc2136", rfc2136=Rfc2136(server="192.0.2.1:53"))),
+        (star, DnsPersist01(propagation=Propagation(resolvers=("192.0.2.1:53",)))),
     )
 
 
