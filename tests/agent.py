@@ -38,10 +38,14 @@ class Ended:
 
 @dataclass(slots=True)
 class Agent:
-    """`tables` are those of the config, by dotted name, each as it stands there."""
+    """`tables` are those of the config, by dotted name, each as it stands there.
+
+    `module` is what Python runs, with arguments that come before those of the command.
+    """
 
     directory: Path
     tables: dict[str, Table] = field(default_factory=dict)
+    module: tuple[str, ...] = ("renewer",)
 
     @property
     def state(self) -> Path:
@@ -55,7 +59,7 @@ class Agent:
         agent = {"state": str(self.state), "host": "web-1", "preflight": "off"} | self.tables.get("agent", {})
         config.write_text(_toml(self.tables | {"agent": agent}))
         ended = subprocess.run(
-            [sys.executable, "-m", "renewer", "--config", str(config), *arguments],
+            [sys.executable, "-m", *self.module, "--config", str(config), *arguments],
             capture_output=True,
             text=True,
             timeout=_LIMIT,

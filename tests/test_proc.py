@@ -287,6 +287,16 @@ def test_many_at_once() -> None:
     assert sorted(result.code or 0 for result in results) == list(range(20))
 
 
+def test_outputs_kept_apart() -> None:
+    """Who hands stdout on to somebody gets it without complaints; both are bounded and waited for."""
+    script = "echo out; echo err >&2; head -c 200000 /dev/zero | tr '\\0' x >&2; exit 3"
+    result = proc.run(["/bin/sh", "-c", script], env=ENV, timeout=30, apart=True)
+
+    assert (result.code, result.output) == (3, "out\n")
+    assert result.complaints.startswith("err\nxxx")
+    assert len(result.complaints) < 2 * proc.OUTPUT_LIMIT
+
+
 def test_the_scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs of the operator's see a sane PATH and nothing of our Python (certbot#10176)."""
     for name in ("PYTHONPATH", "VIRTUAL_ENV", "LD_PRELOAD", "SECRET"):

@@ -73,7 +73,8 @@ def acme_sh(options: Mapping[str, OptionValue]) -> str:
 
 def _renewer(job: Job) -> Sequence[Call]:
     """`run present|clean_up`, all records of a zone as JSON on stdin."""
-    document = {"schema": SCHEMA, "event": job.event, "zone": job.zone, "records": job.records}
+    records = [msgspec.structs.asdict(record) for record in job.records]  # also what is empty
+    document = {"schema": SCHEMA, "event": job.event, "zone": job.zone, "records": records}
     argv = (*job.argv(), job.event.value)
     return [Call(argv=argv, records=job.records, stdin=msgspec.json.encode(document))]
 

@@ -10,6 +10,7 @@ from renewer.challenges.dns01.providers.contract import Provider, TxtRecord
 from renewer.challenges.dns01.providers.find import make
 from renewer.model.desired import Dns01, OptionValue, Secret, SecretSource
 from tests.agent import Agent, authority
+from tests.challenges.dns01.bed import Bed
 from tests.servers.pebble import Pebble
 
 NAMES = ["example.org", "*.example.org", "www.example.org"]
@@ -50,6 +51,14 @@ def record(
         token=f"token-{number}",
         key_authorization=answer if again else "",
     )
+
+
+def in_bed(directory: Path, bed: Bed, pebble: Pebble, challenge: dict[str, Any], names: list[str]) -> Agent:
+    """An agent whose names lie in zones of the bed, all servers of which are asked; so does Pebble."""
+    rule = {"resolvers": [bed.resolver_address], "timeout": "20s"}
+    host = agent(directory, pebble, {"propagation": rule, **challenge}, names)
+    host.module = ("tests.challenges.dns01.agent", str(bed.port), "0.3")
+    return host
 
 
 def agent(
