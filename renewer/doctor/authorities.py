@@ -1,5 +1,8 @@
 """What is known of an authority without asking for anything: its directory, and our account on disk."""
 
+import base64
+import contextlib
+import hashlib
 import re
 
 from renewer.acme.keeper import Keeper
@@ -15,29 +18,32 @@ def candidate(config: Config, name: str, state: str, timeout: float) -> Candidat
     """The authority as CAA knows it: its identities (RFC 8555 §9.7.6) and our account's URL. Never raises."""
     authority = config.authorities[name]
     identities = IDENTITIES.get(authority.directory, ())
-    account = ""
-    try:
+    public = authority.directory in IDENTITIES  # a private one may look from anywhere
+    account = account_on_disk(authority, state)
+    with contextlib.suppress(RenewerError):  # if it does not answer, what is known of it has to do
         keeper = Keeper(authority, state=state, timeout=timeout)
-    except RenewerError:
-        return Candidate(name=name, identities=identities, public=_public(authority))
-    try:
-        account = _account(keeper, authority)
-        said = (one.lower().rstrip(".") for one in keeper.directory.caa)
+        try:
+            said = [one.lower().rstrip(".") for one in keeper.directory.caa]
+        finally:
+            keeper.close()
         identities = tuple(dict.fromkeys((*filter(_DOMAIN.fullmatch, said), *identities)))
-    except RenewerError:
-        pass  # it does not answer: what is known of it has to do
-    finally:
+    return Candidate(name=name, identities=identities, account=account, public=public)
+
+
+def account_on_disk(authority: Authority, state: str) -> str:
+    """The URL of our account, "" if there is none or it was deactivated. Never raises."""
+    try:
+        keeper = Keeper(authority, state=state)
+        disk = keeper.on_disk()
         keeper.close()
-    return Candidate(name=name, identities=identities, account=account, public=_public(authority))
-
-
-def _account(keeper: Keeper, authority: Authority) -> str:
-    disk = keeper.on_disk()
+    except RenewerError:
+        return ""
     if disk.get("directory") != authority.directory or disk.get("deactivated_at"):
         return ""
     return str(disk.get("url") or "")
 
 
-def _public(authority: Authority) -> bool:
-    """Whether it surely looks from the internet: a private one may look from anywhere."""
-    return authority.directory in IDENTITIES
+def account_label(account: str) -> str:
+    """The name of dns-account-01's record before the host name (draft-ietf-acme-dns-account-label §3.1)."""
+    digest = hashlib.sha256(account.encode()).digest()[:10]
+    return f"_{base64.b32encode(digest).decode().lower()}._acme-challenge"

@@ -8,7 +8,7 @@ import msgspec
 from renewer import clock
 from renewer.challenges.inspection.look import Wanted, look, silent_resolvers
 from renewer.challenges.inspection.together import together
-from renewer.doctor.authorities import candidate
+from renewer.doctor.authorities import account_label, account_on_disk, candidate
 from renewer.doctor.ports import Door, see
 from renewer.model.desired import Certificate, Challenge, Config, Http01
 from renewer.model.inspection import Asked, Candidate, Checkup, NameSeen, PortSeen, Resolved
@@ -51,7 +51,7 @@ def examine(
     deadline = clock.monotonic() + limit
     wishes = tuple(wishes)
     asked = [_question(wish, identifier) for wish in wishes for identifier in wish.names]
-    names = _Names(config, deadline - limit * _AT_LAST, doors)
+    names = _Names(config, state, deadline - limit * _AT_LAST, doors)
     work: dict[tuple[str, str], Callable[[], object]] = {
         ("names", kind): partial(names.look, [one for one in asked if one.challenge == kind])
         for kind in {one.challenge for one in asked}
@@ -94,7 +94,9 @@ def _key(asked: Asked) -> Key:
 class _Names:
     """What DNS says of names that are proved in the same way; addresses need none."""
 
-    def __init__(self, config: Config, deadline: float, doors: Doors) -> None:
+    def __init__(self, config: Config, state: str, deadline: float, doors: Doors) -> None:
+        self._config = config
+        self._state = state
         self._resolvers = config.agent.resolvers
         self._deadline = deadline
         self._port = doors.dns
@@ -107,9 +109,16 @@ class _Names:
         if silent := silent_resolvers(self._resolvers, _RESOLVER):
             nobody = Resolved(trouble=f"does not answer ({', '.join(silent)})")
             return {(name, kind): NameSeen(name=name, resolved=nobody) for name, kind in names.items()}
-        wanted = [Wanted(name, LABELS.get(kind, "")) for name, kind in names.items()]
+        wanted = [Wanted(one.name, self._label(one)) for one in asked if not one.address]
         found = look(wanted, resolvers=self._resolvers, deadline=self._deadline, port=self._port)
         return {(name, names[name]): one for name, one in found.items()}
+
+    def _label(self, asked: Asked) -> str:
+        """Where the challenge's record lies; that of dns-account-01 is known once there is an account."""
+        if asked.challenge != "dns-account-01":
+            return LABELS.get(asked.challenge, "")
+        account = account_on_disk(self._config.authorities[asked.authorities[0].name], self._state)
+        return account_label(account) if account else ""
 
 
 def _with_ports(

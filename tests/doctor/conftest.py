@@ -55,6 +55,7 @@ class Bed:
             names=tuple(map(Identifier.parse, names)),
             authorities=tuple(one.name for one in self.authorities),
             challenge=challenge,
+            hosts=("web-1",),
         )
         return Config(
             path="/etc/renewer/config.toml",

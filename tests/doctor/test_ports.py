@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from renewer.model.desired import Http01
+from renewer.model.desired import Http01, TlsAlpn01
 from renewer.model.inspection import Severity
 from tests.doctor.conftest import HTTP01, Bed
 from tests.servers.ports import free_port, release
@@ -132,3 +132,16 @@ def test_ports_are_left_alone_for_dns_01(bed: Bed, web: Any) -> None:
 
     assert bed.findings("www.example.org") == {}
     assert asked == []
+
+
+def test_port_443_for_tls_alpn_01(bed: Bed, web: Any) -> None:
+    """A refusal is right before our listener is there; a server without TLS is told."""
+    bed.doors["tls"] = bed.doors["http"]
+    bed.world(*ZONE, "www.example.org A 127.0.0.1")
+    challenge = TlsAlpn01(listen="127.0.0.1:443")
+    assert bed.findings("www.example.org", challenge) == {}
+
+    web(lambda _: (404, {}))
+    finding = bed.findings("www.example.org", challenge)["no-tls"]
+    assert "does not speak TLS" in finding.text
+    assert finding.severity is Severity.INFO

@@ -24,7 +24,7 @@ _IN = dns.rdataclass.IN
 
 
 class ScriptedDns:
-    """Listens on UDP and TCP; `handler` makes the answer to a query, bytes go out as they are, None is silence.
+    """Listens on UDP and TCP; `handler` answers: with bytes as they are, or with None for silence.
 
     `asked` is every question so far, as "name TYPE".
     """

@@ -1,0 +1,93 @@
+"""`renewer doctor` as people and scripts call it."""
+
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+
+from renewer.cli import exits, screen
+from renewer.cli.app import _run
+from renewer.doctor import examination
+from renewer.doctor.examination import Doors
+from renewer.model.desired import Config
+from tests.doctor.conftest import Bed
+from tests.servers.scripted_dns import zone
+
+ZONE = zone("example.org", "ns1.example.org 127.0.0.1")
+WWW = "www.example.org A 127.0.0.1"
+FORBIDDEN = 'example.org CAA 0 issue "pki.goog"'
+
+
+@pytest.fixture
+def doctor(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Calls the command for some names; returns its exit code."""
+    bed.authorities = tuple(
+        type(one)(name=one.name, identities=("ca.example",), public=False) for one in bed.authorities
+    )
+    monkeypatch.setattr(examination, "Doors", partial(Doors, dns=bed.dns_port))
+
+    def call(*arguments: str, names: tuple[str, ...] = ("www.example.org",)) -> int:
+        config: Config = bed.config(*names)
+        monkeypatch.setattr(screen.Setup, "config", lambda _: config)
+        return _run(["doctor", *arguments])
+
+    return call
+
+
+def test_all_is_well(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, exit 0."""
+    bed.world(*ZONE, WWW)
+
+    assert doctor() == exits.OK
+    assert capsys.readouterr().out == "all is well: nothing would stop the validation of 1 name\n"
+
+
+def test_an_error_is_exit_3(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The verdict, then by name each finding and what to do; what goes for several names is said once."""
+    bed.world(*ZONE, WWW, "b.example.org A 127.0.0.1", FORBIDDEN, "example.org NS gone.example.org.")
+
+    assert doctor(names=("www.example.org", "b.example.org")) == exits.PERSON
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "YOU MUST ACT: 2 errors, 1 warning at 2 names; validation would fail"
+    assert lines[1] == "www.example.org (www)"
+    assert lines[2].startswith("  error caa-forbids: the CAA records of example.org")
+    assert lines[3] == '    → add: example.org. CAA 0 issue "ca.example"'
+    assert lines[4].startswith("  warning server-without-address:")
+    assert lines[4].endswith("[also b.example.org]")
+    assert sum("gone.example.org" in line for line in lines) == 1
+
+
+def test_warnings_alone_are_exit_0(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Doubts are said, and scripts go on."""
+    bed.world(*ZONE, WWW, "example.org NS gone.example.org.")
+
+    assert doctor() == exits.OK
+    assert "there are doubts: 1 warning" in capsys.readouterr().out
+
+
+def test_one_json_document(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The keys that docs/doctor.md names."""
+    bed.world(*ZONE, WWW, FORBIDDEN)
+
+    assert doctor("--json", names=("www.example.org", "*.example.org")) == exits.PERSON
+
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"schema", "at", "names", "healthy"}
+    assert document["healthy"] is False
+    assert [(one["name"], one["certificate"]) for one in document["names"]] == [
+        ("www.example.org", "www"),
+        ("*.example.org", "www"),
+    ]
+    (finding,) = document["names"][0]["findings"]
+    assert set(finding) == {"severity", "code", "text", "hint"}
+    assert (finding["severity"], finding["code"]) == ("error", "caa-forbids")
+
+
+def test_a_certificate_that_is_not_there(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bad usage, with the names that there are."""
+    bed.world(*ZONE, WWW)
+
+    assert doctor("wwww") == exits.USAGE
+    assert "did you mean www?" in capsys.readouterr().err
