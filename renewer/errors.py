@@ -44,6 +44,16 @@ class GiveUp(RenewerError):
 class OurFault(RenewerError):
     """A defect of this program, or an authority that breaks the protocol; goes to the log with a trace."""
 
+    @classmethod
+    def of(cls, error: Exception) -> "OurFault":
+        """What nobody foresaw, as an error that can be told."""
+        said = " ".join(str(error).split())[:200]
+        return cls(
+            f"a defect of this program: {type(error).__name__}" + (f": {said}" if said else ""),
+            hint="please report it with the renewal log, which has its trace",
+            kind="defect",
+        )
+
 
 class Fault:
     """One thing wrong in a config: where (file, line, dotted path), what, and what was probably meant."""

@@ -53,6 +53,13 @@ class Journal:
         if self._listener:
             self._listener({"event": event.value, "certificate": certificate, **details})
 
+    def trace(self, certificate: str, error: Exception) -> None:
+        """Write where a defect of this program is, for who mends it."""
+        import traceback
+
+        where = "".join(traceback.format_exception(error))[-_MAX_TEXT:]
+        self.tell(EventName.NOTICE, certificate, text=f"defect: {type(error).__name__}", trace=where)
+
     def close(self) -> None:
         """Bring what was written to the disk."""
         with self._guard:

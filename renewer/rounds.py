@@ -4,14 +4,15 @@ Orders run side by side; deployments wait for them, so that each server is reloa
 stragglers. A step that makes no progress is not taken for ever.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
 
 from renewer import clock, deploy, freshen, install, inventory
 from renewer.doctor.preflight import Preflight
-from renewer.errors import RenewerError
+from renewer.errors import OurFault, RenewerError
 from renewer.issue import Issuer
 from renewer.kit import Kit
 from renewer.model.decision import Decision, Plan, Step
@@ -36,6 +37,7 @@ class Rounds:
         self.outcomes: list[Outcome] = []
         self.open: dict[str, Decision] = {}  # what may be done, but for what is in flight
         self.taken: Counter[tuple[str, Step]] = Counter()
+        self.failed: defaultdict[str, set[Step]] = defaultdict(set)
         self.flying: dict[Future[list[Outcome]], Decision] = {}
         self.preflight = Preflight(kit)
         self.ready_since: float | None = None
@@ -80,9 +82,11 @@ class Rounds:
         return self._look(looking) if looking else set()
 
     def _may_act(self, decision: Decision) -> bool:
-        if self.kit.stopping.is_set() or self.kit.time_left() <= 0:
-            return False
-        return self.taken[decision.certificate, decision.step] < ENOUGH
+        return not self._over() and self.taken[decision.certificate, decision.step] < ENOUGH
+
+    def _over(self) -> bool:
+        """Whether nothing new is begun: somebody told the run to end, or its deadline came."""
+        return self.kit.stopping.is_set() or self.kit.time_left() <= 0
 
     def _take(self, decision: Decision) -> None:
         self.taken[decision.certificate, decision.step] += 1
@@ -104,9 +108,7 @@ class Rounds:
         What failed a moment ago waits for its moment: only before anything was done is a little early enough.
         """
         issued = self.taken[name, Step.ISSUE] + self.taken[name, Step.RESUME]
-        failed = {
-            one.step for one in self.outcomes if one.certificate == name and one.result is Result.FAILED
-        }
+        failed = self.failed.get(name, set())
         over = {Step.INSTALL} & failed  # it knows no backoff
         if issued and self.taken[name, Step.ISSUE] and not failed:
             over.add(Step.ISSUE)
@@ -116,7 +118,7 @@ class Rounds:
             steps=self.terms.steps - over,
             force=self.terms.force and not issued,
             redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],
-            begun=any(certificate == name for certificate, _ in self.taken),
+            begun=any(self.taken[name, step] for step in Step),
         )
 
     # orders --------------------------------------------------------------------------------------------
@@ -124,6 +126,8 @@ class Rounds:
     def _order(self, issuer: Issuer, decision: Decision) -> list[Outcome]:
         """Order, install and ask for the window of one certificate; runs in a worker."""
         name = decision.certificate
+        if self._over():  # while it stood in line
+            return [_not_begun(decision)]
         situation = self.situations[name]
         outcomes: list[Outcome] = []
         try:
@@ -141,6 +145,9 @@ class Rounds:
                 EventName.FAILED, name, step=decision.step.value, error=error.text, hint=error.hint
             )
             outcomes.append(_failed(decision, error))
+        except Exception as error:  # noqa: BLE001  a defect that one certificate meets must not end the run
+            self.kit.journal.trace(name, error)
+            outcomes.append(_failed(decision, OurFault.of(error)))
         return outcomes
 
     def _land(self, patience: float | None) -> set[str]:
@@ -150,8 +157,14 @@ class Rounds:
         for future in done:
             decision = self.flying.pop(future)
             touched.add(decision.certificate)
-            self.outcomes += future.result()
+            self._keep(future.result())
         return touched
+
+    def _keep(self, outcomes: Iterable[Outcome]) -> None:
+        for one in outcomes:
+            self.outcomes.append(one)
+            if one.result is Result.FAILED:
+                self.failed[one.certificate].add(one.step)
 
     # servers -------------------------------------------------------------------------------------------
 
@@ -163,10 +176,10 @@ class Rounds:
         begun = all(self.taken[name, Step.DEPLOY] > 1 for name in names)
         terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=redeploy, begun=begun)
         try:
-            self.outcomes += deploy.run(self.kit, [self.situations[name] for name in names], terms)
+            self._keep(deploy.run(self.kit, [self.situations[name] for name in names], terms))
         except RenewerError as error:
             self.kit.journal.tell(EventName.FAILED, step=Step.DEPLOY.value, error=error.text, hint=error.hint)
-            self.outcomes += [_failed(decision, error) for decision in decisions]
+            self._keep(_failed(decision, error) for decision in decisions)
         self.ready_since = None
         return set(names)
 
@@ -175,7 +188,7 @@ class Rounds:
             self._take(decision)
         found = look(self.kit, [self.situations[decision.certificate] for decision in decisions])
         found.save()
-        self.outcomes += found.outcomes()
+        self._keep(found.outcomes())
         return {decision.certificate for decision in decisions}
 
     def _prune(self) -> None:
@@ -190,6 +203,15 @@ class Rounds:
 
 def _acts(decision: Decision) -> bool:
     return decision.step not in (Step.KEEP, Step.WAIT)
+
+
+def _not_begun(decision: Decision) -> Outcome:
+    return Outcome(
+        certificate=decision.certificate,
+        step=decision.step,
+        result=Result.WAITING,
+        detail="not begun: the run had to end; the next one does it",
+    )
 
 
 def _failed(decision: Decision, error: RenewerError) -> Outcome:

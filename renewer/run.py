@@ -60,7 +60,7 @@ def run(kit: Kit, limits: Limits) -> RunReport:
 
         outcomes, situations = Rounds(kit, terms, situations).work(first)
     log.renewed(kit, before, situations)
-    code = exit_code(assess(situation, clock.now()) for situation in situations.values())
+    code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
     odd = log.findings(kit, situations.values(), wrong_clock)
     if wrong_clock:
         code = PERSON

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
-from renewer.model.outcome import State
+from renewer.model.outcome import Outcome, Result, State
 from renewer.model.value import Value
 from renewer.policy.authority import relevant
 from renewer.policy.need import window_of
@@ -33,9 +33,15 @@ def assess(situation: Situation, now: datetime) -> Health:
     return Health(state=state, healthy=False, exit=_exit(situation, state), why=why(situation, now))
 
 
-def exit_code(healths: Iterable[Health]) -> int:
-    """Of all certificates: 3 over 1 over 0."""
-    return max((health.exit for health in healths), default=WELL)
+def exit_code(healths: Iterable[Health], outcomes: Iterable[Outcome] = ()) -> int:
+    """Of all certificates: 3 over 1 over 0.
+
+    At least 1 if what a run did last for one of them did not succeed: a full disk keeps a renewal from being
+    installed, and leaves no other fact behind.
+    """
+    last = {outcome.certificate: outcome.result for outcome in outcomes}
+    undone = any(result is not Result.DONE for result in last.values())
+    return max((health.exit for health in healths), default=WELL) or (RETRIED if undone else WELL)
 
 
 def state_of(situation: Situation, now: datetime) -> State:
