@@ -25,7 +25,7 @@ test: setup
 	@$(MAKE) --no-print-directory lint types
 	@$(PYTHON) -m pytest -n auto --dist worksteal --ignore=tests/benchmarks
 
-bench:
+bench: setup
 	@tests/setup.sh bench
 	@$(PYTHON) -m tests.benchmarks
 
