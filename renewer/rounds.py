@@ -61,7 +61,7 @@ class Rounds:
         """Whatever can be done next; returns whose facts changed, nobody's when all is done or must wait."""
         may = [decision for decision in self.open.values() if self._may_act(decision)]
         for decision in may:
-            if decision.step in _ORDERING:
+            if decision.step in _ORDERING and self._has_room(decision.authority):
                 del self.open[decision.certificate]  # until it has landed
                 self._explain(decision)
                 self._take(decision)
@@ -80,6 +80,11 @@ class Rounds:
             return self._deploy(deploying)
         looking = [decision for decision in may if decision.step is Step.LOOK]
         return self._look(looking) if looking else set()
+
+    def _has_room(self, authority: str | None) -> bool:
+        """Whether an authority may be sent one more order at the same time."""
+        limit = self.kit.config.authorities[authority].workers if authority else None
+        return limit is None or sum(one.authority == authority for one in self.flying.values()) < limit
 
     def _may_act(self, decision: Decision) -> bool:
         return not self._over() and self.taken[decision.certificate, decision.step] < ENOUGH

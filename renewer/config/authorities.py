@@ -72,6 +72,13 @@ class Authorities:
             f"agree_terms = true in [defaults] or [authority.{name}]",
         )
 
+    def _workers(self, at: Path, table: AuthorityTable) -> int | None:
+        if table.workers is UNSET:
+            return None
+        if not 1 <= table.workers <= 64:
+            self._faults.add((*at, "workers"), f"{table.workers} is out of bounds: 1 to 64 make sense")
+        return table.workers
+
     def _resolve(self, name: str, table: AuthorityTable) -> Authority:
         directory, staging = BUILT_IN.get(name, ("", None))
         at: Path = ("authority", name)
@@ -91,6 +98,7 @@ class Authorities:
             contact=self._contact or () if contact is None else contact,
             agree_terms=agree is True,
             account_key=KeyType.ECDSA_P256 if table.account_key is UNSET else table.account_key,
+            workers=self._workers(at, table),
             profile=_text(table.profile),
             chain=_text(table.chain),
             eab=self._eab(at, table.eab),
