@@ -122,6 +122,7 @@ class Session:
         while isinstance(page, str) and seen < _MAX_LISTED:
             reply = self._talk.post(page)
             listed = reply.json().get("orders") if reply.ok else None
+            seen += 1  # an empty page counts as well: a list that leads to itself has an end
             for url in listed if isinstance(listed, list) else ():
                 seen += 1
                 if seen > _MAX_LISTED or not isinstance(url, str):

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
-from urllib.parse import urljoin
 
 import msgspec
 
@@ -12,7 +11,7 @@ from renewer.acme import problems, wire
 from renewer.acme.account_key import AccountKey
 from renewer.acme.accounts import Account
 from renewer.acme.nouns import Directory
-from renewer.acme.reply import Reply
+from renewer.acme.reply import Reply, join
 from renewer.acme.transport import Transport
 from renewer.errors import GiveUp, OurFault, RenewerError
 from renewer.model.desired import Authority
@@ -131,9 +130,10 @@ class Conversation:
 
     def location(self, reply: Reply) -> str:
         """The URL of what was made (§7.4)."""
-        if not (location := reply.headers.get("Location")):
+        given = reply.headers.get("Location")
+        if not given or not (location := join(reply.url, given)):
             raise OurFault(f"{self.name} made something at {reply.url} and did not say where it is")
-        return urljoin(reply.url, location)
+        return location
 
     def signed(  # noqa: PLR0913  a request has that many sides
         self,

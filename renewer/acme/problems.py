@@ -78,7 +78,7 @@ def from_reply(body: bytes, *, status: int, retry_after: datetime | None) -> Pro
     """The problem in a reply that is no success; a page in HTML is told by its beginning."""
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         document = None
     text = clean(re.sub(rb"<[^>]*>", b" ", body[:2000]).decode("utf-8", "replace"), 200)
     return read(document, status=status, retry_after=retry_after, headline=text)

@@ -61,4 +61,12 @@ class Reply:
         header = self.headers.get("Link")
         parsed = parse_header_links(header) if header else []
         wanted = [link.get("url") for link in parsed if link.get("rel") == relation]
-        return [urljoin(self.url, url) for url in wanted if url]
+        return [absolute for url in wanted if url and (absolute := join(self.url, url))]
+
+
+def join(base: str, target: str) -> str:
+    """Where a link leads; "" if it is no URL at all."""
+    try:
+        return urljoin(base, target)
+    except ValueError:
+        return ""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 from renewer import __version__, clock, tls
 from renewer.acme import problems, retry_after
 from renewer.acme.lost import Lost, Unreached, failure
-from renewer.acme.reply import Reply
+from renewer.acme.reply import Reply, join
 from renewer.errors import GiveUp, RetryLater
 
 USER_AGENT = f"renewer/{__version__} (+python; linux)"  # RFC 8555 §6.1: every client must send one
@@ -97,7 +97,7 @@ class Transport:
             target = reply.headers.get("Location")
             if reply.status not in (301, 302, 303, 307, 308) or not target:
                 return reply
-            url = urljoin(url, target)
+            url = join(url, target)
         raise RetryLater(f"{url} leads from one place to the next without end", kind="redirects")
 
     def post(
@@ -165,7 +165,7 @@ class Transport:
         return send()
 
     def _send(self, method: str, url: str, *, data: bytes | None = None, accept: str = _JSON) -> Reply:
-        if urlsplit(url).scheme != "https":  # RFC 8555 §6.1: "Use of HTTPS is REQUIRED"
+        if not _is_https(url):  # RFC 8555 §6.1: "Use of HTTPS is REQUIRED"
             raise GiveUp(
                 f"{problems.clean(url, 200)} is not an https URL", kind="url", hint="check `directory`"
             )
@@ -194,7 +194,7 @@ class Transport:
                 body = self._read(response)
             finally:
                 response.close()
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise failure(error, url, ca_bundle=self._ca_bundle, timeout=self.timeout) from error
         finally:
             _bound.end = None
@@ -237,3 +237,10 @@ class Transport:
         """Close the kept connections."""
         if self._adapter is not None:
             self._adapter.close()
+
+
+def _is_https(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme == "https"
+    except ValueError:
+        return False

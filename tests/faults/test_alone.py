@@ -91,7 +91,7 @@ def test_stopped_with_a_long_queue(make_host: HostFactory, pebble: Pebble) -> No
 def test_a_renewal_that_cannot_be_installed(
     make_host: HostFactory, pebble: Pebble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that is full at that moment is no success, though all is served well; nothing is ordered twice."""
+    """A disk that is full at that moment is no success, though all is well; nothing is ordered twice."""
     host = make_host(pebble.http_port, {"pebble": authority(pebble)})
     assert host.run().exit == 0
 

@@ -1,0 +1,65 @@
+"""What a broken or hostile authority sends is one of our errors, and has an end."""
+
+from typing import Any
+
+import pytest
+
+from renewer.acme import problems
+from renewer.acme.client import Session
+from renewer.acme.reply import Reply
+from renewer.acme.transport import Transport
+from renewer.errors import GiveUp, RenewerError
+
+BAD_URL = "https://["
+DEEP = b"[" * 500_000
+
+
+@pytest.fixture
+def transport() -> Transport:
+    """A way to nobody."""
+    return Transport(ca_bundle=None, proxy=None, timeout=1)
+
+
+def test_url_that_is_none(transport: Transport) -> None:
+    """Whoever named it: it is refused before anything is sent."""
+    with pytest.raises(GiveUp, match="is not an https URL"):
+        transport.get(BAD_URL)
+
+
+def test_redirect_to_nowhere(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Location that is no URL is an error of the authority's."""
+    send = transport._send
+    replies = [Reply("https://acme.example.org/directory", 302, {"Location": BAD_URL}, b"")]
+    monkeypatch.setattr(transport, "_send", lambda *given: replies.pop() if replies else send(*given))
+
+    with pytest.raises(RenewerError):
+        transport.get("https://acme.example.org/directory")
+
+
+def test_links_to_nowhere() -> None:
+    """A Link that is no URL is none."""
+    reply = Reply("https://acme.example.org/cert", 200, {"Link": f'<{BAD_URL}>;rel="alternate"'}, b"")
+
+    assert reply.links("alternate") == []
+
+
+def test_deep_refusal() -> None:
+    """A refusal nested without end is told like a page of HTML."""
+    assert problems.from_reply(DEEP, status=500, retry_after=None).status == 500
+
+
+def test_list_of_orders_that_leads_to_itself() -> None:
+    """The search for a lost order ends, also in a list of empty pages without end."""
+
+    class Talk:
+        account = "https://acme.example.org/account/1"
+
+        def post(self, url: str) -> Reply:
+            link = {"Link": f'<{url}>;rel="next"'}
+            orders = b'"https://acme.example.org/orders"' if url == self.account else b"[]"
+            return Reply(url, 200, link, b'{"orders":%s}' % orders)
+
+        def accepted(self, reply: Reply, _doing: str) -> Any:
+            return reply
+
+    assert Session(Talk()).find_order([]) is None  # type: ignore[arg-type]
