@@ -123,7 +123,7 @@ def _with_signatures(eyes: Eyes, trails: Trails, seen: Mapping[str, NameSeen]) -
     first: dict[str, str] = {}
     for name, zones in needs.items():
         for zone in zones:
-            first.setdefault(zone, name if name.endswith(zone) else zone)
+            first.setdefault(zone, name if f".{name}".endswith(f".{zone}") else zone)
     work = {
         zone: partial(signed, eyes, trails.zones[zone], name)
         for zone, name in first.items()
