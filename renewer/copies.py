@@ -9,15 +9,19 @@ import hashlib
 import os
 import pwd
 import stat
+from collections.abc import Iterator
 
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.value import Value
+from renewer.safety import danger
 from renewer.store.contract import Material
 
 PUBLIC_MODE = 0o644
 KEY_MODE = 0o600
 _SECRET_PARTS = (CopyPart.KEY, CopyPart.COMBINED)
+_STEP = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_LINKS = 40  # as many as Linux follows
 _MAX_BYTES = 1 << 20  # what stands at a copy's path is a PEM file, or nothing that we would read whole
 
 
@@ -79,8 +83,8 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
             if one.note:
                 continue
             if former is None:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(one.path)
+                with contextlib.suppress(FileNotFoundError), _place(one.path) as (there, name):
+                    os.unlink(name, dir_fd=there)
                 continue
             if not one.unchanged:
                 _replace(one.path, former.content, former.mode, former.owner, former.group)
@@ -88,6 +92,8 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
             restored.append(Written(path=one.path, sha256=sha256, stamp=_stamp(one.path)))
         except OSError as error:
             faults.append(f"{one.path} could not be put back: {error.strerror}")
+        except RenewerError as error:
+            faults.append(f"{one.path} could not be put back: {error.text}")
     return restored, faults
 
 
@@ -169,8 +175,9 @@ def _former(path: str) -> Former | None:
 
 
 def _read(path: str) -> Former:
-    """A regular file's content and rights; a link is followed, as the server that reads it does."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    """A regular file's content and rights."""
+    with _place(path) as (there, name):
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=there)
     try:
         entry = os.fstat(file)
         if not stat.S_ISREG(entry.st_mode) or entry.st_size > _MAX_BYTES:
@@ -185,29 +192,62 @@ def _read(path: str) -> Former:
 
 def _replace(path: str, content: bytes, mode: int, owner: int, group: int) -> None:
     """Write a dot-file beside, with its final owner and mode before it has content, and rename it over."""
-    directory, name = os.path.split(os.path.realpath(path))
-    there = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    draft = f".{name}.renewer"
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft, dir_fd=there)
-        file = os.open(
-            draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=there
-        )
+    with _place(path) as (there, name):
+        draft = f".{name}.renewer"
         try:
-            if owner != -1 or group != -1:
-                os.fchown(file, owner, group)
-            os.fchmod(file, mode)
-            _write_all(file, content)
-            os.fsync(file)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=there)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(draft, flags, 0o600, dir_fd=there)
+            try:
+                if owner != -1 or group != -1:
+                    os.fchown(file, owner, group)
+                os.fchmod(file, mode)
+                _write_all(file, content)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            os.rename(draft, name, src_dir_fd=there, dst_dir_fd=there)
+            os.fsync(there)
         finally:
-            os.close(file)
-        os.rename(draft, name, src_dir_fd=there, dst_dir_fd=there)
-        os.fsync(there)
+            with contextlib.suppress(OSError):
+                os.unlink(draft, dir_fd=there)
+
+
+@contextlib.contextmanager
+def _place(path: str) -> Iterator[tuple[int, str]]:
+    """The directory where a copy lies, opened, and its name there. Raises OSError, GiveUp.
+
+    Links are followed, as by the server that reads it, but no link of anybody else's: whoever owns a copy's
+    directory, as databases do, could lead us to any file of the system.
+    """
+    directory, name = os.path.split(_real(path))
+    there = os.open("/", os.O_RDONLY | _STEP)
+    try:
+        parts = [part for part in directory.split("/") if part]
+        for number, part in enumerate(parts, 1):  # no link is left in it, and none may come in between
+            way = os.O_RDONLY if number == len(parts) else os.O_PATH
+            above, there = there, os.open(part, way | _STEP, dir_fd=there)
+            os.close(above)
+        yield there, name
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(draft, dir_fd=there)
         os.close(there)
+
+
+def _real(path: str) -> str:
+    """The path without links. Raises GiveUp if somebody else could have put one of them there."""
+    for _ in range(_MAX_LINKS):
+        above, name = os.path.split(path)
+        directory = os.path.realpath(above)
+        found = f"{directory.rstrip('/')}/{name}"
+        linked = os.path.islink(found)
+        if (linked or directory != above) and (fault := danger(above)):
+            hint = f"name the real path under copies; or {fault.hint}"
+            raise GiveUp(f"a symbolic link on the way to {path} is not followed: {fault.text}", hint=hint)
+        if not linked:
+            return found
+        path = os.path.join(directory, os.readlink(found))
+    raise GiveUp(f"{path} leads through too many symbolic links", hint="name the real path under copies")
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -163,3 +163,36 @@ def test_reader_never_meets_half_a_file(tmp_path: Path) -> None:
     stop.set()
     reader.join()
     assert seen <= known
+
+
+def test_link_of_somebody_else_is_not_followed(tmp_path: Path) -> None:
+    """Who owns the directory of a copy cannot lead us to another file; a link of ours is followed."""
+    theirs, system = tmp_path / "theirs", tmp_path / "system"
+    theirs.mkdir()
+    system.mkdir()
+    (system / "passwd").write_text("root:x:0:0")
+    (theirs / "www.key").symlink_to(system / "passwd")
+    theirs.chmod(0o777)
+
+    with pytest.raises(GiveUp, match="symbolic link"):
+        copies.put(copy_to(theirs), material(), {})
+
+    assert (system / "passwd").read_text() == "root:x:0:0"
+    assert [entry.name for entry in system.iterdir()] == ["passwd"]
+    theirs.chmod(0o755)
+    copies.put(copy_to(theirs), material(), {})
+    assert (system / "passwd").read_bytes().startswith(b"-----BEGIN PRIVATE KEY")
+
+
+def test_directory_behind_a_link_of_somebody_else(tmp_path: Path) -> None:
+    """The same for the directories on the way."""
+    theirs, system = tmp_path / "theirs", tmp_path / "system"
+    theirs.mkdir()
+    system.mkdir()
+    (theirs / "tls").symlink_to(system)
+    theirs.chmod(0o777)
+
+    with pytest.raises(GiveUp, match="symbolic link"):
+        copies.put(copy_to(theirs / "tls"), material(), {})
+
+    assert list(system.iterdir()) == []
