@@ -15,7 +15,6 @@ from renewer.config.challenge_tables import (
     Http01Table,
     TlsAlpn01Table,
 )
-from renewer.config.dns01 import resolve_dns01, resolve_propagation
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.model.desired import Challenge, DnsAccount01, DnsPersist01, Http01, Preflight, TlsAlpn01
 
@@ -65,6 +64,8 @@ class Challenges:
         if isinstance(table, TlsAlpn01Table):
             listen = checked(self._faults, (*path, "listen"), table.listen, scalars.listen_address)
             return None if listen is None else TlsAlpn01(listen=listen)
+        from renewer.config.dns01 import resolve_dns01, resolve_propagation  # 5 ms, for those who use DNS
+
         if isinstance(table, DnsPersist01Table):
             propagation = resolve_propagation(table.propagation, (*path, "propagation"), self._faults)
             return DnsPersist01(propagation=propagation) if self._accepted(table, path) else None
