@@ -33,6 +33,7 @@ COMMANDS = {
     "deploy": ("deploy", "Make the servers load the newest version again."),
     "rehearse": ("rehearse", "Play the whole issuance at the authority's staging."),
     "revoke": ("revoke", "Have a certificate revoked, and replaced."),
+    "acme-dns": ("acme_dns", "Make accounts at an acme-dns server, and say which CNAMEs they need."),
     "account": ("account", "Look after the accounts at the authorities."),
     "config": ("config", "Check the configuration, or print its schema."),
     "hooks": ("hooks", "List, show or copy the shipped deploy hooks."),

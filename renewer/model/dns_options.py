@@ -61,6 +61,14 @@ _WEB = (  # of every provider that speaks HTTP
 )
 BUILT_IN: Mapping[str, Rules] = {
     "rfc2136": Rules(),  # has keys of its own in the table: server, tsig
+    ACME_DNS: Rules(
+        options=(
+            Option(name="server", sort=Sort.URL, required=True),
+            Option(name="storage", sort=Sort.PATH),
+            Option(name="allow_from", sort=Sort.LIST),
+            *_WEB,
+        )
+    ),
     "httpreq": Rules(
         options=(
             Option(name="endpoint", sort=Sort.URL, required=True),

@@ -11,6 +11,7 @@ from renewer.model.dns_options import option_faults
 
 GROUP = "renewer.dns_providers"
 OURS = {
+    "acme-dns": "renewer.challenges.dns01.providers.acme_dns:AcmeDnsProvider",
     "httpreq": "renewer.challenges.dns01.providers.httpreq:HttpreqProvider",
     "rfc2136": "renewer.challenges.dns01.providers.rfc2136:Rfc2136Provider",
     "script": "renewer.challenges.dns01.providers.script:ScriptProvider",

@@ -1,0 +1,108 @@
+"""The accounts at an acme-dns server, in one file: what is in it may change records, so it is ours alone.
+
+The format is the one that lego, acme-dns-client and the certbot hook of acme-dns write, so that their files
+can be used as they are: a JSON object, by domain, of `fulldomain`, `subdomain`, `username` and `password`.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from renewer import safety
+from renewer.errors import GiveUp, StateError
+from renewer.model.value import Value
+
+_LARGEST = 4 * 1024 * 1024
+_HINT = "make the accounts: renewer acme-dns register"
+
+
+class Account(Value):
+    """One account: who may set the records of `fulldomain`."""
+
+    fulldomain: str
+    subdomain: str
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Account({self.fulldomain})"
+
+
+def load(path: str) -> Mapping[str, Account]:
+    """The accounts by domain; none if there is no file. Raises GiveUp if it cannot be used."""
+    found = {}
+    for domain, entry in _read(path).items():
+        try:
+            account = msgspec.convert(entry, Account)
+        except msgspec.ValidationError as error:
+            raise _unusable(path, f"the account of {domain}: {error}") from None
+        found[domain.removeprefix("*.").rstrip(".").lower()] = account
+    return found
+
+
+def add(path: str, domain: str, account: Account, server: str) -> None:
+    """Add an account; what else is in the file stays. Durable on return. Raises GiveUp or StateError."""
+    directory, name = os.path.split(path)
+    entries = {**_read(path), domain: {**msgspec.structs.asdict(account), "server_url": server}}
+    temporary = f"{directory}/.{name}.{os.getpid()}"
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+            _sync(os.path.dirname(directory))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        handle = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(entries)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+        _sync(directory)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        hint = "its directory must be there, belong to the agent's user, and have space"
+        raise StateError(f"{path}: {error.strerror}", hint=hint, kind="state") from error
+
+
+def _sync(directory: str) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from None
+    with os.fdopen(handle, "rb") as file:
+        entry = os.fstat(handle)
+        if not stat.S_ISREG(entry.st_mode):
+            raise _unusable(path, "it is not a file")
+        if found := safety.danger(path):
+            raise _unusable(path, f"others could change it: {found.text}", found.hint)
+        if entry.st_mode & stat.S_IROTH:
+            raise _unusable(path, "it holds passwords, and everybody can read it", f"chmod 600 {path}")
+        data = file.read(_LARGEST)
+    try:
+        entries = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        entries = None
+    if not isinstance(entries, dict):
+        raise _unusable(path, "it is no JSON object", f"restore it, or move it away; then {_HINT}")
+    return entries
+
+
+def _unusable(path: str, why: str, hint: str = "mend it, or move it away") -> GiveUp:
+    return GiveUp(f"the acme-dns accounts in {path} cannot be used: {why}", hint=hint, kind="config")

@@ -1,0 +1,125 @@
+"""`renewer acme-dns`: accounts at an acme-dns server, and the CNAME that each name needs."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renewer.cli import exits, screen
+from renewer.cli.screen import Setup
+from renewer.errors import RenewerError, UsageError
+
+if TYPE_CHECKING:
+    from renewer.challenges.dns01.providers.accounts import Account
+    from renewer.model.desired import Config, Dns01
+
+_certificates = click.argument("names", nargs=-1, metavar="[CERTIFICATE]...")
+
+
+@click.group()
+def command() -> None:
+    """Look after the accounts at an acme-dns server.
+
+    CERTIFICATE is a name of the configuration; without one, all whose challenge is acme-dns.
+    """
+
+
+@command.command()
+@_certificates
+@screen.json_option
+@screen.pass_setup
+def register(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
+    """Make the accounts that are missing, and print the CNAME to publish for each name.
+
+    What is made is stored at once; run it again as often as you like.
+    """
+    from renewer.challenges.dns01.providers.acme_dns import AcmeDnsProvider
+    from renewer.store.lock import Lock
+
+    config = setup.config()
+    needed = _needed(config, names)
+    with Lock(config.agent.state, group=config.agent.group):
+        for challenge, domain in needed:
+            if _account(challenge, domain) is None:
+                account = AcmeDnsProvider(challenge).register(domain)
+                screen.say(f"registered {domain}: {account.fulldomain}")
+    return _tell(needed, as_json=as_json)
+
+
+@command.command()
+@_certificates
+@screen.json_option
+@screen.pass_setup
+def show(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
+    """Print the CNAME of each name, and whether it is published. Registers nothing.
+
+    Exit 1 if an account or a CNAME is missing.
+    """
+    return _tell(_needed(setup.config(), names), as_json=as_json, strict=True)
+
+
+def _needed(config: "Config", names: Sequence[str]) -> "list[tuple[Dns01, str]]":
+    """Each domain with the challenge that proves it; a wildcard shares the account of its base."""
+    if unknown := [name for name in names if name not in config.certificates]:
+        known = ", ".join(config.certificates) or "none"
+        raise UsageError(f"there is no certificate '{unknown[0]}'", hint=f"there are: {known}")
+    found = list(dict.fromkeys(_of(config, names or list(config.certificates))))
+    if not found:
+        hint = 'provider = "acme-dns" in a table [challenge.X] that a certificate uses; see docs/dns.md'
+        raise UsageError("no name is proved by acme-dns", hint=hint)
+    return found
+
+
+def _of(config: "Config", names: Sequence[str]) -> "Iterator[tuple[Dns01, str]]":
+    from renewer.model.desired import Dns01
+    from renewer.model.dns_options import ACME_DNS
+
+    for wish in (config.certificates[name] for name in names):
+        for identifier in wish.names:
+            own = [way for one, way in wish.challenges if one == identifier]
+            for way in own or (wish.challenge, *wish.otherwise):
+                if type(way) is Dns01 and way.provider == ACME_DNS and identifier.type == "dns":
+                    yield way, identifier.base
+
+
+def _account(challenge: "Dns01", domain: str) -> "Account | None":
+    from renewer.challenges.dns01.providers import accounts
+
+    return accounts.load(str(dict(challenge.options)["storage"])).get(domain)
+
+
+def _tell(needed: "Sequence[tuple[Dns01, str]]", *, as_json: bool, strict: bool = False) -> int:
+    shown = [_shown(challenge, domain) for challenge, domain in needed]
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "records": shown})
+    else:
+        for one in shown:
+            screen.out(_line(one))
+    if not as_json and any(one["target"] and one["published"] is not True for one in shown):
+        screen.say("→ publish these records once; then play it through: renewer rehearse")
+    missing = any(one["published"] is not True for one in shown)
+    return exits.FAILED if strict and missing else exits.OK
+
+
+def _line(one: dict[str, Any]) -> str:
+    if one["target"] is None:
+        return f"{one['name']}. has no account yet: renewer acme-dns register"
+    state = {True: "published", False: "not published", None: "could not be looked up"}[one["published"]]
+    return f"{one['name']}. CNAME {one['target']}.  ; {state}"
+
+
+def _shown(challenge: "Dns01", domain: str) -> dict[str, Any]:
+    from renewer.challenges.dns01.resolvers import Resolvers
+    from renewer.challenges.dns01.zones import Zones
+
+    asked = f"_acme-challenge.{domain}"
+    account = _account(challenge, domain)
+    target = account.fulldomain.rstrip(".").lower() if account else None
+    published: bool | None = False
+    if target:
+        try:
+            published = Zones(Resolvers(challenge.propagation.resolvers)).place(asked).name == target
+        except RenewerError:
+            published = None
+    server = str(dict(challenge.options)["server"])
+    return {"domain": domain, "name": asked, "target": target, "server": server, "published": published}
