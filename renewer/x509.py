@@ -34,7 +34,9 @@ MAX_CHAIN_BYTES = (
 )  # a leaf with a hundred names has 5 KiB; nobody sends more than this in good faith
 MAX_CHAIN_LENGTH = 10
 PLACEHOLDER = "renewer placeholder"  # the organisation in its subject, so that people who meet one know
+CHALLENGE = "renewer tls-alpn-01"  # likewise
 PLACEHOLDER_LIFETIME = timedelta(days=7)
+_ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # RFC 8737 §3, id-pe-acmeIdentifier
 _BACKDATED = timedelta(hours=1)  # for clients whose clock is behind
 
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -113,6 +115,33 @@ def placeholder(identifiers: Sequence[Identifier], privkey: bytes, now: datetime
         .not_valid_after(now + PLACEHOLDER_LIFETIME)
         .add_extension(_alternative_names(identifiers), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, _hash_for(key))
+    )
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def acme_tls(identifier: Identifier, key_authorization: str, privkey: bytes, now: datetime) -> bytes:
+    """The self-signed certificate that answers a TLS-ALPN-01 challenge, as PEM.
+
+    RFC 8737 §3: the one name as subjectAltName, and the critical acmeIdentifier extension with the SHA-256 of
+    the key authorization as an OCTET STRING. RFC 8738 §6: an address is an iPAddress there.
+    """
+    key = _load_key(privkey)
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(key_authorization.encode("ascii"))
+    octets = digest.finalize()
+    answer = x509.UnrecognizedExtension(_ACME_IDENTIFIER, bytes((0x04, len(octets))) + octets)
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, CHALLENGE)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + PLACEHOLDER_LIFETIME)
+        .add_extension(_alternative_names([identifier]), critical=False)
+        .add_extension(answer, critical=True)
         .sign(key, _hash_for(key))
     )
     return certificate.public_bytes(Encoding.PEM)

@@ -7,7 +7,7 @@ from renewer.challenges.contract import Solver
 from renewer.challenges.http01 import webroot
 from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp
-from renewer.model.desired import Challenge, Dns01, Http01
+from renewer.model.desired import Challenge, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01
 from renewer.model.facts import Debris
 
 DNS_RECORD = "dns-01 record"  # Debris.what of dns01, which is imported only when needed
@@ -27,11 +27,25 @@ def solver_for(
     waiting, on `clock.monotonic`. Changes nothing yet.
     Raises GiveUp if the challenge says neither where to write nor where to listen.
     """
-    if isinstance(challenge, Dns01):
-        from renewer.challenges.dns01.solver import Dns01Solver  # dnspython is not for everybody
+    match challenge:  # what only one of them needs is imported by those who have it
+        case DnsAccount01():  # a Dns01, too
+            from renewer.challenges.dns01.account import DnsAccount01Solver
 
-        return Dns01Solver(challenge, until=until)
-    return _http01(challenge, left, http_port)
+            return DnsAccount01Solver(challenge, until=until)
+        case Dns01():
+            from renewer.challenges.dns01.solver import Dns01Solver  # dnspython is not for everybody
+
+            return Dns01Solver(challenge, until=until)
+        case DnsPersist01():
+            from renewer.challenges.dnspersist01.solver import DnsPersist01Solver
+
+            return DnsPersist01Solver(challenge, until=until)
+        case TlsAlpn01():
+            from renewer.challenges.tlsalpn01.solver import TlsAlpn01Solver
+
+            return TlsAlpn01Solver(challenge.listen, until=until)
+        case Http01():
+            return _http01(challenge, left, http_port)
 
 
 def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver:

@@ -174,7 +174,7 @@ class DnsPersist01(Value, tag="dns-persist-01"):
 
 
 Challenge = Http01 | TlsAlpn01 | Dns01 | DnsAccount01 | DnsPersist01
-WILDCARD_CHALLENGES = (Dns01, DnsPersist01)  # RFC 8555 §7.1.3, RFC 8737 §3: only those by DNS prove a wildcard
+WILDCARD_CHALLENGES = (Dns01, DnsPersist01)  # those that can prove a wildcard (RFC 8555 §7.1.3, RFC 8737 §3)
 
 
 class Starttls(StrEnum):

@@ -156,7 +156,7 @@ CERTIFICATE_CASES = [
     ("names = ['a.b']\nchallenge = []", "challenge", "is empty", "at least one"),
     ("names = ['a.b']\nchallenge = ['web']", "challenge[0]", "there is no challenge 'web'", ""),
     (
-        "names = ['*.a.b']\nchallenge = [{type='http-01', webroot='/'}, {type='tls-alpn-01', listen='[::]:1'}]",
+        "names = ['*.a.b']\nchallenge = [{type='http-01',webroot='/'}, {type='tls-alpn-01',listen='[::]:1'}]",
         "names[0]",
         "cannot be proved by http-01 or tls-alpn-01",
         "dns-01",

@@ -67,7 +67,7 @@ def test_a_wildcard_is_not_its_base() -> None:
 
 def test_what_cannot_prove_a_name_is_passed_over() -> None:
     """Of a list a wildcard takes what proves wildcards (RFC 8737 §3), an address what may (RFC 8738 §7)."""
-    order = [HERE, DNS, TLS, DnsPersist01()]
+    order: list[Challenge] = [HERE, DNS, TLS, DnsPersist01()]
 
     assert [way.place for way in the_ways(order, STAR)] == [1, 3]
     assert [way.place for way in the_ways(order, ADDRESS)] == [0, 2]

@@ -133,11 +133,11 @@ def _note(verdict: Verdict, name: str, question: Question, answer: Answer) -> No
     elif not verdict.group.recursive and not answer.flags & dns.flags.AA:
         verdict.silent(name, "does not serve this zone")
     else:
-        values = _values(answer, question, follow=verdict.group.recursive)
+        values = txt_values(answer, question, follow=verdict.group.recursive)
         verdict.heard(name, values, _said(answer, values))
 
 
-def _values(message: dns.message.Message, question: Question, *, follow: bool) -> frozenset[str]:
+def txt_values(message: dns.message.Message, question: Question, *, follow: bool) -> frozenset[str]:
     """The TXT values of the name; through aliases only where a resolver follows them for us."""
     names = {question.name}
     if follow:

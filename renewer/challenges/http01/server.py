@@ -20,7 +20,7 @@ MAX_CONNECTIONS = 128
 _CHUNK = 4096
 
 
-class _Connection:
+class Connection:
     """A client: what came from it so far, what it still has to get, and until when."""
 
     __slots__ = ("deadline", "received", "sending", "sock", "started")
@@ -32,6 +32,11 @@ class _Connection:
         self.received = b""
         self.sending: memoryview | None = None  # None while reading, empty when all is sent
 
+    def take(self) -> bytes:
+        """What came so far, which is then forgotten."""
+        data, self.received = self.received, b""
+        return data
+
 
 class Server:
     """Serves `answers` (path → body) on listening sockets until `stop`. Writes no log and never raises."""
@@ -42,12 +47,13 @@ class Server:
         *,
         time_limit: float = TIME_LIMIT,
         max_connections: int = MAX_CONNECTIONS,
+        name: str = "http-01",
     ) -> None:
         self.answers: dict[str, bytes] = {}  # one key is set or deleted at a time: safe between threads
         self._listening = list(sockets)
         self._time_limit = time_limit
         self._max = max_connections
-        self._open: dict[int, _Connection] = {}  # in the order of their coming
+        self._open: dict[int, Connection] = {}  # in the order of their coming
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
         self._stopping = False
@@ -55,7 +61,7 @@ class Server:
             sock.setblocking(False)
             self._selector.register(sock, selectors.EVENT_READ)
         self._selector.register(self._ear, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._loop, name="http-01", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -70,7 +76,7 @@ class Server:
             self._bell.send(b"!")
         self._thread.join(TIME_LIMIT)
         for connection in list(self._open.values()):
-            self._drop(connection)
+            self.drop(connection)
         self._selector.close()
         for sock in (*self._listening, self._bell, self._ear):
             sock.close()
@@ -79,7 +85,7 @@ class Server:
         while not self._stopping:
             ready = self._selector.select(self._patience())
             for key, _ in ready:
-                if isinstance(key.data, _Connection):
+                if isinstance(key.data, Connection):
                     self._serve(key.data)
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj is not self._ear:
                     self._accept(key.fileobj)
@@ -94,9 +100,9 @@ class Server:
         now = clock.monotonic()
         for connection in [one for one in self._open.values() if one.deadline <= now]:
             if connection.sending is None and connection.received:
-                self._answer(connection, response(Status.TIMEOUT))
+                self.timed_out(connection)
             else:
-                self._drop(connection)
+                self.drop(connection)
 
     def _accept(self, listening: socket.socket) -> None:
         try:
@@ -109,38 +115,47 @@ class Server:
         if len(self._open) >= self._max:
             self._drop_oldest()
         sock.setblocking(False)
-        connection = _Connection(sock, clock.monotonic(), self._time_limit)
+        connection = Connection(sock, clock.monotonic(), self._time_limit)
         self._open[sock.fileno()] = connection
         self._selector.register(sock, selectors.EVENT_READ, connection)
 
-    def _serve(self, connection: _Connection) -> None:
+    def _serve(self, connection: Connection) -> None:
         try:
             if connection.sending is None:
                 self._read(connection)
             elif connection.sending:
                 self._send(connection)
             elif not connection.sock.recv(_CHUNK):
-                self._drop(connection)
+                self.drop(connection)
         except BlockingIOError:
             return
         except OSError:  # the client went away
-            self._drop(connection)
+            self.drop(connection)
 
-    def _read(self, connection: _Connection) -> None:
+    def _read(self, connection: Connection) -> None:
         data = connection.sock.recv(_CHUNK)
         if not data:
-            self._drop(connection)
+            self.drop(connection)
             return
         connection.received += data
+        self.received(connection)
+
+    def received(self, connection: Connection) -> None:
+        """Something came: answer it if it is complete."""
         found = parse(connection.received)
         if isinstance(found, Request):
             body = self.answers.get(found.path)
             status = Status.NOT_FOUND if body is None else Status.OK
-            self._answer(connection, response(status, body or b"", head_only=found.method == "HEAD"))
+            self.answer(connection, response(status, body or b"", head_only=found.method == "HEAD"))
         elif found is not None:
-            self._answer(connection, response(found))
+            self.answer(connection, response(found))
 
-    def _answer(self, connection: _Connection, data: bytes) -> None:
+    def timed_out(self, connection: Connection) -> None:
+        """Its time is over before it said all."""
+        self.answer(connection, response(Status.TIMEOUT))
+
+    def answer(self, connection: Connection, data: bytes) -> None:
+        """Send the last that there is to be said, then close."""
         connection.sending = memoryview(data)
         connection.received = b""
         # one span more for the answer: the same limit for a client that reads slowly
@@ -150,9 +165,9 @@ class Server:
         except BlockingIOError:
             self._selector.modify(connection.sock, selectors.EVENT_WRITE, connection)
         except OSError:
-            self._drop(connection)
+            self.drop(connection)
 
-    def _send(self, connection: _Connection) -> None:
+    def _send(self, connection: Connection) -> None:
         assert connection.sending is not None  # noqa: S101  only called with something to send
         connection.sending = connection.sending[connection.sock.send(connection.sending) :]
         if connection.sending:
@@ -166,9 +181,10 @@ class Server:
 
     def _drop_oldest(self) -> None:
         for connection in list(self._open.values())[:1]:
-            self._drop(connection)
+            self.drop(connection)
 
-    def _drop(self, connection: _Connection) -> None:
+    def drop(self, connection: Connection) -> None:
+        """Close it at once."""
         self._open.pop(connection.sock.fileno(), None)
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(connection.sock)

@@ -1,0 +1,140 @@
+"""Waiting for the record of DNS-PERSIST-01: it is the operator's, so nothing is published or removed.
+
+If no server shows a record that proves the claim, that is told at once, with the record to publish: nobody
+knows when the operator will. If one does, the others are waited for as the config says.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import dns.name
+import dns.rdatatype
+
+from renewer import clock
+from renewer.challenges.contract import OneByOne, Presented, Task, Warn
+from renewer.challenges.dns01 import leftover
+from renewer.challenges.dns01.ask import Question, Silence, ask
+from renewer.challenges.dns01.propagation import Watch, txt_values
+from renewer.challenges.dns01.resolvers import Resolvers
+from renewer.challenges.dns01.zones import Place, Zones
+from renewer.challenges.dnspersist01 import record
+from renewer.errors import OurFault, RenewerError, RetryLater
+from renewer.model.desired import DnsPersist01, PropagationCheck
+from renewer.model.facts import Debris
+
+PARALLEL = 8  # names looked up at a time
+LOOK_LIMIT = 20.0  # seconds for the servers of one name to show their values
+_TIMEOUT = 2.0  # seconds for one of them
+_SHOWN = 3  # values in a message
+
+
+class DnsPersist01Solver(OneByOne):
+    """Looks for the records. `until` is the end of all waiting, on `clock.monotonic`."""
+
+    type = "dns-persist-01"
+
+    def __init__(self, challenge: DnsPersist01, *, until: Callable[[], float]) -> None:
+        self._rule = challenge.propagation
+        self._zones = Zones(Resolvers(self._rule.resolvers))
+        self._watch = Watch(self._rule, self._zones, until=until)
+        self._until = until
+
+    def debris_of(self, task: Task) -> Debris | None:  # noqa: ARG002  the contract's signature
+        """Nothing is left, for nothing is put there."""
+        return None
+
+    def present(self, task: Task) -> Presented:
+        """Nothing is done; says what must be there."""
+        line = record.zone_line(record.name_of(task.identifier.base), record.text_of(_claim(task)))
+        return Presented(task=task, where=f"{line} (published by the operator)")
+
+    def wait(self, presented: Sequence[Presented], warn: Warn) -> None:
+        """Return when every record can be seen. Raises RetryLater, saying which ones to publish."""
+        if self._rule.check is PropagationCheck.NONE or not presented:
+            return
+        with ThreadPoolExecutor(min(PARALLEL, len(presented))) as pool:
+            looks = list(pool.map(self._look, [one.task for one in presented]))
+        if missing := [one for one in looks if isinstance(one, RenewerError)]:
+            raise _joined(missing)
+        wanted: dict[Place, frozenset[str]] = {}
+        for found in looks:
+            if not isinstance(found, RenewerError):
+                wanted[found[0]] = wanted.get(found[0], frozenset()) | {found[1]}
+        self._watch.wait(wanted, warn)
+
+    def clean_up(self, task: Task) -> Debris | None:  # noqa: ARG002  the contract's signature
+        """The record stays."""
+        return None
+
+    def sweep(self, debris: Debris) -> bool:
+        """Of what other solvers left in a zone nothing can be removed here."""
+        return debris.what != leftover.DEBRIS
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _look(self, task: Task) -> tuple[Place, str] | RenewerError:
+        """Where a value stands that proves the claim, and that value; or why there is none."""
+        claim, asked = _claim(task), record.name_of(task.identifier.base)
+        try:
+            place = self._zones.place(asked)
+            values = self._values(place, claim)
+        except RenewerError as error:
+            return type(error)(
+                error.text,
+                hint=error.hint,
+                kind=error.kind,
+                identifiers=((task.identifier.base, error.text),),
+            )
+        now = clock.now()
+        for value in values:
+            if record.misfit(value, claim, now) is None:
+                return place, value
+        return _missing(task, claim, asked, values)
+
+    def _values(self, place: Place, claim: record.Claim) -> list[str]:
+        """Every value that is shown, up to the first server that shows one which proves the claim."""
+        question = Question(dns.name.from_text(place.name), dns.rdatatype.TXT)
+        if self._rule.check is PropagationCheck.RESOLVERS:
+            return sorted(txt_values(self._zones.resolvers.ask([question])[question], question, follow=True))
+        seen: dict[str, None] = {}
+        end = min(clock.monotonic() + LOOK_LIMIT, self._until())
+        for server in self._zones.servers(place.zone):
+            left = end - clock.monotonic()
+            if left <= 0:
+                break
+            answer = ask(server, [question], recursive=False, timeout=min(left, _TIMEOUT))[question]
+            if not isinstance(answer, Silence):
+                values = txt_values(answer, question, follow=False)
+                seen.update(dict.fromkeys(sorted(values)))
+                if any(record.misfit(value, claim, clock.now()) is None for value in values):
+                    break
+        return list(seen)
+
+
+def _claim(task: Task) -> record.Claim:
+    if task.account is None:
+        raise OurFault("dns-persist-01 needs the account's URL, and the task has none")
+    return record.Claim(issuers=task.issuers, account=task.account, wildcard=task.wildcard)
+
+
+def _missing(task: Task, claim: record.Claim, asked: str, values: Sequence[str]) -> RetryLater:
+    now = clock.now()
+    said = [f"“{value[:48]}”: {record.misfit(value, claim, now)}" for value in values if value.isprintable()]
+    has = "; ".join(said[:_SHOWN]) or "it has none at all"
+    line = record.zone_line(asked, record.text_of(claim))
+    return RetryLater(
+        f"{asked} has no TXT record that lets this account prove {task.identifier.base} ({has})",
+        hint=f"publish it, and the next run goes on: {line}",
+        kind="persist",
+        identifiers=((task.identifier.base, "no record of dns-persist-01"),),
+    )
+
+
+def _joined(errors: Sequence[RenewerError]) -> RetryLater:
+    return RetryLater(
+        "; ".join(dict.fromkeys(error.text for error in errors)),
+        hint="; ".join(dict.fromkeys(error.hint for error in errors if error.hint)),
+        kind=errors[0].kind,
+        identifiers=tuple(one for error in errors for one in error.identifiers),
+    )
