@@ -47,6 +47,8 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
     material = material_of(privkey, chain)
     # Identifiers of the order, not of the wish: a wish that changed meanwhile makes it unwanted, not wrong
     if fault := soundness.fault(material, order.identifiers, clock.now()):
+        if _is_only_early(material, order):  # thrown away, it would be ordered again and again
+            raise StateError(fault, hint="it is kept and installed once its time has come", kind="clock")
         raise OurFault(
             f"what {order.authority} issued is not installed: {fault}",
             kind="unsound",
@@ -70,6 +72,15 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
     kit.ledger.drop(order, *failures)
     kit.store.clear(wish.name, order.pending)
     return version
+
+
+def _is_only_early(material: Material, order: Order) -> bool:
+    """Whether nothing is wrong but that it is not valid yet, as when this host's clock is behind."""
+    try:
+        valid_from = x509.leaf(material.cert).not_before
+    except ValueError:
+        return False
+    return valid_from > clock.now() and soundness.fault(material, order.identifiers, valid_from) is None
 
 
 def remember(kit: Kit, certificate: str, version: Version) -> None:

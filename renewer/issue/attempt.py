@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ from renewer.policy.wanted import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from renewer.acme.client import Session
     from renewer.acme.nouns import AcmeOrder
@@ -108,11 +110,19 @@ class Attempt:
             degraded=bool(self.decision.names),
             key_type=self.wish.key,
             profile=self._profile(),
-            at=now,
+            at=self._newest_of_all(now),
         )
         self.kit.store.prepare(self.wish.name, pending, self._key(), msgspec.json.encode(order))
         self.kit.ledger.save(order)
         self.order = order
+
+    def _newest_of_all(self, now: datetime) -> datetime:
+        """Now; after every version that there is, though it was made while the clock was ahead.
+
+        "Older" goes by this moment: what looked older than its predecessor would be ordered for ever.
+        """
+        made = (one.made_at + timedelta(seconds=1) for one in self.situation.versions if not one.placeholder)
+        return max([now, *made])
 
     def _key(self) -> bytes:
         """A fresh key, or the newest version's if the config says so and it is of the right type."""

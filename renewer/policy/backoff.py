@@ -18,6 +18,7 @@ RETRY_AFTER_CAP_WHEN_ABSENT = timedelta(hours=6)
 ASSUMED_LIFETIME = timedelta(days=90)
 PAUSED = "paused"
 MALFORMED = "malformed"  # what an authority cannot read once, it cannot read twice
+CLOCKS_DIFFER = timedelta(minutes=5)  # a fact from further ahead was written while the clock was wrong
 # While a degraded certificate serves, the full set is tried again after 1, 3, 6 hours, then every 6
 DEGRADED_LADDER = ((timedelta(hours=1), timedelta(hours=1)), (timedelta(hours=4), timedelta(hours=3)))
 DEGRADED_STEP = timedelta(hours=6)
@@ -40,6 +41,8 @@ def issue_again(
 
     `best` is what we have meanwhile, `part` a degraded version that stands in for it.
     """
+    if from_the_future(failure.at, now):
+        return now
     lifetime = best.leaf.lifetime if best else ASSUMED_LIFETIME
     step = min(DAILY if failure.final else ladder(failure.count), lifetime / 10)
     if part is not None:
@@ -59,6 +62,11 @@ def forced_again(failure: Failure, best: Version | None, now: datetime) -> datet
     return None if failure.not_before is None else _asked_to_wait(failure, failure.not_before, best)
 
 
+def from_the_future(at: datetime, now: datetime) -> bool:
+    """Whether a fact was written by a clock that was ahead: it must hold nothing back until that moment."""
+    return at - now > CLOCKS_DIFFER
+
+
 def _degraded_step(since: timedelta) -> timedelta:
     return next((step for until, step in DEGRADED_LADDER if since < until), DEGRADED_STEP)
 
@@ -72,8 +80,10 @@ def _asked_to_wait(failure: Failure, not_before: datetime, best: Version | None)
     return failure.at + min(max(not_before - failure.at, RETRY_AFTER_FLOOR), cap)
 
 
-def deploy_again(deployment: Deployment, lifetime: timedelta) -> datetime:
+def deploy_again(deployment: Deployment, lifetime: timedelta, now: datetime) -> datetime:
     """The earliest moment to run a hook again that failed, or whose server was not running."""
+    if from_the_future(deployment.at, now):
+        return now
     step = min(ladder(max(deployment.failures, 1)), lifetime / 10)
     return (
         deployment.at
@@ -82,8 +92,10 @@ def deploy_again(deployment: Deployment, lifetime: timedelta) -> datetime:
     )
 
 
-def redeploy_stale(sighting: Sighting, lifetime: timedelta) -> datetime:
+def redeploy_stale(sighting: Sighting, lifetime: timedelta, now: datetime) -> datetime:
     """The earliest moment to deploy again because of a stale port: the first time at once."""
+    if from_the_future(sighting.at, now):
+        return now
     if sighting.failures <= 1:
         return sighting.at
     return sighting.at + min(ladder(sighting.failures - 1), lifetime / 10)

@@ -15,7 +15,7 @@ def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
     if version is None or version.id == facts.situation.live:
         return None
     failed = [
-        deploy_again(record, version.leaf.lifetime)
+        deploy_again(record, version.leaf.lifetime, facts.terms.now)
         for record in facts.situation.deployments
         if _counts(facts, record, version)
     ]
@@ -69,7 +69,7 @@ def a_port_serves_an_older_one(facts: Facts) -> Need | None:
         return None
     worst = max(stale, key=lambda sighting: sighting.failures)
     text = f"{worst.endpoint} ({worst.address}) still serves an older certificate, serial {worst.serial}"
-    held = None if facts.terms.redeploy else redeploy_stale(worst, version.leaf.lifetime)
+    held = None if facts.terms.redeploy else redeploy_stale(worst, version.leaf.lifetime, facts.terms.now)
     return Need(step=Step.DEPLOY, reason=Reason.SERVED_STALE, because=text, not_before=held)
 
 
@@ -142,7 +142,9 @@ def _hook_moments(facts: Facts, version: Version) -> list[tuple[str, datetime | 
         if copied if hook == COPIES else done:
             continue
         held = record and _counts(facts, record, version)
-        moments.append((hook, deploy_again(record, version.leaf.lifetime) if record and held else None))
+        moments.append(
+            (hook, deploy_again(record, version.leaf.lifetime, facts.terms.now) if record and held else None)
+        )
     return moments
 
 

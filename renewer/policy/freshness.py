@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from renewer.model.facts import Sighting, Situation, Version
+from renewer.policy.backoff import from_the_future
 from renewer.policy.need import window_of
 from renewer.policy.wanted import wanted
 from renewer.policy.window import fraction, slack
@@ -21,7 +22,9 @@ def to_ask(situation: Situation, now: datetime, *, anyway: bool = False) -> Vers
     if version is None or version.leaf.ari_id is None or version.authority is None:
         return None
     window = window_of(situation, version)
-    return version if window is None or anyway or window.ask_again <= now else None
+    if window is None or anyway or from_the_future(window.asked_at, now):
+        return version
+    return version if window.ask_again <= now else None
 
 
 def ask_after(failures: int) -> timedelta:
@@ -39,7 +42,10 @@ def to_look(situation: Situation, now: datetime, every: timedelta, wake: timedel
     if live is None or live.placeholder or not situation.wish.endpoints:
         return False
     share = fraction(live.leaf.fingerprint)
-    return any(ends_at(sighting, every, share) <= now + slack(wake) for sighting in situation.sightings)
+    return any(
+        ends_at(sighting, every, share) <= now + slack(wake) or from_the_future(sighting.at, now)
+        for sighting in situation.sightings
+    )
 
 
 def ends_at(sighting: Sighting, every: timedelta, share: float) -> datetime:

@@ -219,7 +219,7 @@ def test_a_failure_keeps_what_was_said() -> None:
 def test_a_hook_is_tried_again_on_the_same_ladder(failures: int) -> None:
     """A stopped server (no failure counted) is asked again after the first step."""
     record = deployment(FRESH, DeploymentState.FAILED, failures=failures)
-    wait = deploy_again(record, 90 * DAY) - record.at
+    wait = deploy_again(record, 90 * DAY, NOW) - record.at
 
     assert ladder(failures) * JITTER < wait <= ladder(failures)
 
@@ -228,7 +228,7 @@ def test_a_hook_waits_no_longer_than_a_tenth_of_the_lifetime() -> None:
     """A six-day certificate must reach its server within the day."""
     record = deployment(FRESH, DeploymentState.FAILED, failures=9)
 
-    assert deploy_again(record, 6 * DAY) - record.at <= 6 * DAY / 10
+    assert deploy_again(record, 6 * DAY, NOW) - record.at <= 6 * DAY / 10
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_stale_port_leads_to_deployment_at_once_then_seldom(failures: int, wai
     """The first look that finds an old certificate acts; later ones climb the ladder."""
     seen = sighting(FRESH, EndpointState.STALE, failures=failures)
 
-    assert redeploy_stale(seen, 9 * DAY) - seen.at == wait
+    assert redeploy_stale(seen, 9 * DAY, NOW) - seen.at == wait
 
 
 def test_failures_at_other_authorities_are_relevant_while_they_are_named() -> None:
