@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from renewer.acme.nouns import Renewal
 
 PARALLEL_QUESTIONS = 8
+SHARE = 0.25  # of the run's time: ports or authorities that do not answer must not take that of renewals
 LONG_PAUSE = timedelta(
     hours=6
 )  # until an authority without renewal information is asked whether it has it now
@@ -38,13 +39,22 @@ def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) 
     if not asking:
         return set()
     silent: set[str] = set()
+    end = clock.monotonic() + kit.time_left() * SHARE
     if len(asking) == 1:
         answers = [_ask(kit, *asking[0], silent)]
     else:
         from concurrent.futures import ThreadPoolExecutor  # brings logging: 10 ms for who asks, no other
 
         with ThreadPoolExecutor(PARALLEL_QUESTIONS, thread_name_prefix="window") as pool:
-            answers = list(pool.map(lambda pair: _ask(kit, pair[0], pair[1], silent), asking))
+            several = pool.map(
+                lambda pair: (
+                    _ask(kit, pair[0], pair[1], silent)
+                    if clock.monotonic() < min(end, kit.deadline)
+                    else None
+                ),
+                asking,
+            )
+            answers = [answer for answer in several if answer is not None]
     kit.ledger.save(*answers)
     return {situation.wish.name for situation, _ in asking}
 
@@ -110,14 +120,15 @@ def _window(kit: Kit, before: Window | None, blank: Window, answer: "Renewal") -
 
 
 def ports(kit: Kit, situations: Sequence[Situation]) -> set[str]:
-    """Look at every port whose hour has come; returns whose facts changed."""
+    """Look at every port whose hour has come, the longest unseen first; returns whose facts changed."""
     now, agent = clock.now(), kit.config.agent
     due = [one for one in situations if to_look(one, now, agent.look_every, agent.wake)]
     if not due:
         return set()
     from renewer.sightings import look
 
-    found = look(kit, due)
+    due.sort(key=lambda situation: min(sighting.at for sighting in situation.sightings))
+    found = look(kit, due, patience=kit.time_left() * SHARE)
     found.save()
     found.outcomes()
     return {situation.wish.name for situation in due}

@@ -1,8 +1,9 @@
 """From what a port shows to a fact in the ledger: judged against what is live, with a count of bad looks."""
 
+import math
 from collections.abc import Iterable, Sequence
 
-from renewer import verify
+from renewer import clock, verify
 from renewer.kit import Kit
 from renewer.model.decision import Step
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
@@ -117,14 +118,18 @@ class Sightings:
         return outcomes
 
 
-def look(kit: Kit, situations: Iterable[Situation]) -> Sightings:
-    """Look at every port of these certificates once, many at a time, and judge what is there."""
+def look(kit: Kit, situations: Iterable[Situation], *, patience: float = math.inf) -> Sightings:
+    """Look at every port of these certificates once, many at a time, and judge what is there.
+
+    What cannot be looked at within `patience` seconds, or before the run's deadline, is left for later.
+    """
     live = {s.wish.name: (s, version) for s in situations if (version := s.live_version) and s.wish.endpoints}
     # Certificates may share an endpoint: one look serves them all.
     targets = list(dict.fromkeys(t for situation, _ in live.values() for t in targets_of(kit, situation)))
     owners = [name for name, (situation, _) in live.items() for _ in situation.wish.endpoints]
     by_endpoint: dict[str, list[verify.Sight]] = {}
-    for sight in verify.look(targets):
+    end = clock.monotonic() + patience
+    for sight in verify.look(targets, until=lambda: min(end, kit.deadline)):
         by_endpoint.setdefault(str(sight.endpoint), []).append(sight)
     found = Sightings(kit)
     for name in dict.fromkeys(owners):

@@ -1,8 +1,9 @@
 """One look at each address of an endpoint."""
 
+import math
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address
@@ -100,11 +101,18 @@ class Place(Value):
         return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
 
 
-def look(targets: Sequence[Target], *, timeout: float = 5.0, workers: int = 16) -> list[Sight]:
+def look(
+    targets: Sequence[Target],
+    *,
+    timeout: float = 5.0,
+    workers: int = 16,
+    until: Callable[[], float] = lambda: math.inf,
+) -> list[Sight]:
     """See every address of every target once, many at a time; in the order of the targets.
 
-    `timeout` (seconds) bounds each connection from the first packet to the end of the handshake. Never
-    raises for what the network does.
+    `timeout` (seconds) bounds each connection from the first packet to the end of the handshake. From `until`
+    (on `clock.monotonic`) on nothing new is looked at, and there is no sight of it. Never raises for what the
+    network does.
     """
     from concurrent.futures import ThreadPoolExecutor  # brings logging: 15 ms that only those pay who look
 
@@ -113,8 +121,10 @@ def look(targets: Sequence[Target], *, timeout: float = 5.0, workers: int = 16) 
     if not targets:
         return []
     with ThreadPoolExecutor(max_workers=min(workers, len(targets) * 2), thread_name_prefix="look") as pool:
-        places = [place for found in pool.map(lambda one: resolve(one, timeout), targets) for place in found]
-        return list(pool.map(lambda place: see(place, timeout), places))
+        found = pool.map(lambda one: resolve(one, timeout) if clock.monotonic() < until() else [], targets)
+        places = [place for several in found for place in several]
+        seen = pool.map(lambda place: see(place, timeout) if clock.monotonic() < until() else None, places)
+        return [sight for sight in seen if sight is not None]
 
 
 def resolve(target: Target, timeout: float) -> list[Place]:
