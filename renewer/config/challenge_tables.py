@@ -102,9 +102,7 @@ class Dns01Table(Table, tag_field="type", tag="dns-01"):
         | UnsetType
     ) = UNSET
     env: (
-        Annotated[
-            dict[str, str | SecretTable], Meta(description="With script: the environment it is run in.")
-        ]
+        Annotated[dict[str, str | SecretTable], Meta(description="With script, lexicon: what they run in.")]
         | UnsetType
     ) = UNSET
     propagation: (

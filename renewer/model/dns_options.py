@@ -25,6 +25,7 @@ class Sort(StrEnum):
     PATH = "an absolute path in quotes"
     URL = "a URL in quotes that begins with https:// or http://, without user and password"
     DURATION = 'a number and s, m or h in quotes, as "90s"'
+    NUMBER = "a number in quotes"
     PROGRAM = 'an absolute path in quotes, or a list: ["/path", "argument"]'
 
 
@@ -77,6 +78,15 @@ BUILT_IN: Mapping[str, Rules] = {
             Option(name="password", sort=Sort.REFERENCE, needs="username"),
             *_WEB,
         )
+    ),
+    "lexicon": Rules(
+        options=(
+            Option(name="service", required=True),
+            Option(name="ttl", sort=Sort.NUMBER),
+            Option(name="timeout", sort=Sort.DURATION),
+        ),
+        open=True,  # whatever the service takes; checked by dns-lexicon's own list when it is used
+        env=True,
     ),
     "script": Rules(
         options=(
@@ -157,6 +167,8 @@ def _fits(value: OptionValue, sort: Sort) -> bool:  # noqa: PLR0911  one return 
             return isinstance(value, str) and _URL.fullmatch(value) is not None
         case Sort.DURATION:
             return isinstance(value, str) and _DURATION.fullmatch(value) is not None
+        case Sort.NUMBER:
+            return isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,5}", value, re.ASCII) is not None
         case Sort.PROGRAM:
             argv = (value,) if isinstance(value, str) else value
             return isinstance(argv, tuple) and bool(argv) and _is_path(argv[0]) and "\0" not in "".join(argv)

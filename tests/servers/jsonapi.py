@@ -1,4 +1,4 @@
-"""A small HTTP server for one API: each POST goes to a function that answers a status and a document."""
+"""A small HTTP server for one API: each request goes to a function that answers a status and a document."""
 
 import json
 import ssl
@@ -53,6 +53,12 @@ class JsonApi:
 
 def _handler(api: JsonApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_PATCH(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}

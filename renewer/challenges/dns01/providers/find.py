@@ -13,6 +13,7 @@ GROUP = "renewer.dns_providers"
 OURS = {
     "acme-dns": "renewer.challenges.dns01.providers.acme_dns:AcmeDnsProvider",
     "httpreq": "renewer.challenges.dns01.providers.httpreq:HttpreqProvider",
+    "lexicon": "renewer.challenges.dns01.providers.lexicon:LexiconProvider",
     "rfc2136": "renewer.challenges.dns01.providers.rfc2136:Rfc2136Provider",
     "script": "renewer.challenges.dns01.providers.script:ScriptProvider",
 }
