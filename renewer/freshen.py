@@ -40,6 +40,10 @@ def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) 
         return set()
     silent: set[str] = set()
     end = clock.monotonic() + kit.time_left() * SHARE
+
+    def time_left() -> bool:
+        return clock.monotonic() < min(end, kit.deadline)
+
     if len(asking) == 1:
         answers = [_ask(kit, *asking[0], silent)]
     else:
@@ -47,12 +51,7 @@ def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) 
 
         with ThreadPoolExecutor(PARALLEL_QUESTIONS, thread_name_prefix="window") as pool:
             several = pool.map(
-                lambda pair: (
-                    _ask(kit, pair[0], pair[1], silent)
-                    if clock.monotonic() < min(end, kit.deadline)
-                    else None
-                ),
-                asking,
+                lambda pair: _ask(kit, pair[0], pair[1], silent) if time_left() else None, asking
             )
             answers = [answer for answer in several if answer is not None]
     kit.ledger.save(*answers)
