@@ -45,13 +45,20 @@ class Journal:
         line |= {name: _bounded(value) for name, value in details.items() if value not in (None, "")}
         with self._guard:
             self._write(msgspec.json.encode(line) + b"\n")
-            if self._listener:
-                self._listener(line)
+            self._show(line)
 
     def show(self, event: EventName, certificate: str = "", **details: object) -> None:
         """Tell only whoever watches: what is of no interest once the run is over."""
         if self._listener:
             self._listener({"event": event.value, "certificate": certificate, **details})
+
+    def _show(self, line: dict[str, object]) -> None:
+        """A screen that went away (a closed terminal, the end of a pipe) must not end the run either."""
+        try:
+            if self._listener:
+                self._listener(line)
+        except (OSError, ValueError):
+            self._listener = None
 
     def trace(self, certificate: str, error: Exception) -> None:
         """Write where a defect of this program is, for who mends it."""

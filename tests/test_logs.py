@@ -126,3 +126,17 @@ def test_link_in_the_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
     log.close()
     assert target.read_text() == "precious"
     assert log.fault is not None
+
+
+def test_screen_that_goes_away(tmp_path: Path) -> None:
+    """A closed terminal or the end of a pipe ends neither the log nor the run."""
+
+    def gone(_: dict[str, object]) -> None:
+        raise BrokenPipeError
+
+    log = Journal(str(tmp_path / "renewal.log"), host="web-1", run="r1", listener=gone)
+    log.tell(EventName.RUN_STARTED)
+    log.tell(EventName.RUN_FINISHED)
+    log.close()
+
+    assert len(lines(tmp_path / "renewal.log")) == 2
