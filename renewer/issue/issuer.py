@@ -28,6 +28,7 @@ class Issuer:
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self._solvers: dict[Challenge, Solver] = {}
+        self._left: list[Debris] | None = None
         self._gone: list[Debris] = []
         self._down: dict[str, RetryLater] = {}
         self._guard = threading.Lock()
@@ -47,8 +48,10 @@ class Issuer:
         """The one solver for a way to prove names: certificates that share it share its listener."""
         with self._guard:
             if challenge not in self._solvers:
-                left = self.kit.ledger.load(Debris)
-                self._solvers[challenge] = solver_for(challenge, left=left, until=lambda: self.kit.deadline)
+                if self._left is None:  # once: what this run leaves meanwhile, its solvers know themselves
+                    self._left = self.kit.ledger.load(Debris)
+                made = solver_for(challenge, left=self._left, until=lambda: self.kit.deadline)
+                self._solvers[challenge] = made
             return self._solvers[challenge]
 
     def gone(self, debris: Debris) -> None:
