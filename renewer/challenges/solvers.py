@@ -58,8 +58,12 @@ def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver
         return listener.ListenSolver(
             challenge.listen, preflight=preflight, before=challenge.before, after=challenge.after
         )
+    if challenge.script:
+        from renewer.challenges.http01.script import ScriptSolver
+
+        return ScriptSolver(challenge.script, preflight=preflight)
     raise GiveUp(
-        "an http-01 challenge needs `webroot` or `listen`",
+        "an http-01 challenge needs `webroot`, `listen` or `script`",
         hint='name the directory that the web server serves on port 80, or listen = "[::]:80"',
         kind="config",
     )

@@ -36,6 +36,7 @@ COMMANDS = {
     "acme-dns": ("acme_dns", "Make accounts at an acme-dns server, and say which CNAMEs they need."),
     "account": ("account", "Look after the accounts at the authorities."),
     "config": ("config", "Check the configuration, or print its schema."),
+    "challenge": ("challenge", "Show what must be published or configured for challenges."),
     "hooks": ("hooks", "List, show or copy the shipped deploy hooks."),
     "timer": ("timer", "Install, remove or show the timer that calls run."),
 }

@@ -1,4 +1,4 @@
-"""The deploy hooks that come with the package."""
+"""The deploy hooks and snippets that come with the package."""
 
 import os.path
 import re
@@ -11,6 +11,12 @@ def hooks_directory() -> str:
     """Where they lie: inside an installed package, or beside the package in the source tree."""
     installed = os.path.join(_PACKAGE, "shipped_hooks")
     return installed if os.path.isdir(installed) else os.path.join(os.path.dirname(_PACKAGE), "hooks")
+
+
+def snippets_directory() -> str:
+    """Where the pieces of configuration for web servers lie, in the same way."""
+    installed = os.path.join(_PACKAGE, "shipped_snippets")
+    return installed if os.path.isdir(installed) else os.path.join(os.path.dirname(_PACKAGE), "snippets")
 
 
 def shipped(name: str) -> str | None:

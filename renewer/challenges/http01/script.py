@@ -1,0 +1,166 @@
+"""Answering by a program of the operator's: for CDNs, object stores and whatever else serves port 80.
+
+It is called as `PROGRAM … present` and `PROGRAM … clean_up`, once for all the challenges of a certificate,
+with one JSON document on stdin:
+
+    {"schema": 1, "event": "present", "certificate": "www", "challenges": [
+      {"identifier": "www.example.org", "token": "…", "path": "/.well-known/acme-challenge/…",
+       "key_authorization": "…"}]}
+
+Exit 0: done, the answer is served from now on. Anything else: failed; 75: not now. `clean_up` comes always,
+also after a failed `present`; after a run that was killed it comes with empty key authorizations. What is not
+there is no error. The rules of hooks hold: no shell, a scrubbed environment, a time limit, the whole process
+group ended, and nobody else may be able to change the file.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from renewer import clock, hooks, proc
+from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.http01 import token as tokens
+from renewer.challenges.http01.preflight import Preflight
+from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.facts import Debris
+
+DEBRIS = "http-01 script"  # Debris.what; `where` is the program and the token, `detail` the identifier
+SCHEMA = 1
+LATER = 75
+TIME_LIMIT = 120.0  # seconds for one call
+
+
+class Event(StrEnum):
+    """What the program is asked to do."""
+
+    PRESENT = "present"
+    CLEAN_UP = "clean_up"
+
+
+class ScriptSolver:
+    """Calls the program; its own look afterwards is that of every http-01 challenge."""
+
+    type = "http-01"
+
+    def __init__(self, argv: Sequence[str], *, preflight: Preflight) -> None:
+        self._argv = tuple(argv)
+        self._preflight = preflight
+        self._called: set[str] = set()  # tokens that it was told of
+
+    def prepare(self, tasks: Sequence[Task]) -> None:
+        """Nothing is to be looked up."""
+
+    def debris_of(self, task: Task) -> Debris | None:
+        """Only the program knows what it leaves; it is asked to clean up this token."""
+        return self._debris(task) if tokens.well_formed(task.token) else None
+
+    def present(self, task: Task) -> Presented:
+        """As `present_all`, for one."""
+        return self.present_all([task])[0]
+
+    def present_all(self, tasks: Sequence[Task]) -> list[Presented]:
+        """One call for all. Raises RetryLater if it fails, GiveUp if it must not be run."""
+        for task in tasks:
+            tokens.check(task.token)
+        self._check()
+        self._called.update(task.token for task in tasks)
+        self._call(Event.PRESENT, tasks)
+        return [Presented(task=task, where=f"{self._argv[0]} for {task.identifier}") for task in tasks]
+
+    def wait(self, presented: Sequence[Presented], warn: Warn) -> None:
+        """Fetch every token ourselves, as the config's `preflight` demands."""
+        self._preflight.look(presented, warn)
+
+    def clean_up(self, task: Task) -> Debris | None:
+        """As `clean_up_all`, for one."""
+        return next(iter(self.clean_up_all([task])), None)
+
+    def clean_up_all(self, tasks: Sequence[Task]) -> list[Debris]:
+        """One call for all that it was told of; if it fails, all of them are left to the next run."""
+        ours = [task for task in tasks if task.token in self._called]
+        if not ours:
+            return []
+        self._called.difference_update(task.token for task in ours)
+        try:
+            self._check()
+            self._call(Event.CLEAN_UP, ours)
+        except RenewerError as error:
+            return [self._debris(task, why=error.text) for task in ours]
+        return []
+
+    def sweep(self, debris: Debris) -> bool:
+        """Have the config's program, and no other one, clean up a token of a killed run."""
+        program, _, token = debris.where.rpartition(" ")
+        if debris.what != DEBRIS or program != self._argv[0] or not tokens.well_formed(token):
+            return True
+        name = debris.detail.partition(": ")[0]
+        try:
+            self._check()
+            self._run(Event.CLEAN_UP, debris.certificate, [_challenge(name, token, "")])
+        except RenewerError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _check(self) -> None:
+        """Raises GiveUp if the program must not be run."""
+        if fault := hooks.program_problem(self._argv[0], "`script` of the challenge"):
+            text, _, hint = fault.partition("; ")
+            raise GiveUp(f"the script of the challenge: {text}", hint=hint, kind="config")
+
+    def _debris(self, task: Task, why: str = "") -> Debris:
+        return Debris(
+            certificate=task.certificate,
+            what=DEBRIS,
+            where=f"{self._argv[0]} {task.token}",
+            at=clock.now(),
+            detail=f"{task.identifier}: {why}" if why else str(task.identifier),
+        )
+
+    def _call(self, event: Event, tasks: Sequence[Task]) -> None:
+        told = [_challenge(str(task.identifier), task.token, task.key_authorization) for task in tasks]
+        self._run(event, tasks[0].certificate, told)
+
+    def _run(self, event: Event, certificate: str, challenges: Sequence[dict[str, str]]) -> None:
+        """Raises RetryLater if it fails, GiveUp if it cannot be started."""
+        document = {
+            "schema": SCHEMA,
+            "event": event,
+            "certificate": certificate,
+            "challenges": challenges,
+        }
+        env = proc.scrubbed_environment() | {
+            "RENEWER_EVENT": event.value,
+            "RENEWER_CERTIFICATE": certificate,
+        }
+        argv = (*self._argv, event.value)
+        try:
+            ended = proc.run(argv, stdin=msgspec.json.encode(document), env=env, timeout=TIME_LIMIT)
+        except RenewerError as error:
+            raise GiveUp(error.text, hint=error.hint, kind="config") from error
+        if ended.code == 0:
+            return
+        line = hooks.last_telling_line(ended.output)
+        said = f": {line}" if line else ""
+        how = f"failed (exit code {hooks.exit_words(ended.code)})"
+        if ended.code is None:
+            how = f"did not end within {TIME_LIMIT:g} s and was ended"
+        elif ended.code == LATER:
+            how = "asks to be called later"
+        raise RetryLater(
+            f"{self._argv[0]} {how} at {event}{said}",
+            hint="run it by hand as the agent's user, with the document of docs/challenges.md on stdin",
+            kind="script",
+        )
+
+
+def _challenge(identifier: str, token: str, key_authorization: str) -> dict[str, str]:
+    return {
+        "identifier": identifier,
+        "token": token,
+        "path": tokens.URL_PATH + token,
+        "key_authorization": key_authorization,
+    }

@@ -1,0 +1,211 @@
+"""`renewer challenge`: where authorities will look, what to publish for that, snippets for web servers."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from renewer.cli import exits, screen
+from renewer.cli.screen import Setup
+from renewer.errors import RenewerError, UsageError
+from renewer.model.desired import DnsAccount01, DnsPersist01, Http01, TlsAlpn01
+from renewer.model.names import Identifier
+from renewer.model.value import Value
+from renewer.policy import challenge as choosing
+
+if TYPE_CHECKING:
+    from renewer.acme.keeper import Keeper
+    from renewer.model.desired import Authority, Certificate, Challenge, Config
+
+TXT = "a TXT record, made and removed by each order"
+
+
+class Shown(Value):
+    """Where one name is proved in one way.
+
+    `where` is what the authority asks for; `publish` the line for a zone file where the operator must publish
+    it; `error` says why that cannot be told. `authority` is "" if all of them look at the same.
+    """
+
+    name: str
+    type: str
+    where: str
+    authority: str = ""
+    publish: str | None = None
+    error: str | None = None
+
+
+@click.group()
+def command() -> None:
+    """Look at how names are proved, before anybody is asked."""
+
+
+@command.command()
+@click.argument("name", metavar="NAME")
+@screen.json_option
+@screen.pass_setup
+def show(setup: Setup, name: str, as_json: bool) -> int:
+    """Show for every name of a certificate where the authority will look.
+
+    For dns-persist-01 that is the exact record to publish, once. It names the account, so the account must
+    exist: renewer account register. Asks the authority for its directory; registers nothing. Exit 1 if
+    something cannot be told.
+    """
+    config = setup.config()
+    wish = config.certificates.get(name)
+    if wish is None:
+        known = ", ".join(config.certificates) or "none"
+        raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=f"there are: {known}")
+    with _accounts(config, wish) as accounts:
+        shown = list(dict.fromkeys(_all(wish, accounts)))
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "certificate": name, "challenges": shown})
+    else:
+        for one in shown:
+            at = f" ({one.authority})" if one.authority else ""
+            screen.out(f"{one.name}  {one.type}{at}: {one.where}")
+            if one.publish:
+                screen.out(f"  publish: {one.publish}")
+            if one.error:
+                screen.out(f"  cannot be told: {one.error}")
+    return exits.FAILED if any(one.error for one in shown) else exits.OK
+
+
+@command.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@screen.json_option
+def snippet(name: str | None, as_json: bool) -> int:
+    """Print a snippet for a web server that passes challenges on to the agent; list them without NAME."""
+    from renewer.config.shipped import snippets_directory
+
+    directory = snippets_directory()
+    known = {
+        os.path.splitext(file)[0]: os.path.join(directory, file) for file in sorted(os.listdir(directory))
+    }
+    if name is None:
+        if as_json:
+            screen.emit({"schema": screen.SCHEMA, "snippets": known})
+        else:
+            for one, path in known.items():
+                screen.out(f"{one}  {path}")
+        return exits.OK
+    if name not in known:
+        raise UsageError(f"there is no snippet '{name}'", hint="there are: " + ", ".join(known))
+    with open(known[name], encoding="utf-8") as file:
+        text = file.read()
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "name": name, "path": known[name], "text": text})
+    else:
+        screen.out(text.rstrip("\n"))
+    return exits.OK
+
+
+class _Known:
+    """What one authority is known by: our account there, and its own names; each asked for once."""
+
+    def __init__(self, authority: "Authority", keeper: "Keeper") -> None:
+        self.name = authority.name
+        self._keeper = keeper
+        self._account: str | RenewerError | None = None
+
+    def account(self) -> str:
+        """Our account's URL. Raises RenewerError if there is none."""
+        if self._account is None:
+            try:
+                self._account = self._keeper.url() or UsageError(
+                    f"there is no account at {self.name} yet", hint=f"renewer account register {self.name}"
+                )
+            except RenewerError as error:
+                self._account = error
+        if isinstance(self._account, RenewerError):
+            raise self._account
+        return self._account
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._keeper.close()
+
+    def issuers(self) -> tuple[str, ...]:
+        """Its names, as its directory says them (RFC 8555 §9.7.6). Raises RenewerError."""
+        found = tuple(one.lower().removesuffix(".") for one in self._keeper.directory.caa)
+        if not found:
+            hint = "the first order tells it: its failure shows the record to publish (renewer log)"
+            raise UsageError(f"the directory of {self.name} does not say the authority's own name", hint=hint)
+        return found
+
+
+@contextmanager
+def _accounts(config: "Config", wish: "Certificate") -> Iterator[list[_Known]]:
+    """The authorities of a certificate, if one of its challenges depends on them."""
+    from renewer.acme.keeper import Keeper
+
+    kinds = (DnsAccount01, DnsPersist01)
+    needed = any(isinstance(one, kinds) for one in choosing.challenges_of(wish))
+    authorities = [config.authorities[one] for one in wish.authorities] if needed else []
+    known = [_Known(one, Keeper(one, state=config.agent.state)) for one in authorities]
+    try:
+        yield known
+    finally:
+        for one in known:
+            one.close()
+
+
+def _all(wish: "Certificate", accounts: list[_Known]) -> Iterator[Shown]:
+    for name in wish.names:
+        for way in choosing.ways_of(wish, name, wildcard=name.wildcard):
+            yield from _ways(wish, name, way.challenge, accounts)
+
+
+def _ways(
+    wish: "Certificate", name: Identifier, challenge: "Challenge", accounts: list[_Known]
+) -> Iterator[Shown]:
+    kind = choosing.type_of(challenge)
+    match challenge:
+        case Http01():
+            host = f"[{name}]" if ":" in name.value else str(name)
+            where = f"http://{host}/.well-known/acme-challenge/…"
+            yield Shown(name=str(name), type=kind, where=where)
+        case TlsAlpn01():
+            from renewer.challenges.tlsalpn01.solver import server_name
+
+            where = f"port 443, server name {server_name(name)}, protocol acme-tls/1"
+            yield Shown(name=str(name), type=kind, where=where)
+        case DnsAccount01():
+            for one in accounts:
+                yield _of_account(name, one)
+        case DnsPersist01():
+            bases = [other for other in wish.names if other.base == name.base]
+            for one in accounts:
+                yield _persistent(name, one, wildcard=any(other.wildcard for other in bases))
+        case _:
+            yield Shown(name=str(name), type=kind, where=f"_acme-challenge.{name.base}, {TXT}")
+
+
+def _of_account(name: Identifier, known: _Known) -> Shown:
+    from renewer.challenges.dns01.account import record_name
+
+    kind = "dns-account-01"
+    try:
+        where = f"{record_name(known.account(), name.base)}, {TXT}"
+    except RenewerError as error:
+        return Shown(name=str(name), type=kind, where="", authority=known.name, error=_words(error))
+    return Shown(name=str(name), type=kind, where=where, authority=known.name)
+
+
+def _persistent(name: Identifier, known: _Known, *, wildcard: bool) -> Shown:
+    """One record for a name and its wildcard: both are proved by it."""
+    from renewer.challenges.dnspersist01.record import Claim, name_of, text_of, zone_line
+
+    kind, where = "dns-persist-01", name_of(name.base)
+    try:
+        claim = Claim(issuers=known.issuers(), account=known.account(), wildcard=wildcard)
+    except RenewerError as error:
+        return Shown(name=str(name), type=kind, where=where, authority=known.name, error=_words(error))
+    line = zone_line(where, text_of(claim))
+    return Shown(name=str(name), type=kind, where=where, authority=known.name, publish=line)
+
+
+def _words(error: RenewerError) -> str:
+    return f"{error.text}; {error.hint}" if error.hint else error.text
