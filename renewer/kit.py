@@ -118,6 +118,7 @@ def asked(wish: Certificate, authorities: Mapping[str, Authority]) -> tuple[Aske
             authority=name,
             wish=f"{zlib.crc32(msgspec.json.encode((wish, authorities[name]))):08x}",
             profile=wish.profile or authorities[name].profile,
+            directory=authorities[name].directory,
         )
         for name in wish.authorities
     )

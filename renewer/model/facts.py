@@ -323,11 +323,15 @@ class CopyState(Value):
 
 
 class Asked(Value):
-    """An authority that the wish names: the profile to ask it for, and the fingerprint of the wish there."""
+    """An authority that the wish names: the profile to ask it for, and the fingerprint of the wish there.
+
+    `directory` is where it is now; "" where that does not matter.
+    """
 
     authority: str
     wish: str
     profile: str | None = None
+    directory: str = ""
 
 
 class Situation(Value):

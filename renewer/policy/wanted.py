@@ -93,4 +93,13 @@ def order_fits(order: Order, situation: Situation) -> bool:
         )
         and order.key_type == wish.key
         and _came_as_asked(order.authority, order.profile, situation)
+        and _is_still_there(order, situation)
+    )
+
+
+def _is_still_there(order: Order, situation: Situation) -> bool:
+    """Whether the authority of that name is where the order was made: not if staging became production."""
+    return any(
+        asked.authority == order.authority and asked.directory in ("", order.directory)
+        for asked in situation.asked
     )

@@ -14,7 +14,7 @@ from renewer.run import Limits
 from renewer.store.disk import DiskStore
 from tests.faults.conftest import HostFactory
 from tests.faults.host import authority
-from tests.servers.pebble import Pebble
+from tests.servers.pebble import Pebble, PebbleFactory
 
 
 def test_a_damaged_key_of_an_open_order(
@@ -105,3 +105,27 @@ def test_a_renewal_that_cannot_be_installed(
 
     assert host.run().exit == 0
     assert pebble.orders_created(mark) == 1
+
+
+def test_an_open_order_at_another_place(
+    make_host: HostFactory,
+    pebble: Pebble,
+    pebble_factory: PebbleFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From staging to production under the same name: the order begun at the one is not sent to the other."""
+    staging = pebble_factory(nonce_reject=0)
+    host = make_host(pebble.http_port, {"pebble": authority(staging)})
+
+    def lost(*_: object) -> None:
+        raise RetryLater("the connection broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Session, "finalize", lost)
+        broken.setattr(Session, "answer", lost)
+        host.run()
+    assert list(host.state.glob("certificates/www/pending/*"))
+    host.authorities["pebble"] = authority(pebble)
+    host.write_config()
+
+    assert host.run().exit == 0
