@@ -164,15 +164,21 @@ def placeholders(kit: Kit, situations: Iterable[Situation]) -> set[str]:
         from renewer import install
 
         for situation in bare:
-            install.placeholder(kit, situation)
+            try:
+                install.placeholder(kit, situation)
+            except RenewerError as error:  # one certificate's trouble is not the others'
+                kit.journal.tell(EventName.NOTICE, situation.wish.name, text=error.text, hint=error.hint)
     return {situation.wish.name for situation in bare}
 
 
 def _needs_placeholder(situation: Situation) -> bool:
-    """Whether nothing at all stands where the server's config points."""
+    """Whether nothing at all stands where the server's config points.
+
+    A placeholder that is not live is one of a run that was killed before it turned the link.
+    """
     return (
         situation.wish.placeholder
         and situation.live is None
-        and not situation.versions
+        and all(version.placeholder for version in situation.versions)
         and not situation.fault
     )

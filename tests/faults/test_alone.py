@@ -9,6 +9,7 @@ from renewer.acme.client import Session
 from renewer.errors import RetryLater, StateError
 from renewer.issue.proof import Proof
 from renewer.kit import Kit
+from renewer.model.decision import Step
 from renewer.model.outcome import Result
 from renewer.run import Limits
 from renewer.store.disk import DiskStore
@@ -129,3 +130,20 @@ def test_an_open_order_at_another_place(
     host.write_config()
 
     assert host.run().exit == 0
+
+
+def test_killed_between_the_placeholder_and_its_link(
+    make_host: HostFactory, pebble: Pebble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run puts one at `live`: a server that names the paths can start."""
+    host = make_host(pebble.http_port, {"pebble": authority(pebble)})
+    with monkeypatch.context() as broken:
+        broken.setattr(DiskStore, "turn", lambda *_: None)
+        host.run(steps=frozenset({Step.LOOK}))
+    assert host.situation().live is None
+
+    host.run(steps=frozenset({Step.LOOK}))
+
+    live = host.situation().live_version
+    assert live is not None
+    assert live.placeholder
