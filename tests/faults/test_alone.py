@@ -139,10 +139,10 @@ def test_killed_between_the_placeholder_and_its_link(
     host = make_host(pebble.http_port, {"pebble": authority(pebble)})
     with monkeypatch.context() as broken:
         broken.setattr(DiskStore, "turn", lambda *_: None)
-        host.run(steps=frozenset({Step.LOOK}))
+        host.run(steps=frozenset({Step.INSTALL}))
     assert host.situation().live is None
 
-    host.run(steps=frozenset({Step.LOOK}))
+    host.run(steps=frozenset({Step.INSTALL}))
 
     live = host.situation().live_version
     assert live is not None
