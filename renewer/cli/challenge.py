@@ -114,14 +114,22 @@ class _Known:
         """Our account's URL. Raises RenewerError if there is none."""
         if self._account is None:
             try:
-                self._account = self._keeper.url() or UsageError(
-                    f"there is no account at {self.name} yet", hint=f"renewer account register {self.name}"
-                )
+                self._account = self._found()
             except RenewerError as error:
                 self._account = error
         if isinstance(self._account, RenewerError):
             raise self._account
         return self._account
+
+    def _found(self) -> str:
+        disk = self._keeper.on_disk()
+        hint = f"renewer account register {self.name}"
+        if disk.get("deactivated_at"):
+            raise UsageError(f"the account at {self.name} was deactivated", hint=hint)
+        url = self._keeper.url() if "key.pem" in disk["files"] else None
+        if url is None:
+            raise UsageError(f"there is no account at {self.name} yet", hint=hint)
+        return url
 
     def close(self) -> None:
         """Close what is open."""

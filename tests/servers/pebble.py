@@ -60,6 +60,7 @@ class Pebble:
         alternate_roots: int = 0,
         always_valid: bool = False,
         dns_server: str | None = None,
+        caa: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare one that keeps its files in `workdir`; `start` starts it.
@@ -80,6 +81,7 @@ class Pebble:
             alternate_roots: Further chains offered as alternates.
             always_valid: Believe every challenge without looking.
             dns_server: HOST:PORT of the resolver that it asks; its own DNS when None.
+            caa: Its own names in CAA records and in those of dns-persist-01.
             env: More environment (PEBBLE_…).
         """
         self.workdir = workdir
@@ -114,6 +116,7 @@ class Pebble:
             "externalAccountBindingRequired": eab is not None,
             "externalAccountMACKeys": dict(eab or {}),
             "domainBlocklist": list(blocklist),
+            "caaIdentities": list(caa),
             "retryAfter": {"authz": retry_after_authz, "order": retry_after_order},
             "keyAlgorithm": "ecdsa",
             "profiles": {
