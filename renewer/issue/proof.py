@@ -169,7 +169,7 @@ class Proof:
     def _chosen(self, authorization: Authorization) -> Chosen:
         """The challenge to answer for one name. Raises GiveUp if no configured one is offered."""
         wanted, wildcard = authorization.wanted, authorization.wildcard
-        offers = {
+        offers = {  # what can be answered: a type that needs a token and has none is as good as not offered
             offer.type: offer
             for offer in authorization.challenges
             if offer.token or offer.type in _WITHOUT_TOKEN
