@@ -127,8 +127,8 @@ def _refused(listen: str, port: int, error: OSError) -> RenewerError:
     if error.errno == errno.EADDRINUSE:
         return RetryLater(
             f"cannot listen on {listen}: port {port} is taken by {holders.of_port(port)}",
-            hint="a web server can answer for us: use `webroot` instead of `listen`, or let it pass challenges "
-            "on (renewer challenge snippet); or stop it by `before`",
+            hint="a web server can answer for us: use `webroot` instead of `listen`, or let it pass "
+            "challenges on (renewer challenge snippet); or stop it by `before`",
             kind="port-taken",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
