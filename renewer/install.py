@@ -65,7 +65,9 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
         profile=order.profile,
         degraded=order.degraded,
     )
-    version = kit.store.put(wish.name, version, material, key_mode=wish.key_mode)
+    kit.store.put(wish.name, version, material, key_mode=wish.key_mode)
+    # As the disk has it: if an earlier run put it there and was killed, that one knew the account
+    version = kit.store.about(wish.name, version.id)
     remember(kit, wish.name, version)
     # What a degraded certificate leaves out still fails: that is not forgotten with its issue
     failures = [] if order.degraded else kit.ledger.load(Failure, wish.name)

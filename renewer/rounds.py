@@ -60,8 +60,11 @@ class Rounds:
     def _round(self, issuer: Issuer, pool: ThreadPoolExecutor) -> set[str]:
         """Whatever can be done next; returns whose facts changed, nobody's when all is done or must wait."""
         may = [decision for decision in self.open.values() if self._may_act(decision)]
+        room = self._room()
         for decision in may:
-            if decision.step in _ORDERING and self._has_room(decision.authority):
+            if decision.step in _ORDERING and room.get(decision.authority, 1) > 0:
+                if decision.authority in room:
+                    room[decision.authority] -= 1
                 del self.open[decision.certificate]  # until it has landed
                 self._explain(decision)
                 self._take(decision)
@@ -81,10 +84,11 @@ class Rounds:
         looking = [decision for decision in may if decision.step is Step.LOOK]
         return self._look(looking) if looking else set()
 
-    def _has_room(self, authority: str | None) -> bool:
-        """Whether an authority may be sent one more order at the same time."""
-        limit = self.kit.config.authorities[authority].workers if authority else None
-        return limit is None or sum(one.authority == authority for one in self.flying.values()) < limit
+    def _room(self) -> dict[str | None, int]:
+        """How many more orders each authority with a bound of its own may be sent at the same time."""
+        bounds = {a.name: a.workers for a in self.kit.config.authorities.values() if a.workers is not None}
+        flying = Counter(decision.authority for decision in self.flying.values()) if bounds else Counter()
+        return {name: bound - flying[name] for name, bound in bounds.items()}
 
     def _may_act(self, decision: Decision) -> bool:
         return not self._over() and self.taken[decision.certificate, decision.step] < ENOUGH

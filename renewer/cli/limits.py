@@ -38,6 +38,12 @@ def limits_of(
             near = get_close_matches(name, config.certificates, 1)
             hint = f"did you mean {near[0]}?" if near else "there are: " + ", ".join(config.certificates)
             raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=hint)
+        here, hosts = config.agent.host, config.certificates[name].hosts
+        if here not in hosts:
+            raise UsageError(
+                f"certificate '{name}' is for {', '.join(hosts)}, and this host is {here}",
+                hint="run it there, or correct its `hosts` or [agent] host",
+            )
     return Limits(only=frozenset(only), steps=_steps(steps), force=force, ask=ask, redeploy=redeploy)
 
 
