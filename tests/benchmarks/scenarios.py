@@ -164,9 +164,9 @@ def many(bed: Bed, turns: Turns) -> Result:
     result.rows.append(Row("orders a second", f"{FIFTY / mine.best:.0f}"))
     low, high = (100 * FIFTY / mine.best / ceiling for ceiling in reversed(CEILING))
     result.notes.append(
-        f"Fifty at once reach {low:.0f} to {high:.0f} % of the {CEILING[0]} to {CEILING[1]} orders a second that "
-        "Pebble gives on two cores to a client that only speaks ACME. The rest goes to starting up, to a key and a "
-        "CSR for each, to what is made durable before each step, and to the load of two cores shared with Pebble."
+        f"fifty at once reach {low:.0f} to {high:.0f} % of the {CEILING[0]} to {CEILING[1]} orders a second "
+        "that Pebble gives on two cores to a client that does nothing else; the rest goes to starting up, to "
+        "a key and a CSR each, to what is made durable before each step, and to the cores that Pebble needs"
     )
     return result
 
