@@ -7,7 +7,9 @@ A hook is an executable, called without a shell in a scrubbed environment, in `/
 - stdin is one JSON document: `{schema, event, host, run, hook, certificates: [HookCertificate, …]}`; all the
   certificates of the batch that name this hook.
 - the environment has RENEWER_EVENT, RENEWER_HOOK, RENEWER_HOST, RENEWER_RUN, RENEWER_CERTIFICATES (names,
-  separated by spaces) and the `env` of the hook's table; nothing of ours but PATH, HOME, LANG and TZ.
+  separated by spaces), RENEWER_LIVE (their `live` directories in the same order, one a line: no path of ours
+  holds a newline) and the `env` of the hook's table; nothing of ours but PATH, HOME, LANG and TZ. A
+  list that the kernel would refuse (above 96 KiB, of some thousand certificates) is left out: stdin has it.
 - it says by its exit code how it went: see `EXITS`. What it writes is kept, the first and last 32 KiB.
 
 `convention = "certbot"` calls a script written for certbot as certbot would: after a deployment, once for
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _TELLING = re.compile(r"\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b", re.IGNORECASE)
+_LIST = 96 * 1024  # bytes of a list in the environment; Linux takes 128 KiB in one variable
 _LINE = 300  # characters of output that fit into a sentence
 
 
@@ -210,8 +213,12 @@ def _environment(
         "RENEWER_HOOK": hook.name,
         "RENEWER_HOST": host,
         "RENEWER_RUN": run_id,
-        "RENEWER_CERTIFICATES": " ".join(certificate.name for certificate in certificates),
     }
+    lists = {
+        "RENEWER_CERTIFICATES": " ".join(certificate.name for certificate in certificates),
+        "RENEWER_LIVE": "\n".join(certificate.live for certificate in certificates),
+    }
+    env |= {name: value for name, value in lists.items() if len(os.fsencode(value)) <= _LIST}
     if hook.convention is Convention.CERTBOT:
         env["RENEWED_LINEAGE"] = certificates[0].live
         env["RENEWED_DOMAINS"] = " ".join(certificates[0].names)

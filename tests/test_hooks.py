@@ -116,17 +116,35 @@ def test_the_environment(script: Script, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PYTHONPATH", "/ours")
     hook = script("env", env=(("NGINX_PID", "/run/x.pid"), ("LANG", "de_CH.UTF-8")))
 
-    env = dict(line.split("=", 1) for line in call(hook).output.splitlines())
+    env = dict(line.split("=", 1) for line in call(hook, told=[WWW]).output.splitlines())
 
     assert {name: value for name, value in env.items() if name.startswith("RENEWER_")} == {
         "RENEWER_EVENT": "deploy",
         "RENEWER_HOOK": "web",
         "RENEWER_HOST": "web-1",
         "RENEWER_RUN": "run-7",
-        "RENEWER_CERTIFICATES": "www mail",
+        "RENEWER_CERTIFICATES": "www",
+        "RENEWER_LIVE": "/var/lib/renewer/certificates/www/live",
     }
     assert (env["NGINX_PID"], env["LANG"]) == ("/run/x.pid", "de_CH.UTF-8")
     assert "PYTHONPATH" not in env
+
+
+def test_the_live_directories_for_shell(script: Script) -> None:
+    """RENEWER_LIVE has the directories of the batch in the order of RENEWER_CERTIFICATES, one a line."""
+    hook = script(
+        'echo "$RENEWER_CERTIFICATES"; echo "$RENEWER_LIVE" | while read -r live; do echo "<$live>"; done'
+    )
+
+    assert call(hook, told=[WWW, MAIL]).output == f"www mail\n<{WWW.live}>\n<{MAIL.live}>\n"
+
+
+def test_lists_too_long_for_an_environment(script: Script) -> None:
+    """A batch whose lists the kernel would refuse is told of by stdin alone; the hook still runs."""
+    told = [certificate(f"n{number}-{'x' * 40}") for number in range(3000)]
+    hook = script('echo "${RENEWER_CERTIFICATES-none}" "${RENEWER_LIVE-none}"; grep -o fullchain.pem | wc -l')
+
+    assert call(hook, DEPLOY, told).output == "none none\n3000\n"
 
 
 def test_a_thousand_certificates(script: Script) -> None:
