@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.faults import table
+from tests.hooks import table as servers_table
 from tests.servers.nginx import Nginx, NginxFactory
 from tests.servers.pebble import Pebble, PebbleFactory
 from tests.servers.process import ServerFailedError
@@ -105,8 +106,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember the tests that did not run (an expected failure did), and the cells of the table of faults."""
+    """Remember the tests that did not run (an expected failure did), and the cells of the tables."""
     table.note(report)
+    servers_table.note(report)
     if report.skipped and not hasattr(report, "wasxfail"):
         _skipped.append(report.nodeid)
 
@@ -124,8 +126,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show the table of faults, and say why a session without a failed test failed."""
+    """Show the tables, and say why a session without a failed test failed."""
     table.show(terminalreporter)
+    servers_table.show(terminalreporter)
     if IN_CI and _skipped:
         terminalreporter.section("skipped in CI", sep="!", red=True)
         terminalreporter.line("With CI set every test must run; these did not, so this session fails:")

@@ -4,7 +4,7 @@
 #   tests/setup.sh demo|test|bench
 #
 # On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND, nsupdate, Knot,
-#                   PowerDNS, haproxy, apache2 (without its service), caddy and nginx's stream module; by apt, as
+#                   PowerDNS, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
@@ -103,6 +103,25 @@ if [ "$mode" = test ]; then
     have haproxy || missing+=(haproxy)
     have apache2 || missing+=(apache2-bin)
     have caddy || missing+=(caddy)
+    have lighttpd || missing+=(lighttpd)
+    [ -f /usr/lib/lighttpd/mod_openssl.so ] || missing+=(lighttpd-mod-openssl)
+    have postfix || missing+=(postfix)
+    have dovecot || missing+=(dovecot-imapd)
+    [ -f /usr/lib/dovecot/pop3 ] || missing+=(dovecot-pop3d)
+    [ -f /usr/lib/dovecot/managesieve ] || missing+=(dovecot-managesieved)
+    have mariadbd || missing+=(mariadb-server)
+    have mariadb || missing+=(mariadb-client)
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+    have redis-server || missing+=(redis-server)
+    have prosody || missing+=(prosody)
+    have unbound || missing+=(unbound)
+    have vsftpd || missing+=(vsftpd)
+    have keytool || missing+=(openjdk-17-jre-headless)
+    [ -d /usr/share/tomcat10 ] || missing+=(tomcat10)
+    have slapd || missing+=(slapd)
+    have sshd || missing+=(openssh-server)
+    have openssl || missing+=(openssl)
+    have wrk || missing+=(wrk)
     [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     [ -f /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql ] || missing+=(pdns-backend-sqlite3)
 fi
@@ -161,7 +180,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     for package in "${missing[@]}"; do
         case $package in
         bind9) service=named ;;
-        nginx | knot | haproxy | caddy) service=$package ;;
+        nginx | knot | haproxy | caddy | lighttpd | postfix | redis-server | prosody | unbound | vsftpd | \
+            tomcat10 | slapd) service=$package ;;
+        dovecot-imapd) service=dovecot ;;
+        mariadb-server) service=mariadb ;;
+        postgresql) service=postgresql ;;
+        openssh-server) service=ssh ;;
         pdns-server) service=pdns ;;
         *) continue ;;
         esac

@@ -5,12 +5,16 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from renewer import hooks, verify
 from renewer.hooks import HookResult, Verdict
 from renewer.model.desired import Endpoint, Hook, HookEvent
+from tests.hooks.bed import NAME as SERVED
+from tests.hooks.bed import Bed
+from tests.hooks.walk import Note, walk
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.nginx import Nginx, NginxFactory
 
@@ -37,14 +41,19 @@ def nginx(pair: Pair, nginx_factory: NginxFactory) -> Nginx:
     return nginx_factory({NAME: (pair.cert, pair.key)})
 
 
-def call(nginx: Nginx, event: HookEvent, **env: str) -> HookResult:
-    """Run the shipped hook as the agent runs it."""
-    settings = {
+def settings_of(nginx: Nginx) -> dict[str, str]:
+    """What makes the hook address this very nginx."""
+    return {
         "NGINX": str(nginx.binary),
         "NGINX_PREFIX": f"{nginx.prefix}/",
         "NGINX_CONF": str(nginx.config),
         "NGINX_PID": str(nginx.pid_file),
-    } | env
+    }
+
+
+def call(nginx: Nginx, event: HookEvent, **env: str) -> HookResult:
+    """Run the shipped hook as the agent runs it."""
+    settings = settings_of(nginx) | env
     hook = Hook(
         name="nginx", run=str(HOOK), shipped=True, events=tuple(HookEvent), env=tuple(settings.items())
     )
@@ -57,6 +66,35 @@ def put(source: Pair, place: Pair) -> str:
     place.cert.write_bytes(source.cert.read_bytes())
     place.key.write_bytes(source.key.read_bytes())
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(source.cert.read_text())).hexdigest()
+
+
+class Served:
+    """An nginx that reads from `live`."""
+
+    hook = "nginx"
+    starttls = None
+    copies: ClassVar[list[dict[str, Any]]] = []
+    notices = True
+
+    def __init__(self, bed: Bed) -> None:
+        paths = bed.live / "fullchain.pem", bed.live / "privkey.pem"
+        self.nginx = Nginx(bed.directory / "nginx", {SERVED: paths})
+        self.port = self.nginx.port
+        self.env = settings_of(self.nginx)
+
+    def start(self) -> None:
+        """Start it."""
+        self.nginx.start()
+
+    def stop(self) -> None:
+        """End it."""
+        self.nginx.stop()
+
+
+def test_the_walk(bed: Bed, record_property: Note) -> None:
+    """A running nginx takes every step of the table."""
+    bed.serve(Served(bed))
+    walk(bed, record_property)
 
 
 @pytest.mark.parametrize("event", [HookEvent.DEPLOY, HookEvent.ROLLBACK])

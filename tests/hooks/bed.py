@@ -1,0 +1,284 @@
+"""One agent and one real server: versions come from a root of the test's own, hooks and ports are real."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from cryptography import x509 as pyca
+
+from renewer import freshen, inventory, x509
+from renewer.config.load import load
+from renewer.kit import Kit
+from renewer.ledger.sqlite import SqliteLedger
+from renewer.model.decision import Step
+from renewer.model.facts import Deployment, Sighting, Version
+from renewer.model.outcome import RunReport
+from renewer.run import Limits, run
+from renewer.store.contract import Material
+from renewer.store.layout import version_id
+from renewer.store.lock import Lock
+from tests.servers.certificates import ServerRoot
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NAME = "www.example.org"
+_LIMIT = 60  # seconds for one command: far more than any takes
+_STEPS = frozenset({Step.INSTALL, Step.DEPLOY, Step.LOOK})
+_WRAPPER = """\
+#!/bin/sh
+# The shipped hook; at `deploy` it may also fail or hang after the server has loaded the new certificate.
+mode=$(cat '{mode}' 2>/dev/null)
+echo "$1" >>'{calls}'
+if [ "$1" = deploy ] && [ -n "$mode" ]; then
+    '{hook}' "$@" || exit
+    if [ "$mode" = hang ]; then exec sleep 600; fi
+    echo "error: told to fail" >&2
+    exit 1
+fi
+exec '{hook}' "$@"
+"""
+
+
+class Server(Protocol):
+    """A real server of a kind that a shipped hook is for.
+
+    `start` returns when it answers at its port with what lies in its files. If it reads copies that are not
+    there before the first deployment, it lays down self-made ones, as a distribution does (`snakeoil`).
+    """
+
+    hook: str
+    """The shipped hook's name."""
+    port: int
+    starttls: str | None
+    """The protocol of `endpoints` (interface.md), None for TLS from the first byte."""
+    env: dict[str, str]
+    """What `[hook.it] env` says, so that the hook addresses this very server."""
+    copies: list[dict[str, Any]]
+    """`copies` of the certificate, if the server cannot read from `live`."""
+    notices: bool
+    """Whether the hook's own `test` notices a key that does not fit its certificate."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+    def stop(self) -> None:
+        """End it; `start` may come again."""
+
+
+class Bed:
+    """One certificate, one hook, one server, at the directory of a test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.root = ServerRoot()
+        self.roots = self.root.write(directory / "roots.pem")
+        self.mode = directory / "mode"
+        self.made = 0
+        self.patience = 3  # seconds that a hook has which is told to hang
+        self._closing = ExitStack()
+        self.server: Server
+
+    def serve(self, server: Server) -> None:
+        """Start the server that reads from `live` or copies, after config and placeholder."""
+        self.server = server
+        self._closing.callback(server.stop)
+        wrapper = self.directory / "hook.sh"
+        shipped = CHECKOUT / "hooks" / server.hook
+        wrapper.write_text(_WRAPPER.format(mode=self.mode, calls=self.directory / "calls", hook=shipped))
+        wrapper.chmod(0o755)
+        self.write_config()
+        with self.kit() as kit:
+            freshen.placeholders(kit, inventory.take(kit).values())
+        server.start()
+
+    def write_config(self, **certificate: Any) -> None:
+        """Write the config; keywords are more keys of the certificate."""
+        server = self.server
+        endpoint = {"host": "127.0.0.1", "port": server.port, "server_name": NAME}
+        if server.starttls:
+            endpoint["starttls"] = server.starttls
+        tables: dict[str, dict[str, Any]] = {
+            "agent": {"state": self.state, "host": "web-1", "preflight": "off"},
+            "authority.test": {
+                "directory": "https://127.0.0.1:1/directory",
+                "agree_terms": True,
+                "contact": ["ops@example.org"],
+                "roots": self.roots,
+            },
+            "certificate.www": {
+                "names": [NAME],
+                "authority": "test",
+                "challenge": {"type": "http-01", "webroot": self.directory},
+                "hooks": ["it"],
+                "endpoints": [endpoint],
+                "copies": server.copies,
+                **certificate,
+            },
+            "hook.it": {
+                "run": self.directory / "hook.sh",
+                "events": ["test", "deploy", "rollback"],
+                "timeout": "10s",
+                "env": server.env,
+            },
+        }
+        self.config.write_text(
+            "\n".join(
+                f"[{title}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+                for title, table in tables.items()
+            )
+        )
+        self.config.chmod(0o600)
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._closing.close()
+
+    # --- where things are -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return self.directory / "state"
+
+    @property
+    def config(self) -> Path:
+        """The config file."""
+        return self.directory / "config.toml"
+
+    @property
+    def live(self) -> Path:
+        """The live link, whose files a server's config names."""
+        return self.state / "certificates" / "www" / "live"
+
+    @property
+    def calls(self) -> list[str]:
+        """The events that the hook was called with so far."""
+        path = self.directory / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    # --- what is done -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def kit(self) -> Iterator[Kit]:
+        """The equipment of a run, under the lock."""
+        config = load(str(self.config))
+        with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
+            yield kit
+
+    def put(self) -> Version:
+        """A new version on disk, younger than all before, as an authority has just issued it."""
+        self.made += 1
+        at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1) + timedelta(minutes=self.made)
+        pair = self.root.issue(self.directory / "issued", NAME, stem=str(self.made))
+        material = Material(privkey=pair.key.read_bytes(), cert=pair.cert.read_bytes(), chain=self.root.pem)
+        leaf = x509.leaf(material.cert)
+        version = Version(id=version_id(at, leaf.serial), made_at=at, leaf=leaf)
+        with self.kit() as kit:
+            return kit.store.put("www", version, material, key_mode=0o600)
+
+    def put_broken(self) -> Version:
+        """A new version whose key is not its certificate's."""
+        version = self.put()
+        other = self.root.issue(self.directory / "issued", NAME, stem="other")
+        (self.live.parent / "versions" / version.id / "privkey.pem").write_bytes(other.key.read_bytes())
+        return version
+
+    def remove(self, version: Version) -> None:
+        """Take a version away again that is not live."""
+        with self.kit() as kit:
+            kit.store.remove("www", version.id)
+
+    def run(self) -> RunReport:
+        """One run that orders nothing."""
+        with self.kit() as kit:
+            return run(kit, Limits(steps=_STEPS))
+
+    def cli(self, *arguments: str, code: int = 0) -> Any:
+        """The document of a real command that must end with this exit code."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "renewer", "--config", str(self.config), *arguments, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
+            check=False,
+            cwd=CHECKOUT,
+        )
+        assert ended.returncode == code, f"{ended.returncode}, not {code}:\n{ended.stdout}\n{ended.stderr}"
+        return json.loads(ended.stdout)
+
+    def call(self, event: str) -> int:
+        """Call the shipped hook alone, as the agent would, for what lies at `live`; its exit code."""
+        ended = subprocess.run(
+            [CHECKOUT / "hooks" / self.server.hook, event],
+            env={
+                "PATH": os.environ["PATH"],
+                "RENEWER_EVENT": event,
+                "RENEWER_HOOK": "it",
+                "RENEWER_HOST": "web-1",
+                "RENEWER_RUN": "r",
+                "RENEWER_CERTIFICATES": "www",
+                "RENEWER_LIVE": str(self.live),
+                **self.server.env,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LIMIT,
+            check=False,
+        )
+        return ended.returncode
+
+    def age(self, by: timedelta = timedelta(days=2)) -> None:
+        """Let every failure and look lie further back, as if so much time had passed."""
+        ledger = SqliteLedger.open(str(self.state / "ledger.db"))
+        try:
+            for kind in (Deployment, Sighting):
+                found = ledger.load(kind)
+                ledger.save(*(msgspec.structs.replace(one, at=one.at - by) for one in found))
+        finally:
+            ledger.close()
+
+    # --- what is so -------------------------------------------------------------------------------------
+
+    def served(self) -> str:
+        """The serial at the port, seen by openssl: none of the package's code is asked."""
+        server = self.server
+        argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", NAME]
+        if server.starttls:
+            argv += ["-starttls", _OPENSSL.get(server.starttls, server.starttls)]
+            if server.starttls == "xmpp":
+                argv += ["-xmpphost", NAME]
+        ended = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+        )
+        found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", ended.stdout, re.DOTALL)
+        if found is None:
+            return f"nothing: {ended.stderr.strip()[-300:]}"
+        serial = f"{pyca.load_pem_x509_certificate(found[0].encode()).serial_number:x}"
+        return serial.zfill(len(serial) + len(serial) % 2)
+
+    def live_id(self) -> str:
+        """The version that is live."""
+        return self.live.readlink().name
+
+
+_OPENSSL = {"submission": "smtp", "postgresql": "postgres"}
+"""Protocols that openssl calls otherwise."""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(str(value))
