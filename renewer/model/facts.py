@@ -310,6 +310,28 @@ class RunRecord(Record):
         return self.host
 
 
+class Standing(Record):
+    """What the history last said of a certificate here: `version` was the last that counted as renewed.
+
+    `not_after` is that version's; `turned_back` the version whose deployment was last turned back;
+    `failing_since` and `error` are of a series of failures that has not ended.
+    """
+
+    kind: ClassVar[str] = "standing"
+    host: str
+    version: str | None = None
+    not_after: datetime | None = None
+    renewed_at: datetime | None = None
+    turned_back: str | None = None
+    failing_since: datetime | None = None
+    error: str = ""
+
+    @property
+    def key(self) -> str:
+        """One record a host."""
+        return self.host
+
+
 COPIES = "copies"
 """So the copies of a certificate are called among its hooks: written first, retried and recorded alike."""
 

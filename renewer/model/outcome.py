@@ -43,6 +43,7 @@ class EventName(StrEnum):
     VERIFIED = "verified"
     RENEWED = "renewed"
     FAILED = "failed"
+    RECOVERED = "recovered"
     ROLLED_BACK = "rolled-back"
     NOTICE = "notice"
     TOLD = "told"
