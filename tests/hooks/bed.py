@@ -5,11 +5,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from cryptography import x509 as pyca
@@ -46,30 +47,31 @@ exec '{hook}' "$@"
 """
 
 
-class Server(Protocol):
+class Server(ABC):
     """A real server of a kind that a shipped hook is for.
 
-    `start` returns when it answers at its port with what lies in its files. If it reads copies that are not
-    there before the first deployment, it lays down self-made ones, as a distribution does (`snakeoil`).
+    `hook` is the shipped hook's name, `env` what makes it address this very server; `starttls` is the protocol
+    as `endpoints` knows it; `copies` are the certificate's, if the server cannot read from `live`; `notices`
+    is whether the hook's own `test` notices a key that does not fit its certificate.
     """
 
     hook: str
-    """The shipped hook's name."""
     port: int
-    starttls: str | None
-    """The protocol of `endpoints` (interface.md), None for TLS from the first byte."""
-    env: dict[str, str]
-    """What `[hook.it] env` says, so that the hook addresses this very server."""
-    copies: list[dict[str, Any]]
-    """`copies` of the certificate, if the server cannot read from `live`."""
-    notices: bool
-    """Whether the hook's own `test` notices a key that does not fit its certificate."""
+    env: Mapping[str, str]
+    starttls: str | None = None
+    copies: Sequence[Mapping[str, Any]] = ()
+    notices = False
 
+    @abstractmethod
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers with what lies in its files; it may have been stopped before.
 
+        Copies that are not there before the first deployment it lays down itself, as a distribution does.
+        """
+
+    @abstractmethod
     def stop(self) -> None:
-        """End it; `start` may come again."""
+        """End it."""
 
 
 class Bed:
@@ -101,7 +103,7 @@ class Bed:
     def write_config(self, **certificate: Any) -> None:
         """Write the config; keywords are more keys of the certificate."""
         server = self.server
-        endpoint = {"host": "127.0.0.1", "port": server.port, "server_name": NAME}
+        endpoint: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "server_name": NAME}
         if server.starttls:
             endpoint["starttls"] = server.starttls
         tables: dict[str, dict[str, Any]] = {
@@ -277,7 +279,7 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(_toml, value)) + "]"

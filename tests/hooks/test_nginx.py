@@ -5,7 +5,6 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
@@ -13,7 +12,7 @@ from renewer import hooks, verify
 from renewer.hooks import HookResult, Verdict
 from renewer.model.desired import Endpoint, Hook, HookEvent
 from tests.hooks.bed import NAME as SERVED
-from tests.hooks.bed import Bed
+from tests.hooks.bed import Bed, Server
 from tests.hooks.walk import Note, walk
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.nginx import Nginx, NginxFactory
@@ -68,12 +67,10 @@ def put(source: Pair, place: Pair) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(source.cert.read_text())).hexdigest()
 
 
-class Served:
+class Served(Server):
     """An nginx that reads from `live`."""
 
     hook = "nginx"
-    starttls = None
-    copies: ClassVar[list[dict[str, Any]]] = []
     notices = True
 
     def __init__(self, bed: Bed) -> None:
