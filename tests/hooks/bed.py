@@ -50,8 +50,8 @@ exec '{hook}' "$@"
 class Server(ABC):
     """A real server of a kind that a shipped hook is for.
 
-    `hook` is the shipped hook's name, `env` what makes it address this very server; `starttls` is the protocol
-    as `endpoints` knows it; `copies` are the certificate's, if the server cannot read from `live`; `notices`
+    `hook` is the shipped hook's name, `env` what makes it address this very server; `starttls` is the
+    protocol as `endpoints` knows it; `copies` are the certificate's, if the server cannot read from `live`; `notices`
     is whether the hook's own `test` notices a key that does not fit its certificate.
     """
 
@@ -240,9 +240,8 @@ class Bed:
         """Let every failure and look lie further back, as if so much time had passed."""
         ledger = SqliteLedger.open(str(self.state / "ledger.db"))
         try:
-            for kind in (Deployment, Sighting):
-                found = ledger.load(kind)
-                ledger.save(*(msgspec.structs.replace(one, at=one.at - by) for one in found))
+            records = (*ledger.load(Deployment), *ledger.load(Sighting))
+            ledger.save(*(msgspec.structs.replace(one, at=one.at - by) for one in records))
         finally:
             ledger.close()
 
