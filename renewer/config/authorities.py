@@ -103,7 +103,7 @@ class Authorities:
             chain=_text(table.chain),
             eab=self._eab(at, table.eab),
             ca_bundle=checked(self._faults, (*at, "ca_bundle"), table.ca_bundle, scalars.absolute),
-            roots=checked(self._faults, (*at, "roots"), table.roots, _roots) or "system",
+            roots=checked(self._faults, (*at, "roots"), table.roots, chain_roots) or "system",
             staging=checked(self._faults, (*at, "staging"), table.staging, scalars.url) or staging,
             proxy=checked(self._faults, (*at, "proxy"), table.proxy, _proxy),
         )
@@ -153,7 +153,8 @@ def _text(given: str | UnsetType) -> str | None:
     return None if given is UNSET else given or None
 
 
-def _roots(text: str) -> str:
+def chain_roots(text: str) -> str:
+    """What served certificates must chain to: 'system', 'any', or a PEM file."""
     if text in ("system", "any"):
         return text
     if not text.startswith("/"):

@@ -11,6 +11,7 @@ from renewer.config.agent import checked
 from renewer.config.authorities import Authorities
 from renewer.config.challenge_tables import ChallengeKeys
 from renewer.config.challenges import Challenges
+from renewer.config.channels import Channels
 from renewer.config.copies import Copies
 from renewer.config.endpoints import default_endpoints, resolve_endpoint
 from renewer.config.faults import Faults, Path, did_you_mean
@@ -45,6 +46,7 @@ class Certificates:
         authorities: Authorities,
         challenges: Challenges,
         hooks: Hooks,
+        channels: Channels,
         faults: Faults,
     ) -> None:
         self.defaults = defaults
@@ -52,6 +54,7 @@ class Certificates:
         self.authorities = authorities
         self.challenges = challenges
         self.hooks = hooks
+        self.channels = channels
         self.faults = faults
         self.copies = Copies(agent.state, faults)
 
@@ -98,6 +101,9 @@ class _Wish:
             key_mode=key_mode,
             copies=self._copies(),
             hosts=self._hosts(),
+            notify=self._room.channels.chosen(
+                _pick(self._own.notify, self._defaults.notify, []), self._at("notify")
+            ),
         )
         return wish if names and authorities and ways else None
 

@@ -12,11 +12,6 @@ from renewer.config.schema import CertificateTable, Document
 from renewer.config.tables import SecretTable
 
 _BAD = object()
-_LATER = {
-    "watch": "watching foreign certificates is not there yet",
-    "notify": "notices are not there yet; look at the exit code and the renewal log",
-    "report": "reports are not there yet; look at `renewer status --json`",
-}
 
 
 def prune(source: Source, faults: Faults) -> dict[str, object]:
@@ -75,7 +70,7 @@ _SORTS: dict[type[shape.Type], tuple[type, str]] = {
 
 
 def _tagged(value: dict[str, object], kinds: list[shape.StructType], path: Path, teller: _Teller) -> object:
-    """One of several tables, told apart by a key: the challenges by their type."""
+    """One of several tables, told apart by a key: challenges and channels by their type."""
     field = kinds[0].tag_field or ""
     known = [str(kind.tag) for kind in kinds]
     given = value.get(field, _BAD)
@@ -85,10 +80,13 @@ def _tagged(value: dict[str, object], kinds: list[shape.StructType], path: Path,
             checked = _check(rest, kind, path, teller)
             return {field: given, **checked} if isinstance(checked, dict) else checked
     if given is _BAD:
-        _missing([field], value, path, teller)
+        teller.tell(
+            (*path, field), "is missing", f"write {field} = " + " or ".join(f'"{one}"' for one in known)
+        )
     else:
         hint = did_you_mean(given, known) if isinstance(given, str) else ""
-        text = f"{_shown(given)} is not a type of challenge"
+        what = "channel" if path[0] == "notify" else "challenge"
+        text = f"{_shown(given)} is not a type of {what}"
         teller.tell((*path, field), text, hint or "known so far: " + ", ".join(known))
     teller.faults.taint(path)
     return _BAD
@@ -147,18 +145,18 @@ def _missing(required: list[str], value: dict[str, object], path: Path, teller: 
 
 _MISSING = {
     "names": 'say which names it is for: names = ["example.org"]',
-    "type": 'write type = "http-01" or type = "dns-01"',
     "listen": 'say where to listen: listen = "0.0.0.0:443"',
     "provider": 'say who publishes the record: provider = "rfc2136"',
     "kid": "the authority's site hands out both, kid and hmac",
+    "to": 'say who is told: to = ["ops@example.org"]',
+    "from": 'say who the mail comes from: from = "renewer@web-1.example.org"',
+    "url": 'refer to it: url = { file = "/path" }; it may hold a token',
+    "urls": 'refer to them: urls = [{ file = "/path" }]; they hold passwords',
     "hmac": 'the authority\'s site hands it out; keep it in a file: hmac = { file = "/path" }',
 }
 
 
 def _unknown(key: str, known: list[str], path: Path, teller: _Teller) -> None:
-    if not path and key in _LATER:
-        teller.tell((key,), "is not a key of this version", _LATER[key])
-        return
     hint = did_you_mean(key, known)
     teller.tell((*path, key), "is not a known key", hint)
     if hint.startswith("did you mean '"):

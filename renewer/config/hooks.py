@@ -73,7 +73,7 @@ class Hooks:
             convention=convention,
             events=self._events(at, table.events, convention, ours=ours),
             timeout=(timeout or timedelta(minutes=1)).total_seconds(),
-            env=self._env((*at, "env"), table.env),
+            env=variables((*at, "env"), table.env, self._faults),
         )
 
     def _path(self, at: Path) -> Callable[[str], str]:
@@ -107,15 +107,19 @@ class Hooks:
             self._faults.add((*at, "events"), "must have deploy: a hook that never deploys loads nothing")
         return tuple(event for event in _ALL if event in given)
 
-    def _env(self, path: Path, given: Mapping[str, str] | UnsetType) -> tuple[tuple[str, str], ...]:
-        if given is UNSET:
-            return ()
-        for name, value in given.items():
-            if not _VARIABLE.fullmatch(name):
-                hint = "letters, digits and _ only, not beginning with a digit"
-                self._faults.add((*path, name), "is not a variable's name", hint)
-            elif name.startswith(_RESERVED):
-                self._faults.add((*path, name), "is kept for what hooks are told by us", "take another name")
-            if "\0" in value:
-                self._faults.add((*path, name), "holds a NUL character")
-        return tuple(given.items())
+
+def variables(
+    path: Path, given: Mapping[str, str] | UnsetType, faults: Faults
+) -> tuple[tuple[str, str], ...]:
+    """Environment variables for a program of the operator's."""
+    if given is UNSET:
+        return ()
+    for name, value in given.items():
+        if not _VARIABLE.fullmatch(name):
+            hint = "letters, digits and _ only, not beginning with a digit"
+            faults.add((*path, name), "is not a variable's name", hint)
+        elif name.startswith(_RESERVED):
+            faults.add((*path, name), "is kept for what hooks are told by us", "take another name")
+        if "\0" in value:
+            faults.add((*path, name), "holds a NUL character")
+    return tuple(given.items())

@@ -11,15 +11,18 @@ from renewer.config.agent import resolve_agent
 from renewer.config.authorities import Authorities
 from renewer.config.certificates import Certificates
 from renewer.config.challenges import Challenges
+from renewer.config.channels import Channels
 from renewer.config.faults import Faults, Source
 from renewer.config.hooks import Hooks
+from renewer.config.report import resolve_report
 from renewer.config.schema import DefaultsTable, Document
 from renewer.config.tables import Table
+from renewer.config.watches import resolve_watches
 from renewer.model.desired import Config
 from renewer.model.names import CERTIFICATE_NAME
 
-_KINDS = ("authority", "challenge", "certificate", "hook")
-_MAIN_ONLY = ("include", "agent", "defaults")
+_KINDS = ("authority", "challenge", "certificate", "hook", "watch", "notify")
+_MAIN_ONLY = ("include", "agent", "defaults", "report")
 
 
 def load(path: str) -> Config:
@@ -98,12 +101,14 @@ def _resolve(path: str, document: Document, faults: Faults) -> Config:
     authorities = Authorities(document.authority, defaults, faults)
     challenges = Challenges(document.challenge, agent.state, faults)
     hooks = Hooks(document.hook, path, faults)
+    channels = Channels(document.notify, faults)
     certificates = Certificates(
         defaults=defaults,
         agent=agent,
         authorities=authorities,
         challenges=challenges,
         hooks=hooks,
+        channels=channels,
         faults=faults,
     )
     resolved = certificates.resolve({} if document.certificate is UNSET else document.certificate)
@@ -113,4 +118,7 @@ def _resolve(path: str, document: Document, faults: Faults) -> Config:
         authorities=authorities.resolved(),
         certificates=resolved,
         hooks=hooks.resolved(),
+        channels=channels.resolved(),
+        watches=resolve_watches(document.watch, channels, resolved, faults),
+        report=resolve_report(document.report, agent, faults),
     )

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from renewer.config.challenge_tables import ChallengeKeys, ChallengeTable
+from renewer.config.channel_tables import ChannelTable
 from renewer.config.tables import DURATION, SecretTable, Table
 from renewer.model.desired import Convention, FirstLook, HookEvent, KeyType, Starttls
 
@@ -175,6 +176,9 @@ class CertificateKeys(Table):
     hosts: Annotated[list[str], Meta(description="Hosts that deploy it; default this one.")] | UnsetType = (
         UNSET
     )
+    notify: (
+        Annotated[list[str], Meta(description="Which [notify.X] are told of it; default all.")] | UnsetType
+    ) = UNSET
 
 
 class CertificateTable(CertificateKeys, kw_only=True):
@@ -212,6 +216,37 @@ class HookTable(Table):
     env: Annotated[dict[str, str], Meta(description="Environment variables for it.")] | UnsetType = UNSET
 
 
+class WatchTable(Table):
+    """A certificate that is looked at and told of, not renewed: at a port, or in a file."""
+
+    endpoint: (
+        Annotated[str | EndpointTable, Meta(description="Where it is served, as mail.example.org:993.")]
+        | UnsetType
+    ) = UNSET
+    file: Annotated[str, Meta(description="PEM file that holds it; absolute path.")] | UnsetType = UNSET
+    roots: (
+        Annotated[str, Meta(description="What it must chain to at its port: system, any or a PEM file.")]
+        | UnsetType
+    ) = UNSET
+    notify: (
+        Annotated[list[str], Meta(description="Which [notify.X] are told of it; default all.")] | UnsetType
+    ) = UNSET
+
+
+class ReportTable(Table):
+    """What is left for others after each run."""
+
+    metrics: (
+        Annotated[str, Meta(description="File of metrics for node_exporter's textfile collector.")]
+        | UnsetType
+    ) = UNSET
+    page: Annotated[str, Meta(description="HTML file that shows how things stand.")] | UnsetType = UNSET
+    heartbeat: (
+        Annotated[SecretTable, Meta(description="Where the healthchecks-style URL is: { file = … } …")]
+        | UnsetType
+    ) = UNSET
+
+
 class Document(Table):
     """The configuration of renewer."""
 
@@ -230,6 +265,15 @@ class Document(Table):
     ) = UNSET
     hook: (
         Annotated[dict[str, HookTable], Meta(description="Programs that make servers load them.")] | UnsetType
+    ) = UNSET
+    watch: (
+        Annotated[dict[str, WatchTable], Meta(description="Certificates that are only watched.")] | UnsetType
+    ) = UNSET
+    notify: (
+        Annotated[dict[str, ChannelTable], Meta(description="Ways to tell people how it goes.")] | UnsetType
+    ) = UNSET
+    report: (
+        Annotated[ReportTable, Meta(description="What is left for others after each run.")] | UnsetType
     ) = UNSET
 
 

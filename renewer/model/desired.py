@@ -308,6 +308,101 @@ class Agent(Value):
         return self.log or f"{self.state}/renewal.log"
 
 
+class Topic(StrEnum):
+    """What a channel may be told of; `on` in the config."""
+
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    RENEWED = "renewed"
+    EXPIRING = "expiring"
+    DEGRADED = "degraded"
+
+
+class MailSecurity(StrEnum):
+    """How a mail server is spoken to."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    PLAIN = "plain"  # to a loopback address only
+
+
+class Email(Value, tag="email"):
+    """Notices by e-mail: by way of an SMTP `server` ("HOST:PORT"), or of a local `sendmail` (absolute path).
+
+    Exactly one of the two is set. `ca_bundle` is a PEM file to trust instead of the system's roots.
+    """
+
+    name: str
+    on: frozenset[Topic]
+    to: tuple[str, ...]
+    sender: str
+    server: str | None = None
+    security: MailSecurity = MailSecurity.STARTTLS
+    username: str | None = None
+    password: Secret | None = None
+    ca_bundle: str | None = None
+    sendmail: str | None = None
+    escalate_to: tuple[str, ...] = ()
+
+
+class Webhook(Value, tag="webhook"):
+    """Notices as JSON, posted to a URL; signed with `secret` if there is one. The URL may hold a token."""
+
+    name: str
+    on: frozenset[Topic]
+    url: Secret
+    secret: Secret | None = None
+    ca_bundle: str | None = None
+
+
+class Apprise(Value, tag="apprise"):
+    """Notices to whatever service apprise knows, by its URLs; those hold passwords and are secrets."""
+
+    name: str
+    on: frozenset[Topic]
+    urls: tuple[Secret, ...]
+    escalate_to: tuple[Secret, ...] = ()
+
+
+class Program(Value, tag="command"):
+    """Notices as JSON on the stdin of a program of the operator's; `timeout` in seconds."""
+
+    name: str
+    on: frozenset[Topic]
+    run: tuple[str, ...]
+    timeout: float = 60.0
+    env: tuple[tuple[str, str], ...] = ()
+
+
+Channel = Email | Webhook | Apprise | Program
+
+
+class Watch(Value):
+    """A certificate that is looked at and told of, not renewed: one at a port, or one in a file (absolute).
+
+    Exactly one of the two is set. `roots` is what one at a port must chain to, as for an authority.
+    """
+
+    name: str
+    endpoint: Endpoint | None = None
+    file: str | None = None
+    roots: str = "system"
+    notify: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """Where it is, for people."""
+        return self.file or str(self.endpoint)
+
+
+class Report(Value):
+    """What is left for others after each run: files (absolute paths), pings to a healthchecks-style URL."""
+
+    metrics: str | None = None
+    page: str | None = None
+    heartbeat: Secret | None = None
+
+
 class Config(Value):
     """The whole wish. Mappings are by name, in the order of the files."""
 
@@ -316,3 +411,6 @@ class Config(Value):
     authorities: Mapping[str, Authority]
     certificates: Mapping[str, Certificate]
     hooks: Mapping[str, Hook]
+    channels: Mapping[str, Channel] = {}
+    watches: Mapping[str, Watch] = {}
+    report: Report = Report()

@@ -49,4 +49,7 @@ def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
     schema = json.loads(capsys.readouterr().out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     tables = schema["$defs"]["Document"]["properties"]
-    assert set(tables) == {"include", "agent", "defaults", "authority", "challenge", "certificate", "hook"}
+    assert set(tables) == {
+        *("include", "agent", "defaults", "authority", "challenge", "certificate", "hook"),
+        *("watch", "notify", "report"),
+    }

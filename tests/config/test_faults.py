@@ -15,7 +15,6 @@ HTTP01 = '[challenge.x]\ntype = "http-01"\n'
 CASES = [
     # keys and their sorts
     ("agnet = 1", "agnet", "is not a known key", "did you mean 'agent'?"),
-    ("[notify.ops]", "notify", "is not a key of this version", "not there yet"),
     ('[agent]\nstat = "/x"', "agent.stat", "is not a known key", "'state'"),
     ("[agent]\nworkers = true", "agent.workers", "a whole number, not true or false", ""),
     ("[agent]\nworkers = 1.5", "agent.workers", "not a number with a fraction", ""),
