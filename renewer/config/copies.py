@@ -4,11 +4,10 @@ from msgspec import UNSET
 
 from renewer.config import scalars
 from renewer.config.agent import checked
+from renewer.config.authorities import resolve_secret
 from renewer.config.faults import Faults, Path, dotted
 from renewer.config.schema import CopyTable
-from renewer.model.desired import Copy, CopyPart
-
-_SECRET = (CopyPart.KEY, CopyPart.COMBINED)
+from renewer.model.desired import SEALED_PARTS, SECRET_PARTS, Copy, CopyPart, Secret
 
 
 class Copies:
@@ -21,19 +20,18 @@ class Copies:
 
     def resolve(self, table: CopyTable, at: Path, certificate: str) -> Copy | None:
         """One entry of `copies`; None if that was a fault."""
+        asked = [part for part in CopyPart if getattr(table, part.value) is not UNSET]
         paths = []
-        asked = 0
-        for part in CopyPart:
-            given = getattr(table, part.value)
-            asked += given is not UNSET
-            path = checked(self._faults, (*at, part.value), given, scalars.absolute)
+        for part in asked:
+            path = checked(self._faults, (*at, part.value), getattr(table, part.value), scalars.absolute)
             if path and self._free((*at, part.value), path, certificate):
                 paths.append((part, path))
+        password = self._password(table, at, asked)
         if not asked:
             if not any(self._faults.spoilt((*at, part.value)) for part in CopyPart):
                 self._faults.add(at, "names no file", 'as fullchain = "/etc/nginx/tls/www.pem"')
             return None
-        keyed = any(getattr(table, part.value) is not UNSET for part in _SECRET)
+        keyed = any(part in SECRET_PARTS for part in asked)
         allowed, what = (0o640, "a key") if keyed else (0o644, "a file that servers trust")
         return Copy(
             paths=tuple(paths),
@@ -44,7 +42,26 @@ class Copies:
             mode=checked(
                 self._faults, (*at, "mode"), table.mode, lambda text: scalars.mode(text, allowed, what)
             ),
+            password=password,
+            alias=certificate if password else "",
         )
+
+    def _password(self, table: CopyTable, at: Path, asked: list[CopyPart]) -> Secret | None:
+        """What seals the keystores: needed for them, and for nothing else."""
+        sealed = [part.value for part in asked if part in SEALED_PARTS]
+        here = (*at, "password")
+        if table.password is not UNSET:
+            if (
+                not sealed
+                and asked
+                and not any(self._faults.spoilt((*at, part.value)) for part in SEALED_PARTS)
+            ):
+                self._faults.add(here, "seals nothing here", "it goes with pkcs12 or jks")
+            return resolve_secret(here, table.password, self._faults)
+        if sealed:
+            hint = 'password = { file = "/etc/renewer/secrets/keystore" }'
+            self._faults.add(here, f"is missing: {' and '.join(sealed)} cannot be written without one", hint)
+        return None
 
     def _free(self, at: Path, path: str, certificate: str) -> bool:
         if path == self._state or path.startswith(self._state + "/"):

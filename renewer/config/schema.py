@@ -113,7 +113,17 @@ class CopyTable(Table):
     cert: Annotated[str, Meta(description="The certificate alone.")] | UnsetType = UNSET
     chain: Annotated[str, Meta(description="The chain without the certificate.")] | UnsetType = UNSET
     fullchain: Annotated[str, Meta(description="The certificate and its chain.")] | UnsetType = UNSET
-    combined: Annotated[str, Meta(description="Key, certificate and chain in one file.")] | UnsetType = UNSET
+    combined: Annotated[str, Meta(description="Certificate, chain and key in one file.")] | UnsetType = UNSET
+    key_der: Annotated[str, Meta(description="The private key as DER (PKCS#8).")] | UnsetType = UNSET
+    der: Annotated[str, Meta(description="The certificate alone as DER.")] | UnsetType = UNSET
+    pkcs12: Annotated[str, Meta(description="Key, certificate and chain as PKCS#12.")] | UnsetType = UNSET
+    jks: (
+        Annotated[str, Meta(description="The same as a Java keystore; needs Java's keytool.")] | UnsetType
+    ) = UNSET
+    password: (
+        Annotated[SecretTable, Meta(description="What seals pkcs12 and jks: { file = … } and the like.")]
+        | UnsetType
+    ) = UNSET
     owner: Annotated[str, Meta(description="User that owns the files.")] | UnsetType = UNSET
     group: Annotated[str, Meta(description="Group of the files.")] | UnsetType = UNSET
     mode: (

@@ -212,26 +212,40 @@ class Endpoint(Value):
 
 
 class CopyPart(StrEnum):
-    """What a copied file holds, in the order of writing: no chain ever stands there before its key."""
+    """What a copied file holds, in the order of writing: no chain ever stands there before its key.
+
+    PEM, but for `der` (the certificate), `key_der` (PKCS#8) and the two keystores.
+    """
 
     KEY = "key"
+    KEY_DER = "key_der"
     CERT = "cert"
     CHAIN = "chain"
     FULLCHAIN = "fullchain"
     COMBINED = "combined"
+    DER = "der"
+    PKCS12 = "pkcs12"
+    JKS = "jks"
+
+
+SEALED_PARTS = (CopyPart.PKCS12, CopyPart.JKS)  # keystores: a password is needed to write and to read them
+SECRET_PARTS = (CopyPart.KEY, CopyPart.KEY_DER, CopyPart.COMBINED, *SEALED_PARTS)  # those that hold the key
 
 
 class Copy(Value):
     """Files that follow the live version: absolute path by part, with owner, group and mode.
 
-    `owner` and `group` are names or numbers; None leaves them to the system. `mode` goes for files
-    that hold a key; files without one are readable by all (0644) unless `mode` says less.
+    `owner` and `group` are names or numbers. What is None is kept of a file that is replaced, and left to the
+    system for a new one. `mode` goes for files that hold a key (usually 0600); beside one, those without are
+    readable by all (0644). `password` seals the keystores, in which the certificate is called `alias`.
     """
 
     paths: tuple[tuple[CopyPart, str], ...]
     owner: str | None = None
     group: str | None = None
     mode: int | None = None
+    password: Secret | None = None
+    alias: str = ""
 
 
 class Convention(StrEnum):
@@ -247,10 +261,19 @@ class HookEvent(StrEnum):
     TEST = "test"
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
+    PRE = "pre"  # something is about to be ordered
+    POST = "post"  # all orders and deployments of the run are over
+
+
+SERVER_EVENTS = (HookEvent.TEST, HookEvent.DEPLOY, HookEvent.ROLLBACK)  # those about what a server serves
+CERTBOT_EVENTS = (HookEvent.DEPLOY, HookEvent.PRE, HookEvent.POST)  # those that certbot has, too
 
 
 class Hook(Value):
-    """A program that makes a server load what is at `live`. `run` is an absolute path."""
+    """A program that makes a server load what is at `live`. `run` is an absolute path.
+
+    One that hears only `pre` and `post` deploys nothing, and no deployment waits for it.
+    """
 
     name: str
     run: str
@@ -259,6 +282,11 @@ class Hook(Value):
     events: tuple[HookEvent, ...] = (HookEvent.DEPLOY,)
     timeout: float = 60.0
     env: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def deploys(self) -> bool:
+        """Whether a deployment is to call it."""
+        return HookEvent.DEPLOY in self.events
 
 
 class Certificate(Value):

@@ -165,6 +165,8 @@ class Deployment(Record):
 
     `previous` is what was live before that version, to which a run that was killed may still turn back.
 
+    `turned_back` is whether that version was live for this deployment and had to go again.
+
     `fingerprint` is of the hook's table and file: if it changes, failures are forgotten.
     """
 
@@ -179,6 +181,7 @@ class Deployment(Record):
     error: str | None = None
     output: str = ""
     previous: str | None = None
+    turned_back: bool = False
 
     @property
     def key(self) -> str:
@@ -187,7 +190,11 @@ class Deployment(Record):
 
 
 class CopyFact(Record):
-    """A file that we wrote elsewhere; `stamp` (inode, size, mtime in ns) tells whether it still is ours."""
+    """A file that we wrote elsewhere; `stamp` (inode, size, mtime in ns) tells whether it still is ours.
+
+    `wish` is a fingerprint of what the config says of it ("" from earlier releases). `note` is set, and
+    `sha256` is "", if the file is not ours and was left alone; it says why.
+    """
 
     kind: ClassVar[str] = "copy"
     host: str
@@ -196,6 +203,8 @@ class CopyFact(Record):
     sha256: str
     stamp: tuple[int, ...]
     at: datetime
+    wish: str = ""
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -337,11 +346,17 @@ COPIES = "copies"
 
 
 class CopyState(Value):
-    """How a file that should follow the live version is found: written for `version`, changed by others?"""
+    """How a file that should follow the live version is found: written for `version`, changed by others?
+
+    It is not `intact` either if the config says something else of it now than when it was written: then it
+    is `reworded`. `note` says why a file of somebody else was left alone.
+    """
 
     path: str
     version: str | None
     intact: bool
+    reworded: bool = False
+    note: str = ""
 
 
 class Asked(Value):

@@ -8,6 +8,7 @@ from renewer.config.load import load
 from renewer.config.shipped import hooks_directory
 from renewer.errors import ConfigError
 from renewer.model.desired import (
+    SERVER_EVENTS,
     Config,
     Convention,
     Copy,
@@ -59,7 +60,7 @@ def test_the_least_is_enough(loaded: Load) -> None:
     assert authority.directory == "https://acme-v02.api.letsencrypt.org/directory"
     assert authority.staging == "https://acme-staging-v02.api.letsencrypt.org/directory"
     assert authority.contact == ("mailto:ops@example.org",)
-    assert (hook.run, hook.shipped, hook.events) == (f"{hooks_directory()}/nginx", True, tuple(HookEvent))
+    assert (hook.run, hook.shipped, hook.events) == (f"{hooks_directory()}/nginx", True, SERVER_EVENTS)
     assert config.agent.log_path == "/var/lib/renewer/renewal.log"
 
 
@@ -182,6 +183,27 @@ def test_copies(loaded: Load) -> None:
     )
 
 
+def test_keystores(loaded: Load) -> None:
+    """Keystores come last, sealed by a secret that is a reference; the alias is the certificate's name."""
+    config = loaded(
+        HEAD
+        + WWW
+        + 'copies = [{ pkcs12 = "/p", jks = "/j", der = "/d", key_der = "/k", password = { file = "/s" } }]\n'
+    )
+    assert config.certificates["www"].copies == (
+        Copy(
+            paths=(
+                (CopyPart.KEY_DER, "/k"),
+                (CopyPart.DER, "/d"),
+                (CopyPart.PKCS12, "/p"),
+                (CopyPart.JKS, "/j"),
+            ),
+            password=Secret(source=SecretSource.FILE, argument=("/s",)),
+            alias="www",
+        ),
+    )
+
+
 def test_hooks(loaded: Load, tmp_path: Path) -> None:
     """A path hears deploy only unless it asks for more; a relative one begins at its file's directory."""
     config = loaded(
@@ -198,7 +220,7 @@ def test_hooks(loaded: Load, tmp_path: Path) -> None:
     assert hooks["more"].events == (HookEvent.DEPLOY, HookEvent.ROLLBACK)
     assert (hooks["more"].timeout, hooks["more"].env) == (300.0, (("A", "b"),))
     assert (hooks["old"].convention, hooks["old"].events) == (Convention.CERTBOT, (HookEvent.DEPLOY,))
-    assert (hooks["second"].shipped, hooks["second"].events) == (True, tuple(HookEvent))
+    assert (hooks["second"].shipped, hooks["second"].events) == (True, SERVER_EVENTS)
 
 
 def test_include(write: Write, tmp_path: Path) -> None:
