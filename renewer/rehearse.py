@@ -110,8 +110,8 @@ class _Ledger:
     def forget(self, certificate: str) -> None:
         self._scratch.forget(certificate)
 
-    def append(self, *happenings: Happening) -> None:
-        self._scratch.append(*happenings)
+    def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
+        self._scratch.append(*happenings, saving=saving)
 
     def history(self, certificate: str | None = None, since: datetime | None = None) -> list[Happening]:
         return self._scratch.history(certificate, since)

@@ -16,9 +16,9 @@ from renewer.model.outcome import EventName, Outcome, RunReport
 from renewer.model.value import Value
 from renewer.policy import findings
 from renewer.policy.due import ALL_STEPS, Terms, decide
-from renewer.policy.health import PERSON, assess, complete, exit_code
+from renewer.policy.health import PERSON, assess, exit_code
 from renewer.policy.plan import arrange
-from renewer.tell import log
+from renewer.tell import history, log
 
 
 class Limits(Value):
@@ -54,12 +54,11 @@ def run(kit: Kit, limits: Limits) -> RunReport:
     first = _decide(situations.values(), msgspec.structs.replace(terms, now=clock.now()))
     log.decisions(kit, first)
     outcomes: list[Outcome] = []
-    before = {name: complete(situation) for name, situation in situations.items()}
     if not first.idle:
         from renewer.rounds import Rounds  # all that acts, and what it needs: nothing due, nothing imported
 
         outcomes, situations = Rounds(kit, terms, situations).work(first)
-    log.renewed(kit, before, situations)
+    history.keep(kit, situations)
     code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
     odd = log.findings(kit, situations.values(), wrong_clock)
     if wrong_clock:

@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "__init__ errors clock safety",
-        "proc tls",
+        "proc tls programs",
         "model",
         "policy",
         "config ledger hooks x509 logs",

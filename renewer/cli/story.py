@@ -58,6 +58,8 @@ def words(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  
         case EventName.FAILED:
             hint = f" → {say('hint')}" if say("hint") else ""
             return f"FAILED to {say('step')}: {say('error')}{hint}"
+        case EventName.RECOVERED:
+            return f"well again; it had failed since {say('since')}"
         case EventName.ROLLED_BACK:
             return f"turned back to version {say('to')}"
         case _:

@@ -32,6 +32,7 @@ def deployment(move: Move, hook: str, state: DeploymentState, result: HookResult
         if state in (DeploymentState.FAILED, DeploymentState.LATER)
         else None,
         output=result.output if result and state is DeploymentState.FAILED else "",
+        turned_back=move.turned_back,
     )
 
 

@@ -1,13 +1,16 @@
 """What a ledger must do; small on purpose. The same tests run against every implementation."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from renewer.model.facts import Record
 from renewer.model.value import Value
 
 R = TypeVar("R", bound=Record)
+
+KEPT = timedelta(days=400)  # a line of history is kept that long: this month can be held against last year's
+KEPT_LINES = 1000  # and of one certificate no more than so many: one that fails all the time fills no disk
 
 
 class Happening(Value):
@@ -45,8 +48,12 @@ class Ledger(Protocol):
     def forget(self, certificate: str) -> None:
         """Remove every record of a certificate, not its history."""
 
-    def append(self, *happenings: Happening) -> None:
-        """Add lines to the history."""
+    def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
+        """Add lines to the history, and write records with them, in one transaction.
+
+        What is older than KEPT, counted from the newest of these lines, goes; of their certificates all but
+        the newest KEPT_LINES.
+        """
 
     def history(self, certificate: str | None = None, since: datetime | None = None) -> list[Happening]:
         """The history, oldest first."""

@@ -6,7 +6,7 @@ added harms no older one.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Self, TypeVar, assert_never
@@ -15,7 +15,7 @@ import msgspec
 
 from renewer.errors import StateError
 from renewer.ledger import bodies, files, schema
-from renewer.ledger.contract import Happening, R
+from renewer.ledger.contract import KEPT, KEPT_LINES, Happening, R
 from renewer.ledger.filesystem import network_filesystem
 from renewer.model.facts import Record
 
@@ -29,6 +29,10 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UPSERT = (
     "INSERT INTO record (kind, certificate, key, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (kind, certificate, key) DO UPDATE SET body = excluded.body"
+)
+_TRIM = (  # all that is behind the first line too many
+    "DELETE FROM history WHERE certificate = ? AND (at, id) <= "
+    "(SELECT at, id FROM history WHERE certificate = ? ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?)"
 )
 
 
@@ -89,7 +93,7 @@ class SqliteLedger:
 
     def save(self, *records: Record) -> None:
         """Write records in one transaction; each replaces the one with its kind, certificate and key."""
-        rows = [(one.kind, one.certificate, bodies.text(one.key), bodies.encoded(one)) for one in records]
+        rows = _rows(records)
         self._change(lambda connection: connection.executemany(_UPSERT, rows), rows)
 
     def drop(self, *records: Record) -> None:
@@ -103,11 +107,21 @@ class SqliteLedger:
         query = "DELETE FROM record WHERE certificate = ?"
         self._change(lambda connection: connection.execute(query, (certificate,)), (certificate,))
 
-    def append(self, *happenings: Happening) -> None:
-        """Add lines to the history, in one transaction."""
-        rows = [(_number(one.at), one.certificate, bodies.encoded(one)) for one in happenings]
-        query = "INSERT INTO history (at, certificate, body) VALUES (?, ?, ?)"
-        self._change(lambda connection: connection.executemany(query, rows), rows)
+    def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
+        """Add lines to the history and write records with them, in one transaction; old lines go."""
+        lines = [(_number(one.at), one.certificate, bodies.encoded(one)) for one in happenings]
+        rows = _rows(saving)
+
+        def action(connection: sqlite3.Connection) -> None:
+            connection.executemany(_UPSERT, rows)
+            connection.executemany("INSERT INTO history (at, certificate, body) VALUES (?, ?, ?)", lines)
+            if lines:
+                oldest = _number(max(one.at for one in happenings) - KEPT)
+                connection.execute("DELETE FROM history WHERE at < ?", (oldest,))
+                certificates = sorted({one.certificate for one in happenings})
+                connection.executemany(_TRIM, [(name, name, KEPT_LINES) for name in certificates])
+
+        self._change(action, [*lines, *rows])
 
     def history(self, certificate: str | None = None, since: datetime | None = None) -> list[Happening]:
         """The history, oldest first; `since` (aware) is included."""
@@ -270,6 +284,10 @@ class SqliteLedger:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def _rows(records: Iterable[Record]) -> list[tuple[str, str, str, bytes]]:
+    return [(one.kind, one.certificate, bodies.text(one.key), bodies.encoded(one)) for one in records]
 
 
 def _connection(target: str) -> sqlite3.Connection:

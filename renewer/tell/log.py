@@ -7,7 +7,6 @@ from renewer.model.decision import Plan, Step
 from renewer.model.facts import Situation
 from renewer.model.outcome import EventName
 from renewer.policy import findings as odd
-from renewer.policy.health import complete
 
 
 def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None) -> tuple[str, ...]:
@@ -37,18 +36,3 @@ def decisions(kit: Kit, decided: Plan) -> None:
             because=decision.because,
             not_before=decision.not_before,
         )
-
-
-def renewed(kit: Kit, before: dict[str, str | None], after: dict[str, Situation]) -> None:
-    """A certificate counts as renewed when the new one is seen at its ports, not before."""
-    for name, situation in after.items():
-        version, live = complete(situation), situation.live_version
-        if version is not None and version != before.get(name) and live is not None:
-            kit.journal.tell(
-                EventName.RENEWED,
-                name,
-                version=version,
-                serial=live.leaf.serial,
-                not_after=live.leaf.not_after,
-                seen=bool(situation.wish.endpoints),
-            )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from renewer.ledger.contract import Happening, Ledger
+from renewer.ledger.contract import KEPT_LINES, Happening, Ledger
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.desired import KeyType
 from renewer.model.facts import (
@@ -262,3 +262,38 @@ def test_close_twice(ledger: Ledger) -> None:
     """Closing a closed ledger is no error."""
     ledger.close()
     ledger.close()
+
+
+def test_lines_and_records_together(ledger: Ledger) -> None:
+    """What a line tells and the record that it was told are written in one transaction."""
+    ledger.append(happening("issued"), saving=[hold("www", "1"), hold("mail", "1")])
+    ledger.append(saving=[hold("www", "2")])
+
+    assert [one.event for one in ledger.history()] == ["issued"]
+    assert [(one.certificate, one.version) for one in ledger.load(Hold)] == [
+        ("mail", "1"),
+        ("www", "1"),
+        ("www", "2"),
+    ]
+
+
+def test_old_lines_go(ledger: Ledger) -> None:
+    """After so long a line goes, of whatever certificate, when the next one is written."""
+    day = 24 * 60
+    ledger.append(happening("gone", "mail", -401 * day), happening("kept", "mail", -399 * day))
+    assert [one.event for one in ledger.history()] == ["gone", "kept"]
+    ledger.append(happening("new"))
+
+    assert [one.event for one in ledger.history()] == ["kept", "new"]
+
+
+def test_a_certificate_has_only_so_many_lines(ledger: Ledger) -> None:
+    """One that fails all the time pushes out its own lines, nobody else's."""
+    ledger.append(happening("dull", "mail", -1))
+    ledger.append(*(happening(f"{number}", minutes=number) for number in range(KEPT_LINES)))
+    assert len(ledger.history("www")) == KEPT_LINES
+    ledger.append(happening("last", minutes=KEPT_LINES), happening("very last", minutes=KEPT_LINES))
+
+    events = [one.event for one in ledger.history("www")]
+    assert (len(events), events[0], events[-1]) == (KEPT_LINES, "2", "very last")
+    assert [one.event for one in ledger.history("mail")] == ["dull"]

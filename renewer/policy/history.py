@@ -1,0 +1,136 @@
+"""What there is to say in a certificate's history that it does not say yet. Pure.
+
+History is told from facts, not from what a run believes to have done: a run that was killed before it could
+tell is made up for by the next one.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from renewer.model.facts import DeploymentState, EndpointState, Situation, Standing, Version
+from renewer.model.outcome import EventName
+from renewer.model.value import Value
+from renewer.policy.authority import relevant
+from renewer.policy.health import complete
+
+NEWS = timedelta(days=1)
+"""Of a certificate without any history (a lost ledger, say), only what is younger is told as new."""
+
+
+class Event(Value):
+    """One line of history; durations among the details are in seconds."""
+
+    name: EventName
+    details: dict[str, object]
+
+
+class Trouble(NamedTuple):
+    """What is failing: since when, and as a sentence."""
+
+    since: datetime
+    text: str
+
+
+def untold(
+    situation: Situation, standing: Standing | None, now: datetime
+) -> tuple[tuple[Event, ...], Standing | None]:
+    """The lines that are missing, oldest first, and what the history has said once they are written."""
+    live, trouble = situation.live_version, _trouble(situation, now)
+    whole = complete(situation) is not None
+    if standing is None and trouble is None and not whole:
+        return (), None
+    before = standing or Standing(certificate=situation.wish.name, host=situation.host)
+    after, events = before, list[Event]()
+    if trouble and before.failing_since is None:
+        events.append(Event(name=EventName.FAILED, details={"since": trouble.since, "error": trouble.text}))
+        after = msgspec.structs.replace(after, failing_since=trouble.since, error=trouble.text)
+    if (back := _turned_back(situation)) and back != before.turned_back:
+        details = {"from": back, "to": situation.live, "error": trouble.text if trouble else None}
+        events.append(Event(name=EventName.ROLLED_BACK, details=details))
+        after = msgspec.structs.replace(after, turned_back=back)
+    if whole and live is not None and live.id != before.version:
+        seen_at = _seen_at(situation, live)
+        if before.version is not None or _is_news(live, before, now):
+            events.append(_another(situation, live, before, seen_at))
+        after = msgspec.structs.replace(
+            after, version=live.id, not_after=live.leaf.not_after, renewed_at=seen_at
+        )
+    if whole and trouble is None and before.failing_since:
+        events.append(_recovered(before, before.failing_since, now))
+        after = msgspec.structs.replace(after, failing_since=None, error="")
+    return tuple(events), after
+
+
+def _is_news(live: Version, before: Standing, now: datetime) -> bool:
+    """Whether the first version that is told of came while we looked, and did not just lie there."""
+    begun = before.failing_since
+    return now - live.made_at < NEWS or (begun is not None and begun <= live.made_at)
+
+
+def _another(situation: Situation, live: Version, before: Standing, seen_at: datetime) -> Event:
+    """Another version is everywhere: newer than the last one, or older because somebody went back."""
+    if before.version is not None and live.id < before.version:
+        hold = next((hold for hold in situation.holds if hold.version == before.version), None)
+        details = {"from": before.version, "to": live.id, "error": hold.why if hold else None}
+        return Event(name=EventName.ROLLED_BACK, details=details)
+    old = before.not_after or _expiry_before(situation, live)
+    return Event(
+        name=EventName.RENEWED,
+        details={
+            "version": live.id,
+            "serial": live.leaf.serial,
+            "not_after": live.leaf.not_after,
+            "authority": live.authority,
+            "issued_at": live.made_at,
+            "seen_at": seen_at,
+            "seen": bool(situation.wish.endpoints),
+            "took": (seen_at - live.made_at).total_seconds(),
+            "margin": (old - seen_at).total_seconds() if old else None,
+        },
+    )
+
+
+def _recovered(before: Standing, since: datetime, now: datetime) -> Event:
+    took = (now - since).total_seconds()
+    return Event(
+        name=EventName.RECOVERED, details={"since": since, "took": max(took, 0.0), "error": before.error}
+    )
+
+
+def _expiry_before(situation: Situation, live: Version) -> datetime | None:
+    """When the version before this one ends, if it still lies on disk."""
+    older = (v.leaf.not_after for v in situation.versions if v.made_at < live.made_at and not v.placeholder)
+    return next(older, None)
+
+
+def _seen_at(situation: Situation, live: Version) -> datetime:
+    """When the last thing that makes it complete became true."""
+    moments = [live.made_at]
+    moments += [d.at for d in situation.deployments if d.version == live.id]
+    moments += [s.at for s in situation.sightings if s.version == live.id]
+    return max(moments)
+
+
+def _turned_back(situation: Situation) -> str | None:
+    """The newer version that had to go again, if the last deployment ended so."""
+    back = (d.version for d in situation.deployments if d.turned_back and d.version != situation.live)
+    return next(back, None)
+
+
+def _trouble(situation: Situation, now: datetime) -> Trouble | None:
+    """What fails (orders, hooks, ports, the disk): the first of it, and since when any of it does."""
+    found: list[Trouble] = []
+    if situation.failures:
+        found += [Trouble(failure.since, failure.text) for failure in relevant(situation).values()]
+    hooks = dict(situation.hooks)
+    for done in situation.deployments:
+        if done.state is DeploymentState.FAILED and done.hook in hooks:
+            found.append(Trouble(done.at, done.error or f"hook {done.hook} failed"))
+    for seen in situation.sightings:
+        if seen.state is not EndpointState.VERIFIED and seen.version == situation.live:
+            found.append(Trouble(seen.since or seen.at, seen.error or f"{seen.endpoint} is {seen.state}"))
+    if situation.fault:
+        found.append(Trouble(now, situation.fault))
+    return Trouble(min(one.since for one in found), found[0].text) if found else None
