@@ -12,34 +12,35 @@ A hook is an executable, called without a shell in a scrubbed environment, in `/
   list that the kernel would refuse (above 96 KiB, of some thousand certificates) is left out: stdin has it.
 - it says by its exit code how it went: see `EXITS`. What it writes is kept, the first and last 32 KiB.
 
-`convention = "certbot"` calls a script written for certbot as certbot would: after a deployment, once for
-each certificate, without an argument, with RENEWED_LINEAGE and RENEWED_DOMAINS.
+Around the orders of a run there are `pre` (something is about to be ordered) and `post` (ordering and
+deploying are over); they are told of `HookOrder`s instead.
+
+`convention = "certbot"` calls scripts written for certbot as certbot would, without an argument: at `deploy`
+once for each certificate, with RENEWED_LINEAGE and RENEWED_DOMAINS; at `post` with RENEWED_DOMAINS and
+FAILED_DOMAINS. `run` may name a directory of them: each is called in turn, also after one that failed.
 """
 
 import os
-import re
-import signal
-import stat
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from renewer import safety
+from renewer import programs
 from renewer.errors import RenewerError
-from renewer.model.desired import Convention, Hook, HookEvent
+from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent
 from renewer.model.value import Value
 
 if TYPE_CHECKING:
     from renewer.proc import ProcResult
 
 SCHEMA = 1
-_TELLING = re.compile(r"\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b", re.IGNORECASE)
 _LIST = 96 * 1024  # bytes of a list in the environment; Linux takes 128 KiB in one variable
-_LINE = 300  # characters of output that fit into a sentence
+_DOMAINS = 16_000  # characters of names that certbot tells a post hook; what is beyond is cut off
+_OUTPUT = 64 * 1024  # characters of what all scripts of a directory said
 
 
 class HookCertificate(Value):
@@ -59,6 +60,18 @@ class HookCertificate(Value):
     previous: str | None
     not_after: datetime
     serial: str
+
+
+class HookOrder(Value):
+    """What a hook is told of a certificate around its order; there may be none at `live` yet.
+
+    `renewed` is None at `pre`; at `post` it is whether a new version was obtained.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    live: str
+    renewed: bool | None = None
 
 
 class Verdict(StrEnum):
@@ -95,6 +108,19 @@ class HookResult(Value):
     error: str | None = None
 
 
+class _Occasion(NamedTuple):
+    """What a hook is called for."""
+
+    event: HookEvent
+    certificates: Sequence[HookCertificate] | Sequence[HookOrder]
+    host: str
+    run_id: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(certificate.name for certificate in self.certificates)
+
+
 def run(
     hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
 ) -> tuple[HookResult, ...]:
@@ -103,17 +129,20 @@ def run(
     One result for the convention `renewer`, one for each certificate for `certbot`. An event that the
     hook does not hear is NOT_MINE without a call.
     """
-    everybody = tuple(certificate.name for certificate in certificates)
-    deaf = event not in hook.events
-    if deaf or (hook.convention is Convention.CERTBOT and event is not HookEvent.DEPLOY):
-        return (_unstarted(hook, event, everybody, Verdict.NOT_MINE, None),)
-    if fault := problem(hook):
-        return (_unstarted(hook, event, everybody, Verdict.FAILED, f"hook {hook.name}: {fault}"),)
+    occasion = _Occasion(event, certificates, host, run_id)
+    if unable := _unable(hook, occasion):
+        return (unable,)
     if hook.convention is Convention.CERTBOT:
-        return tuple(
-            _call(hook, event, (certificate,), host=host, run_id=run_id) for certificate in certificates
-        )
-    return (_call(hook, event, certificates, host=host, run_id=run_id),)
+        return tuple(_call(hook, occasion._replace(certificates=(one,))) for one in certificates)
+    return (_call(hook, occasion),)
+
+
+def around(
+    hook: Hook, event: HookEvent, orders: Sequence[HookOrder], *, host: str, run_id: str
+) -> HookResult:
+    """Call a hook for `pre` or `post`, once for all the orders of a run; never raises for what it does."""
+    occasion = _Occasion(event, orders, host, run_id)
+    return _unable(hook, occasion) or _call(hook, occasion)
 
 
 def problem(hook: Hook) -> str | None:
@@ -121,51 +150,36 @@ def problem(hook: Hook) -> str | None:
 
     A shipped hook is as safe as this program, beside which it lies: it need only be there.
     """
-    return program_problem(hook.run, f"`run` in [hook.{hook.name}]", trusted=hook.shipped)
-
-
-def program_problem(path: str, key: str, *, trusted: bool = False, executable: bool = True) -> str | None:
-    """Why a program must not be run; `key` is where the config names it.
-
-    `trusted` are those beside which we lie; what is not `executable` is read by a shell.
-    """
-    try:
-        entry = os.stat(path)
-        if not stat.S_ISREG(entry.st_mode):
-            return f"{path} is not a file; name the program that is to be run"
-        found = None if trusted else safety.danger(path)
-    except FileNotFoundError:
-        return f"{path} does not exist; correct {key} or put the program there"
-    except OSError as error:
-        return f"{path} cannot be looked at: {error.strerror}; let its directories be searched"
-    if found:
-        return f"{found.text}: not run, because whoever can change it acts as us; {found.hint}"
-    if executable and not os.access(path, os.X_OK):
-        return f"{path} may not be executed; chmod +x {path}"
-    return None
+    key = f"`run` in [hook.{hook.name}]"
+    if hook.convention is Convention.CERTBOT and os.path.isdir(hook.run):
+        return programs.directory_problem(hook.run, key)
+    return programs.problem(hook.run, key, trusted=hook.shipped)
 
 
 def fingerprint(hook: Hook) -> str:
-    """What tells whether a hook's table or file changed, in hex; reads no content.
+    """What tells whether a hook's table, file or directory of files changed, in hex; reads no content.
 
     A checksum is enough: if two should ever be alike, a hook only waits for its next attempt. hashlib brings
     OpenSSL, which a run with nothing due does without.
     """
-    try:
-        entry = os.stat(hook.run)
-        identity: object = (entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_mode)
-    except OSError:
-        identity = "missing"
-    return f"{zlib.crc32(msgspec.json.encode((hook, identity))):08x}"
+    return f"{zlib.crc32(msgspec.json.encode((hook, programs.identity(hook.run)))):08x}"
 
 
-def _unstarted(
-    hook: Hook, event: HookEvent, certificates: tuple[str, ...], verdict: Verdict, error: str | None
-) -> HookResult:
+def _unable(hook: Hook, occasion: _Occasion) -> HookResult | None:
+    """The result of a hook that is not called: it does not hear the event, or must not be run."""
+    deaf = hook.convention is Convention.CERTBOT and occasion.event not in CERTBOT_EVENTS
+    if deaf or occasion.event not in hook.events:
+        return _unstarted(hook, occasion, Verdict.NOT_MINE, None)
+    if fault := problem(hook):
+        return _unstarted(hook, occasion, Verdict.FAILED, f"hook {hook.name}: {fault}")
+    return None
+
+
+def _unstarted(hook: Hook, occasion: _Occasion, verdict: Verdict, error: str | None) -> HookResult:
     return HookResult(
         hook=hook.name,
-        event=event,
-        certificates=certificates,
+        event=occasion.event,
+        certificates=occasion.names,
         verdict=verdict,
         code=None,
         output="",
@@ -174,96 +188,125 @@ def _unstarted(
     )
 
 
-def _call(
-    hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
+def _call(hook: Hook, occasion: _Occasion) -> HookResult:
+    env = _environment(hook, occasion)
+    if hook.convention is not Convention.CERTBOT:
+        return _start(hook, occasion, [hook.run, occasion.event.value], env, _document(hook, occasion))
+    if not os.path.isdir(hook.run):
+        return _start(hook, occasion, [hook.run], env)
+    try:
+        scripts = programs.runnable(hook.run)
+    except OSError as error:
+        why = f"hook {hook.name}: {hook.run} cannot be read: {error.strerror}"
+        return _unstarted(hook, occasion, Verdict.FAILED, why)
+    return _together(hook, occasion, [(path, _start(hook, occasion, [path], env)) for path in scripts])
+
+
+def _start(
+    hook: Hook, occasion: _Occasion, argv: Sequence[str], env: Mapping[str, str], told: bytes = b""
 ) -> HookResult:
     from renewer import proc  # brings subprocess, which only those pay who run something
 
-    names = tuple(certificate.name for certificate in certificates)
-    env = _environment(hook, event, certificates, host=host, run_id=run_id)
-    certbot = hook.convention is Convention.CERTBOT
-    argv = [hook.run] if certbot else [hook.run, event.value]
-    told = b"" if certbot else _document(hook, event, certificates, host=host, run_id=run_id)
+    who = f"hook {hook.name}" if argv[0] == hook.run else f"hook {hook.name}: {argv[0]}"
     try:
         ended = proc.run(argv, stdin=told, env=env, timeout=hook.timeout)
     except RenewerError as error:
         why = f"hook {hook.name}: {error.text}" + (f"; {error.hint}" if error.hint else "")
-        return _unstarted(hook, event, names, Verdict.FAILED, why)
-    exits = _CERTBOT_EXITS if certbot else EXITS
+        return _unstarted(hook, occasion, Verdict.FAILED, why)
+    exits = _CERTBOT_EXITS if hook.convention is Convention.CERTBOT else EXITS
     verdict = Verdict.FAILED if ended.code is None else exits.get(ended.code, Verdict.FAILED)
     return HookResult(
         hook=hook.name,
-        event=event,
-        certificates=names,
+        event=occasion.event,
+        certificates=occasion.names,
         verdict=verdict,
         code=ended.code,
         output=ended.output,
         took_ms=ended.took_ms,
-        error=_sentence(hook, event, verdict, ended),
+        error=_sentence(who, hook.timeout, occasion.event, verdict, ended),
     )
 
 
-def _environment(
-    hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
-) -> dict[str, str]:
+def _together(hook: Hook, occasion: _Occasion, calls: Sequence[tuple[str, HookResult]]) -> HookResult:
+    """The scripts of a directory as one: failed if one of them did, and each says for itself what it said."""
+    failed = [result for _, result in calls if result.verdict is Verdict.FAILED]
+    output = "".join(f"== {path}: {_ended(one)}\n{one.output.rstrip()}\n" for path, one in calls)
+    if len(output) > _OUTPUT:
+        output = f"{output[: _OUTPUT // 2]}\n[…]\n{output[-_OUTPUT // 2 :]}"
+    return HookResult(
+        hook=hook.name,
+        event=occasion.event,
+        certificates=occasion.names,
+        verdict=Verdict.FAILED if failed else Verdict.DONE,
+        code=failed[0].code if failed else 0,
+        output=output,
+        took_ms=sum(result.took_ms for _, result in calls),
+        error="; ".join(result.error or "" for result in failed) or None,
+    )
+
+
+def _ended(result: HookResult) -> str:
+    return "no exit code" if result.code is None else f"exit code {programs.exit_words(result.code)}"
+
+
+def _environment(hook: Hook, occasion: _Occasion) -> dict[str, str]:
     from renewer.proc import scrubbed_environment
 
     env = scrubbed_environment() | {
-        "RENEWER_EVENT": event.value,
+        "RENEWER_EVENT": occasion.event.value,
         "RENEWER_HOOK": hook.name,
-        "RENEWER_HOST": host,
-        "RENEWER_RUN": run_id,
+        "RENEWER_HOST": occasion.host,
+        "RENEWER_RUN": occasion.run_id,
     }
     lists = {
-        "RENEWER_CERTIFICATES": " ".join(certificate.name for certificate in certificates),
-        "RENEWER_LIVE": "\n".join(certificate.live for certificate in certificates),
+        "RENEWER_CERTIFICATES": " ".join(occasion.names),
+        "RENEWER_LIVE": "\n".join(certificate.live for certificate in occasion.certificates),
     }
     env |= {name: value for name, value in lists.items() if len(os.fsencode(value)) <= _LIST}
     if hook.convention is Convention.CERTBOT:
-        env["RENEWED_LINEAGE"] = certificates[0].live
-        env["RENEWED_DOMAINS"] = " ".join(certificates[0].names)
+        env |= _in_certbots_words(occasion)
     return env | dict(hook.env)
 
 
-def _document(
-    hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
-) -> bytes:
+def _in_certbots_words(occasion: _Occasion) -> dict[str, str]:
+    """The variables of certbot's hooks. A `pre` hook has none."""
+    words: dict[str, str] = {}
+    if occasion.event is HookEvent.POST:
+        words = {"RENEWED_DOMAINS": "", "FAILED_DOMAINS": ""}
+    for certificate in occasion.certificates:
+        names = " ".join(certificate.names)
+        if isinstance(certificate, HookCertificate):
+            words |= {"RENEWED_LINEAGE": certificate.live, "RENEWED_DOMAINS": names}
+        elif certificate.renewed is not None:
+            which = "RENEWED_DOMAINS" if certificate.renewed else "FAILED_DOMAINS"
+            words[which] = f"{words[which]} {names}".strip()[:_DOMAINS]
+    return words
+
+
+def _document(hook: Hook, occasion: _Occasion) -> bytes:
     return msgspec.json.encode(
         {
             "schema": SCHEMA,
-            "event": event,
-            "host": host,
-            "run": run_id,
+            "event": occasion.event,
+            "host": occasion.host,
+            "run": occasion.run_id,
             "hook": hook.name,
-            "certificates": certificates,
+            "certificates": occasion.certificates,
         }
     )
 
 
-def _sentence(hook: Hook, event: HookEvent, verdict: Verdict, ended: "ProcResult") -> str | None:
-    said = last_telling_line(ended.output)
+def _sentence(
+    who: str, timeout: float, event: HookEvent, verdict: Verdict, ended: "ProcResult"
+) -> str | None:
+    said = programs.last_telling_line(ended.output)
     said = f": {said}" if said else ""
     match verdict:
         case Verdict.DONE | Verdict.NOT_MINE:
             return None
         case Verdict.LATER:
-            return f"hook {hook.name} asks at {event} to be called later (exit code {ended.code}){said}"
+            return f"{who} asks at {event} to be called later (exit code {ended.code}){said}"
         case Verdict.FAILED if ended.code is None:
-            return f"hook {hook.name} did not end its {event} within {hook.timeout:g} s and was ended{said}"
+            return f"{who} did not end its {event} within {timeout:g} s and was ended{said}"
         case Verdict.FAILED:
-            return f"hook {hook.name} failed at {event} (exit code {exit_words(ended.code)}){said}"
-
-
-def exit_words(code: int | None) -> str:
-    """An exit code, with the signal's name where there was one (the shell's 128 + n)."""
-    try:
-        return f"{code}, {signal.Signals((code or 0) - 128).name}"
-    except ValueError:
-        return str(code)
-
-
-def last_telling_line(output: str) -> str:
-    """The last line that names an error, as servers do before they sum up; else the last with words."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if _TELLING.search(line)]
-    return (telling or lines or [""])[-1][:_LINE]
+            return f"{who} failed at {event} (exit code {programs.exit_words(ended.code)}){said}"

@@ -12,11 +12,11 @@ from renewer.config.agent import checked
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.config.schema import HookTable
 from renewer.config.shipped import shipped, shipped_names
-from renewer.model.desired import Convention, Hook, HookEvent
+from renewer.model.desired import CERTBOT_EVENTS, SERVER_EVENTS, Convention, Hook, HookEvent
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _RESERVED = ("RENEWER_", "RENEWED_")
-_ALL = tuple(HookEvent)
+_EVENTS = ", ".join(CERTBOT_EVENTS)
 
 
 class Hooks:
@@ -40,7 +40,7 @@ class Hooks:
         if name in self._resolved or name in self._tables or self._faults.spoilt(("hook", name)):
             return
         if run := shipped(name):
-            self._resolved[name] = Hook(name=name, run=run, shipped=True, events=_ALL)
+            self._resolved[name] = Hook(name=name, run=run, shipped=True, events=SERVER_EVENTS)
             return
         known = list(dict.fromkeys([*self._tables, *shipped_names()]))
         hint = did_you_mean(name, known) or f'write a table [hook.{name}] with run = "/path"'
@@ -63,6 +63,9 @@ class Hooks:
         if ours and convention is Convention.CERTBOT:
             hint = "take `convention` out: it is for scripts written for certbot"
             self._faults.add((*at, "convention"), "a shipped hook does not speak certbot's convention", hint)
+        if convention is not Convention.CERTBOT and not ours and os.path.isdir(path):
+            hint = 'name the program that is to be run; scripts written for certbot: convention = "certbot"'
+            self._faults.add((*at, "run"), f"{path} is a directory", hint)
         timeout = checked(
             self._faults, (*at, "timeout"), table.timeout, lambda text: scalars.duration(text, "1s", "1h")
         )
@@ -96,16 +99,20 @@ class Hooks:
     def _events(
         self, at: Path, given: list[HookEvent] | UnsetType, convention: Convention, *, ours: bool
     ) -> tuple[HookEvent, ...]:
-        if convention is Convention.CERTBOT:
-            if given is not UNSET and set(given) != {HookEvent.DEPLOY}:
-                hint = "take `events` out, or use the convention renewer"
-                self._faults.add((*at, "events"), "a hook of certbot's convention hears deploy only", hint)
-            return (HookEvent.DEPLOY,)
+        path = (*at, "events")
         if given is UNSET:
-            return _ALL if ours else (HookEvent.DEPLOY,)
-        if HookEvent.DEPLOY not in given:
-            self._faults.add((*at, "events"), "must have deploy: a hook that never deploys loads nothing")
-        return tuple(event for event in _ALL if event in given)
+            return SERVER_EVENTS if ours else (HookEvent.DEPLOY,)
+        if convention is Convention.CERTBOT and (strange := sorted(set(given) - set(CERTBOT_EVENTS))):
+            hint = f"of {_EVENTS}; for {strange[0]} use the convention renewer"
+            self._faults.add(path, f"certbot's convention has no {strange[0]}", hint)
+        elif ours and (around := sorted(set(given) - set(SERVER_EVENTS))):
+            hint = 'give a program of your own: run = "/path/to/program"'
+            self._faults.add(path, f"a shipped hook has nothing to do at {around[0]}", hint)
+        elif not given:
+            self._faults.add(path, "is empty: a hook that hears nothing does nothing", "take it out")
+        elif HookEvent.DEPLOY not in given and set(given) & set(SERVER_EVENTS):
+            self._faults.add(path, "must have deploy: a hook that never deploys loads nothing")
+        return tuple(event for event in HookEvent if event in given)
 
 
 def variables(

@@ -131,7 +131,7 @@ CASES = [
     ("[hook.x]\nrun='/x'\nevents=['pre', 'test']", "hook.x.events", "must have deploy", ""),
     ("[hook.x]\nrun='/x'\nevents=[]", "hook.x.events", "is empty", "take it out"),
     ("[hook.nginx]\nevents=['deploy', 'post']", "hook.nginx.events", "nothing to do at post", "run ="),
-    ("[hook.x]\nrun='/tmp/'", "hook.x.run", "/tmp is a directory", 'convention = "certbot"'),
+    ("[hook.x]\nrun='/usr/'", "hook.x.run", "/usr is a directory", 'convention = "certbot"'),
     ("[hook.x]\nrun='/x'\ntimeout='2h'", "hook.x.timeout", "1s to 1h", ""),
     ("[hook.x]\nrun='/x'\nenv={'a b'='c'}", 'hook.x.env."a b"', "not a variable's name", ""),
     ("[hook.x]\nrun='/x'\nenv={RENEWER_X='c'}", "hook.x.env.RENEWER_X", "kept for", ""),

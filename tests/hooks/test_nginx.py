@@ -10,7 +10,7 @@ import pytest
 
 from renewer import hooks, verify
 from renewer.hooks import HookResult, Verdict
-from renewer.model.desired import Endpoint, Hook, HookEvent
+from renewer.model.desired import SERVER_EVENTS, Endpoint, Hook, HookEvent
 from tests.hooks.bed import NAME as SERVED
 from tests.hooks.bed import Bed, Server
 from tests.hooks.walk import Note, walk
@@ -54,7 +54,7 @@ def call(nginx: Nginx, event: HookEvent, **env: str) -> HookResult:
     """Run the shipped hook as the agent runs it."""
     settings = settings_of(nginx) | env
     hook = Hook(
-        name="nginx", run=str(HOOK), shipped=True, events=tuple(HookEvent), env=tuple(settings.items())
+        name="nginx", run=str(HOOK), shipped=True, events=SERVER_EVENTS, env=tuple(settings.items())
     )
     (result,) = hooks.run(hook, event, [], host="web-1", run_id="r")
     return result
@@ -134,7 +134,7 @@ def test_testing_changes_nothing(nginx: Nginx, pair: Pair, root: ServerRoot, tmp
     assert nginx.serial(NAME) == before
 
 
-@pytest.mark.parametrize("event", HookEvent)
+@pytest.mark.parametrize("event", SERVER_EVENTS)
 @pytest.mark.parametrize("left", ["nothing", "empty", "stale", "another's", "words"])
 def test_not_running_is_later(nginx: Nginx, event: HookEvent, left: str) -> None:
     """Whatever a stopped nginx left as its pid file: 75, and the file is as it was."""

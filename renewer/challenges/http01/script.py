@@ -18,7 +18,7 @@ from enum import StrEnum
 
 import msgspec
 
-from renewer import clock, hooks, proc
+from renewer import clock, proc, programs
 from renewer.challenges.contract import Presented, Task, Warn
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
@@ -107,7 +107,7 @@ class ScriptSolver:
 
     def _check(self) -> None:
         """Raises GiveUp if the program must not be run."""
-        if fault := hooks.program_problem(self._argv[0], "`script` of the challenge"):
+        if fault := programs.problem(self._argv[0], "`script` of the challenge"):
             text, _, hint = fault.partition("; ")
             raise GiveUp(f"the script of the challenge: {text}", hint=hint, kind="config")
 
@@ -143,9 +143,9 @@ class ScriptSolver:
             raise GiveUp(error.text, hint=error.hint, kind="config") from error
         if ended.code == 0:
             return
-        line = hooks.last_telling_line(ended.output)
+        line = programs.last_telling_line(ended.output)
         said = f": {line}" if line else ""
-        how = f"failed (exit code {hooks.exit_words(ended.code)})"
+        how = f"failed (exit code {programs.exit_words(ended.code)})"
         if ended.code is None:
             how = f"did not end within {TIME_LIMIT:g} s and was ended"
         elif ended.code == LATER:

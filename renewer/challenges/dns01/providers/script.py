@@ -9,7 +9,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from renewer import hooks
 from renewer.challenges.dns01.providers.contract import TxtRecord
 from renewer.challenges.dns01.providers.conventions import LATER, Call, Event, Job, calls, programs
 from renewer.challenges.dns01.providers.each import each
@@ -17,6 +16,7 @@ from renewer.challenges.dns01.providers.web import text_of, time_limit
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Secret
 from renewer.model.dns_options import BUILT_IN, Rules
+from renewer.programs import exit_words, last_telling_line, problem
 
 TIME_LIMIT = 120.0  # seconds for one call, unless the config says otherwise
 _SHORTEST = 4  # a secret shorter than that is no secret, and blotting it out would spoil every text
@@ -63,7 +63,7 @@ class ScriptProvider:
     def _calls(self, event: Event, zone: str, records: Sequence[TxtRecord]) -> Sequence[Call]:
         for option, path, executable in programs(self._options):
             key = f"the option {option} of the provider script"
-            if fault := hooks.program_problem(path, key, executable=executable):
+            if fault := problem(path, key, executable=executable):
                 text, _, hint = fault.partition("; ")
                 raise GiveUp(f"the script of the provider script: {text}", hint=hint, kind="config")
         job = Job(event=event, zone=zone, records=tuple(records), options=self._options, said=self._said)
@@ -89,9 +89,9 @@ class ScriptProvider:
         what = "publish" if event is Event.PRESENT else "remove"
         names = ", ".join(dict.fromkeys(record.name for record in call.records))
         output = ended.complaints if ended.complaints.strip() else ended.output
-        line = self._blotted(hooks.last_telling_line(output), given)
+        line = self._blotted(last_telling_line(output), given)
         said = f": {line}" if line else ""
-        text = f"{self._path} failed to {what} {names} (exit code {hooks.exit_words(ended.code)}){said}"
+        text = f"{self._path} failed to {what} {names} (exit code {exit_words(ended.code)}){said}"
         hint = "run it by hand as the agent's user, with this environment and no other, to see more"
         if ended.code is None:
             text = f"{self._path} did not {what} {names} within {self._limit:g} s and was ended{said}"
