@@ -19,7 +19,7 @@ from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import Situation
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.due import Terms, decide
-from renewer.policy.pruning import removable
+from renewer.policy.pruning import ended_holds, removable
 from renewer.sightings import look
 
 ENOUGH = 3  # times that one run takes the same step for one certificate: more is a defect, not progress
@@ -208,6 +208,8 @@ class Rounds:
                     self.kit.store.remove(name, version)
                 except RenewerError as error:
                     self.kit.journal.tell(EventName.NOTICE, name, text=error.text)
+            if over := ended_holds(self.situations[name]):
+                self.kit.ledger.drop(*over)
 
 
 def _acts(decision: Decision) -> bool:

@@ -7,6 +7,8 @@ from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.model.decision import Step
 
+_PATIENCE = 30.0  # seconds for a timer's run that began between the two steps
+
 
 @click.command("deploy")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
@@ -17,8 +19,13 @@ def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
 
     Overrules the wait after a failed deployment, and holds. Orders nothing.
     """
+    from renewer import rollback
     from renewer.cli.run import perform
+    from renewer.kit import Kit
+    from renewer.store.lock import Lock
 
     config = setup.config()
     limits = limits_of(config, names, f"{Step.INSTALL},{Step.DEPLOY},{Step.LOOK}", redeploy=True)
-    return perform(setup, config, limits, as_json=as_json)
+    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
+        rollback.release(kit, names)
+    return perform(setup, config, limits, as_json=as_json, patience=_PATIENCE)

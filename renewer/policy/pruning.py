@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from renewer.model.facts import Situation
+from renewer.model.facts import Hold, Situation
 from renewer.policy.health import complete
 from renewer.policy.wanted import in_part, to_serve, wanted
 
@@ -23,3 +23,12 @@ def removable(situation: Situation, now: datetime) -> tuple[str, ...]:
     old = [v for v in situation.versions if v.id not in kept and v.leaf.fingerprint not in served]
     real = [version for version in old if not version.placeholder]
     return tuple(v.id for v in old if v.placeholder) + tuple(version.id for version in real[KEPT:])
+
+
+def ended_holds(situation: Situation) -> tuple[Hold, ...]:
+    """Holds that say nothing any more: a version newer than what they hold is live and seen everywhere."""
+    live = situation.live_version
+    if not situation.holds or live is None or complete(situation) is None:
+        return ()
+    newer = {version.id for version in situation.versions if version.made_at >= live.made_at}
+    return tuple(hold for hold in situation.holds if hold.version not in newer)

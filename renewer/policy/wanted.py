@@ -45,27 +45,42 @@ def usable(situation: Situation, now: datetime) -> list[Version]:
 
 
 def wanted(situation: Situation, now: datetime) -> Version | None:
-    """The newest version that is all that the config asks for, or None if there is none fit to be used."""
-    fitting = (version for version in usable(situation, now) if fits(version, situation))
-    if not situation.holds:
-        return next(fitting, None)
-    held = {hold.version for hold in situation.holds}
-    found = list(fitting)
-    free = next((version for version in found if version.id not in held), None)
-    if free is None or in_emergency(free.leaf, now):
-        return next(iter(found), None)  # a hold must not let a certificate expire
-    return free
+    """The newest version that is all that the config asks for, or None if there is none fit to be used.
+
+    Held ones count: by this one it is judged whether a new one is due, and a rollback orders nothing.
+    """
+    return next((version for version in usable(situation, now) if fits(version, situation)), None)
 
 
 def to_serve(situation: Situation, now: datetime) -> Version | None:
-    """The version that should be live: the wanted one, or a degraded one once that is about to end.
+    """The version that should be live: the wanted one, one behind the holds, or a degraded one at the end.
 
     A degraded certificate steps in when the full one has less than two wakes left, or none is there.
     """
+    if back := behind_the_holds(situation, now):
+        return back
     full, part = wanted(situation, now), in_part(situation, now)
     if part is None or (full is not None and full.leaf.not_after >= part.leaf.not_after):
         return full
     return part if full is None or full.leaf.not_after - now < 2 * situation.wake else full
+
+
+def behind_the_holds(situation: Situation, now: datetime) -> Version | None:
+    """The version that a rollback went back to; one that was issued after it ends that.
+
+    None without holds, and in an emergency: no hold lets a certificate expire. What was gone back to need not
+    be what the config asks for.
+    """
+    if not situation.holds:
+        return None
+    held = {hold.version for hold in situation.holds}
+    moments = [version.made_at for version in situation.versions if version.id in held]
+    for version in usable(situation, now):
+        if version.placeholder or version.id in held:
+            continue
+        if fits(version, situation) or all(version.made_at < moment for moment in moments):
+            return None if in_emergency(version.leaf, now) else version
+    return None
 
 
 def in_part(situation: Situation, now: datetime) -> Version | None:

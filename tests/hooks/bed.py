@@ -51,7 +51,7 @@ class Server(ABC):
     """A real server of a kind that a shipped hook is for.
 
     `hook` is the shipped hook's name, `env` what makes it address this very server; `starttls` is the
-    protocol as `endpoints` knows it; `copies` are the certificate's, if the server cannot read from `live`; `notices`
+    protocol as `endpoints` knows it; `copies` are its, if it cannot read from `live`; `notices`
     is whether the hook's own `test` notices a key that does not fit its certificate.
     """
 

@@ -341,6 +341,9 @@ TABLE: dict[str, Case] = {
     "After a rollback the older one stays live": Case(
         situation(versions=(NEW, FRESH), live=FRESH, holds=(hold(NEW),)), Step.KEEP, Reason.NOT_DUE
     ),
+    "A rollback to one that was due orders nothing": Case(
+        situation(versions=(NEW, OLD), live=OLD, holds=(hold(NEW),)), Step.KEEP, Reason.NOT_DUE
+    ),
     "A hold ends where the older one is about to expire": Case(
         situation(versions=(NEW, URGENT), live=URGENT, holds=(hold(NEW),)), Step.DEPLOY, Reason.NOT_LIVE
     ),

@@ -32,15 +32,8 @@ def _all(*versions: Version, **changes: Any) -> Situation:
         pytest.param(_all(DEAD), None, id="An expired one is not wanted"),
         pytest.param(_all(PLACEHOLDER), None, id="A placeholder is not wanted"),
         pytest.param(_all(PLACEHOLDER, OLDER), OLDER, id="A placeholder hides nothing"),
-        pytest.param(_all(FRESH, OLDER, holds=(hold(FRESH),)), OLDER, id="A held one is passed over"),
-        pytest.param(_all(FRESH, holds=(hold(FRESH),)), FRESH, id="A held one is better than none"),
         pytest.param(
-            _all(FRESH, URGENT, holds=(hold(FRESH),)), FRESH, id="In an emergency a hold counts no more"
-        ),
-        pytest.param(
-            _all(FRESH, OLDER, URGENT, holds=(hold(FRESH), hold(OLDER))),
-            FRESH,
-            id="In an emergency the newest of all that are held is taken",
+            _all(FRESH, OLDER, holds=(hold(FRESH),)), FRESH, id="A held one need not be ordered again"
         ),
         pytest.param(
             _all(UNKNOWN, wish=wish(profile="tlsserver")),
@@ -66,8 +59,54 @@ def _all(*versions: Version, **changes: Any) -> Situation:
     ],
 )
 def test_which_version_is_wanted(facts: Situation, expected: Version | None) -> None:
-    """The newest that fits, is not expired and not held."""
+    """The newest that fits and is not expired."""
     assert wanted(facts, NOW) == expected
+
+
+OTHER = version(7, age=20 * DAY, profile="tlsserver")
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param(_all(FRESH, OLDER, holds=(hold(FRESH),)), OLDER, id="A held one is passed over"),
+        pytest.param(_all(FRESH, holds=(hold(FRESH),)), FRESH, id="A held one is better than none"),
+        pytest.param(
+            _all(FRESH, OTHER, OLDER, holds=(hold(OTHER), hold(OLDER))),
+            FRESH,
+            id="One that was issued after the rollback ends it",
+        ),
+        pytest.param(
+            _all(FRESH, OLDER, holds=(hold(FRESH),), wish=wish(key=KeyType.ECDSA_P256, names=NAMES[:1])),
+            OLDER,
+            id="What was gone back to need not be what the config asks for now",
+        ),
+        pytest.param(
+            _all(FRESH, OLDER, DEAD, holds=(hold(FRESH), hold(OLDER))),
+            FRESH,
+            id="Nothing goes back to an expired one",
+        ),
+        pytest.param(
+            _all(FRESH, OLDER, holds=(hold(FRESH),), revoked=(FRESH.id,)),
+            None,
+            id="Nothing goes back behind a revoked one",
+        ),
+        pytest.param(
+            _all(FRESH, URGENT, holds=(hold(FRESH),)), FRESH, id="In an emergency a hold counts no more"
+        ),
+        pytest.param(
+            _all(FRESH, OLDER, URGENT, holds=(hold(FRESH), hold(OLDER))),
+            FRESH,
+            id="In an emergency the newest of all that are held is taken",
+        ),
+        pytest.param(
+            _all(FRESH, PLACEHOLDER, holds=(hold(FRESH),)), FRESH, id="Nothing goes back to a placeholder"
+        ),
+    ],
+)
+def test_what_is_served_after_a_rollback(facts: Situation, expected: Version | None) -> None:
+    """The newest behind the holds, until a newer one is issued or an emergency begins."""
+    assert to_serve(facts, NOW) == expected
 
 
 def test_a_profile_counts_at_its_own_authority_only() -> None:
@@ -108,8 +147,8 @@ def test_what_visitors_see_meanwhile(facts: Situation, expected: Version | None)
 
 
 def test_what_is_wanted_is_what_is_served() -> None:
-    """Without a degraded certificate the two are the same."""
-    for facts in (_all(FRESH, OLDER), absent(), _all(DEAD), _all(FRESH, OLDER, holds=(hold(FRESH),))):
+    """Without a degraded certificate and without holds the two are the same."""
+    for facts in (_all(FRESH, OLDER), absent(), _all(DEAD)):
         assert to_serve(facts, NOW) == wanted(facts, NOW)
 
 
