@@ -87,7 +87,7 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
                     os.unlink(name, dir_fd=there)
                 continue
             if not one.unchanged:
-                _replace(one.path, former.content, former.mode, former.owner, former.group)
+                replace(one.path, former.content, former.mode, former.owner, former.group)
             sha256 = hashlib.sha256(former.content).hexdigest()
             restored.append(Written(path=one.path, sha256=sha256, stamp=_stamp(one.path)))
         except OSError as error:
@@ -141,7 +141,7 @@ def _put_one(copy: Copy, part: CopyPart, path: str, content: bytes, ours: str | 
             return Written(path=path, sha256=sha256, stamp=_stamp(path), before=before, unchanged=True)
         if before and hashlib.sha256(before.content).hexdigest() != ours:
             _keep_foreign(path, before)
-        _replace(path, content, mode, owner, group)
+        replace(path, content, mode, owner, group)
         return Written(path=path, sha256=sha256, stamp=_stamp(path), before=before)
     except PermissionError as error:
         text = f"the copy {path} cannot be written: {error.strerror}"
@@ -164,7 +164,7 @@ def _as_wished(found: Former, mode: int, owner: int, group: int) -> bool:
 def _keep_foreign(path: str, before: Former) -> None:
     kept = f"{path}.before-renewer"
     if not os.path.lexists(kept):
-        _replace(kept, before.content, KEY_MODE, before.owner, before.group)
+        replace(kept, before.content, KEY_MODE, before.owner, before.group)
 
 
 def _former(path: str) -> Former | None:
@@ -190,8 +190,11 @@ def _read(path: str) -> Former:
     return Former(content=content, mode=stat.S_IMODE(entry.st_mode), owner=entry.st_uid, group=entry.st_gid)
 
 
-def _replace(path: str, content: bytes, mode: int, owner: int, group: int) -> None:
-    """Write a dot-file beside, with its final owner and mode before it has content, and rename it over."""
+def replace(path: str, content: bytes, mode: int, owner: int = -1, group: int = -1) -> None:
+    """Write a dot-file beside, with its final owner and mode before it has content, and rename it over.
+
+    Raises OSError, and GiveUp if somebody else could lead us astray on the way there.
+    """
     with _place(path) as (there, name):
         draft = f".{name}.renewer"
         try:
@@ -242,12 +245,12 @@ def _real(path: str) -> str:
         found = f"{directory.rstrip('/')}/{name}"
         linked = os.path.islink(found)
         if (linked or directory != above) and (fault := danger(above)):
-            hint = f"name the real path under copies; or {fault.hint}"
+            hint = f"name the real path in the config; or {fault.hint}"
             raise GiveUp(f"a symbolic link on the way to {path} is not followed: {fault.text}", hint=hint)
         if not linked:
             return found
         path = os.path.join(directory, os.readlink(found))
-    raise GiveUp(f"{path} leads through too many symbolic links", hint="name the real path under copies")
+    raise GiveUp(f"{path} leads through too many symbolic links", hint="name the real path in the config")
 
 
 def _write_all(file: int, content: bytes) -> None:
