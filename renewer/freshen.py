@@ -9,8 +9,8 @@ import msgspec
 from renewer import clock
 from renewer.errors import RenewerError
 from renewer.kit import Kit
-from renewer.model.facts import Debris, Situation, Version, Window
-from renewer.model.outcome import EventName
+from renewer.model.facts import Debris, Owed, Situation, Version, Window
+from renewer.model.outcome import EventName, Outcome
 from renewer.policy.challenge import challenges_of
 from renewer.policy.freshness import ask_after, to_ask, to_look
 from renewer.policy.need import window_of
@@ -144,6 +144,16 @@ def debris(kit: Kit) -> None:
     solvers = [solver_for(challenge, left=left) for challenge in used]
     gone = [item for item in left if sweep(item, solvers)]
     kit.ledger.drop(*gone)
+
+
+def posts(kit: Kit) -> list[Outcome]:
+    """Call the post hooks that an earlier run owes, before anything else: it may have stopped a server."""
+    left = [record for record in kit.ledger.load(Owed) if record.host == kit.host]
+    if not left:
+        return []
+    from renewer import around
+
+    return around.settle(kit, left)
 
 
 def versions(kit: Kit) -> None:

@@ -21,6 +21,7 @@ from renewer.model.facts import (
     Hold,
     Order,
     OrderState,
+    Owed,
     Record,
     Revoked,
     Sighting,
@@ -50,6 +51,7 @@ class Memory:
         self.copies = self._load(CopyFact)
         self.sightings = self._load(Sighting)
         self.holds = self._load(Hold)
+        self.owed = self._load(Owed)
         self.revoked = self._load(Revoked)
 
     def _load(self, kind: type[R]) -> _Grouped[R]:
@@ -98,10 +100,11 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         failures=tuple(memory.failures.get(wish.name, ())),
         windows=tuple(memory.windows.get(wish.name, ())),
         deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == kit.host),
-        hooks=_copies_as_hook(wish) + tuple((name, fingerprints[name]) for name in wish.hooks),
+        hooks=_copies_as_hook(wish) + tuple((n, fingerprints[n]) for n in wish.hooks if n in fingerprints),
         copies=_copies(kit, wish, memory.copies.get(wish.name, ())),
         sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),
+        owed=tuple(o for o in memory.owed.get(wish.name, ()) if o.host == kit.host and o.error),
         revoked=tuple(record.version for record in memory.revoked.get(wish.name, ())),
         fault=fault,
     )
@@ -183,8 +186,9 @@ def stamp(path: str) -> tuple[int, ...]:
 
 
 def _fingerprints(kit: Kit, wishes: Iterable[Certificate]) -> dict[str, str]:
-    named = {name for wish in wishes for name in wish.hooks}
-    return {name: hooks.fingerprint(kit.config.hooks[name]) for name in named}
+    """Of every hook that deploys: those that only stand around orders are none of a deployment's."""
+    named = (kit.config.hooks[name] for name in {name for wish in wishes for name in wish.hooks})
+    return {hook.name: hooks.fingerprint(hook) for hook in named if hook.deploys}
 
 
 def _group(records: Iterable[R]) -> _Grouped[R]:

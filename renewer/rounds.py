@@ -5,18 +5,19 @@ stragglers. A step that makes no progress is not taken for ever.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
 
 from renewer import clock, deploy, freshen, install, inventory
+from renewer.around import Around
 from renewer.doctor.preflight import Preflight
 from renewer.errors import OurFault, RenewerError
 from renewer.issue import Issuer
 from renewer.kit import Kit
 from renewer.model.decision import Decision, Plan, Step
-from renewer.model.facts import Situation
+from renewer.model.facts import DeploymentState, EndpointState, Situation
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.due import Terms, decide
 from renewer.policy.pruning import ended_holds, removable
@@ -46,16 +47,32 @@ class Rounds:
         """Carry a plan out, and what follows from it; returns what came of it and the facts at the end."""
         self.open = {decision.certificate: decision for decision in plan.decisions if _acts(decision)}
         workers = max(1, min(self.kit.config.agent.workers, len(self.open)))
-        with Issuer(self.kit) as issuer, ThreadPoolExecutor(workers, thread_name_prefix="order") as pool:
-            while touched := self._round(issuer, pool):
-                for name, situation in inventory.take(self.kit, touched).items():
-                    self.situations[name] = situation
-                    decision = decide(situation, self._terms_for(name))
-                    self.open.pop(name, None)
-                    if _acts(decision):
-                        self.open[name] = decision
+        ordering = [name for name, one in self.open.items() if one.step in (Step.RESUME, Step.ISSUE)]
+        around = Around(self.kit, [self.situations[name] for name in ordering])
+        posts: list[Outcome] = []
+        try:
+            # Whoever listens for challenges has ended before `post` starts a server at the same port
+            with Issuer(self.kit, around.before) as issuer, self._pool(workers) as pool:
+                while touched := self._round(issuer, pool):
+                    self._read_again(touched)
+        finally:  # what `pre` stopped is started whatever happened
+            posts = around.after()
+        self._catch_up(around.begun)
+        self._keep(posts)
         self._prune()
         return self.outcomes, self.situations
+
+    def _pool(self, workers: int) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(workers, thread_name_prefix="order")
+
+    def _read_again(self, touched: Iterable[str]) -> None:
+        """Take in what has changed, and decide anew."""
+        for name, situation in inventory.take(self.kit, touched).items():
+            self.situations[name] = situation
+            decision = decide(situation, self._terms_for(name))
+            self.open.pop(name, None)
+            if _acts(decision):
+                self.open[name] = decision
 
     def _round(self, issuer: Issuer, pool: ThreadPoolExecutor) -> set[str]:
         """Whatever can be done next; returns whose facts changed, nobody's when all is done or must wait."""
@@ -153,10 +170,10 @@ class Rounds:
             self.kit.journal.tell(
                 EventName.FAILED, name, step=decision.step.value, error=error.text, hint=error.hint
             )
-            outcomes.append(_failed(decision, error))
+            outcomes.append(_failed(name, decision.step, error))
         except Exception as error:  # noqa: BLE001  a defect that one certificate meets must not end the run
             self.kit.journal.trace(name, error)
-            outcomes.append(_failed(decision, OurFault.of(error)))
+            outcomes.append(_failed(name, decision.step, OurFault.of(error)))
         return outcomes
 
     def _land(self, patience: float | None) -> set[str]:
@@ -184,21 +201,40 @@ class Rounds:
         redeploy = self.terms.redeploy and all(self.taken[name, Step.DEPLOY] == 1 for name in names)
         begun = all(self.taken[name, Step.DEPLOY] > 1 for name in names)
         terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=redeploy, begun=begun)
-        try:
-            self._keep(deploy.run(self.kit, [self.situations[name] for name in names], terms))
-        except RenewerError as error:
-            self.kit.journal.tell(EventName.FAILED, step=Step.DEPLOY.value, error=error.text, hint=error.hint)
-            self._keep(_failed(decision, error) for decision in decisions)
+        self._deploy_all([self.situations[name] for name in names], terms)
         self.ready_since = None
         return set(names)
+
+    def _deploy_all(self, situations: Sequence[Situation], terms: Terms) -> None:
+        try:
+            self._keep(deploy.run(self.kit, situations, terms))
+        except RenewerError as error:
+            self.kit.journal.tell(EventName.FAILED, step=Step.DEPLOY.value, error=error.text, hint=error.hint)
+            self._keep(_failed(situation.wish.name, Step.DEPLOY, error) for situation in situations)
+
+    def _catch_up(self, names: Iterable[str]) -> None:
+        """What waited for a server that `pre` had stopped, now that `post` has started it."""
+        self.situations |= inventory.take(self.kit, names)
+        found = [self.situations[name] for name in sorted(names)] if not self._over() else []
+        late = [one for one in found if any(d.state is DeploymentState.LATER for d in one.deployments)]
+        if late and Step.DEPLOY in self.terms.steps:
+            terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=False)
+            self._deploy_all(late, terms)
+        unseen = [one for one in found if one not in late and _unreached(one)]
+        if unseen and Step.LOOK in self.terms.steps:
+            self._look_at(unseen)
+        self.situations |= inventory.take(self.kit, names)
 
     def _look(self, decisions: list[Decision]) -> set[str]:
         for decision in decisions:
             self._take(decision)
-        found = look(self.kit, [self.situations[decision.certificate] for decision in decisions])
+        self._look_at([self.situations[decision.certificate] for decision in decisions])
+        return {decision.certificate for decision in decisions}
+
+    def _look_at(self, situations: Sequence[Situation]) -> None:
+        found = look(self.kit, situations)
         found.save()
         self._keep(found.outcomes())
-        return {decision.certificate for decision in decisions}
 
     def _prune(self) -> None:
         """Old versions go once the new one is everywhere; if one cannot be removed, that is told."""
@@ -225,10 +261,18 @@ def _not_begun(decision: Decision) -> Outcome:
     )
 
 
-def _failed(decision: Decision, error: RenewerError) -> Outcome:
+def _unreached(situation: Situation) -> bool:
+    """Whether a port of the live version did not answer."""
+    return any(
+        sighting.state is EndpointState.UNREACHABLE and sighting.version == situation.live
+        for sighting in situation.sightings
+    )
+
+
+def _failed(certificate: str, step: Step, error: RenewerError) -> Outcome:
     return Outcome(
-        certificate=decision.certificate,
-        step=decision.step,
+        certificate=certificate,
+        step=step,
         result=Result.FAILED,
         detail=error.text,
         hint=error.hint,

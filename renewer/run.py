@@ -12,7 +12,7 @@ from renewer.errors import UsageError
 from renewer.kit import Kit, observed_wake
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
-from renewer.model.outcome import EventName, Outcome, RunReport
+from renewer.model.outcome import EventName, RunReport
 from renewer.model.value import Value
 from renewer.policy import findings
 from renewer.policy.due import ALL_STEPS, Terms, decide
@@ -50,14 +50,15 @@ def run(kit: Kit, limits: Limits) -> RunReport:
         terms = msgspec.structs.replace(terms, steps=terms.steps - {Step.ISSUE, Step.RESUME})
     kit.ledger.save(record)
     kit.journal.tell(EventName.RUN_STARTED)
+    outcomes = freshen.posts(kit)
     situations = _freshen(kit, limits, _take(kit, limits))
     first = _decide(situations.values(), msgspec.structs.replace(terms, now=clock.now()))
     log.decisions(kit, first)
-    outcomes: list[Outcome] = []
     if not first.idle:
         from renewer.rounds import Rounds  # all that acts, and what it needs: nothing due, nothing imported
 
-        outcomes, situations = Rounds(kit, terms, situations).work(first)
+        acted, situations = Rounds(kit, terms, situations).work(first)
+        outcomes += acted
     history.keep(kit, situations)
     code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
     odd = log.findings(kit, situations.values(), wrong_clock)

@@ -42,6 +42,7 @@ class Attempt:
     def run(self) -> Outcome:
         """The whole way, with whatever goes wrong as an outcome."""
         try:
+            self.issuer.before(self.situation)
             session = self.issuer.session(self.authority)
             found = self._take_up(session)
             if found.status != "valid":

@@ -11,6 +11,7 @@ from renewer.issue.attempt import Attempt
 from renewer.model.facts import Debris
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from renewer.acme.client import Session
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 
 class Issuer:
-    """Issues certificates, any number at a time; solvers are shared and closed at the end."""
+    """Issues certificates, any number at a time; solvers are shared and closed at the end.
 
-    def __init__(self, kit: Kit) -> None:
+    `before` is called ahead of each order and raises RetryLater if it must not be begun.
+    """
+
+    def __init__(self, kit: Kit, before: Callable[[Situation], None] = lambda _: None) -> None:
         self.kit = kit
+        self.before = before
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None
         self._gone: list[Debris] = []

@@ -266,6 +266,24 @@ class Debris(Record):
         return f"{self.what} {self.where}"
 
 
+class Owed(Record):
+    """A post hook that is still to be called, because something of this certificate was ordered.
+
+    `newest` is the id of the newest version before that order; `error` why the last call failed.
+    """
+
+    kind: ClassVar[str] = "owed"
+    host: str
+    hook: str
+    newest: str | None = None
+    error: str | None = None
+
+    @property
+    def key(self) -> str:
+        """One record a host and hook."""
+        return f"{self.host}/{self.hook}"
+
+
 class Hold(Record):
     """A version that must not become live: somebody rolled back behind it."""
 
@@ -378,7 +396,8 @@ class Situation(Value):
     link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host,
     COPIES among them if it has any.
     `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
-    an entry for each authority of the wish, in its order. `revoked` are ids of versions.
+    an entry for each authority of the wish, in its order. `revoked` are ids of versions,
+    `owed` the post hooks of this host whose last call failed.
     """
 
     wish: Certificate
@@ -396,6 +415,7 @@ class Situation(Value):
     copies: tuple[CopyState, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     holds: tuple[Hold, ...] = ()
+    owed: tuple[Owed, ...] = ()
     revoked: tuple[str, ...] = ()
     fault: str | None = None
 

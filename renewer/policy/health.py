@@ -53,7 +53,7 @@ def state_of(situation: Situation, now: datetime) -> State:
         return State.EXPIRED
     if live.degraded or live.id in situation.revoked or in_warning_window(situation, live, now):
         return State.EXPIRING
-    if relevant(situation) or _failed(situation):
+    if relevant(situation) or _failed(situation) or situation.owed:
         return State.FAILED
     return reached(situation, live, now)
 
@@ -99,6 +99,7 @@ def why(situation: Situation, now: datetime) -> str:  # noqa: PLR0911  one retur
     texts = [failure.text for failure in relevant(situation).values()]
     texts += [d.error or f"hook {d.hook} failed" for d in _failed(situation)]
     texts += [d.error for d in situation.deployments if d.state is DeploymentState.LATER and d.error]
+    texts += [owed.error for owed in situation.owed if owed.error]
     texts += [s.error for s in situation.sightings if s.state is not EndpointState.VERIFIED and s.error]
     if texts:
         return texts[0]
