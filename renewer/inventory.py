@@ -1,6 +1,5 @@
 """Reads the facts of every certificate into Situations. Degrades, never fails a run, writes nothing."""
 
-import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
-from renewer import hooks
+from renewer import copies, hooks
+from renewer.copies import files
 from renewer.errors import RenewerError
 from renewer.kit import Kit, asked
 from renewer.model.desired import Certificate
@@ -163,10 +163,21 @@ def _copies(kit: Kit, wish: Certificate, records: Sequence[CopyFact]) -> tuple[C
     written = {record.path: record for record in records if record.host == kit.host}
     states: list[CopyState] = []
     for copy in wish.copies:
-        for _, path in copy.paths:
+        for part, path in copy.paths:
             record = written.get(path)
-            intact = record is not None and stamp(path) == record.stamp
-            states.append(CopyState(path=path, version=record.version if record else None, intact=intact))
+            if record is None:
+                states.append(CopyState(path=path, version=None, intact=False))
+                continue
+            reworded = bool(record.wish) and record.wish != copies.fingerprint(copy, part)
+            states.append(
+                CopyState(
+                    path=path,
+                    version=record.version,
+                    intact=not reworded and files.stamp(path) == record.stamp,
+                    reworded=reworded,
+                    note=record.note,
+                )
+            )
     return tuple(states)
 
 
@@ -174,15 +185,6 @@ def _sightings(kit: Kit, wish: Certificate, records: Sequence[Sighting]) -> tupl
     """What this host saw, of endpoints that are still in the config."""
     wanted = {str(endpoint) for endpoint in wish.endpoints}
     return tuple(record for record in records if record.host == kit.host and record.endpoint in wanted)
-
-
-def stamp(path: str) -> tuple[int, ...]:
-    """What tells whether a file was changed; empty if it is not there."""
-    try:
-        entry = os.stat(path)
-    except OSError:
-        return ()
-    return (entry.st_ino, entry.st_size, entry.st_mtime_ns)
 
 
 def _fingerprints(kit: Kit, wishes: Iterable[Certificate]) -> dict[str, str]:

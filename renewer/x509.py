@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
+    pkcs12,
 )
 from cryptography.x509.oid import NameOID
 
@@ -38,6 +39,7 @@ CHALLENGE = "renewer tls-alpn-01"  # likewise
 PLACEHOLDER_LIFETIME = timedelta(days=7)
 _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # RFC 8737 §3, id-pe-acmeIdentifier
 _BACKDATED = timedelta(hours=1)  # for clients whose clock is behind
+_ROUNDS = 20_000  # of PBKDF2, over a password that no person has to remember; Java's own number is 10,000
 
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -80,6 +82,11 @@ def key_fingerprint(privkey: bytes) -> str:
         _load_key(privkey).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     )
     return digest.finalize().hex()
+
+
+def key_der(privkey: bytes) -> bytes:
+    """A private key as PKCS#8 DER (RFC 5958), not encrypted."""
+    return _load_key(privkey).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def csr(privkey: bytes, identifiers: Sequence[Identifier]) -> bytes:
@@ -205,6 +212,45 @@ def leads_to(pem: bytes, root: str) -> bool:
 def combined(privkey: bytes, fullchain: bytes) -> bytes:
     """Chain and key in one file, as HAProxy and others want it: leaf, chain, key."""
     return fullchain.rstrip(b"\n") + b"\n" + privkey.rstrip(b"\n") + b"\n"
+
+
+def keystore(privkey: bytes, fullchain: bytes, alias: str, password: str) -> bytes:
+    """Key and chain as PKCS#12 (RFC 7292) under a friendly name; every call gives other bytes.
+
+    AES-256-CBC and PBKDF2 with HMAC-SHA-256, and so the MAC: what OpenSSL 3 writes itself, what its default
+    provider can read, and Java from 8u301 on.
+    """
+    certificate, *others = _load_chain(fullchain)
+    sealed_with = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(_ROUNDS)
+        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+        .hmac_hash(hashes.SHA256())
+        .build(password.encode())
+    )
+    return pkcs12.serialize_key_and_certificates(
+        alias.encode(), _load_key(privkey), certificate, others, sealed_with
+    )
+
+
+def open_keystore(data: bytes, password: str) -> tuple[str, bytes, tuple[bytes, ...]]:
+    """What a PKCS#12 holds: alias, key as PKCS#8 DER, certificates as DER, the key's own first.
+
+    How long this takes is up to whoever wrote it, who chose the number of rounds. Raises ValueError, also if
+    the password is wrong.
+    """
+    try:
+        found = pkcs12.load_pkcs12(data, password.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the keystore cannot be opened with this password") from None
+    if found.cert is None or not isinstance(found.key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
+        raise ValueError("the keystore holds no key with its certificate")
+    certificates = [found.cert, *found.additional_certs]
+    return (
+        (found.cert.friendly_name or b"").decode("utf-8", "replace"),
+        found.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        tuple(one.certificate.public_bytes(Encoding.DER) for one in certificates),
+    )
 
 
 def ari_id(key_identifier: bytes, serial: int) -> str:

@@ -12,13 +12,19 @@ from renewer.model.outcome import EventName
 def copy(move: Move) -> None:
     """Write every copy; a file that is there already as it should be is left alone."""
     material = move.kit.store.read(move.wish.name, move.version.id)
-    ours = {record.path: record.sha256 for record in move.kit.ledger.load(CopyFact, move.wish.name)}
+    ours = _remembered(move)
     for copy in move.wish.copies:
-        move.copied += copies.put(copy, material, ours)
+        move.copied += copies.put(copy, material, ours, scratch=move.kit.store.scratch)
     for note in dict.fromkeys(one.note for one in move.copied if one.note):
         move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=note)
     move.states[COPIES] = (DeploymentState.DONE, None)
     _remember_copies(move, move.version, move.copied)
+
+
+def _remembered(move: Move) -> dict[str, str]:
+    """Path → SHA-256 of what we wrote there last."""
+    records = move.kit.ledger.load(CopyFact, move.wish.name)
+    return {record.path: record.sha256 for record in records if record.host == move.kit.host}
 
 
 def _remember_copies(move: Move, version: Version, written: Iterable[copies.Written]) -> None:
@@ -31,6 +37,8 @@ def _remember_copies(move: Move, version: Version, written: Iterable[copies.Writ
             sha256=one.sha256,
             stamp=one.stamp,
             at=clock.now(),
+            wish=one.wish,
+            note=one.note,
         )
         for one in written
     ]
@@ -49,10 +57,26 @@ def back(move: Move) -> bool:
         move.error = f"{move.error}; and the link could not be turned back: {error.text}"
         return False
     restored, faults = copies.undo(move.copied)
+    try:
+        restored += _rewritten(move, former)
+    except RenewerError as error:
+        faults.append(f"the copies of version {former.id} could not be put back: {error.text}")
     for fault in faults:
         move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=fault)
     _remember_copies(move, former, restored)
     return True
+
+
+def _rewritten(move: Move, former: Version) -> list[copies.Written]:
+    """Copies of which a run that was killed had written the new version: what it replaced died with it."""
+    already = {one.path for one in move.copied if one.unchanged and not one.note}
+    concerned = [copy for copy in move.wish.copies if any(path in already for _, path in copy.paths)]
+    if not concerned:
+        return []
+    material = move.kit.store.read(move.wish.name, former.id)
+    ours = {one.path: one.sha256 for one in move.copied}
+    scratch = move.kit.store.scratch
+    return [one for copy in concerned for one in copies.put(copy, material, ours, scratch=scratch)]
 
 
 def forward(move: Move) -> None:
@@ -61,6 +85,8 @@ def forward(move: Move) -> None:
         material = move.kit.store.read(move.wish.name, move.version.id)
         move.kit.store.turn(move.wish.name, move.version.id)
         if COPIES in move.hooks:
-            ours = {one.path: one.sha256 for one in move.copied}
-            again = [one for copy in move.wish.copies for one in copies.put(copy, material, ours)]
+            ours, scratch = _remembered(move), move.kit.store.scratch
+            again = [
+                one for copy in move.wish.copies for one in copies.put(copy, material, ours, scratch=scratch)
+            ]
             _remember_copies(move, move.version, again)

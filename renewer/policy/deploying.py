@@ -50,6 +50,8 @@ def a_copy_is_pending(facts: Facts) -> Need | None:
     if copy is None or COPIES not in moments:
         return None
     found = "was changed or removed" if copy.version == version.id else "was not written"
+    if copy.reworded:
+        found = "is configured otherwise now"
     text = f"the copy {copy.path} of version {version.id} {found}"
     held = None if facts.terms.redeploy else moments[COPIES]
     return Need(step=Step.DEPLOY, reason=Reason.COPY_PENDING, because=text, not_before=held)

@@ -32,6 +32,12 @@ def unreadable(situations: Iterable[Situation]) -> list[str]:
     return [f"{situation.wish.name}: {situation.fault}" for situation in situations if situation.fault]
 
 
+def left_alone(situations: Iterable[Situation]) -> list[str]:
+    """Copies in whose place somebody else put a later certificate: servers get that one, not ours."""
+    notes = ((s.wish.name, copy.note) for s in situations for copy in s.copies if copy.note)
+    return [f"{name}: {note}" for name, note in dict.fromkeys(notes)]
+
+
 def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
     """Certificates that live too shortly for how rarely anybody looks."""
     found: list[str] = []

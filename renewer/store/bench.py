@@ -63,17 +63,25 @@ class Bench:
                 yield home
 
     @contextmanager
-    def writing(self, certificate: str) -> Iterator[tuple[safe.Directory, safe.Directory]]:
-        """A certificate's directory and `tmp`, made if need be; what a killed run left is swept first."""
-        demand(CERTIFICATE_NAME, certificate, "certificate")
+    def shelves(self) -> Iterator[tuple[safe.Directory, safe.Directory]]:
+        """The directory of all certificates and `tmp`, made if need be; what a killed run left is swept."""
         group, mode = self.group, self.mode
         with (
             safe.ensure_root(self.state, mode, group) as root,
             root.ensure(layout.TMP, 0o700) as tmp,
             root.ensure(layout.CERTIFICATES, mode, group) as certificates,
-            certificates.ensure(certificate, mode, group) as home,
         ):
             self._sweep(tmp)
+            yield certificates, tmp
+
+    @contextmanager
+    def writing(self, certificate: str) -> Iterator[tuple[safe.Directory, safe.Directory]]:
+        """A certificate's directory, made if need be, and `tmp`."""
+        demand(CERTIFICATE_NAME, certificate, "certificate")
+        with (
+            self.shelves() as (certificates, tmp),
+            certificates.ensure(certificate, self.mode, self.group) as home,
+        ):
             yield home, tmp
 
     def fill(
@@ -90,6 +98,19 @@ class Bench:
             for filename, content, mode in files:
                 directory.write(filename, content, mode, group)
             directory.sync()
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        """A directory of our own in `tmp`, gone afterwards; what a killed run left in it is swept."""
+        with (
+            safe.ensure_root(self.state, self.mode, self.group) as root,
+            root.ensure(layout.TMP, 0o700) as tmp,
+        ):
+            self._sweep(tmp)
+            with fresh(tmp) as name:
+                with tmp.ensure(name, 0o700):
+                    yield f"{self.state}/{layout.TMP}/{name}"
+                tmp.discard(name)
 
     def _sweep(self, tmp: safe.Directory) -> None:
         """Once: remove what a run that was killed left in `tmp`, and nothing that is not ours."""

@@ -1,5 +1,6 @@
 """What a store of versions must do; `docs/state.md` is the spec of the one on disk."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from renewer.model.facts import Version
@@ -64,6 +65,9 @@ class Store(Protocol):
     def about(self, certificate: str, version: str) -> Version:
         """The facts of a version, by parsing it. Raises StateError if it is not complete and well-formed."""
 
+    def scratch(self) -> AbstractContextManager[str]:
+        """The path of a private directory, empty at first and gone afterwards, also after a kill."""
+
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done."""
 
@@ -72,6 +76,15 @@ class Store(Protocol):
 
     def remove(self, certificate: str, version: str) -> None:
         """Delete a version that is not live."""
+
+    def rename(self, certificate: str, new: str) -> None:
+        """Let a certificate have another name; the old path goes on leading there. Done before is done."""
+
+    def alias(self, certificate: str) -> str | None:
+        """The new name of a certificate that was renamed; None if it was not."""
+
+    def forget(self, certificate: str) -> None:
+        """Delete all that there is of a certificate, its keys too, or what a renaming left of its name."""
 
     def path(self, certificate: str, version: str | None = None) -> str:
         """The directory that hooks are told of: `live`, or a version's own."""

@@ -5,7 +5,7 @@ needs no lock.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 
 import msgspec
@@ -14,7 +14,7 @@ from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
-from renewer.store import layout, safe
+from renewer.store import homes, layout, safe
 from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
@@ -48,7 +48,7 @@ class DiskStore:
         with self._bench.certificates() as certificates:
             if certificates is None:
                 return []
-            return [name for name in certificates.names() if well_named(name)]
+            return [name for name in certificates.directories() if well_named(name)]
 
     def shelf(self, certificate: str) -> Shelf:
         """What lies there: one look at three directories, no file is opened.
@@ -100,6 +100,10 @@ class DiskStore:
         return f"{home}/{layout.LIVE}" if version is None else f"{home}/{layout.VERSIONS}/{version}"
 
     # versions --------------------------------------------------------------------------------------------
+
+    def scratch(self) -> AbstractContextManager[str]:
+        """A private directory for a moment, below `<state>/tmp`, for programs that need real paths."""
+        return self._bench.scratch()
 
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done.
@@ -178,6 +182,34 @@ class DiskStore:
                 )
             with home.ensure(layout.VERSIONS, self._bench.mode, self._bench.group) as versions:
                 discard(versions, version, tmp)
+
+    # certificates as a whole -----------------------------------------------------------------------------
+
+    def rename(self, certificate: str, new: str) -> None:
+        """Let a certificate have another name; the old path goes on leading there.
+
+        Raises StateError if it is not there, or if the other name has more than a placeholder already.
+        """
+        if homes.alias(self._bench, certificate) != new and not self._bare(new):
+            raise StateError(
+                f"{new} has versions of its own already", hint=f"look at them: renewer versions {new}"
+            )
+        homes.rename(self._bench, certificate, new)
+
+    def alias(self, certificate: str) -> str | None:
+        """The new name of a certificate that was renamed; None if it was not."""
+        return homes.alias(self._bench, certificate)
+
+    def forget(self, certificate: str) -> None:
+        """Delete all that there is of a certificate, its keys too, or what a renaming left of its name."""
+        homes.forget(self._bench, certificate)
+
+    def _bare(self, certificate: str) -> bool:
+        """Whether nothing is lost if what lies under that name goes."""
+        if homes.alias(self._bench, certificate) == certificate:
+            return True  # of a renaming that was killed
+        shelf = self.shelf(certificate)
+        return not shelf.pending and all(self.about(certificate, v.id).placeholder for v in shelf.found)
 
     # pending orders --------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ MAX_FILE = 1024 * 1024  # bytes; nothing that is read whole here is a tenth of i
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a pipe must not stop us
+_RENAME_EXCHANGE = 2  # linux/fs.h
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -86,6 +87,11 @@ class Directory:
         with told(self.path):
             return sorted(os.listdir(self.fd))
 
+    def directories(self) -> list[str]:
+        """The directories in it, links left out, sorted."""
+        with told(self.path), os.scandir(self.fd) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+
     def mode(self, name: str) -> int | None:
         """Type and mode of what has that name, links not followed; None if there is nothing."""
         with told(f"{self.path}/{name}"):
@@ -93,6 +99,10 @@ class Directory:
                 return os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode
             except FileNotFoundError:
                 return None
+
+    def is_link(self, name: str) -> bool:
+        """Whether a symbolic link has that name."""
+        return stat.S_ISLNK(self.mode(name) or 0)
 
     def link(self, name: str) -> str | None:
         """Where a symbolic link points; None if there is none of that name."""
@@ -146,8 +156,14 @@ class Directory:
             os.rename(name, as_name, src_dir_fd=self.fd, dst_dir_fd=to.fd)
             os.fsync(to.fd)
 
+    def exchange(self, name: str, other: str) -> None:
+        """Let two names change places by one step, durably; what they name stays what it is."""
+        with told(f"{self.path}/{other}"):
+            _exchange(self.fd, name, other)
+            os.fsync(self.fd)
+
     def discard(self, name: str) -> None:
-        """Remove a file, a link, or a directory of such; what is gone already is no error."""
+        """Remove a file, a link, or a directory with all in it; what is gone already is no error."""
         with told(f"{self.path}/{name}"):
             try:
                 if not stat.S_ISDIR(os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode):
@@ -159,7 +175,7 @@ class Directory:
                     os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd), f"{self.path}/{name}"
                 ) as inner:
                     for each in inner.names():
-                        os.unlink(each, dir_fd=inner.fd)
+                        inner.discard(each)
                 os.rmdir(name, dir_fd=self.fd)
             except FileNotFoundError:
                 return
@@ -298,6 +314,16 @@ def _settle(name: str, dir_fd: int | None, mode: int, group: int | None) -> None
         os.chown(name, -1, group, dir_fd=dir_fd, follow_symlinks=dir_fd is None)
     if stat.S_IMODE(status.st_mode) != mode:
         os.chmod(name, mode, dir_fd=dir_fd)
+
+
+def _exchange(fd: int, name: str, other: str) -> None:
+    """renameat2(2) with RENAME_EXCHANGE, which Python does not offer; raises OSError."""
+    import ctypes
+
+    system = ctypes.CDLL(None, use_errno=True)
+    if system.renameat2(fd, os.fsencode(name), fd, os.fsencode(other), _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _read_all(fd: int) -> bytes:

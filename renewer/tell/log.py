@@ -16,6 +16,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
         if (skew := odd.skewed_clock(name, session.date_skew)) and not wrong_clock:
             told.append(skew)
     told += odd.unreadable(situations)
+    told += odd.left_alone(situations)
     told += odd.seldom_woken(situations, kit.config.agent.wake)
     told += kit.ledger.notes
     for text in told:

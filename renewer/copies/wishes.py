@@ -1,0 +1,22 @@
+"""What the config says of one file, as a short word: when it changes, the file is written anew."""
+
+import zlib
+
+import msgspec
+
+from renewer.copies import files
+from renewer.model.desired import SEALED_PARTS, Copy, CopyPart, SecretSource
+
+
+def fingerprint(copy: Copy, part: CopyPart) -> str:
+    """Changes with part, owner, group and mode, and for a keystore with its password.
+
+    Of the password itself nothing is in it: only where it comes from, and of a password file what tells that
+    it was replaced.
+    """
+    secret = copy.password if part in SEALED_PARTS else None
+    source: tuple[int, ...] = ()
+    if secret is not None and secret.source is SecretSource.FILE:
+        source = files.stamp(secret.argument[0])
+    wish = (part, copy.owner, copy.group, copy.mode, secret, source, copy.alias if secret else "")
+    return f"{zlib.crc32(msgspec.json.encode(wish)):08x}"
