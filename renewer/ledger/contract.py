@@ -48,6 +48,12 @@ class Ledger(Protocol):
     def forget(self, certificate: str) -> None:
         """Remove every record of a certificate, not its history."""
 
+    def rename(self, certificate: str, new: str) -> None:
+        """Let the records and the history of a certificate be those of another name, in one transaction.
+
+        Where both have a record of one kind and key, the renamed one stays. Done before is done.
+        """
+
     def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
         """Add lines to the history, and write records with them, in one transaction.
 

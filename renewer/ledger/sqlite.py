@@ -107,6 +107,19 @@ class SqliteLedger:
         query = "DELETE FROM record WHERE certificate = ?"
         self._change(lambda connection: connection.execute(query, (certificate,)), (certificate,))
 
+    def rename(self, certificate: str, new: str) -> None:
+        """Let the records and the history of a certificate be those of another name, in one transaction."""
+
+        def action(connection: sqlite3.Connection) -> None:
+            for table in ("record", "history"):
+                connection.execute(
+                    f"UPDATE OR REPLACE {table} SET certificate = ?1, body = "  # noqa: S608  our own names
+                    "CAST(json_set(CAST(body AS TEXT), '$.certificate', ?1) AS BLOB) WHERE certificate = ?2",
+                    (new, certificate),
+                )
+
+        self._change(action, (certificate,))
+
     def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
         """Add lines to the history and write records with them, in one transaction; old lines go."""
         lines = [(_number(one.at), one.certificate, bodies.encoded(one)) for one in happenings]

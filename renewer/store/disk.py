@@ -4,8 +4,7 @@ Changes are made under the lock (`store/lock.py`) by one process, there by any n
 needs no lock.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 import msgspec
@@ -14,7 +13,7 @@ from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
-from renewer.store import homes, layout, safe
+from renewer.store import homes, layout, pendings, safe
 from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
@@ -218,87 +217,27 @@ class DiskStore:
 
         Raises StateError if another key is kept under that name.
         """
-        demand(layout.PENDING_ID, pending, "pending order")
-        files = ((layout.PRIVKEY, privkey, 0o600), (layout.ORDER, order, 0o600))
-        with self._bench.writing(certificate) as (home, tmp), home.ensure(layout.PENDING, 0o700) as shelf:
-            if shelf.mode(pending) is not None:
-                with shelf.open(pending) as there:
-                    if there.read(layout.PRIVKEY) != privkey or there.read(layout.ORDER) != order:
-                        raise StateError(f"{there.path} holds another order already", kind="exists")
-                shelf.sync()
-                return
-            with fresh(tmp) as name:
-                self._bench.fill(tmp, name, files, shared=False)
-                tmp.move(name, shelf, pending)
+        pendings.prepare(self._bench, certificate, pending, privkey, order)
 
     def pending(self, certificate: str, pending: str) -> Pending:
         """What lies in a pending directory; nothing at all if it is not there."""
-        with self._pending(certificate, pending) as directory:
-            if directory is None:
-                return Pending(id=pending, order=b"", has_key=False, has_chain=False)
-            names = directory.names()
-            return Pending(
-                id=pending,
-                order=directory.read(layout.ORDER) if layout.ORDER in names else b"",
-                has_key=layout.PRIVKEY in names,
-                has_chain=layout.FULLCHAIN in names,
-            )
+        return pendings.look(self._bench, certificate, pending)
 
     def pending_key(self, certificate: str, pending: str) -> bytes:
         """The key of a pending order, as PEM. Raises StateError if it is not there."""
-        return self._pending_file(certificate, pending, layout.PRIVKEY)
+        return pendings.read(self._bench, certificate, pending, layout.PRIVKEY)
 
     def keep_chain(self, certificate: str, pending: str, fullchain: bytes) -> None:
         """Keep the downloaded chain beside its key. Raises StateError if the order is not there."""
-        demand(layout.PENDING_ID, pending, "pending order")
-        with (
-            self._bench.writing(certificate) as (home, tmp),
-            home.open(layout.PENDING) as shelf,
-            shelf.open(pending) as directory,
-            fresh(tmp) as name,
-        ):
-            tmp.write(name, fullchain, 0o600)
-            tmp.move(name, directory, layout.FULLCHAIN)
+        pendings.keep_chain(self._bench, certificate, pending, fullchain)
 
     def pending_chain(self, certificate: str, pending: str) -> bytes:
         """The downloaded chain of a pending order, as PEM. Raises StateError if it is not there."""
-        return self._pending_file(certificate, pending, layout.FULLCHAIN)
+        return pendings.read(self._bench, certificate, pending, layout.FULLCHAIN)
 
     def clear(self, certificate: str, pending: str) -> None:
         """Remove a pending directory; one that is gone already is no error."""
-        demand(layout.PENDING_ID, pending, "pending order")
-        with self._bench.writing(certificate) as (home, tmp):
-            with home.ensure(layout.PENDING, 0o700) as shelf:
-                discard(shelf, pending, tmp)
-            home.discard_empty(layout.PENDING)  # one directory less to look into, at every run
-
-    @contextmanager
-    def _pending(self, certificate: str, pending: str) -> Iterator[safe.Directory | None]:
-        demand(CERTIFICATE_NAME, certificate, "certificate")
-        demand(layout.PENDING_ID, pending, "pending order")
-        with self._bench.certificates() as certificates:
-            home = certificates.find(certificate) if certificates else None
-            if home is None:
-                yield None
-                return
-            with home:
-                shelf = home.find(layout.PENDING)
-                if shelf is None:
-                    yield None
-                    return
-                with shelf:
-                    directory = shelf.find(pending)
-                    if directory is None:
-                        yield None
-                        return
-                    with directory:
-                        yield directory
-
-    def _pending_file(self, certificate: str, pending: str, name: str) -> bytes:
-        with self._pending(certificate, pending) as directory:
-            if directory is None:
-                raise StateError(f"{certificate}: there is no pending order {pending}", kind="missing")
-            return directory.read(name)
+        pendings.clear(self._bench, certificate, pending)
 
 
 def _material(directory: safe.Directory) -> Material:

@@ -1,7 +1,13 @@
 """A certificate's directory as a whole: it gets another name, or goes."""
 
+import os
+import stat
+
 from renewer.model.names import CERTIFICATE_NAME
+from renewer.store import safe
 from renewer.store.bench import Bench, demand, discard
+
+_RENAME_EXCHANGE = 2  # linux/fs.h
 
 
 def rename(bench: Bench, certificate: str, new: str) -> None:
@@ -13,22 +19,20 @@ def rename(bench: Bench, certificate: str, new: str) -> None:
     for name in (certificate, new):
         demand(CERTIFICATE_NAME, name, "certificate")
     with bench.shelves() as (certificates, tmp):
-        if certificates.is_link(certificate) and certificates.link(certificate) == new:
+        if _link(certificates, certificate) == new:
             return
         with certificates.open(certificate):
             pass  # it is there, and ours
         discard(certificates, new, tmp)
         certificates.symlink(new, new)  # a link to itself, until both have changed places
-        certificates.exchange(certificate, new)
+        _exchange(certificates, certificate, new)
 
 
 def alias(bench: Bench, certificate: str) -> str | None:
     """The new name of a certificate that was renamed; None if it was not."""
     demand(CERTIFICATE_NAME, certificate, "certificate")
     with bench.certificates() as certificates:
-        if certificates is None or not certificates.is_link(certificate):
-            return None
-        return certificates.link(certificate)
+        return _link(certificates, certificate) if certificates else None
 
 
 def forget(bench: Bench, certificate: str) -> None:
@@ -39,3 +43,20 @@ def forget(bench: Bench, certificate: str) -> None:
     demand(CERTIFICATE_NAME, certificate, "certificate")
     with bench.shelves() as (certificates, tmp):
         discard(certificates, certificate, tmp)
+
+
+def _link(certificates: safe.Directory, name: str) -> str | None:
+    """Where a link of that name points; None if it is none."""
+    return certificates.link(name) if stat.S_ISLNK(certificates.mode(name) or 0) else None
+
+
+def _exchange(directory: safe.Directory, name: str, other: str) -> None:
+    """Let two names change places by one step, durably: renameat2(2), which Python does not offer."""
+    import ctypes
+
+    system = ctypes.CDLL(None, use_errno=True)
+    with safe.told(f"{directory.path}/{other}"):
+        if system.renameat2(directory.fd, name.encode(), directory.fd, other.encode(), _RENAME_EXCHANGE):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    directory.sync()

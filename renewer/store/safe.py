@@ -20,7 +20,6 @@ MAX_FILE = 1024 * 1024  # bytes; nothing that is read whole here is a tenth of i
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a pipe must not stop us
-_RENAME_EXCHANGE = 2  # linux/fs.h
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -100,10 +99,6 @@ class Directory:
             except FileNotFoundError:
                 return None
 
-    def is_link(self, name: str) -> bool:
-        """Whether a symbolic link has that name."""
-        return stat.S_ISLNK(self.mode(name) or 0)
-
     def link(self, name: str) -> str | None:
         """Where a symbolic link points; None if there is none of that name."""
         with told(f"{self.path}/{name}"):
@@ -155,12 +150,6 @@ class Directory:
         with told(f"{to.path}/{as_name}"):
             os.rename(name, as_name, src_dir_fd=self.fd, dst_dir_fd=to.fd)
             os.fsync(to.fd)
-
-    def exchange(self, name: str, other: str) -> None:
-        """Let two names change places by one step, durably; what they name stays what it is."""
-        with told(f"{self.path}/{other}"):
-            _exchange(self.fd, name, other)
-            os.fsync(self.fd)
 
     def discard(self, name: str) -> None:
         """Remove a file, a link, or a directory with all in it; what is gone already is no error."""
@@ -314,16 +303,6 @@ def _settle(name: str, dir_fd: int | None, mode: int, group: int | None) -> None
         os.chown(name, -1, group, dir_fd=dir_fd, follow_symlinks=dir_fd is None)
     if stat.S_IMODE(status.st_mode) != mode:
         os.chmod(name, mode, dir_fd=dir_fd)
-
-
-def _exchange(fd: int, name: str, other: str) -> None:
-    """renameat2(2) with RENAME_EXCHANGE, which Python does not offer; raises OSError."""
-    import ctypes
-
-    system = ctypes.CDLL(None, use_errno=True)
-    if system.renameat2(fd, os.fsencode(name), fd, os.fsencode(other), _RENAME_EXCHANGE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def _read_all(fd: int) -> bytes:

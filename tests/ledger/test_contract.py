@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -297,3 +298,19 @@ def test_a_certificate_has_only_so_many_lines(ledger: Ledger) -> None:
     events = [one.event for one in ledger.history("www")]
     assert (len(events), events[0], events[-1]) == (KEPT_LINES, "2", "very last")
     assert [one.event for one in ledger.history("mail")] == ["dull"]
+
+
+def test_renaming_takes_records_and_history_along(ledger: Ledger) -> None:
+    """All that was known under the old name is known under the new one, and only there."""
+    happened = Happening(at=NOW, host="web-1", run="r", certificate="old", event="renewed", details={"a": 1})
+    ledger.save(hold("old", "1", "kept"), hold("old", "2"), hold("new", "1", "replaced"), hold("other", "1"))
+    ledger.append(happened)
+
+    ledger.rename("old", "new")
+    ledger.rename("old", "new")
+
+    assert ledger.load(Hold, "old") == []
+    assert ledger.load(Hold, "new") == [hold("new", "1", "kept"), hold("new", "2")]
+    assert ledger.load(Hold, "other") == [hold("other", "1")]
+    assert ledger.history("new") == [msgspec.structs.replace(happened, certificate="new")]
+    assert ledger.history("old") == []

@@ -1,0 +1,113 @@
+"""A certificate's directory gets another name, or goes."""
+
+import os
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from renewer.errors import StateError
+from renewer.store.disk import DiskStore
+from tests.store.pairs import pair
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DiskStore:
+    """A store with a certificate of two versions and an order under way."""
+    store = DiskStore(str(tmp_path / "state"))
+    for number in (1, 2):
+        version, material = pair(number)
+        store.put("old", version, material, key_mode=0o600)
+    store.turn("old", pair(2)[0].id)
+    store.prepare("old", "p1", pair(3)[1].privkey, b"{}")
+    return store
+
+
+def certificates(store: DiskStore) -> Path:
+    """Where the certificates lie."""
+    return Path(store.path("old")).parents[1]
+
+
+def test_a_renamed_certificate_is_found_under_both_names(store: DiskStore) -> None:
+    """All of it has the new name; the old path leads to the same files, as a link that is no certificate."""
+    key = Path(store.path("old"), "privkey.pem").read_bytes()
+
+    store.rename("old", "new")
+    store.rename("old", "new")
+
+    assert store.names() == ["new"]
+    assert store.alias("old") == "new"
+    assert store.shelf("new").live == pair(2)[0].id
+    assert store.shelf("new").pending == ("p1",)
+    assert Path(store.path("old"), "privkey.pem").read_bytes() == key
+    assert Path(store.path("new"), "privkey.pem").read_bytes() == key
+
+
+def test_a_placeholder_gives_way(store: DiskStore) -> None:
+    """What a run laid under the new name before it was renamed is no obstacle."""
+    version, material = pair(4)
+    store.put("new", replace(version, placeholder=True), material, key_mode=0o600)
+
+    store.rename("old", "new")
+
+    assert len(store.shelf("new").found) == 2
+
+
+def test_versions_of_its_own_do_not_give_way(store: DiskStore) -> None:
+    """A real version under the new name is never lost."""
+    version, material = pair(4)
+    store.put("new", version, material, key_mode=0o600)
+
+    with pytest.raises(StateError, match="new has versions of its own already"):
+        store.rename("old", "new")
+
+    assert store.names() == ["new", "old"]
+
+
+def test_a_renaming_that_was_killed_is_finished(store: DiskStore) -> None:
+    """Between the link and the exchange the old name is whole; saying it again finishes it."""
+    (certificates(store) / "new").symlink_to("new")
+
+    store.rename("old", "new")
+
+    assert (store.names(), store.alias("old")) == (["new"], "new")
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "", "Big", "new\n"])
+def test_no_path_is_built_from_another_name(store: DiskStore, name: str) -> None:
+    """What is no certificate's name reaches no system call."""
+    refused = pytest.raises(StateError, match="cannot be the name of a certificate")
+    with refused:
+        store.rename("old", name)
+    with refused:
+        store.forget(name)
+    with refused:
+        store.alias(name)
+    assert store.names() == ["old"]
+
+
+def test_what_is_forgotten_is_gone(store: DiskStore) -> None:
+    """Versions, keys, orders and the link go, and nothing is left on the workbench."""
+    store.forget("old")
+    store.forget("old")
+
+    assert store.names() == []
+    assert os.listdir(certificates(store)) == []
+    assert os.listdir(certificates(store).parent / "tmp") == []
+
+
+def test_only_the_link_of_an_old_name_goes(store: DiskStore) -> None:
+    """Forgetting the old name of a renamed certificate leaves the certificate."""
+    store.rename("old", "new")
+
+    store.forget("old")
+
+    assert (store.names(), store.alias("old")) == (["new"], None)
+    assert len(store.shelf("new").found) == 2
+
+
+def test_the_missing_cannot_be_renamed(store: DiskStore) -> None:
+    """What is not there is told, and nothing is made."""
+    with pytest.raises(StateError):
+        store.rename("nobody", "new")
+    assert store.names() == ["old"]
