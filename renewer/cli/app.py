@@ -41,6 +41,7 @@ COMMANDS = {
     "account": ("account", "Look after the accounts at the authorities."),
     "config": ("config", "Check the configuration, or print its schema."),
     "challenge": ("challenge", "Show what must be published or configured for challenges."),
+    "copies": ("copies", "List the files that follow certificates; remove those no longer named."),
     "hooks": ("hooks", "List, show or copy the shipped deploy hooks."),
     "timer": ("timer", "Install, remove or show the timer that calls run."),
 }

@@ -1,0 +1,166 @@
+"""`renewer copies`: the files elsewhere that follow a certificate, and those that do so no more."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renewer.cli import exits, screen
+from renewer.cli.screen import Setup
+from renewer.errors import UsageError
+
+if TYPE_CHECKING:
+    from renewer.copies.leftovers import Standing
+    from renewer.kit import Kit
+
+_name = click.argument("name", required=False, metavar="[NAME]")
+
+
+@click.group()
+def command() -> None:
+    """Show the files elsewhere that follow a certificate, and remove those that the configuration forgot.
+
+    NAME is a certificate; without it, all of them.
+    """
+
+
+@command.command("list")
+@_name
+@screen.json_option
+@screen.pass_setup
+def list_(setup: Setup, name: str | None, *, as_json: bool) -> int:
+    """List every file that was written on this host; changes nothing."""
+    with _kit(setup, write=False) as kit:
+        found = _standing(kit, name)
+        host = kit.host
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "host": host, "copies": [_document(one) for one in found]})
+        return exits.OK
+    if not found:
+        screen.out("no file was written outside the state directory")
+        return exits.OK
+    rows = [
+        (one.record.certificate, "in use" if one.named else "left over", _content(one), one.record.path)
+        for one in found
+    ]
+    screen.table(("certificate", "state", "content", "path"), rows)
+    for one in found:
+        if one.backup:
+            screen.out(f"{one.backup} is what was there before us")
+    if any(not one.named for one in found):
+        screen.say("what is left over can be removed by: renewer copies clean")
+    return exits.OK
+
+
+@command.command()
+@_name
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@screen.json_option
+@screen.pass_setup
+def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
+    """Remove the files that we wrote and that the configuration names no more.
+
+    Only what is still byte for byte ours is removed; anything else is told and left, and so is what was there
+    before us (NAME.before-renewer). Exit 1 if something could not be looked at or removed.
+    """
+    from renewer.copies.leftovers import Found
+
+    with _kit(setup, write=True) as kit:
+        old = [one for one in _standing(kit, name) if not one.named]
+        ours = [one for one in old if one.found is Found.OURS]
+        if ours and not yes:
+            for one in ours:
+                screen.say(one.record.path)
+            screen.confirm(f"{len(ours)} file{'s' * (len(ours) != 1)} will be removed for good.")
+        removed, left = _clean(kit, old)
+        host = kit.host
+    if as_json:
+        documents = {"removed": [_document(one) for one in removed], "left": [_document(one) for one in left]}
+        screen.emit({"schema": screen.SCHEMA, "host": host, **documents})
+    else:
+        _print(removed, left)
+    return exits.FAILED if any(one.found is Found.UNKNOWN for one in left) else exits.OK
+
+
+def _clean(kit: "Kit", old: "Sequence[Standing]") -> "tuple[list[Standing], list[Standing]]":
+    """What was removed, and what was left; a file that is gone, by us or others, is remembered no more."""
+    from renewer.copies.leftovers import Found, remove
+    from renewer.model.outcome import EventName
+
+    removed, left = [], []
+    for one in map(remove, old):
+        if one.found is Found.OURS:
+            removed.append(one)
+            text = f"the copy {one.record.path} was removed on request"
+            kit.journal.tell(EventName.NOTICE, one.record.certificate, text=text)
+        if one.found in (Found.OURS, Found.MISSING):
+            kit.ledger.drop(one.record)
+        else:
+            left.append(one)
+    return removed, left
+
+
+@contextmanager
+def _kit(setup: Setup, *, write: bool) -> "Iterator[Kit]":
+    """The ledger; under the agent's lock if files are to be removed."""
+    from contextlib import ExitStack
+
+    from renewer.kit import Kit
+    from renewer.store.lock import Lock
+
+    config = setup.config()
+    with ExitStack() as stack:
+        if write:
+            stack.enter_context(Lock(config.agent.state, group=config.agent.group))
+        yield stack.enter_context(Kit(config, write=write))
+
+
+def _standing(kit: "Kit", name: str | None) -> "list[Standing]":
+    """Every file that we wrote here, of one certificate or of all. Raises UsageError for an unknown one."""
+    from renewer.copies.leftovers import standing
+    from renewer.model.facts import CopyFact
+
+    records = kit.ledger.load(CopyFact, name)
+    if name is not None and not records and name not in kit.config.certificates:
+        known = dict.fromkeys(
+            [*kit.config.certificates, *(one.certificate for one in kit.ledger.load(CopyFact))]
+        )
+        raise UsageError(
+            f"there is no certificate '{name}'", hint="there are: " + (", ".join(known) or "none")
+        )
+    return standing(records, kit.config.certificates.values(), kit.host)
+
+
+def _content(one: "Standing") -> str:
+    return "left alone" if one.record.note else one.found.value
+
+
+def _document(one: "Standing") -> dict[str, Any]:
+    record = one.record
+    return {
+        "certificate": record.certificate,
+        "path": record.path,
+        "version": record.version,
+        "at": record.at,
+        "named": one.named,
+        "found": one.found,
+        "note": record.note or one.why,
+        "backup": one.backup,
+    }
+
+
+def _print(removed: "Sequence[Standing]", left: "Sequence[Standing]") -> None:
+    from renewer.copies.leftovers import Found
+
+    for one in removed:
+        screen.out(f"removed {one.record.path}")
+    for one in left:
+        changed = one.found is Found.CHANGED
+        why = one.why or ("it is not what we wrote" if changed else "it cannot be looked at")
+        screen.out(f"left    {one.record.path}: {why}")
+    for one in (*removed, *left):
+        if one.backup:
+            screen.out(f"left    {one.backup}: it was there before us")
+    if not removed and not left:
+        screen.out("nothing is left over")

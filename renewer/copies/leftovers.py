@@ -1,0 +1,90 @@
+"""Files that we wrote elsewhere and that the config names no more: found, and removed on request."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from enum import StrEnum
+
+from renewer.copies import files
+from renewer.copies.writing import BACKUP
+from renewer.errors import RenewerError
+from renewer.model.desired import Certificate
+from renewer.model.facts import CopyFact
+from renewer.model.value import Value
+
+
+class Found(StrEnum):
+    """What lies at a path where we wrote a file."""
+
+    OURS = "ours"  # byte for byte what we wrote
+    CHANGED = "changed"  # something else: not ours to remove
+    MISSING = "missing"
+    UNKNOWN = "unknown"  # it cannot be read
+
+
+class Standing(Value):
+    """A file that we wrote, as it is found; `named` is whether the config still names it on this host.
+
+    `backup` is where the file is kept that was there before us, if it still is; `why` says more of UNKNOWN.
+    """
+
+    record: CopyFact
+    found: Found
+    named: bool
+    backup: str | None = None
+    why: str = ""
+
+
+def standing(records: Iterable[CopyFact], wishes: Iterable[Certificate], host: str) -> list[Standing]:
+    """Every file that we wrote on this host. One that another certificate has taken over is its own now."""
+    owner = {
+        path: wish.name
+        for wish in wishes
+        if host in wish.hosts
+        for copy in wish.copies
+        for _, path in copy.paths
+    }
+    return [
+        _look(record, named=owner.get(record.path) == record.certificate)
+        for record in records
+        if record.host == host and owner.get(record.path) in (None, record.certificate)
+    ]
+
+
+def remove(one: Standing) -> Standing:
+    """Remove a file that is still ours, or was so a moment ago; the file as it was found. Raises nothing."""
+    now = _look(one.record, named=one.named)
+    if now.found is not Found.OURS:
+        return now
+    try:
+        with files.told(one.record.path):
+            files.remove(one.record.path)
+    except RenewerError as error:
+        return Standing(
+            record=one.record, found=Found.UNKNOWN, named=one.named, backup=now.backup, why=error.text
+        )
+    return now
+
+
+def _look(record: CopyFact, *, named: bool) -> Standing:
+    backup, why = record.path + BACKUP, ""
+    try:
+        there = files.find(record.path)
+        if there is None:
+            found = Found.MISSING
+        else:
+            same = hashlib.sha256(there.content).hexdigest() == record.sha256
+            found = Found.OURS if same else Found.CHANGED
+    except NotADirectoryError:
+        found = Found.MISSING
+    except OSError as error:
+        found, why = Found.UNKNOWN, error.strerror or ""
+    except RenewerError as error:
+        found, why = Found.CHANGED, error.text
+    return Standing(
+        record=record,
+        found=found,
+        named=named,
+        backup=backup if os.path.lexists(backup) else None,
+        why=why,
+    )
