@@ -11,7 +11,7 @@ from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import EndpointState, Failure, RunRecord, Situation, Version
 from renewer.model.outcome import RunReport
 from renewer.policy.authority import relevant
-from renewer.policy.health import Health, assess, exit_code
+from renewer.policy.health import Health, assess, deploy_pending, exit_code
 from renewer.policy.need import window_of
 from renewer.policy.wanted import wanted
 from renewer.policy.window import renewal_moment, usable
@@ -117,6 +117,7 @@ def _certificate(situation: Situation, health: Health, decision: Decision, now: 
         "last_error": _last_error(failures, situation),
         "next_attempt": decision.not_before if decision.step is Step.WAIT else None,
         "degraded": bool(live and live.degraded),
+        "deploy_pending": deploy_pending(situation, now),
         "wanted": newest.id if newest else None,
         "live": situation.live,
         "deployments": [

@@ -18,7 +18,7 @@ from renewer.policy import findings
 from renewer.policy.due import ALL_STEPS, Terms, decide
 from renewer.policy.health import PERSON, assess, exit_code
 from renewer.policy.plan import arrange
-from renewer.tell import history, log
+from renewer.tell import files, history, log
 
 
 class Limits(Value):
@@ -65,6 +65,7 @@ def run(kit: Kit, limits: Limits) -> RunReport:
     if wrong_clock:
         code = PERSON
     ended = msgspec.structs.replace(record, ended_at=clock.now(), exit=code, findings=odd)
+    ended = files.write(kit, ended, situations, first)
     kit.ledger.save(ended)
     kit.journal.tell(EventName.RUN_FINISHED, exit=code)
     return RunReport(
@@ -75,7 +76,7 @@ def run(kit: Kit, limits: Limits) -> RunReport:
         plan=first,
         outcomes=tuple(outcomes),
         exit=code,
-        findings=odd,
+        findings=ended.findings,
     )
 
 

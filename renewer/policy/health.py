@@ -92,6 +92,14 @@ def complete(situation: Situation) -> str | None:
     return live.id
 
 
+def deploy_pending(situation: Situation, now: datetime) -> bool:
+    """Whether a hook, a copy or the link itself has not followed the version that is to be served."""
+    newest, live = to_serve(situation, now), situation.live_version
+    if newest is None:
+        return live is not None and not live.placeholder and not _all_deployed(situation, live)
+    return live is None or live.id != newest.id or not _all_deployed(situation, live)
+
+
 def why(situation: Situation, now: datetime) -> str:  # noqa: PLR0911  one return a reason
     """The most telling reason why a certificate is not well, as a sentence."""
     if situation.fault:
