@@ -277,7 +277,7 @@ def _in_certbots_words(occasion: _Occasion) -> dict[str, str]:
         names = " ".join(certificate.names)
         if isinstance(certificate, HookCertificate):
             words |= {"RENEWED_LINEAGE": certificate.live, "RENEWED_DOMAINS": names}
-        elif certificate.renewed is not None:
+        elif occasion.event is HookEvent.POST:
             which = "RENEWED_DOMAINS" if certificate.renewed else "FAILED_DOMAINS"
             words[which] = f"{words[which]} {names}".strip()[:_DOMAINS]
     return words
