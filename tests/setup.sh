@@ -7,6 +7,7 @@
 #                   PowerDNS, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
+#                   .venv/docker and .venv/cockpit (Docker's client and Cockpit's TLS proxy, for the hooks),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
 # Run again it does nothing, in a fraction of a second, and then needs neither root nor a network.
@@ -120,6 +121,7 @@ if [ "$mode" = test ]; then
     [ -d /usr/share/tomcat10 ] || missing+=(tomcat10)
     have slapd || missing+=(slapd)
     have sshd || missing+=(openssh-server)
+    have kubectl || missing+=(kubernetes-client)
     have openssl || missing+=(openssl)
     have wrk || missing+=(wrk)
     [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
@@ -316,6 +318,20 @@ unpack_lego() {
     mkdir -p .bench
     mv -- "$work/lego" .bench/lego
 }
+# Single programs of packages that would bring whole services: the client of Docker, the TLS proxy of Cockpit.
+unpack_programs() { # package, name below .venv, programs in it
+    rm -rf -- "$work/unpacked" "$work/programs"
+    dpkg-deb -x "$work/$1.deb" "$work/unpacked" && mkdir "$work/programs" || return 1
+    for program in "${@:3}"; do cp "$work/unpacked/$program" "$work/programs/" || return 1; done
+    dpkg-deb -f "$work/$1.deb" Version >"$work/programs/VERSION"
+    rm -rf -- "${venv:?}/$2"
+    mv -- "$work/programs" "$venv/$2"
+}
+unpack_docker.io() { unpack_programs docker.io docker usr/bin/docker; }
+unpack_docker-cli() { unpack_programs docker-cli docker usr/bin/docker; }
+unpack_cockpit-ws() {
+    unpack_programs cockpit-ws cockpit usr/lib/cockpit/cockpit-tls usr/lib/cockpit/cockpit-certificate-ensure
+}
 # get PACKAGE SUITE…: from the first suite that has one which runs here.
 get() {
     have apt-get && have dpkg-deb || return 1
@@ -355,6 +371,24 @@ if ! pebble_recent && { [ -n "${CI:-}" ] || ! pebble_fits || [ "$(id -u)" = 0 ];
         say "***************************************************************************"
     fi
     if [ "$(pebble_version)" != "$had" ]; then say "Pebble $(pebble_version) is in .venv/pebble"; fi
+fi
+
+if [ "$mode" = test ]; then
+    if [ ! -f "$venv/docker/VERSION" ]; then
+        say "fetching Docker's client into .venv/docker (apt-get download)"
+        # From Debian 13 on it has a package of its own.
+        get docker.io "$codename" || get docker-cli "$codename" || {
+            tail -n 15 "$work/fetch.log" >&2
+            die "Docker's client could not be fetched (apt's last lines stand above)"
+        }
+    fi
+    if [ ! -f "$venv/cockpit/VERSION" ]; then
+        say "fetching Cockpit's TLS proxy into .venv/cockpit (apt-get download)"
+        get cockpit-ws "$codename" || {
+            tail -n 15 "$work/fetch.log" >&2
+            die "Cockpit's TLS proxy could not be fetched (apt's last lines stand above)"
+        }
+    fi
 fi
 
 # --- what `make bench` compares with -----------------------------------------------------------------------
