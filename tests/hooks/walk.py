@@ -75,12 +75,8 @@ def _broken_pair(bed: Bed, serving: Version) -> None:
     assert bed.calls[before:] == []
     _sees(bed, serving)
     if bed.server.notices:
-        link = bed.live.readlink()
-        bed.live.unlink()
-        bed.live.symlink_to(link.with_name(broken.id))
-        assert EXITS.get(bed.call("test"), Verdict.FAILED) is Verdict.FAILED
-        bed.live.unlink()
-        bed.live.symlink_to(link)
+        with bed.forced(broken):
+            assert EXITS.get(bed.call("test"), Verdict.FAILED) is Verdict.FAILED
         _sees(bed, serving)
     bed.remove(broken)
     assert bed.run().exit == 0
