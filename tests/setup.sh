@@ -8,6 +8,7 @@
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .venv/docker and .venv/cockpit (Docker's client and Cockpit's TLS proxy, for the hooks),
+#                   .venv/axe-core (what finds barriers in a page, for the page's tests; by npm),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
 # Run again it does nothing, in a fraction of a second, and then needs neither root nor a network.
@@ -124,6 +125,9 @@ if [ "$mode" = test ]; then
     have kubectl || missing+=(kubernetes-client)
     have openssl || missing+=(openssl)
     have wrk || missing+=(wrk)
+    have promtool || missing+=(prometheus)
+    have chromium || missing+=(chromium)
+    have npm || missing+=(npm)
     [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     [ -f /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql ] || missing+=(pdns-backend-sqlite3)
 fi
@@ -182,7 +186,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     for package in "${missing[@]}"; do
         case $package in
         bind9) service=named ;;
-        nginx | knot | haproxy | caddy | lighttpd | postfix | redis-server | prosody | unbound | vsftpd | \
+        nginx | knot | haproxy | caddy | lighttpd | prometheus | postfix | redis-server | prosody | unbound | vsftpd | \
             tomcat10 | slapd) service=$package ;;
         dovecot-imapd) service=dovecot ;;
         mariadb-server) service=mariadb ;;
@@ -432,6 +436,25 @@ if [ "$mode" = test ] && [ "$(cat "$second_dir/VERSION" 2>/dev/null)" != "$secon
         die "acme2certifier could not be installed into .venv/acme2certifier (pip's last lines stand above)"
     }
     printf '%s\n' "$second_wanted" >"$second_dir/VERSION"
+fi
+
+# --- axe-core, which finds what keeps people out of a page -------------------------------------------------
+
+# Under the MPL, so it is fetched for the tests and never shipped; one script, no package of its own is run.
+axe_dir=$venv/axe-core
+axe_wanted=4.11.1
+if [ "$mode" = test ] && [ "$(cat "$axe_dir/VERSION" 2>/dev/null)" != "$axe_wanted" ]; then
+    say "fetching axe-core $axe_wanted into .venv/axe-core (npm pack)"
+    rm -rf -- "$axe_dir" "$work/axe"
+    mkdir -p "$axe_dir" "$work/axe"
+    {
+        (cd "$work/axe" && npm pack --silent "axe-core@$axe_wanted") &&
+            tar -xzf "$work/axe/axe-core-$axe_wanted.tgz" -C "$axe_dir" --strip-components=1 package/axe.min.js
+    } >"$work/axe.log" 2>&1 || {
+        tail -n 15 "$work/axe.log" >&2
+        die "axe-core could not be fetched into .venv/axe-core (npm's last lines stand above)"
+    }
+    printf '%s\n' "$axe_wanted" >"$axe_dir/VERSION"
 fi
 
 say "ready ($mode): Pebble $(pebble_version), $(nginx -v 2>&1 | sed 's|.*nginx/|nginx |')"
