@@ -67,7 +67,7 @@ class Around:
         outcomes: list[Outcome] = []
         with self._guard:
             for name in dict.fromkeys(hook for _, hook in self._owed):
-                owed = [record for record in self._owed.values() if record.hook == name]
+                owed = [record for _, record in sorted(self._owed.items()) if record.hook == name]
                 outcomes += _pay(self.kit, name, owed)
         return outcomes
 
@@ -143,9 +143,8 @@ def _called(kit: Kit, hook: Hook, event: HookEvent, orders: Sequence[HookOrder])
 
 def _order(kit: Kit, situation: Situation) -> HookOrder:
     wish = situation.wish
-    return HookOrder(
-        name=wish.name, names=tuple(str(name) for name in wish.names), live=kit.store.path(wish.name)
-    )
+    names = tuple(str(name) for name in wish.names)
+    return HookOrder(name=wish.name, names=names, live=kit.store.path(wish.name), renewed=None)
 
 
 def _paid(kit: Kit, owed: Owed) -> HookOrder:

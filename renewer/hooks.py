@@ -71,7 +71,7 @@ class HookOrder(Value):
     name: str
     names: tuple[str, ...]
     live: str
-    renewed: bool | None = None
+    renewed: bool | None
 
 
 class Verdict(StrEnum):
