@@ -7,7 +7,7 @@
 #                   PowerDNS, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
-#                   .venv/docker and .venv/cockpit (Docker's client and Cockpit's TLS proxy, for the hooks),
+#                   .venv/docker and .venv/cockpit (programs of Docker and Cockpit, for the hooks),
 #                   .venv/axe-core (what finds barriers in a page, for the page's tests; by npm),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
@@ -322,7 +322,7 @@ unpack_lego() {
     mkdir -p .bench
     mv -- "$work/lego" .bench/lego
 }
-# Single programs of packages that would bring whole services: the client of Docker, the TLS proxy of Cockpit.
+# Single programs of packages that would bring whole services: Docker's client, Cockpit's choice of a certificate.
 unpack_programs() { # package, name below .venv, programs in it
     rm -rf -- "$work/unpacked" "$work/programs"
     dpkg-deb -x "$work/$1.deb" "$work/unpacked" && mkdir "$work/programs" || return 1
@@ -333,9 +333,7 @@ unpack_programs() { # package, name below .venv, programs in it
 }
 unpack_docker.io() { unpack_programs docker.io docker usr/bin/docker; }
 unpack_docker-cli() { unpack_programs docker-cli docker usr/bin/docker; }
-unpack_cockpit-ws() {
-    unpack_programs cockpit-ws cockpit usr/lib/cockpit/cockpit-tls usr/lib/cockpit/cockpit-certificate-ensure
-}
+unpack_cockpit-ws() { unpack_programs cockpit-ws cockpit usr/lib/cockpit/cockpit-certificate-ensure; }
 # get PACKAGE SUITE…: from the first suite that has one which runs here.
 get() {
     have apt-get && have dpkg-deb || return 1
@@ -387,10 +385,10 @@ if [ "$mode" = test ]; then
         }
     fi
     if [ ! -f "$venv/cockpit/VERSION" ]; then
-        say "fetching Cockpit's TLS proxy into .venv/cockpit (apt-get download)"
+        say "fetching Cockpit's cockpit-certificate-ensure into .venv/cockpit (apt-get download)"
         get cockpit-ws "$codename" || {
             tail -n 15 "$work/fetch.log" >&2
-            die "Cockpit's TLS proxy could not be fetched (apt's last lines stand above)"
+            die "Cockpit's program could not be fetched (apt's last lines stand above)"
         }
     fi
 fi
