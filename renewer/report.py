@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from renewer.model.decision import Decision, Plan, Step
-from renewer.model.facts import EndpointState, Failure, RunRecord, Situation, Version
+from renewer.model.facts import EndpointState, Failure, Hold, RunRecord, Situation, Version
 from renewer.model.outcome import RunReport
+from renewer.model.shelf import Contents
 from renewer.policy.authority import relevant
 from renewer.policy.health import Health, assess, deploy_pending, exit_code
 from renewer.policy.need import window_of
-from renewer.policy.wanted import wanted
+from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import renewal_moment, usable
 
 SCHEMA = 1
@@ -99,7 +100,8 @@ def _steps(decision: Decision) -> Iterable[Document]:
 
 
 def _certificate(situation: Situation, health: Health, decision: Decision, now: datetime) -> Document:
-    live, newest = situation.live_version, wanted(situation, now)
+    live = situation.live_version
+    newest = to_serve(situation, now) if situation.holds else wanted(situation, now)
     real = live if live is not None and not live.placeholder else None
     failures = list(relevant(situation).values())
     failing = [d for d in situation.deployments if d.failures]
@@ -119,6 +121,7 @@ def _certificate(situation: Situation, health: Health, decision: Decision, now: 
         "degraded": bool(live and live.degraded),
         "deploy_pending": deploy_pending(situation, now),
         "wanted": newest.id if newest else None,
+        "held": [_held(hold) for hold in situation.holds],
         "live": situation.live,
         "deployments": [
             {
@@ -196,3 +199,48 @@ def _endpoints(situation: Situation) -> list[Document]:
 
 
 _UNSEEN: Document = {"address": "", "not_after": None, "at": None, "error": None}
+
+
+def versions_document(shelf: Contents, now: datetime) -> Document:
+    """`versions --json`: each with what changed against the one before it."""
+    real = [one for one in shelf.versions if not one.placeholder]
+    before = dict(zip((one.id for one in real), real[1:], strict=False))
+    return {
+        "schema": SCHEMA,
+        "at": now,
+        "certificate": shelf.certificate,
+        "versions": [_version(shelf, one, before.get(one.id), now) for one in shelf.versions],
+        "faults": list(shelf.faults),
+    }
+
+
+def _version(shelf: Contents, version: Version, before: Version | None, now: datetime) -> Document:
+    hold = next((one for one in shelf.holds if one.version == version.id), None)
+    names = [str(name) for name in version.leaf.names]
+    former = [str(name) for name in before.leaf.names] if before else None
+    served = [one.endpoint for one in shelf.sightings if one.fingerprint == version.leaf.fingerprint]
+    states = {
+        "live": version.id == shelf.live,
+        "served": bool(served),
+        "held": hold is not None,
+        "revoked": any(one.version == version.id for one in shelf.revoked),
+        "expired": version.leaf.not_after <= now,
+        "degraded": version.degraded,
+        "placeholder": version.placeholder,
+    }
+    return {
+        "id": version.id,
+        "made_at": version.made_at,
+        **_leaf(version),
+        "issuer": version.leaf.issuer,
+        "names": names,
+        "added": None if former is None else [name for name in names if name not in former],
+        "removed": [name for name in former or () if name not in names],
+        "state": [word for word, so in states.items() if so],
+        "held": _held(hold) if hold else None,
+        "served_at": sorted(set(served)),
+    }
+
+
+def _held(hold: Hold) -> Document:
+    return {"version": hold.version, "by": hold.by, "at": hold.at, "why": hold.why}

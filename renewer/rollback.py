@@ -28,7 +28,8 @@ def choose(situation: Situation, version: str | None) -> Version:
     else:
         found = next((one for one in good if version in (one.id, one.leaf.serial)), None)
     if found is None:
-        raise UsageError(*_refusal(situation, live, older, good, version))
+        text, hint = _refusal(situation, live, older, good, version)
+        raise UsageError(text, hint=hint)
     return found
 
 

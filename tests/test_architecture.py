@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "store verify acme challenges",
         "soundness copies",
         "kit",
-        "inventory issue install sightings revoke rollback report doctor around",
+        "inventory issue install sightings revoke rollback shelf report doctor around",
         "deploy freshen tell",
         "rounds rehearse",
         "run",

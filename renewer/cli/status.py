@@ -60,10 +60,23 @@ def _print(document: Mapping[str, Any]) -> None:
             screen.out(
                 f"{one['name']}: the authority explains its renewal window at {one['renew_explanation']}"
             )
+        if one["held"]:
+            screen.out(_rolled_back(one))
     for finding in document["findings"]:
         screen.out(f"note: {finding}")
     if document["orphans"]:
         screen.out(f"on disk, in no configuration, never renewed: {', '.join(document['orphans'])}")
+        screen.out("  → renamed? renewer rename OLD NEW; not needed any more? renewer forget NAME")
+
+
+def _rolled_back(one: Mapping[str, Any]) -> str:
+    """That somebody went back, and how that ends."""
+    first, name = one["held"][0], one["name"]
+    why = f": {first['why']}" if first["why"] else ""
+    return (
+        f"{name}: rolled back to version {one['live']} by {first['by']} at {screen.moment(first['at'])}{why};"
+        f" until a newer one is issued, or: renewer deploy {name}"
+    )
 
 
 def verdict(document: Mapping[str, Any]) -> str:

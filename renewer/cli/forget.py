@@ -1,0 +1,44 @@
+"""`renewer forget NAME`."""
+
+import click
+
+from renewer.cli import exits, screen
+from renewer.cli.screen import Setup
+from renewer.errors import UsageError
+
+
+@click.command("forget")
+@click.argument("name")
+@click.option("--even-if-served", is_flag=True, help="Though a port still shows it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@screen.json_option
+@screen.pass_setup
+def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: bool) -> int:
+    """Delete what is on disk of a certificate that no configuration names: its versions and their keys.
+
+    Not while a port where it was seen still serves it. Copies elsewhere stay; so does the history. It is not
+    revoked by that: while it is configured, renewer revoke NAME does it.
+    """
+    from renewer import shelf
+    from renewer.kit import Kit
+    from renewer.store.lock import Lock
+
+    config = setup.config()
+    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
+        link = kit.store.alias(name)
+        why = shelf.why_not_forget(kit, name)
+        if why and not (even_if_served and name in kit.store.names() and name not in config.certificates):
+            text, hint = why
+            raise UsageError(text, hint=hint)
+        if not yes and not link:
+            found = shelf.contents(kit, name).versions
+            last = f", the newest expires {screen.moment(found[0].leaf.not_after)}" if found else ""
+            screen.confirm(f"{len(found)} versions of {name} are deleted with their keys{last}.")
+        left = shelf.forget(kit, name)
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "certificate": name, "forgotten": True, "copies": left})
+        return exits.OK
+    screen.out(f"\u2713 {name} is forgotten" + (f"; {link} stays" if link else ""))
+    for path in left:
+        screen.say(f"  {path} was copied from it and stays")
+    return exits.OK
