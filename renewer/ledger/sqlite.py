@@ -30,6 +30,11 @@ _UPSERT = (
     "INSERT INTO record (kind, certificate, key, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (kind, certificate, key) DO UPDATE SET body = excluded.body"
 )
+_RENAMES = tuple(  # JSON functions read text, and write it
+    f"UPDATE OR REPLACE {table} SET certificate = ?1, body = CAST("  # noqa: S608  the names are our own
+    "json_set(CAST(body AS TEXT), '$.certificate', ?1) AS BLOB) WHERE certificate = ?2"
+    for table in ("record", "history")
+)
 _TRIM = (  # all that is behind the first line too many
     "DELETE FROM history WHERE certificate = ? AND (at, id) <= "
     "(SELECT at, id FROM history WHERE certificate = ? ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?)"
@@ -109,16 +114,8 @@ class SqliteLedger:
 
     def rename(self, certificate: str, new: str) -> None:
         """Let the records and the history of a certificate be those of another name, in one transaction."""
-
-        def action(connection: sqlite3.Connection) -> None:
-            for table in ("record", "history"):
-                connection.execute(
-                    f"UPDATE OR REPLACE {table} SET certificate = ?1, body = "  # noqa: S608  our own names
-                    "CAST(json_set(CAST(body AS TEXT), '$.certificate', ?1) AS BLOB) WHERE certificate = ?2",
-                    (new, certificate),
-                )
-
-        self._change(action, (certificate,))
+        names = (new, certificate)
+        self._change(lambda connection: [connection.execute(one, names) for one in _RENAMES], names)
 
     def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
         """Add lines to the history and write records with them, in one transaction; old lines go."""
@@ -143,9 +140,8 @@ class SqliteLedger:
         if certificate is not None:
             query += " AND certificate = ?"
             values.append(certificate)
-        rows = self._attempt(
-            lambda connection: connection.execute(f"{query} ORDER BY at, id", values).fetchall()
-        )
+        query += " ORDER BY at, id"
+        rows = self._attempt(lambda connection: connection.execute(query, values).fetchall())
         return self._decoded(bodies.decoder(Happening), rows, "line of history")
 
     def close(self) -> None:
