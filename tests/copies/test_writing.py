@@ -12,8 +12,7 @@ from renewer import copies, x509
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Copy, CopyPart, KeyType
 from renewer.store.contract import Material
-
-from .builders import NAMES, NOW
+from tests.builders import NAMES, NOW
 
 
 def material(days: int = 0) -> Material:
