@@ -119,8 +119,10 @@ class Transaction:
         wanted_at: list[tuple[verify.Target, str]] = []
         for move in moves:
             wanted_at += [(target, move.serves.leaf.fingerprint) for target in move.targets]
-        # Where a server is stopped, or never answered, one look tells as much as ten seconds of them
-        stopped = [move for move in moves if any(s is DeploymentState.LATER for s, _ in move.states.values())]
+        # Where a server is stopped, never answered, or nobody was told to load anything, one look tells as
+        # much as ten seconds of them
+        later = DeploymentState.LATER
+        stopped = [m for m in moves if not m.hooks or any(state is later for state, _ in m.states.values())]
         once = self.silent | {
             (str(sight.endpoint), sight.address)
             for sight in verify.look(_targets(stopped))
