@@ -6,7 +6,9 @@
 # On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND, nsupdate, Knot,
 #                   PowerDNS, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
+#                   The user Debian-exim, whom exim asks for.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
+#                   .venv/servers (exim: apt has room for one mail server only, and that is postfix),
 #                   .venv/docker and .venv/cockpit (programs of Docker and Cockpit, for the hooks),
 #                   .venv/axe-core (what finds barriers in a page, for the page's tests; by npm),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
@@ -414,6 +416,40 @@ if [ "$mode" = bench ]; then
     if [ ! -x .bench/lego/lego ]; then
         say "fetching lego, to compare with (apt-get download)"
         get lego forky testing sid "$codename" || say "no lego is to be had here; the benchmark goes on without it"
+    fi
+fi
+
+# --- servers that cannot be installed beside those that are -------------------------------------------------
+
+# lay_out PACKAGE: its files below .venv/servers/PACKAGE, because apt would remove another server for it; the
+# libraries that it needs are installed.
+lay_out() {
+    say "fetching $1 (apt-get download; it is laid out in .venv/servers, not installed)"
+    log=$work/fetch.log
+    download() { (cd "$work" && apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$1") >>"$log" 2>&1; }
+    if ! download "$1"; then
+        apt_update
+        download "$1" || {
+            tail -n 15 "$log" >&2
+            die "apt-get could not download $1 (its last lines stand above)"
+        }
+    fi
+    libraries=()
+    for library in $(dpkg-deb -f "$work/$1"_*.deb Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p'); do
+        [ "$(dpkg-query -Wf '${db:Status-Status}' "$library" 2>/dev/null)" = installed ] || libraries+=("$library")
+    done
+    if [ ${#libraries[@]} -gt 0 ]; then install_packages "${libraries[@]}"; fi
+    rm -rf -- "$venv/servers/$1"
+    mkdir -p "$venv/servers"
+    dpkg-deb -x "$work/$1"_*.deb "$work/laid-out" && mv -- "$work/laid-out" "$venv/servers/$1"
+}
+if [ "$mode" = test ]; then
+    [ -x "$venv/servers/exim4-daemon-light/usr/sbin/exim4" ] || lay_out exim4-daemon-light
+    # exim knows its user by name, as it was built, and will not start without.
+    if ! getent passwd Debian-exim >/dev/null; then
+        useradd --system --user-group --no-create-home --home-dir /var/spool/exim4 --shell /usr/sbin/nologin \
+            Debian-exim 2>"$work/user.log" || die "exim's user is missing on this machine, and adding it needs root:" \
+            "sudo useradd --system --user-group --shell /usr/sbin/nologin Debian-exim"
     fi
 fi
 
