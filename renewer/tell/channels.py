@@ -1,0 +1,71 @@
+"""The contract of channels: `send` gives one message to one channel, or raises RenewerError saying why not.
+
+What a channel took it is not given again. Secrets are taken when a channel is used, and leave no trace.
+"""
+
+import base64
+from collections.abc import Callable, Iterable
+
+from renewer.config.secrets import resolve
+from renewer.errors import RenewerError, RetryLater
+from renewer.model.desired import Apprise, Channel, Email, Program, Secret, Webhook
+from renewer.tell.message import Message
+
+Resolve = Callable[[Secret | None], str | None]
+
+_SHORTEST = 4  # characters of a secret that is looked for in other people's words
+
+
+def send(channel: Channel, message: Message) -> str:
+    """Give a message to a channel. Returns what a run should tell all the same ("" mostly).
+
+    Raises RenewerError if the channel did not take it.
+    """
+    secrets: list[str] = []
+
+    def secret(of: Secret | None) -> str | None:
+        if of is None:
+            return None
+        secrets.append(resolve(of))
+        return secrets[-1]
+
+    try:
+        return without(_send(channel, message, secret), secrets)
+    except RenewerError as error:
+        text, hint = without(error.text, secrets), without(error.hint, secrets)
+        raise type(error)(text, hint=hint, kind="channel") from None
+    except Exception as error:  # noqa: BLE001  one channel's defect is not the others', nor the run's
+        raise RetryLater(
+            f"a defect of this program: {type(error).__name__}", hint="please report it", kind="channel"
+        ) from None
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """A stranger's words without our secrets in them, plain or as base64."""
+    for one in sorted(secrets, key=len, reverse=True):
+        if len(one) >= _SHORTEST:
+            for form in (one, base64.b64encode(one.encode()).decode()):
+                text = text.replace(form, "…")
+    return text
+
+
+def _send(channel: Channel, message: Message, secret: Resolve) -> str:
+    """Modules are imported when their channel is used."""
+    match channel:
+        case Email():
+            from renewer.tell import mail
+
+            return mail.deliver(channel, message, secret(channel.password))
+        case Webhook():
+            from renewer.tell import webhook
+
+            return webhook.deliver(channel, message, secret(channel.url) or "", secret(channel.secret))
+        case Apprise():
+            from renewer.tell import apprise
+
+            to = channel.urls + (channel.escalate_to if message.escalated else ())
+            return apprise.deliver(message, [secret(one) or "" for one in to])
+        case Program():
+            from renewer.tell import command
+
+            return command.deliver(channel, message)

@@ -1,0 +1,72 @@
+"""What a channel is given: one message a run, about however many certificates. Safe to show: see `clean`."""
+
+from datetime import datetime
+
+from renewer.model.desired import Topic
+from renewer.model.value import Value
+from renewer.proc import printable
+
+SENTENCE = 600  # characters of a sentence that came from elsewhere
+OUTPUT = 2000  # characters of what a program said
+
+
+class Trouble(Value):
+    """One thing wrong: a sentence, since when, and what a program of the operator's said."""
+
+    text: str
+    since: datetime | None = None
+    output: str = ""
+
+
+class Entry(Value):
+    """One certificate: what it is about, how long it has, and what happens next.
+
+    `served` is where it is served and how it is seen there; `agent` what renewer will do and when, `reader`
+    what the reader should do, `commands` what to type.
+    """
+
+    certificate: str
+    topic: Topic
+    headline: str
+    names: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
+    not_after: datetime | None = None
+    troubles: tuple[Trouble, ...] = ()
+    agent: str = ""
+    reader: str = ""
+    commands: tuple[str, ...] = ()
+    escalated: bool = False
+
+
+class Message(Value):
+    """What is told at once. `id` is the same for the same news on the same day, also after a crash.
+
+    `more` has a line for each certificate that is not told of at length; `notes` are about renewer itself.
+    """
+
+    id: str
+    channel: str
+    host: str
+    run: str
+    at: datetime
+    subject: str
+    entries: tuple[Entry, ...] = ()
+    more: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def escalated(self) -> bool:
+        """Whether those are told too who are asked when nobody acts."""
+        return any(entry.escalated for entry in self.entries)
+
+
+def clean(text: str, most: int = SENTENCE) -> str:
+    """A stranger's sentence: one line, no control characters, no marks that turn the writing, bounded."""
+    line = " ".join(printable(text.encode("utf-8", "replace")).split())
+    return line if len(line) <= most else line[:most] + "…"
+
+
+def clean_lines(text: str, most: int = OUTPUT) -> str:
+    """What a program said, with its lines: the end of it, where servers say what is wrong."""
+    safe = printable(text.encode("utf-8", "replace")).strip("\n")
+    return safe if len(safe) <= most else "…" + safe[-most:]
