@@ -19,9 +19,13 @@ def _root() -> ServerRoot:
     return ServerRoot()
 
 
-@cache
 def pair(days: int = 90) -> Material:
     """A leaf that is valid for so many days, with the root behind it: the same whenever it is asked for."""
+    return _pair(days)
+
+
+@cache
+def _pair(days: int) -> Material:
     with tempfile.TemporaryDirectory() as directory:
         made = _root().issue(Path(directory), NAME, valid_for=timedelta(days=days))
         (cert,) = x509.split_chain(made.cert.read_bytes())
