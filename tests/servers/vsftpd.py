@@ -40,7 +40,7 @@ class Vsftpd(Foreground):
         return [program("vsftpd", "vsftpd"), self.config]
 
     def listeners(self) -> list[int]:
-        """The process ids of whatever runs with this config, sessions included; a hook may have started them."""
+        """The process ids of whatever runs with this config, sessions included: a hook may start it."""
         found = []
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             try:
