@@ -17,12 +17,14 @@ from renewer.config.endpoints import default_endpoints, resolve_endpoint
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.config.hooks import Hooks
 from renewer.config.schema import CertificateTable, DefaultsTable
+from renewer.config.windows import deploy_window
 from renewer.model.desired import (
     WILDCARD_CHALLENGES,
     Agent,
     Certificate,
     Challenge,
     Copy,
+    DeployWindow,
     Endpoint,
     Http01,
     KeyType,
@@ -96,6 +98,7 @@ class _Wish:
             placeholder=_pick(own.placeholder, defaults.placeholder, True),
             profile=_pick(own.profile, defaults.profile, "") or None,
             renew_before=renew_before,
+            deploy_windows=self._deploy_windows(),
             hooks=hooks,
             endpoints=self._endpoints(names, hooks),
             key_mode=key_mode,
@@ -258,6 +261,15 @@ class _Wish:
         given = _pick(self._own.renew_before, self._defaults.renew_before, "")
         at = self._at("renew_before")
         return checked(self._faults, at, given or UNSET, lambda text: scalars.duration(text, "1h", "365d"))
+
+    def _deploy_windows(self) -> tuple[DeployWindow, ...]:
+        given = _pick(self._own.deploy_window, self._defaults.deploy_window, [])
+        at = self._at("deploy_window")
+        if isinstance(given, str):
+            found = [checked(self._faults, at, given, deploy_window)]
+        else:
+            found = [checked(self._faults, (*at, i), text, deploy_window) for i, text in enumerate(given)]
+        return tuple(window for window in found if window is not None)
 
 
 _NONE = Http01()  # stands where a fault was told; never leaves this module

@@ -165,6 +165,13 @@ class CertificateKeys(Table):
         ]
         | UnsetType
     ) = UNSET
+    deploy_window: (
+        Annotated[
+            str | list[str],
+            Meta(description="When servers may be touched: 'Sat 02:00-04:00', or several such."),
+        ]
+        | UnsetType
+    ) = UNSET
     hooks: (
         Annotated[list[str], Meta(description="Hooks that make servers load it: [hook.X] or shipped ones.")]
         | UnsetType

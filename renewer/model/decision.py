@@ -41,6 +41,7 @@ class Reason(StrEnum):
     FORCED = "forced"
     NOT_SEEN = "not-seen"
     BACKOFF = "backoff"
+    DEPLOY_WINDOW = "deploy-window"
     AUTHORITY_ASKED_TO_WAIT = "authority-asked-to-wait"
     STEP_NOT_ALLOWED = "step-not-allowed"
     FOLLOWS = "follows"

@@ -289,6 +289,20 @@ class Hook(Value):
         return HookEvent.DEPLOY in self.events
 
 
+class DeployWindow(Value):
+    """When a certificate may be deployed: on these weekdays (0 is Monday) from `start` to `end`.
+
+    In minutes of the day as the clocks of `zone` show it; an end that is not after the start lies on the next
+    day. `text` is how the config says it.
+    """
+
+    text: str
+    days: tuple[int, ...]
+    start: int
+    end: int
+    zone: str
+
+
 class Certificate(Value):
     """A certificate that is wished for: one table of the config.
 
@@ -307,6 +321,7 @@ class Certificate(Value):
     placeholder: bool = True
     profile: str | None = None
     renew_before: timedelta | None = None
+    deploy_windows: tuple[DeployWindow, ...] = ()
     hooks: tuple[str, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     key_mode: int = 0o600

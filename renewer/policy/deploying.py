@@ -6,7 +6,8 @@ from renewer.model.decision import Reason, Step
 from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import deploy_again, redeploy_stale
-from renewer.policy.need import Facts, Need, Terms
+from renewer.policy.deploy_window import closed_until
+from renewer.policy.need import Facts, Need, Terms, show
 
 
 def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
@@ -22,8 +23,7 @@ def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
     live = facts.situation.live or "nothing"
     part = ", without the names that do not validate," if version.degraded else ""
     text = f"version {version.id}{part} is to be served, {live} is live" + _last_error(facts, version)
-    held = None if facts.terms.redeploy else max(failed, default=None)
-    return Need(step=Step.DEPLOY, reason=Reason.NOT_LIVE, because=text, not_before=held)
+    return _deploy(facts, Reason.NOT_LIVE, text, max(failed, default=None))
 
 
 def a_hook_is_pending(facts: Facts) -> Need | None:
@@ -36,8 +36,7 @@ def a_hook_is_pending(facts: Facts) -> Need | None:
         return None
     hook, moment = min(waiting, key=lambda pair: (pair[1] is not None, pair[1] or facts.terms.now))
     text = f"hook {hook} has not deployed version {version.id}" + _last_error(facts, version)
-    held = None if facts.terms.redeploy else moment
-    return Need(step=Step.DEPLOY, reason=Reason.HOOK_PENDING, because=text, not_before=held)
+    return _deploy(facts, Reason.HOOK_PENDING, text, moment)
 
 
 def a_copy_is_pending(facts: Facts) -> Need | None:
@@ -71,8 +70,21 @@ def a_port_serves_an_older_one(facts: Facts) -> Need | None:
         return None
     worst = max(stale, key=lambda sighting: sighting.failures)
     text = f"{worst.endpoint} ({worst.address}) still serves an older certificate, serial {worst.serial}"
-    held = None if facts.terms.redeploy else redeploy_stale(worst, version.leaf.lifetime, facts.terms.now)
-    return Need(step=Step.DEPLOY, reason=Reason.SERVED_STALE, because=text, not_before=held)
+    again = redeploy_stale(worst, version.leaf.lifetime, facts.terms.now)
+    return _deploy(facts, Reason.SERVED_STALE, text, again)
+
+
+def _deploy(facts: Facts, reason: Reason, because: str, held: datetime | None) -> Need:
+    """A deployment that touches servers: after its backoff, and inside the window if there is one."""
+    if facts.terms.redeploy:
+        return Need(step=Step.DEPLOY, reason=reason, because=because)
+    opens = closed_until(facts.situation, facts.terms.now)
+    if opens is None or (held is not None and held >= opens):
+        return Need(step=Step.DEPLOY, reason=reason, because=because, not_before=held)
+    windows = " or ".join(window.text for window in facts.situation.wish.deploy_windows)
+    text = f"{because}; the deploy window ({windows}) opens at {show(opens)}"
+    waits_for = Reason.DEPLOY_WINDOW
+    return Need(step=Step.DEPLOY, reason=reason, because=text, not_before=opens, waits_for=waits_for)
 
 
 def somebody_asks_for_deployment(facts: Facts) -> Need | None:

@@ -82,7 +82,7 @@ def _wait(facts: Facts, needs: list[Need]) -> Decision:
     else:
         need = min(free, key=lambda item: item.not_before or facts.terms.now)
         asked = need.step is Step.ISSUE and facts.choice.failure and facts.choice.failure.not_before
-        reason = Reason.AUTHORITY_ASKED_TO_WAIT if asked else Reason.BACKOFF
+        reason = Reason.AUTHORITY_ASKED_TO_WAIT if asked else need.waits_for
         moment = need.not_before
     return Decision(
         certificate=facts.situation.wish.name,

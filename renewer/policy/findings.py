@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from renewer.model.facts import Situation
+from renewer.policy.deploy_window import length
 
 TOLERATED_SKEW = timedelta(minutes=5)
 
@@ -50,6 +51,17 @@ def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
                 "let the timer call at least four times in a lifetime ([agent] wake)"
             )
     return found
+
+
+def windows_missed(situations: Iterable[Situation], wake: timedelta) -> list[str]:
+    """Deploy windows that may open and close again between two runs."""
+    return [
+        f"{situation.wish.name}: its deploy window ({window.text}) is shorter than the {_span(wake)} between "
+        "runs: it may be missed; widen it, or let the timer call more often ([agent] wake)"
+        for situation in situations
+        for window in situation.wish.deploy_windows
+        if length(window) < wake
+    ]
 
 
 def _span(span: timedelta) -> str:

@@ -7,6 +7,7 @@ from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointSta
 from renewer.model.outcome import Outcome, Result, State
 from renewer.model.value import Value
 from renewer.policy.authority import relevant
+from renewer.policy.deploy_window import closed_until
 from renewer.policy.need import window_of
 from renewer.policy.wanted import to_serve
 from renewer.policy.window import renewal_moment
@@ -68,7 +69,7 @@ def in_warning_window(situation: Situation, live: Version, now: datetime) -> boo
 def reached(situation: Situation, live: Version, now: datetime) -> State:
     """The furthest that the live version came: installed, deployed by every hook, verified at every port."""
     newest = to_serve(situation, now)
-    if newest is not None and newest.id != live.id:
+    if newest is not None and newest.id != live.id and closed_until(situation, now) is None:
         return State.ISSUED  # the one to be served is on disk and not live
     if not situation.hooks and not situation.wish.endpoints:
         return State.INSTALLED

@@ -34,7 +34,10 @@ class Terms(Value):
 
 
 class Need(Value):
-    """Something to be done; held back until `not_before` if that is set, `since` when what failed failed."""
+    """Something to be done; held back until `not_before` if that is set, `since` when what failed failed.
+
+    `waits_for` says what it is that holds it back.
+    """
 
     step: Step
     reason: Reason
@@ -43,6 +46,7 @@ class Need(Value):
     since: datetime | None = None
     authority: str | None = None
     names: tuple[Identifier, ...] = ()
+    waits_for: Reason = Reason.BACKOFF
 
     def may_act(self, terms: Terms) -> bool:
         """Whether its moment has come, or nearly so; of a wait after a failure a tenth at most is spared."""

@@ -18,6 +18,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     told += odd.unreadable(situations)
     told += odd.left_alone(situations)
     told += odd.seldom_woken(situations, kit.config.agent.wake)
+    told += odd.windows_missed(situations, kit.config.agent.wake)
     told += kit.ledger.notes
     for text in told:
         kit.journal.tell(EventName.NOTICE, text=text)

@@ -197,6 +197,8 @@ CERTIFICATE_CASES = [
     ("names = ['a.b']\nkey_mode = '0040'", "key_mode", "keep the owner from reading", ""),
     ("names = ['a.b']\nkey_mode = 'rw'", "key_mode", "not a file mode", ""),
     ("names = ['a.b']\nrenew_before = '1m'", "renew_before", "1h to 365d", ""),
+    ("names = ['a.b']\ndeploy_window = 'soon'", "deploy_window", "is no window", ""),
+    ("names = ['a.b']\ndeploy_window = ['02:00-04:00', 'soon']", "deploy_window[1]", "is no window", ""),
     ("names = ['a.b']\nhooks = ['ngnix']", "hooks[0]", "there is no hook 'ngnix'", "'nginx'"),
     ("names = ['a.b']\nhooks = ['nginx', 'nginx']", "hooks[1]", "twice", ""),
     ("names = ['a.b']\nendpoints = ['b.b']", "endpoints[0]", "not one of this certificate's", ""),

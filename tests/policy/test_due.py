@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from renewer.model.decision import Reason, Step
-from renewer.model.desired import KeyType
+from renewer.model.desired import DeployWindow, KeyType
 from renewer.model.facts import (
     COPIES,
     Asked,
@@ -336,6 +336,19 @@ TABLE: dict[str, Case] = {
         ),
         Step.ISSUE,
         Reason.LIFETIME_SHARE,
+    ),
+    "Outside its window a deployment waits": Case(
+        situation(
+            wish=wish(
+                deploy_windows=(
+                    DeployWindow(text="Mon 02:00-04:00", days=(0,), start=120, end=240, zone="UTC"),
+                )
+            ),
+            versions=(NEW, OLD),
+            live=OLD,
+        ),
+        Step.WAIT,
+        Reason.DEPLOY_WINDOW,
     ),
     # holds
     "After a rollback the older one stays live": Case(
