@@ -11,6 +11,7 @@ class Standing(Server):
 
     notices = True
     owner: str | None = None
+    mode = "0640"
 
     def __init__(self, bed: Bed, kind: type[Foreground]) -> None:
         """Prepare it; the bed starts it."""
@@ -19,7 +20,7 @@ class Standing(Server):
         cert, key = bed.live / "fullchain.pem", bed.live / "privkey.pem"
         if self.owner:
             cert, key = directory / "tls" / "fullchain.pem", directory / "tls" / "privkey.pem"
-            self.copies = ({"fullchain": cert, "key": key, "owner": self.owner, "mode": "0640"},)
+            self.copies = ({"fullchain": cert, "key": key, "owner": self.owner, "mode": self.mode},)
         self.server = kind(directory, cert, key)
         self.port = self.server.port
         self.env = self.server.env

@@ -1,0 +1,76 @@
+"""PostgreSQL: TLS after its SSLRequest, under the user of its package. Needs root to become that user."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .foreground import Foreground, program
+from .process import ServerFailedError
+
+USER = "postgres"
+_PROGRAMS = "/usr/lib/postgresql"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "ssl": "on",
+    # What lies here is thrown away.
+    "fsync": "off",
+    "shared_buffers": "1MB",
+    "max_connections": "5",
+}
+
+
+class Postgresql(Foreground):
+    """One cluster with a database of its own; its key must be `USER`'s with 0600."""
+
+    def __init__(self, directory: Path, cert: Path, key: Path) -> None:
+        """Prepare it."""
+        super().__init__(directory, cert, key)
+        self.data = directory / "data"
+        self.env = {"POSTGRESQL_DATA": str(self.data)}
+
+    def configure(self) -> None:
+        """Make the cluster, unless this is not the first start."""
+        if self.data.exists():
+            return
+        (self.directory / "run").mkdir()
+        for path in (self.data, self.directory / "run"):
+            path.mkdir(exist_ok=True, mode=0o700)
+            path.chmod(0o700)
+            _own(path)
+        made = subprocess.run(
+            [*_us(), _program("initdb"), "-A", "trust", "--no-sync", "-D", self.data],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=self.directory,
+        )
+        if made.returncode:
+            raise ServerFailedError(f"initdb: {made.stdout}{made.stderr}")
+
+    def command(self) -> Sequence[str | Path]:
+        """It refuses to run as root; its settings are arguments, which its hook must find as well."""
+        settings = _SETTINGS | {
+            "port": str(self.port),
+            "unix_socket_directories": f"{self.directory}/run",
+            "ssl_cert_file": str(self.cert),
+            "ssl_key_file": str(self.key),
+        }
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return [*_us(), _program("postgres"), "-D", self.data, *words]
+
+
+def _us() -> list[str]:
+    return [program("setpriv", "util-linux"), f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+
+
+def _own(path: Path) -> None:
+    subprocess.run(["chown", USER, path], check=True, timeout=10)
+
+
+def _program(name: str) -> Path:
+    """Debian keeps those of each release apart; any will do."""
+    found = sorted(Path(_PROGRAMS).glob(f"*/bin/{name}"))
+    if not found:
+        raise ServerFailedError("postgresql is not installed; run: tests/setup.sh test")
+    return found[-1]
