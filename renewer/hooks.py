@@ -137,6 +137,13 @@ def run(
     return (_call(hook, occasion),)
 
 
+def environment(
+    hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
+) -> dict[str, str]:
+    """All that a hook called so would find in its environment."""
+    return _environment(hook, _Occasion(event, certificates, host, run_id))
+
+
 def around(
     hook: Hook, event: HookEvent, orders: Sequence[HookOrder], *, host: str, run_id: str
 ) -> HookResult:

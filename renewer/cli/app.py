@@ -42,7 +42,7 @@ COMMANDS = {
     "config": ("config", "Check the configuration, or print its schema."),
     "challenge": ("challenge", "Show what must be published or configured for challenges."),
     "copies": ("copies", "List the files that follow certificates; remove those no longer named."),
-    "hooks": ("hooks", "List, show or copy the shipped deploy hooks."),
+    "hooks": ("hooks", "List, show or copy the shipped deploy hooks; try a hook out."),
     "timer": ("timer", "Install, remove or show the timer that calls run."),
 }
 
