@@ -1,11 +1,111 @@
 """The hook for Apache, with real ones."""
 
-from tests.hooks.bed import Bed
+import os
+import signal
+from pathlib import Path
+
+from renewer.hooks import Verdict
+from tests.hooks.alone import DEPLOY, TEST, Shelf
+from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
 from tests.hooks.web import Apache
+from tests.servers.certificates import ServerRoot
+from tests.servers.handshake import wait_until
 
 
 def test_the_walk(bed: Bed, record_property: Note) -> None:
     """A running Apache takes every step of the table."""
-    bed.serve(Apache(bed))
+    bed.serve(Apache(bed.directory, bed.live))
     walk(bed, record_property)
+
+
+def site(cert: Path, key: Path | None) -> str:
+    """Another site of the same Apache."""
+    named = f'  sslCertificateKeyFile  "{key}"\n' if key else ""
+    return (
+        "<VirtualHost *:${APACHE_PORT}>\nServerName other.example.org\nSSLEngine on\n"
+        f"{named}  SSLCertificateFile {cert}\n</VirtualHost>"
+    )
+
+
+def test_why_we_look_ourselves(tmp_path: Path) -> None:
+    """Apache's own check is content with a key that does not fit, and the graceful restart ends Apache."""
+    shelf = Shelf(tmp_path)
+    apache = Apache(tmp_path, shelf.put())
+    try:
+        apache.start()
+        (shelf.put() / "privkey.pem").write_bytes((shelf.put("other") / "privkey.pem").read_bytes())
+        assert apache.check().returncode == 0
+        os.kill(apache.pid, signal.SIGUSR1)
+        wait_until(lambda: apache.process is not None and not apache.process.alive, what="its end")
+    finally:
+        apache.stop()
+
+
+def test_no_signal_for_a_pair_that_does_not_fit(tmp_path: Path) -> None:
+    """Neither `test` nor `deploy` lets a graceful restart come to a mixed pair at `live`; the sentence names both."""
+    shelf = Shelf(tmp_path)
+    apache = Apache(tmp_path, shelf.put())
+    try:
+        apache.start()
+        (shelf.put() / "privkey.pem").write_bytes((shelf.put("other") / "privkey.pem").read_bytes())
+        for event in (TEST, DEPLOY):
+            result = shelf.call("apache", event, **apache.env)
+            assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+            told = (
+                f"error: {apache.key} is not the key of {apache.cert}: the graceful restart would end Apache"
+            )
+            assert told in (result.error or "")
+        assert "graceful restart" not in apache.log.read_text()
+    finally:
+        apache.stop()
+
+
+def test_a_foreign_pair_that_does_not_fit(tmp_path: Path) -> None:
+    """Half-done work of somebody else on another site is noticed before our restart would end them all."""
+    shelf, others = Shelf(tmp_path), ServerRoot()
+    pair = others.issue(tmp_path, "other.example.org")
+    apache = Apache(tmp_path, shelf.put(), site(pair.cert, pair.key))
+    try:
+        apache.start()
+        assert shelf.call("apache", DEPLOY, **apache.env).verdict is Verdict.DONE
+        pair.cert.write_bytes(others.issue(tmp_path, "other.example.org", stem="next").cert.read_bytes())
+        result = shelf.call("apache", TEST, **apache.env)
+        assert f"{pair.key} is not the key of {pair.cert}" in (result.error or "")
+    finally:
+        apache.stop()
+
+
+def test_a_key_in_the_certificates_file(tmp_path: Path) -> None:
+    """A site without SSLCertificateKeyFile has its key beside the certificate, which fits."""
+    shelf = Shelf(tmp_path)
+    pair = ServerRoot().issue(tmp_path, "other.example.org")
+    pair.cert.write_bytes(pair.cert.read_bytes() + pair.key.read_bytes())
+    apache = Apache(tmp_path, shelf.put(), site(pair.cert, None))
+    try:
+        apache.start()
+        result = shelf.call("apache", DEPLOY, **apache.env)
+        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        pair.cert.write_bytes(pair.cert.read_bytes().partition(b"-----BEGIN PRIVATE")[0])
+        assert shelf.call("apache", TEST, **apache.env).verdict is Verdict.FAILED
+    finally:
+        apache.stop()
+
+
+def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
+    """When `deploy` returns, Apache has read key and certificate: `live` may turn at once, again and again."""
+    shelf = Shelf(tmp_path)
+    apache = Apache(tmp_path, shelf.put())
+    try:
+        apache.start()
+        for _ in range(5):
+            shelf.put()
+            result = shelf.call("apache", DEPLOY, **apache.env)
+            assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+            (tmp_path / "other").mkdir(exist_ok=True)
+            apache.key.write_bytes(shelf.root.issue(tmp_path / "other", NAME).key.read_bytes())
+        assert apache.process is not None
+        assert apache.process.alive
+        assert apache.log.read_text().count("resuming normal operations") == 6
+    finally:
+        apache.stop()

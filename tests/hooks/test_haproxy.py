@@ -1,10 +1,18 @@
 """The hook for HAProxy, with real ones."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
-from tests.hooks.bed import Bed
+from renewer.hooks import HookResult, Verdict
+from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
+from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
 from tests.hooks.web import Haproxy
+from tests.servers.handshake import served_serial, wait_until
+
+Make = Callable[..., Haproxy]
 
 
 @pytest.mark.parametrize("api", [False, True], ids=["reload", "runtime API"])
@@ -15,5 +23,138 @@ def test_the_walk(bed: Bed, record_property: Note, *, api: bool) -> None:
         assert isinstance(value, tuple)
         record_property(name, ("haproxy, runtime API" if api else "haproxy, reload", value[1]))
 
-    bed.serve(Haproxy(bed, api=api))
+    bed.serve(Haproxy(bed.directory, bed.live, api=api))
     walk(bed, note)
+
+
+@pytest.fixture
+def shelf(bed: Bed) -> Shelf:
+    """One certificate, at a path short enough for a socket."""
+    shelf = Shelf(bed.directory)
+    shelf.put()
+    return shelf
+
+
+@pytest.fixture
+def make(shelf: Shelf, bed: Bed) -> Iterator[Make]:
+    """Makes a started HAProxy."""
+    made: list[Haproxy] = []
+
+    def start(*, api: bool = True, master: bool = True, crt: str | None = None) -> Haproxy:
+        live = shelf.directory / "www" / "live"
+        server = Haproxy(bed.directory, live, api=api, master=master, crt=crt)
+        made.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in made:
+        server.stop()
+
+
+def deploy(shelf: Shelf, server: Haproxy, **env: str) -> HookResult:
+    """A new version at `live` and in the copy, and the hook's `deploy`."""
+    shelf.put()
+    server.lay()
+    return shelf.call("haproxy", DEPLOY, **server.env | env)
+
+
+def is_served(shelf: Shelf, server: Haproxy) -> None:
+    """The port comes to show what is live."""
+    serial = shelf.told("www").serial.lstrip("0")
+    wait_until(lambda: served_serial(server.port, NAME) == serial, what="the new one")
+
+
+def workers(server: Haproxy) -> str:
+    """The processes of a master."""
+    return Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+
+
+def test_the_runtime_api_replaces_no_process(shelf: Shelf, make: Make) -> None:
+    """With its socket the certificate is loaded at once, and the worker stays the same; a restart serves it, too."""
+    server = make()
+    before = workers(server)
+    result = deploy(shelf, server)
+    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    serial = shelf.told("www").serial.lstrip("0")
+    assert [served_serial(server.port, NAME) for _ in range(5)] == [serial] * 5
+    assert workers(server) == before
+    server.stop()
+    server.start()
+    assert served_serial(server.port, NAME) == serial
+
+
+def test_no_master_but_a_socket(shelf: Shelf, make: Make) -> None:
+    """The runtime API needs no master."""
+    server = make(master=False)
+    result = deploy(shelf, server)
+    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    is_served(shelf, server)
+
+
+def test_neither_master_nor_socket(shelf: Shelf, make: Make) -> None:
+    """USR2 would end a HAProxy that is no master: it is not sent, and the sentence says what to do."""
+    server = make(api=False, master=False)
+    before = served_serial(server.port, NAME)
+    result = deploy(shelf, server)
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert "set HAPROXY_SOCKET in the hook's env" in (result.error or "")
+    assert served_serial(server.port, NAME) == before
+
+
+@pytest.mark.parametrize("master", [True, False])
+def test_a_wrong_socket(shelf: Shelf, make: Make, *, master: bool) -> None:
+    """A socket where nobody answers: reloaded if there is a master, else a failure."""
+    server = make(master=master)
+    result = deploy(shelf, server, HAPROXY_SOCKET="/no/such/socket")
+    assert "FileNotFoundError" in result.output
+    assert result.verdict is (Verdict.DONE if master else Verdict.FAILED)
+    if master:
+        is_served(shelf, server)
+
+
+def test_what_is_not_loaded_yet_takes_a_reload(shelf: Shelf, make: Make, bed: Bed) -> None:
+    """A first certificate beside others in a directory is unknown to the runtime API: HAProxy is reloaded."""
+    certs = bed.directory / "haproxy" / "certs"
+    server = make(crt=f"{certs}/")
+    live = shelf.put("second")
+    second = certs / "second.pem"
+    second.write_bytes((live / "privkey.pem").read_bytes() + (live / "fullchain.pem").read_bytes())
+    result = shelf.call("haproxy", DEPLOY, ["second"], **server.env)
+    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert "has not loaded" in result.output
+    serial = shelf.told("second").serial.lstrip("0")
+    wait_until(lambda: served_serial(server.port, "second.example.org") == serial, what="the second")
+
+    before = workers(server)
+    shelf.put()
+    server.lay()
+    live = shelf.put("second")
+    second.write_bytes((live / "privkey.pem").read_bytes() + (live / "fullchain.pem").read_bytes())
+    for event in (TEST, ROLLBACK):
+        result = shelf.call("haproxy", event, ["www", "second"], **server.env)
+        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    is_served(shelf, server)
+    serial = shelf.told("second").serial.lstrip("0")
+    assert served_serial(server.port, "second.example.org") == serial
+    assert workers(server).split()[-1] == before.split()[-1]
+
+
+def test_a_chain_too_long_for_the_socket(shelf: Shelf, make: Make) -> None:
+    """What does not fit into HAProxy's buffer is refused at the socket, told, and loaded by a reload."""
+    server = make()
+    shelf.put()
+    server.pem.write_bytes(server.key.read_bytes() + server.cert.read_bytes() + shelf.root.pem * 40)
+    result = shelf.call("haproxy", DEPLOY, **server.env)
+    assert result.verdict is Verdict.DONE, result.output
+    assert "does not load" in result.output
+    is_served(shelf, server)
+
+
+def test_the_config_that_is_named(shelf: Shelf, make: Make) -> None:
+    """HAPROXY_CONF is checked instead of what the running one was started with."""
+    server = make()
+    broken = server.write("broken.cfg", "frontend nowhere\n    bin\n")
+    result = shelf.call("haproxy", TEST, **server.env, HAPROXY_CONF=str(broken))
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert f"[{broken}:2]" in (result.error or "")

@@ -1,11 +1,15 @@
-"""Web servers beside nginx, each with the one certificate of a bed: Apache, HAProxy, lighttpd, Caddy."""
+"""Web servers beside nginx, each with one certificate: Apache, HAProxy, lighttpd, Caddy."""
 
+import os
+import pwd
+import subprocess
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.hooks.bed import NAME, Bed, Server
+from tests.hooks.bed import NAME, Server
+from tests.servers.certificates import ServerRoot
 from tests.servers.handshake import wait_until
 from tests.servers.haproxy import program
 from tests.servers.ports import free_port
@@ -15,18 +19,20 @@ _APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
 
 class WebServer(Server):
-    """One program in the foreground, with a config and a pid file below the bed's directory.
+    """One program in the foreground, with a config and a pid file below a directory of the test's.
 
     `argv` is what starts it; `cert` and `key` are what its config names.
     """
 
     argv: Sequence[str | Path]
+    env: dict[str, str]
 
-    def __init__(self, bed: Bed) -> None:
-        self.home = bed.directory / type(self).__name__.lower()
+    def __init__(self, directory: Path, live: Path) -> None:
+        self.home = directory / self.hook
         self.home.mkdir(mode=0o755)
-        self.cert = bed.live / "fullchain.pem"
-        self.key = bed.live / "privkey.pem"
+        self.live = live
+        self.cert = live / "fullchain.pem"
+        self.key = live / "privkey.pem"
         self.port = free_port()
         self.pid_file = self.home / "pid"
         self.log = self.home / "log"
@@ -36,6 +42,10 @@ class WebServer(Server):
         """Start it; it is there when its port answers and its pid file is written."""
         self.process = Process(self.argv, log=self.log, env=self.environment, cwd=self.home)
         self.process.wait_for_port(self.port)
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until the pid file is written."""
         wait_until(lambda: self.pid_file.exists() and self.pid_file.read_text().strip() != "", what="a pid")
 
     def stop(self) -> None:
@@ -61,6 +71,15 @@ class WebServer(Server):
         assert self.process is not None
         return self.process.pid
 
+    def serve_copies(self, user: str) -> None:
+        """Let it name copies that belong to its user; the first are self-signed, as a distribution lays them."""
+        pair = ServerRoot().issue(self.home / "tls", NAME, stem="www")
+        entry = pwd.getpwnam(user)
+        for path in (pair.cert, pair.key):
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+        self.cert, self.key = pair.cert, pair.key
+        self.copies = [{"fullchain": self.cert, "key": self.key, "owner": user, "mode": "0600"}]
+
     def write(self, name: str, text: str) -> Path:
         """Write a file of its own."""
         path = self.home / name
@@ -74,8 +93,8 @@ class Apache(WebServer):
     hook = "apache"
     notices = True
 
-    def __init__(self, bed: Bed, more: str = "") -> None:
-        super().__init__(bed)
+    def __init__(self, directory: Path, live: Path, more: str = "") -> None:
+        super().__init__(directory, live)
         modules = ("mpm_event", "authz_core", "socache_shmcb", "ssl")
         self.conf = self.home / "apache.conf"
         self.lines = [
@@ -104,6 +123,13 @@ class Apache(WebServer):
         """Variables of the config."""
         return {"APACHE_PORT": str(self.port)}
 
+    def check(self) -> "subprocess.CompletedProcess[bytes]":
+        """Apache's own check of its config."""
+        argv = [self.binary, "-f", str(self.conf), "-t"]
+        return subprocess.run(
+            argv, env={**os.environ, **self.environment}, capture_output=True, timeout=30, check=False
+        )
+
     def start(self) -> None:
         """Write the config and start it."""
         self.conf.write_text("\n".join(self.lines) + "\n")
@@ -116,10 +142,11 @@ class Haproxy(WebServer):
 
     hook = "haproxy"
 
-    def __init__(self, bed: Bed, *, api: bool, master: bool = True, crt: str | None = None) -> None:
-        super().__init__(bed)
+    def __init__(
+        self, directory: Path, live: Path, *, api: bool, master: bool = True, crt: str | None = None
+    ) -> None:
+        super().__init__(directory, live)
         self.pem = self.home / "certs" / "www.pem"
-        self.live = bed.live
         self.copies: Sequence[Mapping[str, Any]] = [{"combined": self.pem}]
         self.socket = self.home / "admin.sock"
         conf = self.write(
@@ -139,7 +166,8 @@ class Haproxy(WebServer):
             """,
         )
         binary = program("haproxy", "haproxy")
-        self.argv = [binary, "-W" if master else "-D", "-f", conf, "-p", self.pid_file]
+        self.master = master
+        self.argv = [binary, "-W" if master else "-db", "-f", conf, "-p", self.pid_file]
         self.env = {"HAPROXY": binary, "HAPROXY_PID": str(self.pid_file)}
         if api:
             self.env["HAPROXY_SOCKET"] = str(self.socket)
@@ -150,14 +178,23 @@ class Haproxy(WebServer):
         return {"WEB_PORT": str(self.port)}
 
     def start(self) -> None:
-        """Lay down the placeholder where no copy is yet, and start it."""
+        """Lay down what is live where no copy is yet, and start it."""
         if not self.pem.exists():
-            self.pem.parent.mkdir(exist_ok=True)
-            parts = (self.live / "privkey.pem", self.live / "fullchain.pem")
-            self.pem.write_bytes(b"".join(part.read_bytes() for part in parts))
-            self.pem.chmod(0o600)
+            self.lay()
         self.pid_file.unlink(missing_ok=True)
         super().start()
+
+    def ready(self) -> None:
+        """One in the foreground writes no pid file, so its keeper does."""
+        if not self.master:
+            self.pid_file.write_text(f"{self.pid}\n")
+        super().ready()
+
+    def lay(self) -> None:
+        """Make the combined file what is live."""
+        self.pem.parent.mkdir(exist_ok=True)
+        self.pem.touch(mode=0o600)
+        self.pem.write_bytes(self.key.read_bytes() + self.cert.read_bytes())
 
 
 class Lighttpd(WebServer):
@@ -166,8 +203,8 @@ class Lighttpd(WebServer):
     hook = "lighttpd"
     notices = True
 
-    def __init__(self, bed: Bed, user: str = "root") -> None:
-        super().__init__(bed)
+    def __init__(self, directory: Path, live: Path, user: str = "root") -> None:
+        super().__init__(directory, live)
         binary = program("lighttpd", "lighttpd")
         self.conf = self.home / "lighttpd.conf"
         self.user = user
@@ -204,14 +241,16 @@ class Caddy(WebServer):
     hook = "caddy"
     notices = True
 
-    def __init__(self, bed: Bed, user: str = "root", more: str = "") -> None:
-        super().__init__(bed)
+    def __init__(self, directory: Path, live: Path, user: str = "root", more: str = "") -> None:
+        super().__init__(directory, live)
         binary = program("caddy", "caddy")
         self.conf = self.home / "Caddyfile"
         self.admin = f"127.0.0.1:{free_port()}"
         self.more = more
         self.data = self.home / "data"
         self.data.mkdir()
+        for path in (self.home, self.data) if user != "root" else ():
+            os.chown(path, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
         run_as = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user != "root" else []
         self.argv = [*run_as, binary, "run", "--config", self.conf, "--pidfile", self.pid_file]
         self.env = {"CADDY": binary, "CADDY_CONF": str(self.conf), "CADDY_PID": str(self.pid_file)}
@@ -223,6 +262,12 @@ class Caddy(WebServer):
 
     def start(self) -> None:
         """Write the config and start it."""
+        self.configure()
+        self.pid_file.unlink(missing_ok=True)
+        super().start()
+
+    def configure(self) -> None:
+        """Write the config."""
         self.write(
             "Caddyfile",
             f"""\
@@ -239,8 +284,6 @@ class Caddy(WebServer):
             }}
             """,
         )
-        self.pid_file.unlink(missing_ok=True)
-        super().start()
 
 
 _XDG = ("XDG_DATA_HOME", "XDG_CONFIG_HOME")

@@ -1,0 +1,166 @@
+"""What the hooks of Apache, HAProxy, lighttpd and Caddy have in common, with real servers."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from renewer.hooks import Verdict
+from tests.hooks.alone import DEPLOY, DIRECTORY, ROLLBACK, TEST, Shelf
+from tests.hooks.bed import NAME
+from tests.hooks.web import Apache, Caddy, Haproxy, Lighttpd, WebServer
+from tests.servers.handshake import served_serial, wait_until
+
+KINDS: dict[str, Callable[[Path, Path], WebServer]] = {
+    "apache": Apache,
+    "caddy": Caddy,
+    "haproxy": lambda directory, live: Haproxy(directory, live, api=False),
+    "haproxy, runtime API": lambda directory, live: Haproxy(directory, live, api=True),
+    "lighttpd": Lighttpd,
+}
+EVENTS = (TEST, DEPLOY, ROLLBACK)
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    """One certificate, at a path short enough for sockets."""
+    directory = Path(tempfile.mkdtemp(prefix="rnw-"))
+    directory.chmod(0o755)
+    shelf = Shelf(directory)
+    shelf.put()
+    yield shelf
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(params=KINDS)
+def server(shelf: Shelf, request: pytest.FixtureRequest) -> Iterator[WebServer]:
+    """Each of the servers, not yet started."""
+    live = shelf.directory / "www" / "live"
+    server = KINDS[request.param](shelf.directory.parent.parent, live)
+    yield server
+    server.stop()
+
+
+def serial(server: WebServer) -> str:
+    """What is served now; nothing while the port does not answer."""
+    try:
+        return served_serial(server.port, NAME)
+    except OSError:
+        return ""
+
+
+def wanted(shelf: Shelf) -> str:
+    """What is live now."""
+    return shelf.told("www").serial.lstrip("0")
+
+
+def lay(server: WebServer) -> None:
+    """What the agent does before it calls hooks: a copy follows `live`."""
+    if isinstance(server, Haproxy):
+        server.lay()
+
+
+def test_it_tests_and_loads(server: WebServer, shelf: Shelf) -> None:
+    """After `test` the old certificate is served, after `deploy` the new one, after `rollback` what is live then."""
+    server.start()
+    for event in (DEPLOY, ROLLBACK):
+        before = serial(server)
+        shelf.put()
+        lay(server)
+        result = shelf.call(server.hook, TEST, **server.env)
+        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert serial(server) == before
+        result = shelf.call(server.hook, event, **server.env)
+        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        wait_until(lambda: serial(server) == wanted(shelf), what=f"{event} at the port")
+
+
+def test_a_broken_pair_is_refused(server: WebServer, shelf: Shelf) -> None:
+    """A key of another certificate fails every event, which says so; the server goes on with the old one."""
+    server.start()
+    pid, before = server.pid, serial(server)
+    (shelf.put() / "privkey.pem").write_bytes((shelf.put("other") / "privkey.pem").read_bytes())
+    lay(server)
+    for event in EVENTS:
+        result = shelf.call(server.hook, event, **server.env)
+        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert " key " in (result.error or ""), result.output
+    assert (server.pid, serial(server)) == (pid, before)
+
+
+@pytest.mark.parametrize("left", ["nothing", "empty", "stale", "another's", "words"])
+def test_not_running_is_later(server: WebServer, shelf: Shelf, left: str) -> None:
+    """Whatever a stopped server left as its pid file: 75, and the file is as it was."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    content = {
+        "empty": "",
+        "stale": f"{ended.pid}\n",
+        "another's": f"{os.getpid()}\n",
+        "words": "pid 1\n",
+    }.get(left)
+    if content is not None:
+        server.pid_file.write_text(content)
+    for event in EVENTS:
+        result = shelf.call(server.hook, event, **server.env)
+        assert (result.verdict, result.code) == (Verdict.LATER, 75)
+        assert "is not running" in (result.error or "")
+    assert (server.pid_file.read_text() if server.pid_file.exists() else None) == content
+
+
+def test_a_crashed_server_is_later(server: WebServer, shelf: Shelf) -> None:
+    """After a crash the pid file is still there; started again, it is reloaded."""
+    server.start()
+    server.kill()
+    assert shelf.call(server.hook, DEPLOY, **server.env).verdict is Verdict.LATER
+    server.start()
+    result = shelf.call(server.hook, DEPLOY, **server.env)
+    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+
+
+def test_no_such_program(server: WebServer, shelf: Shelf) -> None:
+    """A missing binary is a failure that says what to set."""
+    variable = server.hook.upper()
+    result = shelf.call(server.hook, TEST, **{**server.env, variable: "/no/such/program"})
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert f"set {variable} in the hook's env" in (result.error or "")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_systemd_is_asked_only_for_its_own(server: WebServer, shelf: Shelf, *, ours: bool) -> None:
+    """The unit is reloaded if its main process is this very server; another's unit is left alone."""
+    if server.hook == "haproxy" and "HAPROXY_SOCKET" in server.env:
+        del server.env["HAPROXY_SOCKET"]
+    server.start()
+    note = server.home / "asked"
+    systemctl = server.home / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    number = "USR2" if server.hook == "haproxy" else "USR1"
+    reload = "true" if server.hook == "caddy" else f"kill -{number} {server.pid}"
+    systemctl.write_text(
+        "#!/bin/sh\n"
+        f'case $1 in show) echo {server.pid if ours else 1} ;; *) echo "$@" >>{note}; {reload} ;; esac\n'
+    )
+    systemctl.chmod(0o755)
+    path = f"{systemctl.parent}:/usr/sbin:/usr/bin:/bin"
+    result = shelf.call(server.hook, DEPLOY, **server.env, PATH=path)
+    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    unit = {"apache": "apache2"}.get(server.hook, server.hook)
+    assert (note.read_text() if note.exists() else "") == (f"reload {unit}.service\n" if ours else "")
+
+
+@pytest.mark.parametrize("hook", sorted({"apache", "caddy", "haproxy", "lighttpd"}))
+def test_plain_short_sh_with_its_own_events(hook: str) -> None:
+    """An event of a later renewer is answered by 42; shellcheck is silent; it is short enough to be read."""
+    path = DIRECTORY / hook
+    assert subprocess.run([path, "dance"], check=False, timeout=10).returncode == 42
+    assert subprocess.run([path], check=False, timeout=10).returncode == 42
+    found = subprocess.run(
+        ["shellcheck", "--shell=sh", path], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (found.returncode, found.stdout) == (0, "")
+    assert len(path.read_text().splitlines()) <= 60
