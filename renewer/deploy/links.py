@@ -69,12 +69,16 @@ def back(move: Move) -> bool:
 
 def _rewritten(move: Move, former: Version) -> list[copies.Written]:
     """Copies of which a run that was killed had written the new version: what it replaced died with it."""
+    touched = {one.path for one in move.copied}
     already = {one.path for one in move.copied if one.unchanged and not one.note}
+    for record in move.kit.ledger.load(CopyFact, move.wish.name):
+        if record.host == move.kit.host and record.version == move.version.id and record.path not in touched:
+            already.add(record.path)
     concerned = [copy for copy in move.wish.copies if any(path in already for _, path in copy.paths)]
     if not concerned:
         return []
     material = move.kit.store.read(move.wish.name, former.id)
-    ours = {one.path: one.sha256 for one in move.copied}
+    ours = _remembered(move) | {one.path: one.sha256 for one in move.copied}
     scratch = move.kit.store.scratch
     return [one for copy in concerned for one in copies.put(copy, material, ours, scratch=scratch)]
 

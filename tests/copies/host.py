@@ -30,7 +30,7 @@ class Host(Agent):
             table["password"] = {"file": self.directory / "password"}
         self.tables["certificate.www"]["copies"] = [table] if parts else []
 
-    def give(self, days: int) -> str:
+    def give(self, days: int, name: str = "www") -> str:
         """A version that is valid for so many days, as if it had just been issued; its id."""
         material, state = pair(days), str(self.state)
         now = clock.now() + timedelta(seconds=days)  # newer than all before, whatever the second
@@ -39,11 +39,11 @@ class Host(Agent):
             id=version_id(now, leaf.serial), made_at=now, leaf=leaf, authority="test", account="https://a/1"
         )
         with Lock(state).acquire(0):
-            DiskStore(state).put("www", version, material, key_mode=0o600)
+            DiskStore(state).put(name, version, material, key_mode=0o600)
             ledger = SqliteLedger.open(f"{state}/ledger.db")
             ledger.save(
                 Window(
-                    certificate="www",
+                    certificate=name,
                     serial=leaf.serial,
                     asked_at=clock.now(),
                     ask_again=clock.now() + timedelta(days=300),
