@@ -87,10 +87,11 @@ class Solver(Protocol):
         Trusts nothing in the record: what does not look like ours stays. Never raises.
         """
 
-    def close(self) -> None:
+    def close(self) -> str | None:
         """Stop listening, run the `after` command; called when nobody needs the solver any more.
 
-        Never raises; closing twice is no error.
+        Returns what went wrong as a sentence: then the records of its debris stay, for a later `sweep`. Never
+        raises; closing twice is no error.
         """
 
 

@@ -9,6 +9,7 @@ from renewer.challenges.solvers import solver_for
 from renewer.errors import RetryLater
 from renewer.issue.attempt import Attempt
 from renewer.model.facts import Debris
+from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ class Issuer:
         self.before = before
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None
-        self._gone: list[Debris] = []
+        self._gone: list[tuple[Solver, Debris]] = []
         self._down: dict[str, RetryLater] = {}
         self._guard = threading.Lock()
 
@@ -44,10 +45,12 @@ class Issuer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for solver in self._solvers.values():
-            solver.close()
-        if self._gone:
-            self.kit.ledger.drop(*self._gone)
+        faults = {id(solver): solver.close() for solver in self._solvers.values()}
+        for fault in filter(None, faults.values()):
+            self.kit.journal.tell(EventName.NOTICE, text=f"{fault}; the next run calls it again")
+        gone = [debris for solver, debris in self._gone if faults.get(id(solver)) is None]
+        if gone:
+            self.kit.ledger.drop(*gone)
 
     def solver(self, challenge: Challenge) -> Solver:
         """The one solver for a way to prove names: certificates that share it share its listener."""
@@ -59,9 +62,9 @@ class Issuer:
                 self._solvers[challenge] = made
             return self._solvers[challenge]
 
-    def gone(self, debris: Debris) -> None:
-        """What was on record is cleaned up: forgotten when the solvers are closed: some end only then."""
-        self._gone.append(debris)
+    def gone(self, solver: Solver, debris: Debris) -> None:
+        """What was on record is cleaned up; forgotten when its solver is closed well: some end only then."""
+        self._gone.append((solver, debris))
 
     def session(self, authority: str) -> Session:
         """The conversation with an authority; one that cannot be reached is tried once a run.

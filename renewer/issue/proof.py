@@ -232,7 +232,7 @@ class Proof:
         still_there = {debris.key for debris in left}
         for task in tasks:
             if (expected := self.expected.get(task.token)) and expected.key not in still_there:
-                self.issuer.gone(expected)
+                self.issuer.gone(solver, expected)
 
     def _warn(self, text: str) -> None:
         self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=text)

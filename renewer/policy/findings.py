@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from renewer.model.facts import Situation
+from renewer.model.facts import Debris, Situation
 from renewer.policy.deploy_window import length
 
 TOLERATED_SKEW = timedelta(minutes=5)
@@ -51,6 +51,12 @@ def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
                 "let the timer call at least four times in a lifetime ([agent] wake)"
             )
     return found
+
+
+def left_behind(debris: Iterable[Debris]) -> list[str]:
+    """What challenges left behind and nobody could remove yet."""
+    places = dict.fromkeys(f"{item.where} ({item.what})" for item in debris)
+    return [f"left behind by a challenge: {place}; each run tries again to remove it" for place in places]
 
 
 def windows_missed(situations: Iterable[Situation], wake: timedelta) -> list[str]:

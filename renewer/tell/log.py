@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from renewer.kit import Kit
 from renewer.model.decision import Plan, Step
-from renewer.model.facts import Situation
+from renewer.model.facts import Debris, Situation
 from renewer.model.outcome import EventName
 from renewer.policy import findings as odd
 
@@ -19,6 +19,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     told += odd.left_alone(situations)
     told += odd.seldom_woken(situations, kit.config.agent.wake)
     told += odd.windows_missed(situations, kit.config.agent.wake)
+    told += odd.left_behind(kit.ledger.load(Debris))
     told += kit.ledger.notes
     for text in told:
         kit.journal.tell(EventName.NOTICE, text=text)

@@ -369,6 +369,21 @@ def test_after_runs_when_the_port_is_taken(tmp_path: Path, port: int) -> None:
     assert order(tmp_path) == ["after"]
 
 
+def test_a_failing_after_is_told(tmp_path: Path, port: int) -> None:
+    """It is run once, its words are handed to whoever closes the solver, also if it failed early."""
+    one = listen_on(f"127.0.0.1:{port}", after=script(tmp_path, "after", 3))
+    one.present(task())
+    for _ in range(2):
+        assert "exit code 3, it said: said by after" in (one.close() or "")
+    assert order(tmp_path) == ["after"]
+    with socket.create_server(("127.0.0.1", port)):
+        two = listen_on(f"127.0.0.1:{port}", after=script(tmp_path, "after", 4))
+        with pytest.raises(RetryLater):
+            two.present(task())
+    assert "exit code 4" in (two.close() or "")
+    assert listen_on(f"127.0.0.1:{port}", after=("/bin/true",)).close() is None
+
+
 def test_missing_before(port: int) -> None:
     """A `before` that does not exist is named."""
     with pytest.raises(RetryLater, match="/no/such"):

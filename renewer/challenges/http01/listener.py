@@ -48,6 +48,7 @@ class ListenSolver(OneByOne):
         self._server: Server | None = None
         self._failure: RenewerError | None = None
         self._after_owed = False
+        self._unsettled: str | None = None
 
     def debris_of(self, task: Task) -> Debris | None:
         """A listener ends with its process; only `after` can be left undone."""
@@ -80,13 +81,17 @@ class ListenSolver(OneByOne):
             return True
         return _run(self._after) is None
 
-    def close(self) -> None:
-        """Stop listening if nobody else uses the address, then run `after` if `before`'s time had come."""
+    def close(self) -> str | None:
+        """Stop listening if nobody else uses the address, then run `after` if `before`'s time had come.
+
+        A failing `after` may leave a port open in a firewall: its sentence is returned.
+        """
         with self._lock:
             if self._server is not None:
                 self._server = None
                 _release(self._listen)
             self._settle()
+            return self._unsettled
 
     def _started(self) -> Server:
         with self._lock:
@@ -113,10 +118,13 @@ class ListenSolver(OneByOne):
         return _acquire(self._listen)
 
     def _settle(self) -> None:
-        """Run `after` if it is owed. Its failure is nobody's who still listens; it is not owed twice."""
+        """Run `after` if it is owed; not twice in a run, the next one sweeps."""
         if self._after_owed:
             self._after_owed = False
-            _run(self._after)
+            if (fault := _run(self._after)) is not None:
+                self._unsettled = (
+                    f"`after` failed, what `before` did on {self._listen} may still be so: {fault}"
+                )
 
 
 def _path(task: Task) -> str:
