@@ -220,11 +220,11 @@ class HookTable(Table):
 
     run: Annotated[str, Meta(description="A shipped hook by name, or a path.")] | UnsetType = UNSET
     convention: (
-        Annotated[Convention, Meta(description="How it is spoken to; certbot: deploy only, RENEWED_LINEAGE.")]
+        Annotated[Convention, Meta(description="How it is spoken to; certbot: RENEWED_LINEAGE, a directory.")]
         | UnsetType
     ) = UNSET
     events: (
-        Annotated[list[HookEvent], Meta(description="What it hears: test, deploy, rollback.")] | UnsetType
+        Annotated[list[HookEvent], Meta(description="What it hears: test, deploy, …, pre, post.")] | UnsetType
     ) = UNSET
     timeout: (
         Annotated[str, Meta(description="Longest time it may take, as 60s.", extra_json_schema=DURATION)]
