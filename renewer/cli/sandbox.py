@@ -19,9 +19,10 @@ _WRITTEN_BY = {
         ("/var/lib/nginx", "nginx -t makes and owns its directories for temporary files"),
         ("/var/cache/nginx", "the same in nginx.org's packages"),
     ),
+    "cockpit": (("/etc/cockpit/ws-certs.d", "where Cockpit looks for certificates"),),
 }
 _FILE_VARIABLES = re.compile(r".*_(PID|SOCKET|LOG)")  # in a hook's env: a file in a directory that is written
-_DIRECTORY_VARIABLES = re.compile(r".*_PREFIX")
+_DIRECTORY_VARIABLES = re.compile(r".*_PREFIX|COPY_TO|COCKPIT_DIR")
 
 HEAD = (
     "# --- What it may write: computed from the configuration; after changing that, install again. A hook of",

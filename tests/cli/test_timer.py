@@ -189,6 +189,17 @@ def test_hooks_variables_are_heeded(tmp_path: Path) -> None:
     assert "/opt" not in found
 
 
+def test_where_copying_hooks_write(tmp_path: Path) -> None:
+    """The directories that the hooks copy and cockpit write to are open; those of other hosts are not ours."""
+    more = (
+        '[hook.copy]\nenv = { COPY_TO = "/srv/share" }\n[hook.cockpit]\nenv = { COCKPIT_DIR = "/srv/ws" }\n'
+        '[hook.ssh]\nenv = { SSH_HOST = "mx2", SSH_TO = "/srv/there" }'
+    )
+    found = paths(units.service(load(str(write_config(tmp_path, more=more))), PROGRAM))
+    assert {"/srv/share", "/srv/ws", "/etc/cockpit/ws-certs.d"} <= set(found)
+    assert "/srv/there" not in found
+
+
 def test_path_with_odd_characters_is_quoted(tmp_path: Path) -> None:
     """A webroot with a blank, a quote and a per cent sign is one path for systemd."""
     place = tmp_path / 'it\'s 100% "odd"'
