@@ -8,7 +8,7 @@
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 #                   The user Debian-exim, whom exim asks for.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
-#                   .venv/servers (exim: apt has room for one mail server only, and that is postfix),
+#                   .venv/servers (exim, opensmtpd: apt has room for one mail server only, and that is postfix),
 #                   .venv/docker and .venv/cockpit (programs of Docker and Cockpit, for the hooks),
 #                   .venv/axe-core (what finds barriers in a page, for the page's tests; by npm),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
@@ -336,6 +336,30 @@ unpack_programs() { # package, name below .venv, programs in it
 unpack_docker.io() { unpack_programs docker.io docker usr/bin/docker; }
 unpack_docker-cli() { unpack_programs docker-cli docker usr/bin/docker; }
 unpack_cockpit-ws() { unpack_programs cockpit-ws cockpit usr/lib/cockpit/cockpit-certificate-ensure; }
+# Debian 12's opensmtpd cannot sign with OpenSSL 3. A later one comes with the libraries that it needs, down to
+# the C library, for a root of its own.
+unpack_opensmtpd() {
+    rm -rf -- "$work/unpacked"
+    mv -- "$work/opensmtpd.deb" "$work/apt/" && unpacked=" " && left=(opensmtpd) || return 1
+    while [ ${#left[@]} -gt 0 ]; do
+        next=${left[0]}
+        left=("${left[@]:1}")
+        case $unpacked in *" $next "*) continue ;; esac
+        if [ "$next" != opensmtpd ]; then
+            (cd "$work/apt" && apt-get "${options[@]}" download "$next") >>"$work/fetch.log" 2>&1 || return 1
+            mv -- "$work/apt/$next"_*.deb "$work/apt/$next.deb" || return 1
+        fi
+        dpkg-deb -x "$work/apt/$next.deb" "$work/unpacked" || return 1
+        unpacked+="$next "
+        while read -r more; do left+=("$more"); done < <(dpkg-deb -f "$work/apt/$next.deb" Pre-Depends Depends |
+            sed 's/^[A-Za-z-]*: //' | tr ',' '\n' | sed -n 's/^ *\(lib[^ ]*\|zlib[^ ]*\).*/\1/p')
+    done
+    rm -rf -- "$work/unpacked/usr/share" "$work/unpacked/usr/lib/systemd" "$work/unpacked"/usr/lib/*/gconv
+    dpkg-deb -f "$work/apt/opensmtpd.deb" Version >"$work/unpacked/VERSION"
+    rm -rf -- "$venv/servers/opensmtpd"
+    mkdir -p "$venv/servers"
+    mv -- "$work/unpacked" "$venv/servers/opensmtpd"
+}
 # get PACKAGE SUITE…: from the first suite that has one which runs here.
 get() {
     have apt-get && have dpkg-deb || return 1
@@ -445,6 +469,13 @@ lay_out() {
 }
 if [ "$mode" = test ]; then
     [ -x "$venv/servers/exim4-daemon-light/usr/sbin/exim4" ] || lay_out exim4-daemon-light
+    if [ ! -f "$venv/servers/opensmtpd/VERSION" ]; then
+        say "fetching opensmtpd (apt-get download; it is laid out in .venv/servers, not installed)"
+        get opensmtpd trixie forky testing sid || {
+            tail -n 15 "$work/fetch.log" >&2 || true
+            die "no opensmtpd of a later release to be had from this machine's package source (see above)"
+        }
+    fi
     # exim knows its user by name, as it was built, and will not start without.
     if ! getent passwd Debian-exim >/dev/null; then
         useradd --system --user-group --no-create-home --home-dir /var/spool/exim4 --shell /usr/sbin/nologin \
