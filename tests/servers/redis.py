@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .foreground import Foreground, program
 
-PASSWORD = "open sesame"  # noqa: S105  of a server that lives as long as a test
+PASSWORD = "open sesame"
 
 
 class Redis(Foreground):
