@@ -190,7 +190,7 @@ def test_hooks_variables_are_heeded(tmp_path: Path) -> None:
 
 
 def test_where_copying_hooks_write(tmp_path: Path) -> None:
-    """The directories that the hooks copy and cockpit write to are open; those of other hosts are not ours."""
+    """The directories that the hooks copy and cockpit write to are open; those of other hosts are not."""
     more = (
         '[hook.copy]\nenv = { COPY_TO = "/srv/share" }\n[hook.cockpit]\nenv = { COCKPIT_DIR = "/srv/ws" }\n'
         '[hook.ssh]\nenv = { SSH_HOST = "mx2", SSH_TO = "/srv/there" }'

@@ -74,7 +74,8 @@ def test_testing_is_a_dry_run_of_the_server(cluster: Cluster) -> None:
 
     asked = [path for method, path in cluster.api.seen if method == "PATCH"]
     assert len(asked) == 2
-    assert all("dryRun=All" in path and "fieldManager=renewer" in path for path in asked)
+    wanted = ("dryRun=All", "fieldManager=renewer", "force=true")
+    assert all(word in path for path in asked for word in wanted)
     assert cluster.api.secrets == {}
 
 
