@@ -43,7 +43,7 @@ def test_why_we_look_ourselves(tmp_path: Path) -> None:
 
 
 def test_no_signal_for_a_pair_that_does_not_fit(tmp_path: Path) -> None:
-    """Neither `test` nor `deploy` lets a graceful restart come to a mixed pair at `live`; the sentence names both."""
+    """Neither `test` nor `deploy` lets a graceful restart come to a mixed pair at `live`."""
     shelf = Shelf(tmp_path)
     apache = Apache(tmp_path, shelf.put())
     try:
@@ -93,7 +93,7 @@ def test_a_key_in_the_certificates_file(tmp_path: Path) -> None:
 
 
 def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
-    """When `deploy` returns, Apache has read key and certificate: `live` may turn at once, again and again."""
+    """When `deploy` returns, Apache has read key and certificate: they may change at once."""
     shelf = Shelf(tmp_path)
     apache = Apache(tmp_path, shelf.put())
     try:

@@ -27,7 +27,7 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 def test_a_key_that_its_user_cannot_read(shelf: Shelf, bed: Bed) -> None:
-    """Caddy reads the files as its own user: what root alone may read is noticed by `test`, and not loaded."""
+    """Caddy reads as its own user: a key that root alone may read is noticed by `test`, and not loaded."""
     server = Caddy(bed.directory, shelf.put(), USER)
     server.serve_copies(USER)
     try:
@@ -52,7 +52,7 @@ def test_a_key_that_its_user_cannot_read(shelf: Shelf, bed: Bed) -> None:
 
 
 def test_log_files_stay_caddys(shelf: Shelf, bed: Bed) -> None:
-    """`caddy validate` opens the log files of the config: made by root they would shut Caddy out at its reload."""
+    """`caddy validate` makes the log files of the config: root's would shut Caddy out at its reload."""
     server = Caddy(bed.directory, shelf.put(), USER)
     server.serve_copies(USER)
     try:
@@ -70,7 +70,7 @@ def test_log_files_stay_caddys(shelf: Shelf, bed: Bed) -> None:
 
 
 def test_the_address_of_the_api(shelf: Shelf, bed: Bed) -> None:
-    """With CADDY_ADMIN another address is asked than the config's; nobody there is a failure that names it."""
+    """CADDY_ADMIN is asked instead of the config's address; nobody there is a failure that names it."""
     server = Caddy(bed.directory, shelf.put())
     try:
         server.start()

@@ -71,7 +71,7 @@ def workers(server: Haproxy) -> str:
 
 
 def test_the_runtime_api_replaces_no_process(shelf: Shelf, make: Make) -> None:
-    """With its socket the certificate is loaded at once, and the worker stays the same; a restart serves it, too."""
+    """With its socket it loads at once, the worker stays the same, and a restart serves it, too."""
     server = make()
     before = workers(server)
     result = deploy(shelf, server)

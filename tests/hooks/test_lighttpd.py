@@ -1,5 +1,6 @@
 """The hook for lighttpd, with real ones."""
 
+import socket
 from pathlib import Path
 
 from renewer.hooks import Verdict
@@ -30,7 +31,7 @@ def test_the_walk_as_a_user_with_copies(bed: Bed, record_property: Note) -> None
 
 
 def test_a_key_that_its_user_cannot_read(bed: Bed) -> None:
-    """lighttpd starts as root, but restarts as its user, and would end: `test` and `deploy` notice, it goes on."""
+    """Restarting as its user, lighttpd would end: `test` and `deploy` notice, and it goes on."""
     shelf = Shelf(bed.directory)
     server = Lighttpd(bed.directory, shelf.put(), "www-data")
     try:
@@ -56,7 +57,7 @@ def test_a_key_that_its_user_cannot_read(bed: Bed) -> None:
 
 
 def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
-    """When `deploy` returns, lighttpd has read key and certificate, though a connection was open: `live` may turn."""
+    """When `deploy` returns, lighttpd has read key and certificate: they may change at once."""
     shelf = Shelf(tmp_path)
     server = Lighttpd(tmp_path, shelf.put())
     try:
@@ -69,5 +70,23 @@ def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
         assert server.process is not None
         assert server.process.alive
         assert server.log.read_text().count("server started") == 6
+    finally:
+        server.stop()
+
+
+def test_an_open_connection_delays_nothing(tmp_path: Path) -> None:
+    """With graceful-restart-bg, which the header asks for, a slow client does not hold up the others."""
+    shelf = Shelf(tmp_path)
+    server = Lighttpd(tmp_path, shelf.put())
+    try:
+        server.start()
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            wait_until(lambda: served_serial(server.port, NAME) != "", what="a handshake beside it")
+            shelf.put()
+            result = shelf.call("lighttpd", DEPLOY, **server.env)
+            assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+            serial = shelf.told("www").serial.lstrip("0")
+            wait_until(lambda: served_serial(server.port, NAME) == serial, what="the new one")
+            slow.sendall(b"still here")
     finally:
         server.stop()

@@ -14,6 +14,7 @@ from tests.hooks.alone import DEPLOY, DIRECTORY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import NAME
 from tests.hooks.web import Apache, Caddy, Haproxy, Lighttpd, WebServer
 from tests.servers.handshake import served_serial, wait_until
+from tests.servers.haproxy import program
 
 KINDS: dict[str, Callable[[Path, Path], WebServer]] = {
     "apache": Apache,
@@ -65,7 +66,7 @@ def lay(server: WebServer) -> None:
 
 
 def test_it_tests_and_loads(server: WebServer, shelf: Shelf) -> None:
-    """After `test` the old certificate is served, after `deploy` the new one, after `rollback` what is live then."""
+    """`test` leaves the old one served; `deploy` and `rollback` bring what is live."""
     server.start()
     for event in (DEPLOY, ROLLBACK):
         before = serial(server)
@@ -95,7 +96,7 @@ def test_a_broken_pair_is_refused(server: WebServer, shelf: Shelf) -> None:
 @pytest.mark.parametrize("left", ["nothing", "empty", "stale", "another's", "words"])
 def test_not_running_is_later(server: WebServer, shelf: Shelf, left: str) -> None:
     """Whatever a stopped server left as its pid file: 75, and the file is as it was."""
-    ended = subprocess.Popen(["true"])
+    ended = subprocess.Popen(["/bin/true"])
     ended.wait()
     content = {
         "empty": "",
@@ -160,7 +161,11 @@ def test_plain_short_sh_with_its_own_events(hook: str) -> None:
     assert subprocess.run([path, "dance"], check=False, timeout=10).returncode == 42
     assert subprocess.run([path], check=False, timeout=10).returncode == 42
     found = subprocess.run(
-        ["shellcheck", "--shell=sh", path], capture_output=True, text=True, check=False, timeout=60
+        [program("shellcheck", "shellcheck"), "--shell=sh", path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (found.returncode, found.stdout) == (0, "")
     assert len(path.read_text().splitlines()) <= 60

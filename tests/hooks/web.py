@@ -72,7 +72,7 @@ class WebServer(Server):
         return self.process.pid
 
     def serve_copies(self, user: str) -> None:
-        """Let it name copies that belong to its user; the first are self-signed, as a distribution lays them."""
+        """Let it name copies that belong to its user; the first are not the agent's, as after installing."""
         pair = ServerRoot().issue(self.home / "tls", NAME, stem="www")
         entry = pwd.getpwnam(user)
         for path in (pair.cert, pair.key):
@@ -226,6 +226,7 @@ class Lighttpd(WebServer):
             server.port = {self.port}
             server.pid-file = "{self.pid_file}"
             {f'server.username = "{self.user}"' if self.user != "root" else ""}
+            server.feature-flags = ("server.graceful-restart-bg" => "enable")
             ssl.engine = "enable"
             ssl.pemfile = "{self.cert}"
             ssl.privkey = "{self.key}"
