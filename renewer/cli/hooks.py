@@ -1,6 +1,7 @@
 """`renewer hooks`: the deploy hooks that come with the package, to use or to begin from; hooks tried out."""
 
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,6 +198,7 @@ def _find(name: str) -> Path:
 
 
 def _summary(path: Path) -> str:
-    """What the header's first line says after the name."""
-    lines = path.read_text().splitlines()
-    return lines[1].lstrip("# ").rstrip(".") if len(lines) > 1 else ""
+    """The header's first sentence: all up to its first empty line."""
+    lines = path.read_text().splitlines()[1:]
+    first = takewhile(str, (line.lstrip("# ") for line in lines if line.startswith("#")))
+    return " ".join(first).rstrip(".")

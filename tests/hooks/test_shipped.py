@@ -25,8 +25,8 @@ def header(hook: Path) -> str:
 
 
 def summary(hook: Path) -> str:
-    """What the first line of its header says after its name."""
-    return header(hook).splitlines()[0].partition(": ")[2].rstrip(".")
+    """What the first sentence of its header says after its name."""
+    return header(hook).partition("\n\n")[0].replace("\n", " ").partition(": ")[2].rstrip(".")
 
 
 def row(hook: Path) -> str:
@@ -101,7 +101,7 @@ def test_other_events_are_not_its_business(hook: Path, arguments: list[str], tmp
 
 
 def test_the_page_has_them_all() -> None:
-    """The table in docs/hooks.md is the list of the headers' first lines: these rows, in this order."""
+    """The table in docs/hooks.md is the list of the headers' first sentences: these rows, in this order."""
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if re.match(r"\| `[a-z0-9]+` \| ", line)]
     shipped = [
         line for line in rows if line.split("`")[1] not in ("test", "deploy", "rollback", "pre", "post")
