@@ -19,16 +19,19 @@ from renewer.model.decision import Step
 from renewer.model.desired import Convention, Hook, HookEvent
 from renewer.model.facts import Owed, Situation
 from renewer.model.outcome import EventName, Outcome, Result
+from renewer.store.contract import Store
 
 
 class Around:
     """The pre and post hooks of one run; safe to use from several threads.
 
     `planned` are the situations of those that are about to be ordered: a pre hook is told of all of them.
+    `store` is where their versions are; the kit's own, unless it is that of a rehearsal.
     """
 
-    def __init__(self, kit: Kit, planned: Iterable[Situation]) -> None:
+    def __init__(self, kit: Kit, planned: Iterable[Situation], store: Store | None = None) -> None:
         self.kit = kit
+        self.store = store or kit.store
         self._planned = {situation.wish.name: situation for situation in planned}
         self._owed: dict[tuple[str, str], Owed] = {}
         self._called: dict[str, HookResult] = {}
@@ -68,13 +71,13 @@ class Around:
         with self._guard:
             for name in dict.fromkeys(hook for _, hook in self._owed):
                 owed = [record for _, record in sorted(self._owed.items()) if record.hook == name]
-                outcomes += _pay(self.kit, name, owed)
+                outcomes += _pay(self.kit, self.store, name, owed)
         return outcomes
 
     def _owe(self, situation: Situation, after: Iterable[Hook]) -> None:
         name = situation.wish.name
         new = [
-            Owed(certificate=name, host=self.kit.host, hook=hook.name, newest=_newest(self.kit, name))
+            Owed(certificate=name, host=self.kit.host, hook=hook.name, newest=_newest(self.store, name))
             for hook in after
             if (name, hook.name) not in self._owed
         ]
@@ -85,7 +88,7 @@ class Around:
     def _call_pre(self, hook: Hook, situation: Situation) -> HookResult:
         concerned = {one.wish.name: one for one in self._planned.values() if hook.name in one.wish.hooks}
         concerned[situation.wish.name] = situation
-        orders = [_order(self.kit, one) for one in concerned.values()]
+        orders = [_order(self.store, one) for one in concerned.values()]
         return _called(self.kit, hook, HookEvent.PRE, orders)
 
 
@@ -93,17 +96,17 @@ def settle(kit: Kit, left: Sequence[Owed]) -> list[Outcome]:
     """Call the post hooks that an earlier run still owes: it was killed, or they failed."""
     outcomes: list[Outcome] = []
     for name in dict.fromkeys(record.hook for record in left):
-        outcomes += _pay(kit, name, [record for record in left if record.hook == name])
+        outcomes += _pay(kit, kit.store, name, [record for record in left if record.hook == name])
     return outcomes
 
 
-def _pay(kit: Kit, name: str, owed: Sequence[Owed]) -> list[Outcome]:
+def _pay(kit: Kit, store: Store, name: str, owed: Sequence[Owed]) -> list[Outcome]:
     """Call one post hook; what is owed is forgotten if it went well, or if there is no such hook any more."""
     hook = kit.config.hooks.get(name)
     if hook is None or HookEvent.POST not in hook.events:
         kit.ledger.drop(*owed)
         return []
-    result = _called(kit, hook, HookEvent.POST, [_paid(kit, record) for record in owed])
+    result = _called(kit, hook, HookEvent.POST, [_paid(kit, store, record) for record in owed])
     if result.verdict in (Verdict.DONE, Verdict.NOT_MINE):
         kit.ledger.drop(*owed)
         return []
@@ -141,26 +144,26 @@ def _called(kit: Kit, hook: Hook, event: HookEvent, orders: Sequence[HookOrder])
     return result
 
 
-def _order(kit: Kit, situation: Situation) -> HookOrder:
+def _order(store: Store, situation: Situation) -> HookOrder:
     wish = situation.wish
     names = tuple(str(name) for name in wish.names)
-    return HookOrder(name=wish.name, names=names, live=kit.store.path(wish.name), renewed=None)
+    return HookOrder(name=wish.name, names=names, live=store.path(wish.name), renewed=None)
 
 
-def _paid(kit: Kit, owed: Owed) -> HookOrder:
+def _paid(kit: Kit, store: Store, owed: Owed) -> HookOrder:
     """What a post hook is told: renewed is what has another newest version than before its order."""
     name = owed.certificate
     wish = kit.config.certificates.get(name)
     return HookOrder(
         name=name,
         names=tuple(str(one) for one in wish.names) if wish else (),
-        live=kit.store.path(name),
-        renewed=_newest(kit, name) != owed.newest,
+        live=store.path(name),
+        renewed=_newest(store, name) != owed.newest,
     )
 
 
-def _newest(kit: Kit, name: str) -> str | None:
+def _newest(store: Store, name: str) -> str | None:
     try:
-        return max((found.id for found in kit.store.shelf(name).found), default=None)
+        return max((found.id for found in store.shelf(name).found), default=None)
     except RenewerError:  # what cannot be read is told by the inventory
         return None

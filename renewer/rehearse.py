@@ -1,14 +1,15 @@
 """Plays the whole issuance at another authority, usually the staging of the real one, and changes nothing.
 
-Order, challenges, chain and checks are the real ones, in a scratch state that goes afterwards. Only the
-account stays, so that rehearsals do not register each time; and what a challenge may leave behind is on
-record in the real ledger, so that the run after a killed rehearsal sweeps it. Authorizations are given up at
-the end: a rehearsal that lives on those of the last one would prove nothing.
+Order, challenges, chain and checks are the real ones, in a scratch state that goes afterwards; the pre and
+post hooks stand around them. Only the account stays, so that rehearsals do not register each time; and what
+a challenge may leave behind, or a post hook that is owed, is on record in the real ledger, so that the run
+after a killed rehearsal sees to it. Authorizations are given up at the end: a rehearsal that lives on those
+of the last one would prove nothing.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
@@ -17,6 +18,7 @@ import msgspec
 
 from renewer import clock, hooks, install, inventory
 from renewer.acme.keeper import Keeper
+from renewer.around import Around
 from renewer.config.authorities import BUILT_IN
 from renewer.deploy.move import Move
 from renewer.errors import RenewerError, UsageError
@@ -27,12 +29,13 @@ from renewer.ledger.contract import Happening, Ledger
 from renewer.logs import Listener
 from renewer.model.decision import Decision, Reason, Step
 from renewer.model.desired import Authority, Certificate, Config, HookEvent
-from renewer.model.facts import Debris, Order, Record, Situation
+from renewer.model.facts import COPIES, Debris, Order, Owed, Record, Situation
 from renewer.model.outcome import Result
 from renewer.model.value import Value
 from renewer.policy.due import Terms, decide
 
 R = TypeVar("R", bound=Record)
+_HOST = (Debris, Owed)
 
 
 class Played(Value):
@@ -76,16 +79,27 @@ def rehearse(
     stages = {name: stage(kit.config, one.wish, other) for name, one in situations.items()}
     with tempfile.TemporaryDirectory(prefix="renewer-rehearsal-") as scratch:
         config = _config(kit.config, scratch, [one.wish for one in situations.values()], stages)
-        with _Scratch(kit, config, listener) as played, Issuer(played) as issuer:
-            workers = max(1, min(config.agent.workers, len(situations)))
-            with ThreadPoolExecutor(workers, thread_name_prefix="rehearsal") as pool:
-                issued = pool.map(lambda one: _issue(kit, issuer, one), situations.values())
-            steps = [step for several in issued for step in several]
+        with _Scratch(kit, config, listener) as played:
+            around = Around(played, situations.values(), kit.store)
+            try:
+                steps = _issue_all(kit, played, situations, around)
+            finally:
+                posts = around.after()
+    steps += [_played(one.certificate, "post", one.result, one.detail, one.hint) for one in posts]
     return steps + _hooks(kit, list(situations.values()))
 
 
+def _issue_all(kit: Kit, played: Kit, situations: Mapping[str, Situation], around: Around) -> list[Played]:
+    """Side by side. The real hooks stand around it: challenges may need what they stop and open."""
+    with Issuer(played, lambda one: around.before(situations[one.wish.name])) as issuer:
+        workers = max(1, min(played.config.agent.workers, len(situations)))
+        with ThreadPoolExecutor(workers, thread_name_prefix="rehearsal") as pool:
+            issued = pool.map(lambda one: _issue(kit, issuer, one), situations.values())
+        return [step for several in issued for step in several]
+
+
 class _Ledger:
-    """A scratch ledger, but for what challenges leave behind: that is a fact about this host."""
+    """A scratch ledger, but for what challenges leave behind and hooks are owed: facts about this host."""
 
     def __init__(self, scratch: Ledger, real: Ledger) -> None:
         self._scratch = scratch
@@ -94,21 +108,24 @@ class _Ledger:
         self.orders: dict[str, str] = {}  # certificate → its order's URL
 
     def load(self, kind: type[R], certificate: str | None = None) -> list[R]:
-        return (self._real if kind is Debris else self._scratch).load(kind, certificate)
+        return (self._real if kind in _HOST else self._scratch).load(kind, certificate)
 
     def save(self, *records: Record) -> None:
         for record in records:
             if isinstance(record, Order) and record.url:
                 self.orders[record.certificate] = record.url
-        self._real.save(*[one for one in records if isinstance(one, Debris)])
-        self._scratch.save(*[one for one in records if not isinstance(one, Debris)])
+        self._real.save(*[one for one in records if isinstance(one, _HOST)])
+        self._scratch.save(*[one for one in records if not isinstance(one, _HOST)])
 
     def drop(self, *records: Record) -> None:
-        self._real.drop(*[one for one in records if isinstance(one, Debris)])
-        self._scratch.drop(*[one for one in records if not isinstance(one, Debris)])
+        self._real.drop(*[one for one in records if isinstance(one, _HOST)])
+        self._scratch.drop(*[one for one in records if not isinstance(one, _HOST)])
 
     def forget(self, certificate: str) -> None:
         self._scratch.forget(certificate)
+
+    def rename(self, certificate: str, new: str) -> None:
+        self._scratch.rename(certificate, new)
 
     def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
         self._scratch.append(*happenings, saving=saving)
@@ -261,7 +278,7 @@ def _look(wish: Certificate) -> Iterable[Played]:
 def _hooks(kit: Kit, situations: Sequence[Situation]) -> list[Played]:
     """Each hook's `test`, against what is live now: nothing is deployed."""
     steps: list[Played] = []
-    named = dict.fromkeys(hook for one in situations for hook in one.wish.hooks)
+    named = dict.fromkeys(hook for one in situations for hook, _ in one.hooks if hook != COPIES)
     for hook in named:
         concerned = [one for one in situations if hook in one.wish.hooks]
         ready = [one for one in concerned if one.live_version is not None]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from renewer.model.facts import Debris
+from renewer.model.facts import Debris, Owed
 from tests.agent import Agent, at_pebble
 from tests.servers.pebble import Pebble, PebbleFactory
 
@@ -72,6 +72,29 @@ def test_nothing_changes_in_the_real_state(rehearsal: Rehearsal) -> None:
     assert "in production a run would now keep" in document["steps"][0]["detail"]
     after = agent.files()
     assert {name for name in before | after if before.get(name) != after.get(name)} == set()
+
+
+def test_pre_and_post_stand_around_it(rehearsal: Rehearsal, tmp_path: Path) -> None:
+    """Challenges may need what a pre hook stops or opens: they are called as by a run; none is owed after."""
+    agent, staging = rehearsal(hooks=["mine"], endpoints=[])
+    calls = tmp_path / "calls"
+    path = hook(tmp_path / "mine", f'echo "$1 $RENEWER_CERTIFICATES" >> {calls}; cat >> {calls}.told')
+    agent.tables["hook.mine"] = {"run": path, "events": ["pre", "post"]}
+    assert agent.json("rehearse", "www")["well"] is True
+    assert calls.read_text().splitlines() == ["pre www", "post www"]
+    assert str(agent.state / "certificates/www/live") in Path(f"{calls}.told").read_text()
+    assert agent.remembered(Owed) == []
+
+    hook(tmp_path / "mine", f'echo "$1" >> {calls}; echo "no way"; exit 1')
+    mark = staging.mark()
+    document = agent.json("rehearse", "www", code=1)
+    failed = [(step["step"], step["detail"]) for step in document["steps"] if step["result"] == "failed"]
+    assert failed == [
+        ("issue", "hook mine failed at pre (exit code 1): no way"),
+        ("post", "hook mine failed at post (exit code 1): no way"),
+    ]
+    assert staging.orders_created(mark) == 0
+    assert [one.hook for one in agent.remembered(Owed)] == ["mine"]
 
 
 def test_each_rehearsal_proves_the_names_anew(rehearsal: Rehearsal) -> None:

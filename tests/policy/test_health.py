@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from renewer.model.facts import DeploymentState, EndpointState, Situation
+from renewer.model.facts import DeploymentState, EndpointState, Owed, Situation
 from renewer.model.outcome import State
 from renewer.policy.health import assess, complete, exit_code, in_warning_window
 from tests.builders import (
@@ -49,6 +49,14 @@ TABLE: dict[str, Case] = {
     ),
     "Installed, and nobody to tell": Case(situation(wish=wish(hooks=(), endpoints=())), State.INSTALLED, 0),
     "Seen, and no hook to run": Case(situation(wish=wish(hooks=())), State.VERIFIED, 0),
+    "Seen, but what a pre hook stopped was not started again": Case(
+        situation(
+            owed=(Owed(certificate="www", host="web-1", hook="mine", error="hook mine failed at post"),)
+        ),
+        State.FAILED,
+        1,
+        "hook mine failed at post",
+    ),
     "Nothing is there": Case(absent(), State.ABSENT, 1, "there is no certificate yet"),
     "A placeholder stands there": Case(
         situation(versions=(FAKE,)), State.ABSENT, 1, "there is no certificate yet"
