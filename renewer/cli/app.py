@@ -28,6 +28,7 @@ COMMANDS = {
     "plan": ("plan", "Show what a run would do, and why; changes nothing."),
     "status": ("status", "Answer: am I fine?"),
     "log": ("log", "Read the renewal log."),
+    "page": ("page", "Write one HTML file that shows how every certificate stands."),
     "check": ("check", "Look at what any port serves."),
     "doctor": ("doctor", "Look at the names as an authority would: DNS, CAA, DNSSEC, ports."),
     "deploy": ("deploy", "Make the servers load the newest version again."),

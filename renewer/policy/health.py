@@ -13,6 +13,7 @@ from renewer.policy.wanted import to_serve
 from renewer.policy.window import renewal_moment
 
 WELL, RETRIED, PERSON = 0, 1, 3
+NOTHING_YET = "there is no certificate yet"
 _SERVED_WRONGLY = (EndpointState.STALE, EndpointState.FOREIGN, EndpointState.UNTRUSTED)
 
 
@@ -114,7 +115,7 @@ def why(situation: Situation, now: datetime) -> str:  # noqa: PLR0911  one retur
         return texts[0]
     live = situation.live_version
     if live is None or live.placeholder:
-        return "there is no certificate yet"
+        return NOTHING_YET
     if live.id in situation.revoked:
         return f"the live certificate, serial {live.leaf.serial}, is revoked"
     if live.degraded:

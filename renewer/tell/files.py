@@ -1,6 +1,7 @@
 """The files that a run leaves for others, named in [report]: metrics for monitoring, a page for people."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -15,27 +16,46 @@ from renewer.model.outcome import EventName
 from renewer.policy.due import Terms, decide
 from renewer.policy.plan import arrange
 from renewer.report import Document, status_document
-from renewer.tell import metrics
+from renewer.tell import freshness, metrics
 from renewer.tell.history import standing
+
+RECENT = timedelta(days=31)  # of history is asked for first: of many certificates that is enough for the page
 
 
 def write(kit: Kit, run: RunRecord, situations: Mapping[str, Situation], plan: Plan) -> RunRecord:
     """Bring every file up to date. What cannot be written is told, and added to the run's findings."""
     wish = kit.config.report
-    if wish.metrics is None:
+    if wish.metrics is None and wish.page is None:
         return run
-    document = _document(kit, run, situations, plan)
+    found = document(kit, run, situations, plan)
     faults: list[str] = []
     if wish.metrics is not None:
-        standings = standing(kit, {row["name"]: row for row in document["certificates"]})
-        text = metrics.render(document, standings, run, kit.config.agent.wake)
-        faults += _put(wish.metrics, text.encode("utf-8", "replace"))
+        standings = standing(kit, {row["name"]: row for row in found["certificates"]})
+        text = metrics.render(found, standings, run, kit.config.agent.wake)
+        faults += put(wish.metrics, text.encode("utf-8", "replace"))
+    if wish.page is not None:
+        ran = run.ended_at or run.at
+        stamp = freshness.stamp(found, kit.config.agent.wake)
+        content = freshness.renewed(wish.page, stamp, ran) or page(kit, found, ran)
+        faults += put(wish.page, content)
     for fault in faults:
         kit.journal.tell(EventName.NOTICE, text=fault)
     return msgspec.structs.replace(run, findings=(*run.findings, *faults))
 
 
-def _document(kit: Kit, run: RunRecord, situations: Mapping[str, Situation], plan: Plan) -> Document:
+def page(kit: Kit, found: Document, ran: datetime | None) -> bytes:
+    """The page from the document of `status` and the history; `ran` is when a run last came to its end."""
+    from renewer.tell import page as html  # jinja2: a run that changes nothing does not load it
+    from renewer.tell import view
+
+    recent = kit.ledger.history(since=found["at"] - RECENT)
+    lines = recent if len(recent) >= view.SHOWN else kit.ledger.history()
+    wake = kit.config.agent.wake
+    shown = view.of(found, lines, ran=ran, wake=wake)
+    return html.render(shown, stamp=freshness.stamp(found, wake)).encode("utf-8", "replace")
+
+
+def document(kit: Kit, run: RunRecord | None, situations: Mapping[str, Situation], plan: Plan) -> Document:
     """What `status` says of all certificates, also after a run that had only some of them."""
     if len(situations) < len(kit.config.certificates):
         situations = inventory.take(kit) | dict(situations)
@@ -53,7 +73,7 @@ def _document(kit: Kit, run: RunRecord, situations: Mapping[str, Situation], pla
     )
 
 
-def _put(path: str, content: bytes) -> list[str]:
+def put(path: str, content: bytes) -> list[str]:
     """Replace a file that others read; readers see the old one or the new one, whole."""
     try:
         replace(path, content, Rights(mode=PUBLIC_MODE))
