@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "store verify acme challenges",
         "soundness copies",
         "kit",
-        "inventory issue install sightings revoke rollback shelf report doctor around",
+        "inventory issue install sightings revoke rollback shelf report doctor around watches",
         "deploy freshen tell",
         "rounds rehearse",
         "run",
@@ -75,7 +75,7 @@ LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
     "renewer/x509.py": (430, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (480, "nouns only: the list is the vocabulary"),
-    "renewer/model/desired.py": (450, "nouns only: the keys of the config as values"),
+    "renewer/model/desired.py": (480, "nouns only: the keys of the config as values"),
 }
 LONGER_FUNCTIONS = {
     "renewer/cli/story.py:words": (70, "one sentence an event: a table in the shape of a match"),

@@ -84,7 +84,7 @@ def replace(path: str, content: bytes, rights: Rights) -> None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.open(draft, flags, KEY_MODE, dir_fd=there)
             try:
-                _settle(file, rights)
+                _settle(file, rights, path)
                 _write_all(file, content)
                 os.fsync(file)
             finally:
@@ -112,10 +112,15 @@ def stamp(path: str) -> tuple[int, ...]:
     return (entry.st_ino, entry.st_size, entry.st_mtime_ns)
 
 
-def _settle(file: int, rights: Rights) -> None:
+def _settle(file: int, rights: Rights, path: str) -> None:
     """Owner, attributes, then mode: it also bounds what an access list gives."""
     if rights.owner != -1 or rights.group != -1:
-        os.fchown(file, rights.owner, rights.group)
+        try:
+            os.fchown(file, rights.owner, rights.group)
+        except PermissionError:
+            text = f"the copy {path} cannot be given to user {rights.owner} and group {rights.group}"
+            hint = "the agent must be root for that; or give the file that is there to the agent's user"
+            raise GiveUp(text, hint=hint) from None
     wished = dict(rights.attributes)
     for name in KEPT_ATTRIBUTES:
         here, value = _attribute(file, name), wished.get(name)

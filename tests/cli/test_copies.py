@@ -170,8 +170,8 @@ def test_directory_that_is_gone(host: Host) -> None:
 
 def test_not_removable(host: Host) -> None:
     """What cannot be removed is told with its reason, stays on record, and the exit code says so."""
-    for argv in (["--bind", host.place, host.place], ["-o", "remount,ro,bind", host.place]):
-        subprocess.run(["/usr/bin/mount", *argv], check=True)
+    for argv in (["--bind", str(host.place)], ["-o", "remount,ro,bind"]):
+        subprocess.run(["/usr/bin/mount", *argv, str(host.place)], check=True)
     try:
         ended = host.cli("copies", "clean", "--yes")
     finally:

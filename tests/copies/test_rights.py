@@ -3,6 +3,7 @@
 import os
 import stat
 import struct
+import tempfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -175,6 +176,27 @@ def test_already_right_is_left_alone(place: Path) -> None:
     path.chmod(0o444)
     put(place, CopyPart.KEY)  # a key that everybody can read is put right
     assert own(path) == (7, 9, 0o440)
+
+
+def test_agent_that_is_not_root() -> None:
+    """It replaces its own files; one of somebody else it may not give back to them, and says what to do."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        os.chown(place, STRANGER, STRANGER)
+        (place / "cert").write_text("root's")
+        try:
+            os.setegid(STRANGER)
+            os.seteuid(STRANGER)
+            for number in (90, 91):
+                copies.put(copy_of(place, CopyPart.KEY), pair(number), {})
+            with pytest.raises(GiveUp, match="cannot be given to user 0 and group 0") as caught:
+                copies.put(copy_of(place, CopyPart.CERT), pair(), {})
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+        assert own(place / "key") == (STRANGER, STRANGER, 0o600)
+        assert (place / "cert").read_text() == "root's"
+        assert "give the file that is there to the agent's user" in caught.value.hint
 
 
 def test_unknown_group(place: Path) -> None:

@@ -175,7 +175,17 @@ def test_ours_over_theirs_once_it_ends_later(host: Host) -> None:
     theirs = host.place / "pkcs12"
     given = host.directory / "given"
     given.write_bytes(pair(120).fullchain + pair(120).privkey)
-    argv = ["/usr/bin/openssl", "pkcs12", "-export", "-in", given, "-out", theirs, "-passout", "env:P"]
+    argv = [
+        "/usr/bin/openssl",
+        "pkcs12",
+        "-export",
+        "-in",
+        str(given),
+        "-out",
+        str(theirs),
+        "-passout",
+        "env:P",
+    ]
     subprocess.run(argv, env={"P": PASSWORD}, check=True, capture_output=True)
     before = theirs.read_bytes()
     host.json("run")
