@@ -92,13 +92,25 @@ def deploy_again(deployment: Deployment, lifetime: timedelta, now: datetime) -> 
     )
 
 
-def redeploy_stale(sighting: Sighting, lifetime: timedelta, now: datetime) -> datetime:
-    """The earliest moment to deploy again because of a stale port: the first time at once."""
-    if from_the_future(sighting.at, now):
+def redeploy_stale(
+    sighting: Sighting, deployed: datetime | None, lifetime: timedelta, now: datetime
+) -> datetime:
+    """The earliest moment to deploy again because of a stale port: at once, then up the ladder.
+
+    Counted from when it was first seen stale, against when this version was last `deployed`: how often
+    anybody looked meanwhile does not matter.
+    """
+    moment = sighting.since or sighting.at
+    if from_the_future(moment, now) or deployed is None or from_the_future(deployed, now):
         return now
-    if sighting.failures <= 1:
-        return sighting.at
-    return sighting.at + min(ladder(sighting.failures - 1), lifetime / 10)
+    tries = 0
+    while moment <= deployed:
+        tries += 1
+        step = min(ladder(tries), lifetime / 10)
+        # Beyond the ladder's end the steps are all alike
+        skipped = (deployed - moment) // step if tries >= len(LADDER) else 0
+        moment += step * max(skipped, 1)
+    return moment
 
 
 def count(  # noqa: PLR0913  what is known of the failure, each by its name

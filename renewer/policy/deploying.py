@@ -70,7 +70,8 @@ def a_port_serves_an_older_one(facts: Facts) -> Need | None:
         return None
     worst = max(stale, key=lambda sighting: sighting.failures)
     text = f"{worst.endpoint} ({worst.address}) still serves an older certificate, serial {worst.serial}"
-    again = redeploy_stale(worst, version.leaf.lifetime, facts.terms.now)
+    done = [record.at for record in facts.situation.deployments if record.version == version.id]
+    again = redeploy_stale(worst, max(done, default=None), version.leaf.lifetime, facts.terms.now)
     return _deploy(facts, Reason.SERVED_STALE, text, again)
 
 

@@ -232,21 +232,36 @@ def test_a_hook_waits_no_longer_than_a_tenth_of_the_lifetime() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failures", "wait"),
+    ("deployed", "again"),
     [
-        (1, timedelta(0)),
-        (2, MINUTE),
-        (3, 10 * MINUTE),
-        (4, 100 * MINUTE),
-        (5, 9 * DAY / 10),
-        (40, 9 * DAY / 10),
+        (-HOUR, timedelta(0)),
+        (timedelta(0), MINUTE),
+        (MINUTE, 11 * MINUTE),
+        (11 * MINUTE, 111 * MINUTE),
+        (111 * MINUTE, 111 * MINUTE + 9 * DAY / 10),
+        (111 * MINUTE + 9 * DAY, 111 * MINUTE + 99 * DAY / 10),
     ],
 )
-def test_a_stale_port_leads_to_deployment_at_once_then_seldom(failures: int, wait: timedelta) -> None:
-    """The first look that finds an old certificate acts; later ones climb the ladder."""
-    seen = sighting(FRESH, EndpointState.STALE, failures=failures)
+def test_a_stale_port_leads_to_deployment_at_once_then_seldom(deployed: timedelta, again: timedelta) -> None:
+    """The first look that finds an old certificate acts; then each deployment climbs the ladder."""
+    seen = sighting(FRESH, EndpointState.STALE, since=NOW - 30 * DAY)
+    begun = NOW - 30 * DAY
 
-    assert redeploy_stale(seen, 9 * DAY, NOW) - seen.at == wait
+    assert redeploy_stale(seen, begun + deployed, 9 * DAY, NOW) - begun == again
+
+
+def test_looking_puts_off_no_deployment() -> None:
+    """However often a stale port was looked at since: its next deployment is when it was."""
+    often = [
+        sighting(
+            FRESH, EndpointState.STALE, since=NOW - 2 * DAY, at=NOW - number * HOUR, failures=48 - number
+        )
+        for number in range(48)
+    ]
+
+    assert {redeploy_stale(seen, NOW - 36 * HOUR, 90 * DAY, NOW) for seen in often} == {
+        NOW - 2 * DAY + 111 * MINUTE + DAY
+    }
 
 
 def test_failures_at_other_authorities_are_relevant_while_they_are_named() -> None:

@@ -142,9 +142,13 @@ def test_a_hook_or_a_port_waits_as_well() -> None:
     failed = (deployment(NEW, DeploymentState.FAILED, at=NOW - 2 * DAY),)
     assert decide(waiting(NEW, live=NEW, deployments=failed), terms()).reason is Reason.DEPLOY_WINDOW
     stale = (sighting(NEW, EndpointState.STALE, not_after=NOW + 30 * DAY, at=NOW - 2 * DAY),)
-    assert decide(waiting(NEW, live=NEW, sightings=stale), terms()).reason is Reason.DEPLOY_WINDOW
+    done = (deployment(NEW, at=NOW - 3 * DAY),)
+    assert (
+        decide(waiting(NEW, live=NEW, deployments=done, sightings=stale), terms()).reason
+        is Reason.DEPLOY_WINDOW
+    )
     ending = (replace(stale[0], not_after=NOW + DAY),)
-    assert decide(waiting(NEW, live=NEW, sightings=ending), terms()).step is Step.DEPLOY
+    assert decide(waiting(NEW, live=NEW, deployments=done, sightings=ending), terms()).step is Step.DEPLOY
 
 
 def test_a_window_that_runs_may_miss_is_told() -> None:

@@ -266,7 +266,7 @@ TABLE: dict[str, Case] = {
         situation(sightings=(sighting(FRESH, EndpointState.STALE),)), Step.DEPLOY, Reason.SERVED_STALE
     ),
     "A port that stays old is not reloaded all the time": Case(
-        situation(sightings=(sighting(FRESH, EndpointState.STALE, failures=4, at=NOW - HOUR),)),
+        situation(sightings=(sighting(FRESH, EndpointState.STALE, since=NOW - 3 * HOUR, failures=4),)),
         Step.WAIT,
         Reason.BACKOFF,
     ),
