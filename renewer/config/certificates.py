@@ -24,12 +24,12 @@ from renewer.model.desired import (
     Certificate,
     Challenge,
     Copy,
-    DeployWindow,
     Endpoint,
     Http01,
     KeyType,
 )
 from renewer.model.names import Identifier
+from renewer.model.windows import DeployWindow
 
 _Ways = tuple[Challenge, ...]  # to prove a name, in the order of trying
 MOST_NAMES = 100  # no public authority takes more (Let's Encrypt: 100 in classic)

@@ -3,7 +3,7 @@
 import os
 import re
 
-from renewer.model.desired import DeployWindow
+from renewer.model.windows import DeployWindow
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOW = re.compile(

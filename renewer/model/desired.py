@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from renewer.model.names import Identifier
 from renewer.model.value import Value
+from renewer.model.windows import DeployWindow
 
 
 class KeyType(StrEnum):
@@ -287,20 +288,6 @@ class Hook(Value):
     def deploys(self) -> bool:
         """Whether a deployment is to call it."""
         return HookEvent.DEPLOY in self.events
-
-
-class DeployWindow(Value):
-    """When a certificate may be deployed: on these weekdays (0 is Monday) from `start` to `end`.
-
-    In minutes of the day as the clocks of `zone` show it; an end that is not after the start lies on the next
-    day. `text` is how the config says it.
-    """
-
-    text: str
-    days: tuple[int, ...]
-    start: int
-    end: int
-    zone: str
 
 
 class Certificate(Value):

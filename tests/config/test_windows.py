@@ -4,7 +4,7 @@ import pytest
 
 from renewer.config import windows
 from renewer.config.windows import deploy_window, local_zone
-from renewer.model.desired import DeployWindow
+from renewer.model.windows import DeployWindow
 
 WEEK = tuple(range(7))
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from renewer.config.windows import deploy_window
 from renewer.model.decision import Reason, Step
-from renewer.model.desired import DeployWindow
 from renewer.model.facts import DeploymentState, EndpointState, Situation, Version
 from renewer.model.outcome import State
+from renewer.model.windows import DeployWindow
 from renewer.policy.deploy_window import closed_until, length, opening
 from renewer.policy.due import decide
 from renewer.policy.findings import windows_missed

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from renewer.model.decision import Reason, Step
-from renewer.model.desired import DeployWindow, KeyType
+from renewer.model.desired import KeyType
 from renewer.model.facts import (
     COPIES,
     Asked,
@@ -16,6 +16,7 @@ from renewer.model.facts import (
     Situation,
 )
 from renewer.model.names import Identifier
+from renewer.model.windows import DeployWindow
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import ALL_STEPS, Terms, decide
 from tests.builders import (
