@@ -272,24 +272,28 @@ class Bed:
 
     def served(self) -> str:
         """The serial at the port, seen by openssl: none of the package's code is asked."""
-        server = self.server
-        argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", NAME]
-        if server.starttls:
-            argv += ["-starttls", _OPENSSL.get(server.starttls, server.starttls)]
-            if server.starttls == "xmpp":
-                argv += ["-xmpphost", NAME]
-        ended = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
-        )
-        found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", ended.stdout, re.DOTALL)
-        if found is None:
-            return f"nothing: {ended.stderr.strip()[-300:]}"
-        serial = f"{pyca.load_pem_x509_certificate(found[0].encode()).serial_number:x}"
-        return serial.zfill(len(serial) + len(serial) % 2)
+        return shown(self.server.port, self.server.starttls)
 
     def live_id(self) -> str:
         """The version that is live."""
         return self.live.readlink().name
+
+
+def shown(port: int, starttls: str | None) -> str:
+    """The serial that openssl sees at a port of this host; or what it says, if it sees none."""
+    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", NAME]
+    if starttls:
+        argv += ["-starttls", _OPENSSL.get(starttls, starttls)]
+        if starttls == "xmpp":
+            argv += ["-xmpphost", NAME]
+    ended = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+    )
+    found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", ended.stdout, re.DOTALL)
+    if found is None:
+        return f"nothing: {ended.stderr.strip()[-300:]}"
+    serial = f"{pyca.load_pem_x509_certificate(found[0].encode()).serial_number:x}"
+    return serial.zfill(len(serial) + len(serial) % 2)
 
 
 _FILES = {"fullchain": "fullchain.pem", "key": "privkey.pem"}

@@ -1,9 +1,19 @@
 """The hook postgresql and a real PostgreSQL."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from renewer.hooks import Verdict
+from tests.hooks.alone import DEPLOY, ROLLBACK, TEST
 from tests.hooks.bed import Bed
+from tests.hooks.laid import Laid, laid
 from tests.hooks.standing import Standing
 from tests.hooks.walk import Note, walk
-from tests.servers.postgresql import Postgresql
+from tests.servers.postgresql import USER, Postgresql
 
 
 class Served(Standing):
@@ -19,3 +29,67 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
     """A running PostgreSQL takes every step of the table."""
     bed.serve(Served(bed, Postgresql))
     walk(bed, record_property)
+
+
+@pytest.fixture
+def place() -> Iterator[Laid]:
+    """A PostgreSQL, not yet started, and its copies."""
+    with laid("postgresql", Postgresql, starttls="postgresql", owner=USER) as place:
+        yield place
+
+
+def test_its_own_rules_for_keys_are_known_before(place: Laid) -> None:
+    """A key that others may read, or that its user may not, fails the test; PostgreSQL would only log it."""
+    place.server.start()
+    for mode, owner, sentence in (
+        (0o644, USER, "must be its user's with mode 0600, or root's with 0640"),
+        (0o640, USER, "must be its user's with mode 0600, or root's with 0640"),
+        (0o600, "root", "its user cannot read"),
+    ):
+        place.owner = owner
+        place.lay(mode=mode)
+        result = place.call(TEST)
+        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert sentence in (result.error or "")
+    place.server.key.chmod(0o640)  # root's, and its group's to read
+    shutil.chown(place.server.key, "root", USER)
+    result = place.call(TEST)
+    assert (result.verdict, result.error) == (Verdict.DONE, None)
+
+
+def test_what_it_refuses_silently_is_a_failure(place: Laid, tmp_path: Path) -> None:
+    """A pair that it only logs and does not load fails `deploy`; the old one is served."""
+    before = place.lay()
+    place.server.start()
+    place.lay()
+    place.break_it()
+
+    (tmp_path / "sleep").symlink_to("/bin/true")  # it looks twenty times
+    result = place.call(DEPLOY, PATH=f"{tmp_path}:/usr/sbin:/usr/bin:/bin")
+
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert "shows another certificate than" in (result.error or "")
+    assert "key values mismatch" in place.server.log.read_text()
+    assert place.served == before
+
+
+@pytest.mark.parametrize("event", [TEST, DEPLOY, ROLLBACK])
+def test_not_running_is_later(place: Laid, event: str) -> None:
+    """Whatever a stopped server left as its pid file, and whoever has its number: 75."""
+    place.server.data.mkdir(parents=True)
+    for left in (None, "", "999999999\n", f"{os.getpid()}\n", "pid 1\n", "-1\n"):
+        if left is not None:
+            (place.server.data / "postmaster.pid").write_text(left)
+        result = place.call(event)
+        assert (result.verdict, result.code) == (Verdict.LATER, 75), left
+        assert "PostgreSQL is not running" in (result.error or "")
+
+
+def test_without_tls_there_is_nothing_to_load(place: Laid) -> None:
+    """A cluster with ssl = off is passed over, whatever lies in its files."""
+    place.server.settings["ssl"] = "off"
+    place.server.start()
+    place.break_it()
+
+    assert place.call(TEST).verdict is Verdict.DONE
+    assert place.call(DEPLOY).verdict is Verdict.DONE

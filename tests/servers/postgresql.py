@@ -1,5 +1,6 @@
 """PostgreSQL: TLS after its SSLRequest, under the user of its package. Needs root to become that user."""
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ class Postgresql(Foreground):
         """Prepare it."""
         super().__init__(directory, cert, key)
         self.data = directory / "data"
+        self.settings = dict(_SETTINGS)
         self.env = {"POSTGRESQL_DATA": str(self.data)}
 
     def configure(self) -> None:
@@ -36,7 +38,7 @@ class Postgresql(Foreground):
         for path in (self.data, self.directory / "run"):
             path.mkdir(exist_ok=True, mode=0o700)
             path.chmod(0o700)
-            _own(path)
+            shutil.chown(path, USER)
         made = subprocess.run(
             [*_us(), _program("initdb"), "-A", "trust", "--no-sync", "-D", self.data],
             capture_output=True,
@@ -50,7 +52,7 @@ class Postgresql(Foreground):
 
     def command(self) -> Sequence[str | Path]:
         """It refuses to run as root; its settings are arguments, which its hook must find as well."""
-        settings = _SETTINGS | {
+        settings = self.settings | {
             "port": str(self.port),
             "unix_socket_directories": f"{self.directory}/run",
             "ssl_cert_file": str(self.cert),
@@ -62,10 +64,6 @@ class Postgresql(Foreground):
 
 def _us() -> list[str]:
     return [program("setpriv", "util-linux"), f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
-
-
-def _own(path: Path) -> None:
-    subprocess.run(["chown", USER, path], check=True, timeout=10)
 
 
 def _program(name: str) -> Path:

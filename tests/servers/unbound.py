@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from .foreground import Foreground, program
+from .handshake import wait_until
 
 _KEEPER = """\
 #!/bin/sh
@@ -43,7 +45,7 @@ class Unbound(Foreground):
             f'  chroot: ""\n  directory: "{self.directory}"\n  username: ""\n  pidfile: "{self.pid_file}"\n'
             f"  interface: 127.0.0.1@{self.port}\n  tls-port: {self.port}\n"
             f'  tls-service-pem: "{self.cert}"\n  tls-service-key: "{self.key}"\n'
-            '  do-daemonize: no\n  use-syslog: no\n  logfile: ""\n  num-threads: 1\n  module-config: "iterator"\n'
+            '  do-daemonize: no\n  use-syslog: no\n  logfile: ""\n  module-config: "iterator"\n'
             '  local-zone: "example." static\n'
             "remote-control:\n"
             f"  control-enable: yes\n  control-use-cert: no\n  control-interface: {self.directory}/control\n"
@@ -52,6 +54,13 @@ class Unbound(Foreground):
         for path, text in ((self.directory / "keeper", _KEEPER), (self.restart, _RESTART)):
             path.write_text(text.format(**words))
             path.chmod(0o755)
+
+    def start(self) -> Self:
+        """Start it; its ports are open before it has read its key, its pid is written after that."""
+        self.pid_file.unlink(missing_ok=True)
+        super().start()
+        wait_until(lambda: self.pid_file.exists() and self.pid_file.read_text() != "", what="its pid file")
+        return self
 
     def command(self) -> Sequence[str | Path]:
         """The keeper."""
