@@ -3,12 +3,16 @@
 import socket
 from pathlib import Path
 
+import pytest
+
 from renewer.hooks import Verdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
 from tests.hooks.web import Lighttpd
 from tests.servers.handshake import served_serial, wait_until
+
+USER = "www-data"
 
 
 def test_the_walk(bed: Bed, record_property: Note) -> None:
@@ -19,8 +23,8 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 def test_the_walk_as_a_user_with_copies(bed: Bed, record_property: Note) -> None:
     """The same as www-data, which owns the copies; graceful restarts read them as that user."""
-    server = Lighttpd(bed.directory, bed.live, "www-data")
-    server.serve_copies("www-data")
+    server = Lighttpd(bed.directory, bed.live, USER)
+    server.serve_copies(USER)
 
     def note(name: str, value: object) -> None:
         assert isinstance(value, tuple)
@@ -33,7 +37,7 @@ def test_the_walk_as_a_user_with_copies(bed: Bed, record_property: Note) -> None
 def test_a_key_that_its_user_cannot_read(bed: Bed) -> None:
     """Restarting as its user, lighttpd would end: `test` and `deploy` notice, and it goes on."""
     shelf = Shelf(bed.directory)
-    server = Lighttpd(bed.directory, shelf.put(), "www-data")
+    server = Lighttpd(bed.directory, shelf.put(), USER)
     try:
         server.start()
         before = served_serial(server.port, NAME)
@@ -74,19 +78,43 @@ def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_an_open_connection_delays_nothing(tmp_path: Path) -> None:
-    """With graceful-restart-bg, which the header asks for, a slow client does not hold up the others."""
-    shelf = Shelf(tmp_path)
-    server = Lighttpd(tmp_path, shelf.put())
+@pytest.mark.parametrize("user", ["root", USER])
+def test_open_connections_delay_nothing(bed: Bed, user: str) -> None:
+    """With graceful-restart-bg and no pid file, a slow client holds up neither the restart nor others."""
+    shelf = Shelf(bed.directory)
+    server = Lighttpd(bed.directory, shelf.put(), user, background=True, pid=False)
+    server.serve_copies(user)
     try:
         server.start()
-        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        systemctl = server.write("systemctl", f'#!/bin/sh\n[ "$1" = show ] || exec kill -USR1 {server.pid}\n')
+        systemctl.chmod(0o755)
+        systemctl.write_text(f"{systemctl.read_text()}echo {server.pid}\n")
+        env = {**server.env, "PATH": f"{server.home}:/usr/sbin:/usr/bin:/bin"}
+        del env["LIGHTTPD_PID"]
+        with socket.create_connection(("127.0.0.1", server.port)):
             wait_until(lambda: served_serial(server.port, NAME) != "", what="a handshake beside it")
-            shelf.put()
-            result = shelf.call("lighttpd", DEPLOY, **server.env)
+            live = shelf.put()
+            server.key.write_bytes((live / "privkey.pem").read_bytes())
+            server.cert.write_bytes((live / "fullchain.pem").read_bytes())
+            result = shelf.call("lighttpd", DEPLOY, **env)
             assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
             serial = shelf.told("www").serial.lstrip("0")
             wait_until(lambda: served_serial(server.port, NAME) == serial, what="the new one")
-            slow.sendall(b"still here")
+    finally:
+        server.stop()
+
+
+def test_a_pid_file_that_its_user_cannot_write(bed: Bed) -> None:
+    """With graceful-restart-bg lighttpd would open it as its user, and end: `test` and `deploy` notice."""
+    shelf = Shelf(bed.directory)
+    server = Lighttpd(bed.directory, shelf.put(), USER, background=True)
+    server.serve_copies(USER)
+    try:
+        server.start()
+        for event in (TEST, DEPLOY):
+            result = shelf.call("lighttpd", event, **server.env)
+            assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+            assert "cannot write server.pid-file again" in (result.error or "")
+        assert served_serial(server.port, NAME)
     finally:
         server.stop()

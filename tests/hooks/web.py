@@ -203,9 +203,12 @@ class Lighttpd(WebServer):
     hook = "lighttpd"
     notices = True
 
-    def __init__(self, directory: Path, live: Path, user: str = "root") -> None:
+    def __init__(
+        self, directory: Path, live: Path, user: str = "root", *, background: bool = False, pid: bool = True
+    ) -> None:
         super().__init__(directory, live)
         binary = program("lighttpd", "lighttpd")
+        self.background, self.with_pid = background, pid
         self.conf = self.home / "lighttpd.conf"
         self.user = user
         self.argv = [binary, "-D", "-f", self.conf]
@@ -224,9 +227,9 @@ class Lighttpd(WebServer):
             server.document-root = "{self.home}"
             server.bind = "127.0.0.1"
             server.port = {self.port}
-            server.pid-file = "{self.pid_file}"
+            {f'server.pid-file = "{self.pid_file}"' if self.with_pid else ""}
+            {f'server.feature-flags = ("{_BACKGROUND}" => "enable")' if self.background else ""}
             {f'server.username = "{self.user}"' if self.user != "root" else ""}
-            server.feature-flags = ("server.graceful-restart-bg" => "enable")
             ssl.engine = "enable"
             ssl.pemfile = "{self.cert}"
             ssl.privkey = "{self.key}"
@@ -234,6 +237,11 @@ class Lighttpd(WebServer):
         )
         self.pid_file.unlink(missing_ok=True)
         super().start()
+
+    def ready(self) -> None:
+        """Without a pid file there is none to wait for."""
+        if self.with_pid:
+            super().ready()
 
 
 class Caddy(WebServer):
@@ -287,4 +295,5 @@ class Caddy(WebServer):
         )
 
 
+_BACKGROUND = "server.graceful-restart-bg"
 _XDG = ("XDG_DATA_HOME", "XDG_CONFIG_HOME")
