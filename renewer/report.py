@@ -61,8 +61,9 @@ def status_document(  # noqa: PLR0913  the facts of the page
     host: str,
     orphans: Sequence[str],
     last_run: RunRecord | None,
+    watches: Sequence[Document] = (),
 ) -> Document:
-    """`status --json`: every certificate, the most urgent first."""
+    """`status --json`: every certificate, the most urgent first; `watches` are rows of `renewer.watches`."""
     decisions = {decision.certificate: decision for decision in plan.decisions}
     healths = {name: assess(situation, now) for name, situation in situations.items()}
     rows = [_certificate(situations[name], healths[name], decisions[name], now) for name in situations]
@@ -71,12 +72,12 @@ def status_document(  # noqa: PLR0913  the facts of the page
         "schema": SCHEMA,
         "at": now,
         "host": host,
-        "healthy": all(health.healthy for health in healths.values()),
-        "exit": exit_code(healths.values()),
+        "healthy": all(one["healthy"] for one in (*rows, *watches)),
+        "exit": max([exit_code(healths.values()), *(one["exit"] for one in watches)]),
         "last_run": last_run.at if last_run else None,
         "findings": list(last_run.findings) if last_run else [],
         "certificates": rows,
-        "watches": [],
+        "watches": list(watches),
         "orphans": list(orphans),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from renewer import clock, freshen, inventory
+from renewer import clock, freshen, inventory, watches
 from renewer.errors import UsageError
 from renewer.kit import Kit, observed_wake
 from renewer.model.decision import Plan, Step
@@ -18,7 +18,7 @@ from renewer.policy import findings
 from renewer.policy.due import ALL_STEPS, Terms, decide
 from renewer.policy.health import PERSON, assess, exit_code
 from renewer.policy.plan import arrange
-from renewer.tell import files, history, log
+from renewer.tell import files, heartbeat, history, log, notices
 
 
 class Limits(Value):
@@ -42,7 +42,15 @@ def plan(kit: Kit, limits: Limits) -> tuple[Plan, dict[str, Situation]]:
 
 
 def run(kit: Kit, limits: Limits) -> RunReport:
-    """One pass over all certificates, or those named."""
+    """One pass over all certificates, or those named; a heartbeat is pinged around the timer's runs."""
+    with heartbeat.beating(kit, quiet=bool(limits.only)) as beat:
+        report = _pass(kit, limits)
+        if beat is not None:
+            beat.ended(report)
+    return report
+
+
+def _pass(kit: Kit, limits: Limits) -> RunReport:
     record = RunRecord(certificate="", run=kit.run, host=kit.host, at=clock.now())
     terms = _terms(kit, limits)
     wrong_clock = findings.wrong_clock(record.at, clock.BUILT)
@@ -60,8 +68,11 @@ def run(kit: Kit, limits: Limits) -> RunReport:
         acted, situations = Rounds(kit, terms, situations).work(first)
         outcomes += acted
     history.keep(kit, situations)
-    code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
     odd = log.findings(kit, situations.values(), wrong_clock)
+    odd += tuple(notices.tell(kit, situations, record.at, all_of_them=not limits.only))
+    code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
+    if not limits.only:
+        code = max(code, *watches.exit_codes(kit))
     if wrong_clock:
         code = PERSON
     ended = msgspec.structs.replace(record, ended_at=clock.now(), exit=code, findings=odd)
@@ -98,6 +109,8 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
     changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)
     if Step.LOOK in limits.steps:
         changed |= freshen.ports(kit, list(situations.values()))
+        if not limits.only:
+            watches.look(kit)
     return situations | (inventory.take(kit, changed) if changed else {})
 
 

@@ -21,7 +21,7 @@ def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
 
     Exit: 0 all well, 1 something is not well and will be retried, 3 a person must act.
     """
-    from renewer import inventory
+    from renewer import inventory, watches
     from renewer.kit import Kit
     from renewer.model.facts import RunRecord
     from renewer.report import status_document
@@ -39,6 +39,7 @@ def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
             host=kit.host,
             orphans=() if names else inventory.orphans(kit),
             last_run=runs[-1] if runs else None,
+            watches=() if names else watches.rows(config.watches, watches.take(kit), clock.now()),
         )
     if as_json:
         screen.emit(document)
@@ -62,6 +63,11 @@ def _print(document: Mapping[str, Any]) -> None:
             )
         if one["held"]:
             screen.out(_rolled_back(one))
+    for one in document["watches"]:
+        left = screen.span((one["not_after"] - document["at"]).total_seconds()) if one["not_after"] else "-"
+        screen.out(
+            f"watched {one['name']} ({one['target']}): {one['state']}, {left} left  {one['why']}".rstrip()
+        )
     for finding in document["findings"]:
         screen.out(f"note: {finding}")
     if document["orphans"]:
@@ -81,7 +87,7 @@ def _rolled_back(one: Mapping[str, Any]) -> str:
 
 def verdict(document: Mapping[str, Any]) -> str:
     """The one line that answers the question."""
-    certificates = document["certificates"]
+    certificates = [*document["certificates"], *document["watches"]]
     if not certificates:
         return "the configuration has no certificate for this host"
     ill = [one for one in certificates if not one["healthy"]]

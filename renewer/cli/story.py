@@ -60,6 +60,11 @@ def words(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  
             return f"FAILED to {say('step')}: {say('error')}{hint}"
         case EventName.RECOVERED:
             return f"well again; it had failed since {say('since')}"
+        case EventName.TOLD:
+            about = say("text") or say("topic")
+            return f"told {say('channel')}: {about}" + (
+                f" ({say('stage')})" if say("stage") is not None else ""
+            )
         case EventName.ROLLED_BACK:
             return f"turned back to version {say('to')}"
         case _:

@@ -93,13 +93,15 @@ class Outage(Record):
 class Watched(Record):
     """What the last look at a watched certificate showed; `certificate` is the watch's name.
 
-    The facts of the leaf are those of the last look that showed one, `error` what is wrong now; `failures`
-    counts looks in a row with something wrong, the first of them at `since`.
+    The facts of the leaf are those of the last look that showed one; `seen` is whether the last of all did,
+    and `error` what it found wrong. `failures` counts looks in a row with something wrong, the first at
+    `since`.
     """
 
     kind: ClassVar[str] = "watched"
     target: str
     at: datetime
+    seen: bool = False
     not_before: datetime | None = None
     not_after: datetime | None = None
     serial: str | None = None

@@ -65,40 +65,21 @@ def agenda(  # noqa: PLR0913  the facts of the page
 ) -> Agenda:
     """What this channel must be told; `told` is what this very channel took so far."""
     taken = _by_certificate(told)
-    due: list[Matter] = []
-    forget: list[Notice] = []
-    quiet: list[Notice] = []
-    for standing in standings:
-        mine = taken.get(standing.name, {})
-        if not hears(channel, standing.notify):
-            quiet += mine.values()
-            continue
-        if not silenced(standing, acks.get(standing.name), now):
-            due += [one for one in standing.matters if one.topic in channel.on and _is_news(one, mine)]
-        if standing.well and not standing.matters and mine:
-            if Topic.RECOVERED in channel.on:
-                due.append(_recovered(standing, mine.values()))
-                forget += mine.values()
-            else:
-                quiet += mine.values()
+    due, forget, quiet = _troubles(channel, standings, taken, acks, now)
     remember = [_notice(channel, one, now, run) for one in due if one.topic is not Topic.RECOVERED]
-    before: list[Notice] = []
-    if Topic.RENEWED in channel.on:
-        last = taken.get("", {}).get(RENEWED)
-        fresh = [(moment, one) for moment, one in renewals.told if last is None or moment > last.at]
+    last = taken.get("", {}).get(RENEWED)
+    fresh, before = _renewed(channel, renewals, last, now)
+    if fresh:
+        remember.append(_watermark(channel, fresh[-1][0], run))
         # What is told to be well again need not be told to be renewed
         well = {one.certificate for one in due if one.topic is Topic.RECOVERED}
         due += [one for _, one in fresh if one.certificate not in well]
-        if fresh:
-            remember.append(_watermark(channel, fresh[-1][0], run))
-        if last is None or (not fresh and not now - DAILY < last.at <= now):
-            before.append(_watermark(channel, renewals.began, run))
     return Agenda(
         channel=channel.name,
         matters=tuple(most_urgent_first(due)),
         remember=tuple(remember),
         forget=tuple(forget),
-        before=tuple(before),
+        before=before,
         quiet=tuple(quiet),
     )
 
@@ -178,6 +159,48 @@ def _recovered(standing: Standing, told: Iterable[Notice]) -> Matter:
         since=min(one.at for one in told),
         text="it is well again",
     )
+
+
+def _troubles(
+    channel: Channel,
+    standings: Iterable[Standing],
+    taken: Mapping[str, Mapping[str, Notice]],
+    acks: Mapping[str, Ack],
+    now: datetime,
+) -> tuple[list[Matter], list[Notice], list[Notice]]:
+    """What is wrong or well again and must be told; what to forget once it is, and what anyway."""
+    due: list[Matter] = []
+    forget: list[Notice] = []
+    quiet: list[Notice] = []
+    for standing in standings:
+        mine = taken.get(standing.name, {})
+        if not hears(channel, standing.notify):
+            quiet += mine.values()
+            continue
+        if not silenced(standing, acks.get(standing.name), now):
+            due += [one for one in standing.matters if one.topic in channel.on and _is_news(one, mine)]
+        if standing.well and not standing.matters and mine:
+            if Topic.RECOVERED in channel.on:
+                due.append(_recovered(standing, mine.values()))
+                forget += mine.values()
+            else:
+                quiet += mine.values()
+    return due, forget, quiet
+
+
+def _renewed(
+    channel: Channel, renewals: Renewals, last: Notice | None, now: datetime
+) -> tuple[list[tuple[datetime, Matter]], tuple[Notice, ...]]:
+    """The renewals that a channel has not heard of; and from when on it hears of them, to be written down.
+
+    One that is new hears of what this run renews, not of the past. Moved on daily where nothing is owed.
+    """
+    if Topic.RENEWED not in channel.on:
+        return [], ()
+    fresh = [(moment, one) for moment, one in renewals.told if last is None or moment > last.at]
+    if last is None or (not fresh and not now - DAILY < last.at <= now):
+        return fresh, (_watermark(channel, renewals.began, ""),)
+    return fresh, ()
 
 
 def _notice(channel: Channel, matter: Matter, now: datetime, run: str) -> Notice:

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from renewer import clock, inventory
+from renewer import clock, inventory, watches
 from renewer.copies.files import replace
 from renewer.copies.rights import PUBLIC_MODE, Rights
-from renewer.errors import RenewerError
+from renewer.errors import OurFault, RenewerError
 from renewer.kit import Kit
 from renewer.model.decision import Plan
 from renewer.model.facts import RunRecord, Situation
@@ -27,20 +27,30 @@ def write(kit: Kit, run: RunRecord, situations: Mapping[str, Situation], plan: P
     wish = kit.config.report
     if wish.metrics is None and wish.page is None:
         return run
-    found = document(kit, run, situations, plan)
     faults: list[str] = []
-    if wish.metrics is not None:
-        standings = standing(kit, {row["name"]: row for row in found["certificates"]})
-        text = metrics.render(found, standings, run, kit.config.agent.wake)
-        faults += put(wish.metrics, text.encode("utf-8", "replace"))
-    if wish.page is not None:
-        ran = run.ended_at or run.at
-        stamp = freshness.stamp(found, kit.config.agent.wake)
-        content = freshness.renewed(wish.page, stamp, ran) or page(kit, found, ran)
-        faults += put(wish.page, content)
+    try:
+        found = document(kit, run, situations, plan)
+        if wish.metrics is not None:
+            faults += put(wish.metrics, _metrics(kit, found, run))
+        if wish.page is not None:
+            faults += put(wish.page, _page(kit, found, run.ended_at or run.at))
+    except Exception as error:  # noqa: BLE001  a defect in telling must not undo that the run went well
+        kit.journal.trace("", error)
+        faults.append(f"the files of [report] were not written: {OurFault.of(error).text}")
     for fault in faults:
         kit.journal.tell(EventName.NOTICE, text=fault)
     return msgspec.structs.replace(run, findings=(*run.findings, *faults))
+
+
+def _metrics(kit: Kit, found: Document, run: RunRecord) -> bytes:
+    standings = standing(kit, {row["name"]: row for row in found["certificates"]})
+    return metrics.render(found, standings, run, kit.config.agent.wake).encode("utf-8", "replace")
+
+
+def _page(kit: Kit, found: Document, ran: datetime) -> bytes:
+    """The page that stands there, if it still says what is so, with the moment of this run; else a new one."""
+    stamp = freshness.stamp(found, kit.config.agent.wake)
+    return freshness.renewed(kit.config.report.page or "", stamp, ran) or page(kit, found, ran)
 
 
 def page(kit: Kit, found: Document, ran: datetime | None) -> bytes:
@@ -70,6 +80,7 @@ def document(kit: Kit, run: RunRecord | None, situations: Mapping[str, Situation
         host=kit.host,
         orphans=inventory.orphans(kit),
         last_run=run,
+        watches=watches.rows(kit.config.watches, watches.take(kit), now),
     )
 
 

@@ -95,7 +95,7 @@ class _Client(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
         """A reply, read until the deadline only."""
         if self.file is None:
-            self.file = lines(self.sock, self._deadline, _LARGEST)  # type: ignore[arg-type,assignment]
+            self.file = lines(self.sock, self._deadline, _LARGEST)  # type: ignore[arg-type]
         return super().getreply()
 
     def send(self, s: Any) -> None:

@@ -1,0 +1,104 @@
+"""A dead man's switch, as healthchecks has it: pinged when a run starts and how it ended; silence is alarm.
+
+A ping that fails is told in the renewal log and changes nothing else.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+from renewer.config.secrets import resolve
+from renewer.errors import RenewerError, RetryLater
+from renewer.kit import Kit
+from renewer.model.outcome import EventName, RunReport
+from renewer.tell.message import clean
+
+LIMIT = 5.0  # seconds for one ping
+_LONGEST = 10_000  # bytes; what healthchecks keeps of a body
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+class Heartbeat:
+    """The pings of one run. `ended` is given the report; without one the run broke off."""
+
+    def __init__(self, kit: Kit, limit: float = LIMIT) -> None:
+        self._kit = kit
+        self._limit = limit
+        self._report: RunReport | None = None
+        self._start: threading.Thread | None = None
+
+    def began(self) -> None:
+        """Ping that a run starts; nobody waits for it."""
+        self._start = threading.Thread(target=self._ping, args=("/start", b""), name="heartbeat", daemon=True)
+        self._start.start()
+
+    def ended(self, report: RunReport) -> None:
+        """Remember how it went."""
+        self._report = report
+
+    def end(self) -> None:
+        """Ping how the run ended: success, its exit status, or that it broke off."""
+        if self._start is not None:
+            self._start.join(self._limit)  # so that the pings arrive in their order
+        if self._report is None:
+            self._ping("/fail", f"run {self._kit.run} on {self._kit.host} broke off".encode())
+            return
+        code = self._report.exit
+        self._ping(f"/{code}" if code else "", summary(self._report).encode("utf-8", "replace")[:_LONGEST])
+
+    def _ping(self, what: str, body: bytes) -> None:
+        url = ""
+        try:
+            wish = self._kit.config.report.heartbeat
+            if wish is None:
+                return
+            url = resolve(wish)
+            from renewer.tell.post import post
+
+            status = post(_address(url, what, self._kit.run), body, _TEXT, limit=self._limit)
+            if not 200 <= status < 300:
+                raise RetryLater(f"it answered {status}")  # noqa: TRY301  told like the others
+        except RenewerError as error:
+            told = error.text.replace(url, "…") if url else error.text
+            self._kit.journal.tell(EventName.NOTICE, text=f"heartbeat: {told}", hint=error.hint)
+        except Exception as error:  # noqa: BLE001  whatever it is: the run matters more
+            self._kit.journal.tell(EventName.NOTICE, text=f"heartbeat: {type(error).__name__}")
+
+
+@contextmanager
+def beating(kit: Kit, *, quiet: bool = False) -> Iterator[Heartbeat | None]:
+    """A run with its pings around it, if the config asks for them and it is not to be `quiet`."""
+    if kit.config.report.heartbeat is None or quiet:
+        yield None
+        return
+    heartbeat = Heartbeat(kit)
+    heartbeat.began()
+    try:
+        yield heartbeat
+    finally:
+        heartbeat.end()
+
+
+def rid(run: str) -> str:
+    """The run's id as the UUID that healthchecks wants: the same run, the same UUID."""
+    import uuid
+
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:renewer:run:{run}"))
+
+
+def summary(report: RunReport) -> str:
+    """How a run went, for who looks at the ping."""
+    seconds = (report.ended_at - report.at).total_seconds()
+    lines = [f"run {report.run} on {report.host}: exit {report.exit}, {seconds:.1f} s"]
+    lines += [
+        f"{one.result} {one.certificate}: {one.step}: {clean(one.detail)}" for one in report.outcomes
+    ] or [f"nothing to do for {len(report.plan.decisions)} certificates"]
+    lines += [f"note: {clean(finding)}" for finding in report.findings]
+    return "\n".join(lines) + "\n"
+
+
+def _address(url: str, what: str, run: str) -> str:
+    parts = urlsplit(url)
+    query = f"{parts.query}&rid={rid(run)}" if parts.query else f"rid={rid(run)}"
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + what, query=query))

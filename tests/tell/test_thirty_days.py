@@ -1,0 +1,125 @@
+"""A certificate that cannot be renewed for thirty days, told to a real mail server."""
+
+from datetime import timedelta
+
+from renewer.model.told import Notice
+from tests.tell.conftest import Clock, MakeMail
+from tests.tell.host import Host
+from tests.tell.post_office import PostOffice, body
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+STEP = 6 * HOUR
+
+
+def days_left(subject: str) -> str:
+    """What a subject says of the time."""
+    return subject.partition(": ")[2]
+
+
+def fail_for(host: Host, time: Clock, span: timedelta) -> None:
+    """Runs, and nobody can renew."""
+    end = time.moment + span
+    while time.moment < end:
+        host.run()
+        time.advance(STEP)
+
+
+def test_exactly_the_notices_that_policy_says(
+    host: Host, time: Clock, mail: MakeMail, office: PostOffice
+) -> None:
+    """Healthy silence; the failure; 30, 15, 7, 3, 2, 1 days; expired, daily; well again. Each once."""
+    host.wake = "6h"
+    host.configure(mail(escalate_to='["head@example.org"]'))
+    end = time.moment + 32 * DAY
+    host.install(not_before=end - 90 * DAY, not_after=end)
+    host.run()
+    time.advance(HOUR)
+    host.run()
+    assert office.subjects == []  # 32 days left: due in two days, and all is well
+    time.moment = end - 30 * DAY
+    fail_for(host, time, 32 * DAY)
+    host.install(not_before=time.moment, not_after=time.moment + 90 * DAY)
+    host.run()
+    time.advance(HOUR)
+    host.run()
+
+    assert [days_left(one) for one in office.subjects] == [
+        "fails, 29 days left",
+        "expires in 28 days",
+        "expires in 15 days",
+        "expires in 7 days",
+        "expires in 3 days",
+        "expires in 2 days",
+        "expires in 24 hours",
+        "EXPIRED 0 seconds ago",
+        "EXPIRED 24 hours ago",
+        "well again, good for 90 days",
+    ]
+    told_too = [mail["Subject"].partition(": ")[2] for mail in office.mails if "head@" in str(mail["Cc"])]
+    assert told_too == [days_left(one) for one in office.subjects[3:9]]
+    assert {mail.recipients for mail in office.mails} == {
+        ("ops@example.org",),
+        ("ops@example.org", "head@example.org"),
+    }
+    assert all(mail.secured for mail in office.mails)
+    assert len({mail["Message-ID"] for mail in office.mails}) == len(office.mails)
+    assert {mail["References"] for mail in office.mails} == {"<renewer.www.web-1@web-1.example.org>"}
+
+
+def test_nothing_is_lost_while_the_server_refuses(
+    host: Host, time: Clock, mail: MakeMail, office: PostOffice
+) -> None:
+    """From 16 to 12 days before the end it takes nothing: the notice due at 15 comes at 12, and only once."""
+    host.wake = "6h"
+    host.configure(mail())
+    end = time.moment + 20 * DAY
+    host.install(not_before=end - 90 * DAY, not_after=end)
+    fail_for(host, time, 4 * DAY)
+    office.refusing = True
+    fail_for(host, time, 4 * DAY)
+    assert [one for one in host.log("notice") if "451" in one["text"]] != []
+    refused = office.attempts
+    office.refusing = False
+    fail_for(host, time, 6 * DAY)
+
+    assert refused > 3
+    assert [days_left(one) for one in office.subjects] == [
+        "expires in 20 days",  # overdue from the first run on: the stage of 30, and with it the failure
+        "expires in 12 days",
+        "expires in 7 days",
+    ]
+    told = [(one["topic"], one.get("stage")) for one in host.log("told")]
+    assert told == [("expiring", 30), ("failed", 1), ("expiring", 15), ("expiring", 7)]
+
+
+def test_a_message_says_all_that_a_reader_needs(
+    host: Host, time: Clock, mail: MakeMail, office: PostOffice
+) -> None:
+    """Which, which names, how long, what failed since when, what the agent does, what to do and to type."""
+    host.configure(mail())
+    end = time.moment + 5 * DAY
+    host.install(not_before=end - 90 * DAY, not_after=end)
+    host.run()
+    (one,) = office.mails
+    said = body(one)
+
+    assert one["Subject"] == "[renewer] www: expires in 5 days"
+    for words in (
+        "www: expires in 5 days",
+        "example.org, www.example.org",
+        f"{end:%Y-%m-%d %H:%M:%SZ}",
+        "nowhere: ",
+        f"(since {time.moment:%Y-%m-%d %H:%M:%SZ})",
+        "orders it again at ",
+        f"renewer --config {host.path} run --only www",
+        f"renewer --config {host.path} ack www --until 3d",
+        "renewer on web-1, run ",
+    ):
+        assert words in said.replace("\n" + " " * 14, " "), words
+    assert one["Auto-Submitted"] == "auto-generated"
+    run = host.log("run-finished")[0]["run"]
+    assert one["X-Renewer-Run"] == run
+    ledger = host.ledger()
+    assert {notice.run for notice in ledger.load(Notice) if notice.certificate} == {run}
+    ledger.close()
+    assert {line["run"] for line in host.log("told")} == {run}
