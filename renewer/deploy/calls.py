@@ -86,7 +86,16 @@ class Calls:
         return None
 
     def _add_by_halves(self, hook: str, moves: list[Move], failed: HookResult) -> None:
-        """Bring them forward again, half by half; those with which the test fails stay back."""
+        """Bring them forward again, half by half; those with which the test fails stay back.
+
+        So do those that the run has no time left for: what they were live with before passed.
+        """
+        if self.kit.time_left() <= 0:
+            text = f"{failed.error}; the run ended before it was found whether {{}} is to blame"
+            for move in moves:
+                told = text.format(move.wish.name)
+                self.fail([move], told, _hook_hint(failed), hook=hook, result=failed)
+            return
         for move in moves:
             links.forward(move)
         failure = self._tested(hook, moves)
