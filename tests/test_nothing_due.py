@@ -1,8 +1,10 @@
 """A run with nothing due is cheap: what only acting needs is never imported."""
 
 import json
+import re
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,14 @@ try:
 finally:
     print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})), file=sys.stderr)
 """
+_RAN = re.compile(r'<time id="ran".*</span>')  # when the last run was: the line that each run renews
+
+
+def wait_for_another_second() -> None:
+    """Until the clock shows another second than now: what is told to the second has then changed."""
+    begun = int(time.time())
+    while int(time.time()) == begun:
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -118,6 +128,25 @@ def test_looking_at_the_facts_imports_nothing_heavy(config: Path, arguments: tup
     done, loaded = _run(config, *arguments)
 
     assert (done.returncode, sorted(loaded & HEAVY)) == (0, []), done.stderr
+
+
+def test_metrics_and_the_page_are_brought_up_to_date_as_cheaply(config: Path) -> None:
+    """Both tell of the run that found nothing to do, and no template is loaded for that."""
+    page, metrics = config.parent / "index.html", config.parent / "renewer.prom"
+    text = config.read_text("utf-8") + f'\n[report]\npage = "{page}"\nmetrics = "{metrics}"\n'
+    config.write_text(text, "utf-8")
+    _run(config, "run")
+    _, first_loaded = _run(config, "run")  # from now on the version is remembered, and the page written
+    first = (page.read_text("utf-8"), metrics.read_text("utf-8"))
+    wait_for_another_second()
+    done, loaded = _run(config, "run")
+    second = (page.read_text("utf-8"), metrics.read_text("utf-8"))
+
+    assert (done.returncode, sorted((first_loaded | loaded) & HEAVY)) == (0, []), done.stderr
+    assert second[0] != first[0]
+    assert second[1] != first[1]
+    assert _RAN.sub("", second[0]) == _RAN.sub("", first[0])
+    assert page.stat().st_mode & 0o777 == 0o644
 
 
 def test_the_probe_sees_what_is_imported(config: Path) -> None:

@@ -48,7 +48,7 @@ def _metrics(kit: Kit, found: Document, run: RunRecord) -> bytes:
 
 
 def _page(kit: Kit, found: Document, ran: datetime) -> bytes:
-    """The page that stands there, if it still says what is so, with the moment of this run; else a new one."""
+    """The page that stands there with the moment of this run, if it still says what is so; else a new one."""
     stamp = freshness.stamp(found, kit.config.agent.wake)
     return freshness.renewed(kit.config.report.page or "", stamp, ran) or page(kit, found, ran)
 

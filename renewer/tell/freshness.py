@@ -25,7 +25,11 @@ _RAN = re.compile(
 def stamp(document: Document, wake: timedelta) -> str:
     """What tells whether a page is made from these facts; another one each day, for lengths of time age."""
     facts = {key: value for key, value in document.items() if key not in ("at", "last_run")}
-    body = msgspec.json.encode((facts, __version__, wake, document["at"].date()), enc_hook=str)
+    made_of = (facts, __version__, wake, document["at"].date())
+    try:
+        body = msgspec.json.encode(made_of, enc_hook=str)
+    except UnicodeEncodeError:  # half a character of a file's name or a program's output
+        body = repr(made_of).encode("utf-8", "backslashreplace")
     return f"{zlib.crc32(body):08x}-{len(body):x}"
 
 
