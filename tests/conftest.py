@@ -8,8 +8,10 @@ the test ends.
 import errno
 import ipaddress
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,6 +54,18 @@ def pebble_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PebbleF
             return servers.enter_context(Pebble(tmp_path_factory.mktemp("pebble"), **settings))
 
         yield make
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory for a server: its path is short, for sockets have little room for theirs.
+
+    Others than root may enter it, unlike pytest's own: servers give up their rights before they read.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="rnw-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

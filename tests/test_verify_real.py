@@ -1,8 +1,6 @@
 """The look before TLS, with servers that people have: each shows the certificate that lies in its files."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,15 +29,6 @@ SPOKEN: dict[type[Foreground], tuple[Starttls | None, ...]] = {
     Slapd: (Starttls.LDAP,),
 }
 """What is spoken at the ports of each server, in their order."""
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that other users may enter, unlike pytest's, and whose path is short enough for sockets."""
-    directory = Path(tempfile.mkdtemp(prefix="rnw-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("kind", SPOKEN, ids=lambda kind: kind.__name__)

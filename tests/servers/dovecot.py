@@ -19,11 +19,15 @@ _SECURED = "inet_listener {name} {{\n    port = {port}\n    ssl = yes\n  }}"
 class Dovecot(Foreground):
     """One dovecot with no users; its ports in this order: imap, imaps, pop3, sieve."""
 
+    patience = 1  # a SIGTERM that comes while it starts or reloads is lost
+
     def __init__(self, directory: Path, cert: Path, key: Path) -> None:
         """Prepare it."""
         super().__init__(directory, cert, key, ports=4)
         self.config = directory / "dovecot.conf"
         self.imap, self.imaps, self.pop3, self.sieve = self.ports
+        self.pid_file = directory / "run" / "master.pid"
+        self.written_last = self.pid_file
         self.extra = ""
         self.env = {
             "DOVECOT_CONF": str(self.config),

@@ -14,6 +14,8 @@ _BINARY = Path(__file__).resolve().parents[2] / ".venv/servers/exim4-daemon-ligh
 class Exim(Foreground):
     """One exim that takes mail for nobody and offers STARTTLS. Its key must be readable for `USER`."""
 
+    patience = 1  # a SIGTERM that comes while it starts or reloads is lost
+
     def __init__(self, directory: Path, cert: Path, key: Path) -> None:
         """Prepare it."""
         super().__init__(directory, cert, key)
@@ -21,6 +23,7 @@ class Exim(Foreground):
             raise ServerFailedError("exim is not there; run: tests/setup.sh test")
         self.config = directory / "exim.conf"
         self.pid_file = directory / "spool" / "exim.pid"
+        self.written_last = self.pid_file
         self.env = {"EXIM": str(_BINARY), "EXIM_CONF": str(self.config)}
 
     def configure(self) -> None:

@@ -41,6 +41,7 @@ class Opensmtpd(Foreground):
         self.root = directory / "root"
         self.binary = directory / "smtpd"
         self.pid_file = self.root / "run" / "smtpd.pid"
+        self.written_last = self.pid_file
         self.env = {
             "OPENSMTPD": str(self.binary),
             "OPENSMTPD_CONF": str(self.config),
@@ -49,7 +50,6 @@ class Opensmtpd(Foreground):
 
     def configure(self) -> None:
         """Write the config, and lay out the root at the first start."""
-        self.pid_file.unlink(missing_ok=True)
         if not self.root.exists():
             self._lay_out()
         self.config.write_text(
@@ -63,12 +63,6 @@ class Opensmtpd(Foreground):
     def command(self) -> Sequence[str | Path]:
         """In the foreground."""
         return [self.binary, "-d", "-f", self.config]
-
-    def start(self) -> "Opensmtpd":
-        """Start it and wait for its pid file, too, which a hook needs."""
-        super().start()
-        wait_until(self.pid_file.exists, what="the pid file of smtpd")
-        return self
 
     def stop(self) -> None:
         """End it, also the one that the hook started in its place."""

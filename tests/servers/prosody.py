@@ -20,6 +20,7 @@ class Prosody(Foreground):
         super().__init__(directory, cert, key)
         self.config = directory / "prosody.cfg.lua"
         self.pid_file = directory / "data" / "prosody.pid"
+        self.written_last = self.pid_file
         self.env = {
             "PROSODYCTL": program("prosodyctl", "prosody"),
             "PROSODY_CONF": str(self.config),
