@@ -1,8 +1,9 @@
 """`python -m tests.benchmarks.hooks`: a deploy hook goes wrong once, and then the timer comes again.
 
-renewer and certbot renew a certificate at the same kind of Pebble, for the same nginx, with the same hook: a
-script in a directory of certbot's deploy hooks. At the renewal it goes wrong: it fails, or the client is
-killed (kill -9) while it runs. Called again, it would reload nginx. Ends with 1 if renewer does not get it right.
+renewer and certbot renew a certificate at the same kind of Pebble, for the same nginx, with the same hook:
+a script in a directory of certbot's deploy hooks. At the renewal it goes wrong: it fails, or the client is
+killed (kill -9) while it runs. Called again, it would reload nginx. Ends with 1 if renewer does not get it
+right.
 """
 
 import os

@@ -62,7 +62,7 @@ def finished_by_later_runs(site: Site, new: str) -> None:
 
 
 def test_fails_once(make_site: SiteFactory, put: Callable[..., Path]) -> None:
-    """It fails: exit 1, the old one served and live; the next run calls it again, and the new one is served."""
+    """It fails: exit 1, the old one is served; the next run calls it again, and the new one is served."""
     site = make_site()
     first = site.directory / "went-wrong"
     first.touch()
