@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from renewer.acme.nouns import Renewal
 
 PARALLEL_QUESTIONS = 8
+PARALLEL_KEYS = 8
 SHARE = 0.25  # of the run's time: ports or authorities that do not answer must not take that of renewals
 LONG_PAUSE = timedelta(
     hours=6
@@ -141,7 +142,7 @@ def debris(kit: Kit) -> None:
     from renewer.challenges.solvers import solver_for, sweep
 
     used = {challenge for wish in kit.config.certificates.values() for challenge in challenges_of(wish)}
-    solvers = [solver_for(challenge, left=left) for challenge in used]
+    solvers = [solver_for(challenge, left=left, until=lambda: kit.deadline) for challenge in used]
     gone = [item for item in left if sweep(item, solvers)]
     kit.ledger.drop(*gone)
 
@@ -171,14 +172,20 @@ def placeholders(kit: Kit, situations: Iterable[Situation]) -> set[str]:
     """
     bare = [situation for situation in situations if _needs_placeholder(situation)]
     if bare:
-        from renewer import install
+        from concurrent.futures import ThreadPoolExecutor  # making an RSA key takes a core for seconds
 
-        for situation in bare:
-            try:
-                install.placeholder(kit, situation)
-            except RenewerError as error:  # one certificate's trouble is not the others'
-                kit.journal.tell(EventName.NOTICE, situation.wish.name, text=error.text, hint=error.hint)
+        with ThreadPoolExecutor(PARALLEL_KEYS, thread_name_prefix="placeholder") as pool:
+            list(pool.map(lambda situation: _placeholder(kit, situation), bare))
     return {situation.wish.name for situation in bare}
+
+
+def _placeholder(kit: Kit, situation: Situation) -> None:
+    from renewer import install
+
+    try:
+        install.placeholder(kit, situation)
+    except RenewerError as error:  # one certificate's trouble is not the others'
+        kit.journal.tell(EventName.NOTICE, situation.wish.name, text=error.text, hint=error.hint)
 
 
 def _needs_placeholder(situation: Situation) -> bool:

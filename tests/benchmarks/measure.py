@@ -91,10 +91,21 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "RENEWER_"))}
 
 
-def interleave(contenders: Mapping[str, Callable[[int], Sample]], times: int) -> dict[str, Series]:
-    """Let every contender run in turn, so that a busy moment of the machine hits all alike."""
+def interleave(
+    contenders: Mapping[str, Callable[[int], Sample]], times: int, *, notes: list[str] | None = None
+) -> dict[str, Series]:
+    """Let every contender run in turn, so that a busy moment of the machine hits all alike.
+
+    With `notes`, one that fails is out of the race and noted there, unless it is ours.
+    """
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
     for turn in range(times):
-        for name, run in contenders.items():
-            samples[name].append(run(turn))
+        for name in list(samples):
+            try:
+                samples[name].append(contenders[name](turn))
+            except BenchmarkFailedError as error:
+                if notes is None or name == "ours":
+                    raise
+                notes.append(f"{name} is not compared: {error}")
+                del samples[name]
     return {name: Series(tuple(found)) for name, found in samples.items()}
