@@ -65,14 +65,16 @@ class Shelf:
         """What lies at a certificate's `live` now."""
         return {file: (self.directory / name / "live" / file).read_bytes() for file in FILES}
 
-    def call(self, hook: str, event: HookEvent, names: Sequence[str] = ("www",), **env: str) -> HookResult:
+    def call(
+        self, hook: str, event: HookEvent, names: Sequence[str] = ("www",), *, limit: float = 30, **env: str
+    ) -> HookResult:
         """Run a shipped hook for these certificates, with `env` as in its table."""
         called = Hook(
             name=hook,
             run=str(DIRECTORY / hook),
             shipped=True,
             events=(TEST, DEPLOY, ROLLBACK),
-            timeout=30.0,
+            timeout=limit,
             env=tuple(env.items()),
         )
         told = [self.told(name) for name in names]

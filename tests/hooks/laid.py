@@ -1,7 +1,6 @@
 """A shipped hook by itself, with a real server that reads copies outside of the state directory."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,14 +57,16 @@ class Laid:
 
 @contextmanager
 def laid(
-    hook: str, kind: type[Foreground], *, starttls: str | None = None, owner: str = "root"
+    directory: Path,
+    hook: str,
+    kind: type[Foreground],
+    *,
+    starttls: str | None = None,
+    owner: str = "root",
 ) -> Iterator[Laid]:
-    """One whose path is short enough for sockets; its server is ended, whoever started it."""
-    directory = Path(tempfile.mkdtemp(prefix="rnw-"))
-    directory.chmod(0o755)
+    """One whose server is ended, whoever started it."""
     one = Laid(directory, hook, kind, starttls=starttls, owner=owner)
     try:
         yield one
     finally:
         one.server.close()
-        shutil.rmtree(directory)

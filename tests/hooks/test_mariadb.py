@@ -31,62 +31,62 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 @pytest.fixture
-def place() -> Iterator[Laid]:
+def stand(place: Path) -> Iterator[Laid]:
     """A MariaDB, not yet started, and its copies."""
-    with laid("mariadb", Mariadb, starttls="mysql", owner=USER) as place:
-        yield place
+    with laid(place, "mariadb", Mariadb, starttls="mysql", owner=USER) as stand:
+        yield stand
 
 
-def test_an_account_that_may_only_reload(place: Laid, tmp_path: Path) -> None:
+def test_an_account_that_may_only_reload(stand: Laid, tmp_path: Path) -> None:
     """RELOAD is enough, and the password comes from an option file; a wrong one is said, and not later."""
-    place.server.start()
+    stand.server.start()
     sql = "CREATE USER renewer@localhost IDENTIFIED BY 'sesame'; GRANT RELOAD ON *.* TO renewer@localhost"
-    socket = f"--socket={place.server.env['MARIADB_SOCKET']}"
+    socket = f"--socket={stand.server.env['MARIADB_SOCKET']}"
     subprocess.run(
         [program("mariadb", "mariadb-client"), "--no-defaults", socket, "-e", sql], check=True, timeout=20
     )
     options = tmp_path / "client.cnf"
     options.write_text("[client]\nuser = renewer\npassword = sesame\n")
-    new = place.lay()
+    new = stand.lay()
 
     for event in (TEST, DEPLOY):
-        result = place.call(event, MARIADB_DEFAULTS=str(options))
+        result = stand.call(event, MARIADB_DEFAULTS=str(options))
         assert (result.verdict, result.error) == (Verdict.DONE, None)
-    assert place.served == new
+    assert stand.served == new
 
     options.write_text("[client]\nuser = renewer\npassword = wrong\n")
-    result = place.call(TEST, MARIADB_DEFAULTS=str(options))
+    result = stand.call(TEST, MARIADB_DEFAULTS=str(options))
     assert (result.verdict, result.code) == (Verdict.FAILED, 1)
     assert "Access denied for user 'renewer'" in (result.error or "")
 
 
-def test_what_it_refuses_is_a_failure(place: Laid) -> None:
+def test_what_it_refuses_is_a_failure(stand: Laid) -> None:
     """Without the test, too: MariaDB keeps the old pair, and says so."""
-    before = place.lay()
-    place.server.start()
-    place.lay()
-    place.break_it()
+    before = stand.lay()
+    stand.server.start()
+    stand.lay()
+    stand.break_it()
 
-    result = place.call(DEPLOY)
+    result = stand.call(DEPLOY)
 
     assert (result.verdict, result.code) == (Verdict.FAILED, 1)
     assert "Failed to refresh SSL" in (result.error or "")
-    assert place.served == before
+    assert stand.served == before
 
 
 @pytest.mark.parametrize("host", [None, "127.0.0.1"])
-def test_nobody_there_is_later(place: Laid, tmp_path: Path, host: str | None) -> None:
+def test_nobody_there_is_later(stand: Laid, tmp_path: Path, host: str | None) -> None:
     """No socket, or nobody at the port: 75."""
     options = tmp_path / "client.cnf"
-    options.write_text(f"[client]\nhost = {host}\nport = {place.server.port}\n" if host else "[client]\n")
+    options.write_text(f"[client]\nhost = {host}\nport = {stand.server.port}\n" if host else "[client]\n")
     env = {"MARIADB_SOCKET": ""} if host else {}
 
-    result = place.call(DEPLOY, MARIADB_DEFAULTS=str(options), **env)
+    result = stand.call(DEPLOY, MARIADB_DEFAULTS=str(options), **env)
 
     assert (result.verdict, result.code) == (Verdict.LATER, 75), result.output
 
 
-def test_mysql_has_another_statement(place: Laid, tmp_path: Path) -> None:
+def test_mysql_has_another_statement(stand: Laid, tmp_path: Path) -> None:
     """A server that is no MariaDB is told ALTER INSTANCE RELOAD TLS (the client here only writes it down)."""
     said = tmp_path / "said"
     client = tmp_path / "mysql"
@@ -97,13 +97,13 @@ def test_mysql_has_another_statement(place: Laid, tmp_path: Path) -> None:
     )
     client.chmod(0o755)
 
-    assert place.call(DEPLOY, MARIADB=str(client)).verdict is Verdict.DONE
+    assert stand.call(DEPLOY, MARIADB=str(client)).verdict is Verdict.DONE
     assert said.read_text().splitlines()[1:] == ["ALTER INSTANCE RELOAD TLS"]
 
 
-def test_no_client_at_all(place: Laid) -> None:
+def test_no_client_at_all(stand: Laid) -> None:
     """A missing client is a failure that says what to set."""
-    result = place.call(TEST, MARIADB="/no/such/client")
+    result = stand.call(TEST, MARIADB="/no/such/client")
 
     assert (result.verdict, result.code) == (Verdict.FAILED, 1)
     assert "set MARIADB in the hook's env" in (result.error or "")

@@ -32,64 +32,64 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 @pytest.fixture
-def place() -> Iterator[Laid]:
+def stand(place: Path) -> Iterator[Laid]:
     """A PostgreSQL, not yet started, and its copies."""
-    with laid("postgresql", Postgresql, starttls="postgresql", owner=USER) as place:
-        yield place
+    with laid(place, "postgresql", Postgresql, starttls="postgresql", owner=USER) as stand:
+        yield stand
 
 
-def test_its_own_rules_for_keys_are_known_before(place: Laid) -> None:
+def test_its_own_rules_for_keys_are_known_before(stand: Laid) -> None:
     """A key that others may read, or that its user may not, fails the test; PostgreSQL would only log it."""
-    place.server.start()
+    stand.server.start()
     for mode, owner, sentence in (
         (0o644, USER, "must be its user's with mode 0600, or root's with 0640"),
         (0o640, USER, "must be its user's with mode 0600, or root's with 0640"),
         (0o600, "root", "its user cannot read"),
     ):
-        place.owner = owner
-        place.lay(mode=mode)
-        result = place.call(TEST)
+        stand.owner = owner
+        stand.lay(mode=mode)
+        result = stand.call(TEST)
         assert (result.verdict, result.code) == (Verdict.FAILED, 1)
         assert sentence in (result.error or "")
-    place.server.key.chmod(0o640)  # root's, and its group's to read
-    shutil.chown(place.server.key, "root", USER)
-    result = place.call(TEST)
+    stand.server.key.chmod(0o640)  # root's, and its group's to read
+    shutil.chown(stand.server.key, "root", USER)
+    result = stand.call(TEST)
     assert (result.verdict, result.error) == (Verdict.DONE, None)
 
 
-def test_what_it_refuses_silently_is_a_failure(place: Laid, tmp_path: Path) -> None:
+def test_what_it_refuses_silently_is_a_failure(stand: Laid, tmp_path: Path) -> None:
     """A pair that it only logs and does not load fails `deploy`; the old one is served."""
-    before = place.lay()
-    place.server.start()
-    place.lay()
-    place.break_it()
+    before = stand.lay()
+    stand.server.start()
+    stand.lay()
+    stand.break_it()
 
     (tmp_path / "sleep").symlink_to("/bin/true")  # it looks twenty times
-    result = place.call(DEPLOY, PATH=f"{tmp_path}:/usr/sbin:/usr/bin:/bin")
+    result = stand.call(DEPLOY, PATH=f"{tmp_path}:/usr/sbin:/usr/bin:/bin")
 
     assert (result.verdict, result.code) == (Verdict.FAILED, 1)
     assert "shows another certificate than" in (result.error or "")
-    assert "key values mismatch" in place.server.log.read_text()
-    assert place.served == before
+    assert "key values mismatch" in stand.server.log.read_text()
+    assert stand.served == before
 
 
 @pytest.mark.parametrize("event", [TEST, DEPLOY, ROLLBACK])
-def test_not_running_is_later(place: Laid, event: str) -> None:
+def test_not_running_is_later(stand: Laid, event: str) -> None:
     """Whatever a stopped server left as its pid file, and whoever has its number: 75."""
-    place.server.data.mkdir(parents=True)
+    stand.server.data.mkdir(parents=True)
     for left in (None, "", "999999999\n", f"{os.getpid()}\n", "pid 1\n", "-1\n"):
         if left is not None:
-            (place.server.data / "postmaster.pid").write_text(left)
-        result = place.call(event)
+            (stand.server.data / "postmaster.pid").write_text(left)
+        result = stand.call(event)
         assert (result.verdict, result.code) == (Verdict.LATER, 75), left
         assert "PostgreSQL is not running" in (result.error or "")
 
 
-def test_without_tls_there_is_nothing_to_load(place: Laid) -> None:
+def test_without_tls_there_is_nothing_to_load(stand: Laid) -> None:
     """A cluster with ssl = off is passed over, whatever lies in its files."""
-    place.server.settings["ssl"] = "off"
-    place.server.start()
-    place.break_it()
+    stand.server.settings["ssl"] = "off"
+    stand.server.start()
+    stand.break_it()
 
-    assert place.call(TEST).verdict is Verdict.DONE
-    assert place.call(DEPLOY).verdict is Verdict.DONE
+    assert stand.call(TEST).verdict is Verdict.DONE
+    assert stand.call(DEPLOY).verdict is Verdict.DONE

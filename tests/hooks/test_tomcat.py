@@ -13,6 +13,7 @@ from renewer.hooks import Verdict
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import Bed, Server, shown
 from tests.hooks.walk import Note, walk
+from tests.servers.tls_peer import Peer, tls
 from tests.servers.tomcat import KEYSTORE_PASSWORD, MANAGER_PASSWORD, Tomcat
 
 
@@ -75,7 +76,7 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[tuple[Shelf, Tomcat]]:
+def stand() -> Iterator[tuple[Shelf, Tomcat]]:
     """A certificate and a running Tomcat, shared: its start takes seconds."""
     directory = Path(tempfile.mkdtemp(prefix="rnw-"))
     directory.chmod(0o755)
@@ -90,9 +91,9 @@ def place() -> Iterator[tuple[Shelf, Tomcat]]:
         shutil.rmtree(directory)
 
 
-def test_no_password_is_an_argument(place: tuple[Shelf, Tomcat], tmp_path: Path) -> None:
+def test_no_password_is_an_argument(stand: tuple[Shelf, Tomcat], tmp_path: Path) -> None:
     """The manager's goes to curl by stdin, the keystore's to openssl as a file; nothing says them."""
-    shelf, server = place
+    shelf, server = stand
     seen = tmp_path / "seen"
     for name in ("curl", "openssl"):
         wrapper = tmp_path / name
@@ -111,9 +112,9 @@ def test_no_password_is_an_argument(place: tuple[Shelf, Tomcat], tmp_path: Path)
         assert KEYSTORE_PASSWORD not in text
 
 
-def test_a_keystore_that_cannot_be_opened(place: tuple[Shelf, Tomcat]) -> None:
+def test_a_keystore_that_cannot_be_opened(stand: tuple[Shelf, Tomcat]) -> None:
     """`test` notices, and where it is not asked to Tomcat refuses; the old one is served."""
-    shelf, server = place
+    shelf, server = stand
     before = shown(server.port, None)
     content = server.keystore.read_bytes()
     server.keystore.write_bytes(content[:-40])
@@ -131,9 +132,9 @@ def test_a_keystore_that_cannot_be_opened(place: tuple[Shelf, Tomcat]) -> None:
     assert shown(server.port, None) == before
 
 
-def test_a_wrong_password_of_the_manager(place: tuple[Shelf, Tomcat], tmp_path: Path) -> None:
+def test_a_wrong_password_of_the_manager(stand: tuple[Shelf, Tomcat], tmp_path: Path) -> None:
     """It is noticed by `test`, before anything is loaded, and not taken for a Tomcat that does not run."""
-    shelf, server = place
+    shelf, server = stand
     wrong = tmp_path / "wrong"
     wrong.write_text("renewer:barley\n")
 
@@ -181,3 +182,18 @@ def test_without_a_manager_it_is_restarted(
 
     assert codes == ([0, 0] if asked else [75, 75])
     assert (note.read_text().splitlines() if note.exists() else []) == asked
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_restart_waits_for_the_port(shelf: Shelf, tmp_path: Path, *, up: bool) -> None:
+    """A Tomcat that does not come back within the hook's time limit is a failure."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\nif [ $1 = show ]; then echo {os.getpid()}; fi\n")
+    systemctl.chmod(0o755)
+    pair = shelf.root.issue(tmp_path / "served", "www.example.org")
+
+    with Peer(tls(pair)) as peer:
+        env = {"TOMCAT_TLS": f"127.0.0.1:{peer.port if up else 1}", "PATH": f"{tmp_path}:/usr/bin:/bin"}
+        result = shelf.call("tomcat", DEPLOY, limit=30 if up else 0.5, **env)
+
+    assert result.verdict is (Verdict.DONE if up else Verdict.FAILED)

@@ -27,11 +27,19 @@ class Postgresql(Foreground):
         """Prepare it."""
         super().__init__(directory, cert, key)
         self.data = directory / "data"
+        self.config = directory / "postgresql.conf"
         self.settings = dict(_SETTINGS)
         self.env = {"POSTGRESQL_DATA": str(self.data)}
 
     def configure(self) -> None:
-        """Make the cluster, unless this is not the first start."""
+        """Make the cluster, if it is the first start; the config lies apart from it, as Debian has it."""
+        settings = self.settings | {
+            "port": str(self.port),
+            "unix_socket_directories": f"{self.directory}/run",
+            "ssl_cert_file": str(self.cert),
+            "ssl_key_file": str(self.key),
+        }
+        self.config.write_text("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
         if self.data.exists():
             return
         (self.directory / "run").mkdir()
@@ -51,15 +59,8 @@ class Postgresql(Foreground):
             raise ServerFailedError(f"initdb: {made.stdout}{made.stderr}")
 
     def command(self) -> Sequence[str | Path]:
-        """It refuses to run as root; its settings are arguments, which its hook must find as well."""
-        settings = self.settings | {
-            "port": str(self.port),
-            "unix_socket_directories": f"{self.directory}/run",
-            "ssl_cert_file": str(self.cert),
-            "ssl_key_file": str(self.key),
-        }
-        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [*_us(), _program("postgres"), "-D", self.data, *words]
+        """It refuses to run as root."""
+        return [*_us(), _program("postgres"), "-D", self.data, "-c", f"config_file={self.config}"]
 
 
 def _us() -> list[str]:
