@@ -60,7 +60,7 @@ def _refusal(  # noqa: PLR0911  one return a reason
 
 def hold(kit: Kit, situation: Situation, target: Version, why: str) -> list[Hold]:
     """Hold every version that is newer than the target; the next deployment serves the target."""
-    by, at, name = _person(), clock.now(), situation.wish.name
+    by, at, name = person(), clock.now(), situation.wish.name
     holds = [
         Hold(certificate=name, version=one.id, at=at, by=by, why=why)
         for one in situation.versions
@@ -80,11 +80,11 @@ def release(kit: Kit, names: tuple[str, ...]) -> None:
         holds = kit.ledger.load(Hold, name)
         if holds:
             kit.ledger.drop(*holds)
-            text = f"{_person()} asks for the newest version: no version is held any more"
+            text = f"{person()} asks for the newest version: no version is held any more"
             kit.journal.tell(EventName.NOTICE, name, text=text)
 
 
-def _person() -> str:
+def person() -> str:
     """Who types: behind sudo the one who called it. For the record only, nothing is allowed by it."""
     told = os.environ.get("SUDO_USER", "")
     if told and told.isprintable() and len(told) <= 64:

@@ -38,6 +38,8 @@ COMMANDS = {
     "forget": ("forget", "Delete what is on disk of a certificate that no configuration names."),
     "rehearse": ("rehearse", "Play the whole issuance at the authority's staging."),
     "revoke": ("revoke", "Have a certificate revoked, and replaced."),
+    "ack": ("ack", "Say that you know of a trouble: no more notices of it for a while."),
+    "notify": ("notify", "Try the channels that tell people."),
     "acme-dns": ("acme_dns", "Make accounts at an acme-dns server, and say which CNAMEs they need."),
     "account": ("account", "Look after the accounts at the authorities."),
     "config": ("config", "Check the configuration, or print its schema."),

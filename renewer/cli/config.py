@@ -50,11 +50,20 @@ def schema() -> int:
 
 
 def _beyond_the_text(config: Config) -> list[Fault]:
-    """What only this host can tell: hooks that cannot be run."""
+    """What only this host can tell: programs that cannot be run."""
+    from renewer import programs
     from renewer.hooks import problem
+    from renewer.model.desired import Email, Program
 
-    looked_at = ((name, problem(hook)) for name, hook in config.hooks.items())
-    return [Fault(path=f"hook.{name}.run", text=text, file=config.path) for name, text in looked_at if text]
+    looked_at = [(f"hook.{name}.run", problem(hook)) for name, hook in config.hooks.items()]
+    for name, channel in config.channels.items():
+        if isinstance(channel, Email) and channel.sendmail:
+            key = f"`sendmail` in [notify.{name}]"
+            looked_at.append((f"notify.{name}.sendmail", programs.problem(channel.sendmail, key)))
+        elif isinstance(channel, Program):
+            key = f"`run` in [notify.{name}]"
+            looked_at.append((f"notify.{name}.run", programs.problem(channel.run[0], key)))
+    return [Fault(path=path, text=text, file=config.path) for path, text in looked_at if text]
 
 
 def _count(number: int, one: str, several: str) -> str:

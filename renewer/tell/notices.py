@@ -3,7 +3,7 @@
 The order is: send, remember. A run that is killed in between repeats one message; none is ever lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -12,7 +12,7 @@ from renewer import clock, watches
 from renewer.errors import RenewerError
 from renewer.kit import Kit
 from renewer.ledger.contract import Happening
-from renewer.model.desired import Channel, Topic
+from renewer.model.desired import Channel, Config, Topic
 from renewer.model.facts import EndpointState, Situation
 from renewer.model.outcome import EventName
 from renewer.model.told import OUTAGE, Ack, Matter, Notice, Outage
@@ -244,13 +244,12 @@ def _sentence(one: Outage) -> str:
     )
 
 
-def sample(kit_host: str, run: str, config: str, channel: Channel, at: datetime) -> Message:
+def sample(config: Config, run: str, channel: Channel) -> Message:
     """What `renewer notify test` sends."""
-    from datetime import timedelta
-
-    writer = Writer(host=kit_host, run=run, at=at, wake=timedelta(hours=1), config=config)
-    notes: Sequence[str] = (
-        f"This is a sample: somebody on {kit_host} typed `renewer notify test`. Nothing is wrong.",
-        "Notices of certificates come this way: " + ", ".join(sorted(channel.on)) + ".",
+    agent = config.agent
+    writer = Writer(host=agent.host, run=run, at=clock.now(), wake=agent.wake, config=config.path)
+    notes = (
+        f"This is a sample: somebody on {agent.host} typed `renewer notify test`. Nothing is wrong.",
+        f"What comes this way: {', '.join(sorted(channel.on))}.",
     )
-    return writer.note(channel.name, "a sample; nothing is wrong", notes, news=(run,))
+    return writer.note(channel.name, "a sample, nothing is wrong", notes, news=(run,))

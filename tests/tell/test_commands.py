@@ -1,0 +1,120 @@
+"""`renewer ack` and `renewer notify test`, as a person types them."""
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+
+from renewer import clock
+from renewer.model.told import Ack
+from tests.tell.conftest import Clock, MakeMail
+from tests.tell.host import Host
+from tests.tell.post_office import PASSWORD, PostOffice, body
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+def renewer(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    argv = [sys.executable, "-m", "renewer", "--config", str(host.path), *arguments]
+    env = {name: value for name, value in os.environ.items() if name != "SUDO_USER"}
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=env)
+
+
+def failing(host: Host, days: float) -> None:
+    """A certificate that is overdue, by the real clock."""
+    end = clock.now() + days * DAY
+    host.install(not_before=end - 90 * DAY, not_after=end)
+
+
+def test_an_ack_silences_with_name_and_reason_in_the_log(
+    host: Host, mail: MakeMail, office: PostOffice
+) -> None:
+    """Nobody is told; the log says who said so, why, and until when."""
+    host.configure(mail())
+    failing(host, 6)
+    done = renewer(host, "ack", "www", "--until", "2d", "--reason", "DNS moves on Friday")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.startswith("www: no notices until 20")
+    renewer(host, "run")
+    user = pwd.getpwuid(os.getuid()).pw_name
+    (line,) = [one for one in host.log("notice") if one["text"].startswith("acknowledged")]
+    assert (line["certificate"], line["by"], line["reason"]) == ("www", user, "DNS moves on Friday")
+    assert line["text"] == f"acknowledged by {user}: DNS moves on Friday"
+    assert "until" in line
+    assert office.mails == []
+
+    assert renewer(host, "ack", "www", "--withdraw").returncode == 0
+    renewer(host, "run")
+    assert office.subjects == ["www: expires in 5 days"]
+
+
+def test_an_ack_ends_with_the_trouble(host: Host, time: Clock, mail: MakeMail, office: PostOffice) -> None:
+    """What comes after it is told again."""
+    host.configure(mail())
+    end = time.moment + 6 * DAY
+    host.install(not_before=end - 90 * DAY, not_after=end)
+    ledger = host.ledger()
+    ledger.save(Ack(certificate="www", at=time.moment, by="ops"))
+    host.run()
+    assert office.subjects == []
+    host.install(not_before=time.moment, not_after=time.moment + 90 * DAY)
+    host.run()
+    assert ledger.load(Ack) == []
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ack", "nobody"), "there is no certificate 'nobody'"),
+        (("ack", "www", "--until", "soon"), "neither a duration nor a date"),
+        (("ack", "www", "--until", "2001-01-01"), "has passed already"),
+        (("ack", "www", "--reason", "a\nb"), "one line"),
+        (("notify", "test"), "there is no channel"),
+        (("notify", "test", "nobody"), "there is no channel 'nobody'"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_makes_no_sense_is_refused(host: Host, arguments: tuple[str, ...], said: str) -> None:
+    """Exit 2, and what to write instead."""
+    host.configure()
+    done = renewer(host, *arguments)
+    assert (done.returncode, said in done.stderr, "→" in done.stderr or "one line" in said) == (2, True, True)
+
+
+def test_a_sample_through_every_channel(host: Host, mail: MakeMail, office: PostOffice) -> None:
+    """One works, one does not: both are told of, and the exit code is 1."""
+    wrong = host.secret("password", PASSWORD)
+    broken = mail("broken", server='"127.0.0.1:9"', username='"x"', password=wrong)
+    host.configure(mail(), broken)
+    done = renewer(host, "notify", "test", "--json")
+    rows = {row["channel"]: row for row in json.loads(done.stdout)["channels"]}
+
+    assert done.returncode == 1
+    assert (rows["ops"]["taken"], rows["broken"]["taken"]) == (True, False)
+    assert rows["broken"]["text"] == "the mail server 127.0.0.1:9 cannot be reached: connection refused"
+    assert office.subjects == ["a sample, nothing is wrong"]
+    assert "This is a sample: " in body(office.mails[0])
+    assert PASSWORD not in done.stdout + done.stderr
+    alone = renewer(host, "notify", "test", "ops")
+    assert (alone.returncode, alone.stdout) == (0, "✓ ops: took the sample\n")
+
+
+def test_config_check_looks_at_programs_that_tell(host: Host) -> None:
+    """A program that is not there, or that others may change, is told before anybody needs it."""
+    loose = host.root / "loose"
+    loose.write_text("#!/bin/sh\n")
+    loose.chmod(0o777)
+    host.configure(
+        f'[notify.a]\ntype = "command"\nrun = ["{loose}"]\n',
+        '[notify.b]\ntype = "email"\nto = ["a@b.c"]\nfrom = "a@b.c"\nsendmail = "/nowhere/sendmail"\n',
+    )
+    done = renewer(host, "config", "check")
+    assert done.returncode == 2
+    assert "notify.a.run: " in done.stderr
+    assert "notify.b.sendmail: /nowhere/sendmail does not exist" in done.stderr
