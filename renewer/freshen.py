@@ -9,7 +9,7 @@ import msgspec
 from renewer import clock
 from renewer.errors import RenewerError
 from renewer.kit import Kit
-from renewer.model.facts import Debris, Owed, Situation, Version, Window
+from renewer.model.facts import Debris, Owed, Revoked, Situation, Version, Window
 from renewer.model.outcome import EventName, Outcome
 from renewer.policy.challenge import challenges_of
 from renewer.policy.freshness import ask_after, to_ask, to_look
@@ -155,6 +155,15 @@ def posts(kit: Kit) -> list[Outcome]:
     from renewer import around
 
     return around.settle(kit, left)
+
+
+def revocations(kit: Kit) -> None:
+    """Ask again for what earlier runs could not have revoked."""
+    left = [fact for fact in kit.ledger.load(Revoked) if not fact.done]
+    if left:
+        from renewer import revoke
+
+        revoke.finish(kit, left)
 
 
 def versions(kit: Kit) -> None:

@@ -4,10 +4,12 @@ The fact comes first: a run that is killed while the authority is asked leaves a
 any more, and saying it again finishes it.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from renewer import clock, x509
-from renewer.errors import GiveUp, RenewerError, UsageError
+from renewer.errors import GiveUp, RenewerError, RetryLater, UsageError
 from renewer.kit import Kit
 from renewer.model.facts import Order, Revoked, Situation, Version
 from renewer.model.outcome import EventName
@@ -79,6 +81,26 @@ def revoke(
     return done
 
 
+def finish(kit: Kit, left: Iterable[Revoked]) -> None:
+    """Ask again for revocations to which the authority has not agreed yet: it was away, or we were killed.
+
+    What it refuses for good is told, and asked no more: the version stays one that is never served again.
+    """
+    for fact in left:
+        try:
+            version = kit.store.about(fact.certificate, fact.version)
+            _ask(kit, fact.certificate, version, fact.reason, with_key=fact.spki is not None)
+        except RetryLater as error:
+            text = f"version {fact.version} is not revoked yet: {error.text}; the next run asks again"
+        except RenewerError as error:
+            text = f"version {fact.version} could not be revoked: {error.text}"
+            kit.ledger.save(msgspec.structs.replace(fact, done=True))
+        else:
+            text = f"version {fact.version}, serial {fact.serial}, is revoked: {fact.reason}"
+            kit.ledger.save(msgspec.structs.replace(fact, done=True))
+        kit.journal.tell(EventName.NOTICE, fact.certificate, text=text)
+
+
 def _fact(name: str, version: Version, reason: str, spki: str | None) -> Revoked:
     return Revoked(
         certificate=name,
@@ -94,7 +116,8 @@ def _ask(kit: Kit, name: str, version: Version, reason: str, *, with_key: bool) 
     """Ask the authority; returns what proved our right: "account" or "key", "nobody" if it had expired."""
     if version.leaf.not_after <= clock.now():
         return "nobody"
-    authority = version.authority or kit.config.certificates[name].authorities[0]
+    wish = kit.config.certificates.get(name)
+    authority = version.authority or (wish.authorities[0] if wish else "")
     if authority not in kit.config.authorities:
         raise UsageError(
             f"version {version.id} came from {authority}, which the configuration does not have any more",

@@ -104,6 +104,7 @@ def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:
 def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict[str, Situation]:
     """Facts that are too old are gathered anew; only what changed is read again."""
     freshen.debris(kit)
+    freshen.revocations(kit)
     freshen.versions(kit)
     changed = freshen.placeholders(kit, situations.values()) if Step.INSTALL in limits.steps else set()
     changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)

@@ -170,3 +170,24 @@ def test_a_failed_deployment_does_not_bring_it_back(tmp_path: Path, pebble: Pebb
     assert agent.serial() != first
     (tmp_path / "broken").unlink()
     assert agent.json("deploy", "www")["exit"] == 0
+
+
+def test_what_could_not_be_revoked_is_asked_for_again(tmp_path: Path, pebble: Pebble) -> None:
+    """The authority is away: the version is not wanted any more at once, and a later run has it revoked."""
+    agent = at_pebble(tmp_path, pebble)
+    agent.json("run")
+    first, directory = agent.serial(), agent.tables["authority.pebble"]["directory"]
+    agent.tables["authority.pebble"]["directory"] = "https://127.0.0.1:1/directory"
+    ended = agent.cli("revoke", "www", "--yes", "--keep")
+    assert ended.code == 1
+    assert [fact.done for fact in agent.remembered(Revoked)] == [False]
+    agent.json("run", code=3)
+    assert "is not revoked yet: 127.0.0.1:1 cannot be reached" in agent.cli("log").out
+    assert pebble.cert_status(first) == "Valid"
+
+    agent.tables["authority.pebble"]["directory"] = directory
+    agent.json("run", "--force")
+
+    assert [fact.done for fact in agent.remembered(Revoked)] == [True]
+    assert pebble.cert_status(first) == "Revoked"
+    assert agent.serial() != first
