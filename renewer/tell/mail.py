@@ -4,6 +4,7 @@ Threads: every message refers to one made-up message a certificate (RFC 5322 §3
 show what is told of it together.
 """
 
+import contextlib
 import smtplib
 import ssl
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from typing import Any
 
-from renewer import proc, programs, tls
+from renewer import clock, proc, programs, tls
 from renewer.config.scalars import host_and_port
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Email, MailSecurity
@@ -74,10 +75,14 @@ class _Client(smtplib.SMTP):
     """smtplib's, but every wait ends at one deadline, and TLS or a loopback address comes first of all."""
 
     def __init__(self, channel: Email, deadline: float) -> None:
+        super().__init__(local_hostname="localhost")
         self._channel = channel
         self._deadline = deadline
-        self._port_host, port = host_and_port(channel.server or "")
-        super().__init__(self._port_host, port or 25, local_hostname="localhost", timeout=LIMIT)
+
+    def open(self) -> None:
+        """Connect, and hear the greeting."""
+        self._host, port = host_and_port(self._channel.server or "")  # the name that STARTTLS insists on
+        self.connect(self._host, port or 25)
 
     def _get_socket(self, host: str, port: int, timeout: float | None) -> Any:  # noqa: ARG002  smtplib's hook
         sock = connect(host, port, self._deadline)
@@ -106,9 +111,11 @@ class _Client(smtplib.SMTP):
 
 
 def _smtp(channel: Email, mail: EmailMessage, to: Sequence[str], password: str | None, limit: float) -> str:
+    deadline = deadline_in(limit)
     try:
-        client = _Client(channel, deadline_in(limit))
+        client = _Client(channel, deadline)
         try:
+            client.open()
             if channel.security is MailSecurity.STARTTLS:
                 _upgrade(client, channel)
             if channel.username and password is not None:
@@ -119,7 +126,7 @@ def _smtp(channel: Email, mail: EmailMessage, to: Sequence[str], password: str |
     except RenewerError:
         raise
     except Exception as error:  # noqa: BLE001  smtplib, ssl and the network have a dozen kinds
-        raise _told(error, channel, limit) from None
+        raise _told(error, channel, limit, late=clock.monotonic() >= deadline) from None
     return "".join(
         f"{recipient} was refused: {_reply(code, said)}" for recipient, (code, said) in refused.items()
     )
@@ -140,14 +147,13 @@ def _upgrade(client: _Client, channel: Email) -> None:
 
 def _leave(client: _Client) -> None:
     """Say good-bye if that is possible; the mail was taken or refused before."""
-    try:
+    with contextlib.suppress(Exception):
         client.quit()
-    except (smtplib.SMTPException, OSError, ValueError):
-        client.close()
+    client.close()
 
 
-def _told(error: Exception, channel: Email, limit: float) -> RenewerError:
-    """What went wrong as a sentence; never with what we sent."""
+def _told(error: Exception, channel: Email, limit: float, *, late: bool) -> RenewerError:
+    """What went wrong as a sentence, `late` if the time was over; never with what we sent."""
     who, final, hint = channel.server, False, ""
     match error:
         case smtplib.SMTPAuthenticationError():
@@ -162,7 +168,7 @@ def _told(error: Exception, channel: Email, limit: float) -> RenewerError:
         case smtplib.SMTPResponseException():
             why = f"refuses the mail: {_reply(error.smtp_code, error.smtp_error)}"
             final = error.smtp_code in _FINAL
-        case TimeoutError():
+        case TimeoutError() | smtplib.SMTPServerDisconnected() if late:
             why = f"was not done within {limit:g} s"
         case ssl.SSLCertVerificationError():
             why, hint = f"shows a certificate that is not trusted: {error.verify_message}", "see ca_bundle"
