@@ -13,6 +13,7 @@ from tests.servers.certificates import ServerRoot
 from tests.servers.dovecot import Dovecot
 from tests.servers.exim import Exim
 from tests.servers.foreground import Foreground
+from tests.servers.opensmtpd import Opensmtpd
 from tests.servers.postfix import Postfix
 from tests.servers.prosody import Prosody
 from tests.servers.slapd import Slapd
@@ -23,6 +24,7 @@ OWNERS = {Prosody: prosody.USER, Exim: exim.USER}
 SPOKEN: dict[type[Foreground], tuple[Starttls | None, ...]] = {
     Postfix: (Starttls.SMTP,),
     Exim: (Starttls.SUBMISSION,),
+    Opensmtpd: (Starttls.SMTP,),
     Dovecot: (Starttls.IMAP, None, Starttls.POP3, Starttls.SIEVE),
     Prosody: (Starttls.XMPP,),
     Vsftpd: (Starttls.FTP,),
