@@ -17,6 +17,9 @@ FILES = ("privkey.pem", "cert.pem", "chain.pem", "fullchain.pem")
 class Shelf:
     """Certificates below a state directory: `certificates/<name>/live -> versions/<number>`."""
 
+    limit = 30.0
+    """Seconds for a call."""
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "state" / "certificates"
         self.root = ServerRoot()
@@ -65,16 +68,14 @@ class Shelf:
         """What lies at a certificate's `live` now."""
         return {file: (self.directory / name / "live" / file).read_bytes() for file in FILES}
 
-    def call(
-        self, hook: str, event: HookEvent, names: Sequence[str] = ("www",), *, limit: float = 30, **env: str
-    ) -> HookResult:
+    def call(self, hook: str, event: HookEvent, names: Sequence[str] = ("www",), **env: str) -> HookResult:
         """Run a shipped hook for these certificates, with `env` as in its table."""
         called = Hook(
             name=hook,
             run=str(DIRECTORY / hook),
             shipped=True,
             events=(TEST, DEPLOY, ROLLBACK),
-            timeout=limit,
+            timeout=self.limit,
             env=tuple(env.items()),
         )
         told = [self.told(name) for name in names]

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from renewer.hooks import HookResult
 from renewer.model.desired import HookEvent
@@ -11,12 +12,14 @@ from tests.hooks.alone import Shelf
 from tests.hooks.bed import shown
 from tests.servers.foreground import Foreground
 
+S = TypeVar("S", bound=Foreground)
 
-class Laid:
+
+class Laid(Generic[S]):
     """One certificate, one server of `kind`, and files between them that are `owner`'s."""
 
     def __init__(
-        self, directory: Path, hook: str, kind: type[Foreground], *, starttls: str | None, owner: str = "root"
+        self, directory: Path, hook: str, kind: type[S], *, starttls: str | None, owner: str = "root"
     ) -> None:
         """Prepare them, with a first version laid down; `server.start` starts it."""
         self.hook = hook
@@ -59,11 +62,11 @@ class Laid:
 def laid(
     directory: Path,
     hook: str,
-    kind: type[Foreground],
+    kind: type[S],
     *,
     starttls: str | None = None,
     owner: str = "root",
-) -> Iterator[Laid]:
+) -> Iterator[Laid[S]]:
     """One whose server is ended, whoever started it."""
     one = Laid(directory, hook, kind, starttls=starttls, owner=owner)
     try:

@@ -31,13 +31,13 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 @pytest.fixture
-def stand(place: Path) -> Iterator[Laid]:
+def stand(place: Path) -> Iterator[Laid[Mariadb]]:
     """A MariaDB, not yet started, and its copies."""
     with laid(place, "mariadb", Mariadb, starttls="mysql", owner=USER) as stand:
         yield stand
 
 
-def test_an_account_that_may_only_reload(stand: Laid, tmp_path: Path) -> None:
+def test_an_account_that_may_only_reload(stand: Laid[Mariadb], tmp_path: Path) -> None:
     """RELOAD is enough, and the password comes from an option file; a wrong one is said, and not later."""
     stand.server.start()
     sql = "CREATE USER renewer@localhost IDENTIFIED BY 'sesame'; GRANT RELOAD ON *.* TO renewer@localhost"
@@ -60,7 +60,7 @@ def test_an_account_that_may_only_reload(stand: Laid, tmp_path: Path) -> None:
     assert "Access denied for user 'renewer'" in (result.error or "")
 
 
-def test_what_it_refuses_is_a_failure(stand: Laid) -> None:
+def test_what_it_refuses_is_a_failure(stand: Laid[Mariadb]) -> None:
     """Without the test, too: MariaDB keeps the old pair, and says so."""
     before = stand.lay()
     stand.server.start()
@@ -75,7 +75,7 @@ def test_what_it_refuses_is_a_failure(stand: Laid) -> None:
 
 
 @pytest.mark.parametrize("host", [None, "127.0.0.1"])
-def test_nobody_there_is_later(stand: Laid, tmp_path: Path, host: str | None) -> None:
+def test_nobody_there_is_later(stand: Laid[Mariadb], tmp_path: Path, host: str | None) -> None:
     """No socket, or nobody at the port: 75."""
     options = tmp_path / "client.cnf"
     options.write_text(f"[client]\nhost = {host}\nport = {stand.server.port}\n" if host else "[client]\n")
@@ -86,7 +86,7 @@ def test_nobody_there_is_later(stand: Laid, tmp_path: Path, host: str | None) ->
     assert (result.verdict, result.code) == (Verdict.LATER, 75), result.output
 
 
-def test_mysql_has_another_statement(stand: Laid, tmp_path: Path) -> None:
+def test_mysql_has_another_statement(stand: Laid[Mariadb], tmp_path: Path) -> None:
     """A server that is no MariaDB is told ALTER INSTANCE RELOAD TLS (the client here only writes it down)."""
     said = tmp_path / "said"
     client = tmp_path / "mysql"
@@ -101,7 +101,7 @@ def test_mysql_has_another_statement(stand: Laid, tmp_path: Path) -> None:
     assert said.read_text().splitlines()[1:] == ["ALTER INSTANCE RELOAD TLS"]
 
 
-def test_no_client_at_all(stand: Laid) -> None:
+def test_no_client_at_all(stand: Laid[Mariadb]) -> None:
     """A missing client is a failure that says what to set."""
     result = stand.call(TEST, MARIADB="/no/such/client")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from renewer.hooks import Verdict
+from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST
 from tests.hooks.bed import Bed
 from tests.hooks.laid import Laid, laid
@@ -32,13 +33,13 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 @pytest.fixture
-def stand(place: Path) -> Iterator[Laid]:
+def stand(place: Path) -> Iterator[Laid[Postgresql]]:
     """A PostgreSQL, not yet started, and its copies."""
     with laid(place, "postgresql", Postgresql, starttls="postgresql", owner=USER) as stand:
         yield stand
 
 
-def test_its_own_rules_for_keys_are_known_before(stand: Laid) -> None:
+def test_its_own_rules_for_keys_are_known_before(stand: Laid[Postgresql]) -> None:
     """A key that others may read, or that its user may not, fails the test; PostgreSQL would only log it."""
     stand.server.start()
     for mode, owner, sentence in (
@@ -57,7 +58,7 @@ def test_its_own_rules_for_keys_are_known_before(stand: Laid) -> None:
     assert (result.verdict, result.error) == (Verdict.DONE, None)
 
 
-def test_what_it_refuses_silently_is_a_failure(stand: Laid, tmp_path: Path) -> None:
+def test_what_it_refuses_silently_is_a_failure(stand: Laid[Postgresql], tmp_path: Path) -> None:
     """A pair that it only logs and does not load fails `deploy`; the old one is served."""
     before = stand.lay()
     stand.server.start()
@@ -74,7 +75,7 @@ def test_what_it_refuses_silently_is_a_failure(stand: Laid, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("event", [TEST, DEPLOY, ROLLBACK])
-def test_not_running_is_later(stand: Laid, event: str) -> None:
+def test_not_running_is_later(stand: Laid[Postgresql], event: HookEvent) -> None:
     """Whatever a stopped server left as its pid file, and whoever has its number: 75."""
     stand.server.data.mkdir(parents=True)
     for left in (None, "", "999999999\n", f"{os.getpid()}\n", "pid 1\n", "-1\n"):
@@ -85,7 +86,7 @@ def test_not_running_is_later(stand: Laid, event: str) -> None:
         assert "PostgreSQL is not running" in (result.error or "")
 
 
-def test_without_tls_there_is_nothing_to_load(stand: Laid) -> None:
+def test_without_tls_there_is_nothing_to_load(stand: Laid[Postgresql]) -> None:
     """A cluster with ssl = off is passed over, whatever lies in its files."""
     stand.server.settings["ssl"] = "off"
     stand.server.start()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from renewer.hooks import Verdict
+from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST
 from tests.hooks.bed import Bed
 from tests.hooks.laid import Laid, laid
@@ -27,13 +28,13 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 @pytest.fixture
-def stand(place: Path) -> Iterator[Laid]:
+def stand(place: Path) -> Iterator[Laid[Redis]]:
     """A Redis, not yet started, and its copies."""
     with laid(place, "redis", Redis) as stand:
         yield stand
 
 
-def test_the_password_is_no_argument(stand: Laid, tmp_path: Path) -> None:
+def test_the_password_is_no_argument(stand: Laid[Redis], tmp_path: Path) -> None:
     """It goes from the file to the client by the environment; nothing says it."""
     stand.server.start()
     seen = tmp_path / "seen"
@@ -51,7 +52,7 @@ def test_the_password_is_no_argument(stand: Laid, tmp_path: Path) -> None:
     assert [result.output for result in results] == ["", ""]
 
 
-def test_a_wrong_password_is_a_failure(stand: Laid) -> None:
+def test_a_wrong_password_is_a_failure(stand: Laid[Redis]) -> None:
     """It is not taken for a server that does not run, and not told."""
     stand.server.start()
     stand.server.secret.write_text("open barley\n")
@@ -63,7 +64,7 @@ def test_a_wrong_password_is_a_failure(stand: Laid) -> None:
     assert "barley" not in result.output
 
 
-def test_by_tls_with_the_certificate_that_is_to_go(stand: Laid) -> None:
+def test_by_tls_with_the_certificate_that_is_to_go(stand: Laid[Redis]) -> None:
     """Where there is no socket, its TLS port does."""
     stand.server.start()
     new = stand.lay()
@@ -75,7 +76,7 @@ def test_by_tls_with_the_certificate_that_is_to_go(stand: Laid) -> None:
     assert stand.served == new
 
 
-def test_what_it_refuses_is_a_failure(stand: Laid) -> None:
+def test_what_it_refuses_is_a_failure(stand: Laid[Redis]) -> None:
     """Without the test, too: Redis keeps the old pair, and says so."""
     before = stand.lay()
     stand.server.start()
@@ -90,7 +91,7 @@ def test_what_it_refuses_is_a_failure(stand: Laid) -> None:
 
 
 @pytest.mark.parametrize("event", [TEST, DEPLOY, ROLLBACK])
-def test_nobody_there_is_later(stand: Laid, event: str) -> None:
+def test_nobody_there_is_later(stand: Laid[Redis], event: HookEvent) -> None:
     """No socket, or nobody at the port: 75."""
     stand.server.directory.mkdir()
     stand.server.configure()
@@ -99,7 +100,7 @@ def test_nobody_there_is_later(stand: Laid, event: str) -> None:
         assert (result.verdict, result.code) == (Verdict.LATER, 75), result.output
 
 
-def test_no_client_at_all(stand: Laid) -> None:
+def test_no_client_at_all(stand: Laid[Redis]) -> None:
     """A missing client is a failure that says what to set."""
     stand.server.directory.mkdir()
     stand.server.configure()

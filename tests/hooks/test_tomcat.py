@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from renewer.hooks import Verdict
+from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import Bed, Server, shown
 from tests.hooks.walk import Note, walk
@@ -154,7 +155,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 
 @pytest.mark.parametrize("event", [TEST, DEPLOY, ROLLBACK])
-def test_nobody_there_is_later(shelf: Shelf, tmp_path: Path, event: str) -> None:
+def test_nobody_there_is_later(shelf: Shelf, tmp_path: Path, event: HookEvent) -> None:
     """Nobody at the manager's port: 75."""
     (tmp_path / "auth").write_text("renewer:sesame\n")
     env = {"TOMCAT_AUTH_FILE": str(tmp_path / "auth"), "TOMCAT_MANAGER": "http://127.0.0.1:1/manager/text"}
@@ -194,6 +195,7 @@ def test_a_restart_waits_for_the_port(shelf: Shelf, tmp_path: Path, *, up: bool)
 
     with Peer(tls(pair)) as peer:
         env = {"TOMCAT_TLS": f"127.0.0.1:{peer.port if up else 1}", "PATH": f"{tmp_path}:/usr/bin:/bin"}
-        result = shelf.call("tomcat", DEPLOY, limit=30 if up else 0.5, **env)
+        shelf.limit = 30.0 if up else 0.5
+        result = shelf.call("tomcat", DEPLOY, **env)
 
     assert result.verdict is (Verdict.DONE if up else Verdict.FAILED)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from renewer.hooks import Verdict
+from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST
 from tests.hooks.bed import Bed
 from tests.hooks.laid import Laid, laid
@@ -29,14 +30,14 @@ def test_the_walk(bed: Bed, record_property: Note) -> None:
 
 
 @pytest.fixture
-def stand(place: Path) -> Iterator[Laid]:
+def stand(place: Path) -> Iterator[Laid[Unbound]]:
     """An Unbound, not yet started, and its copies."""
     with laid(place, "unbound", Unbound) as stand:
         yield stand
 
 
 @pytest.mark.parametrize("way", ["reload", "reload_keep_cache"])
-def test_a_reload_would_not_do(stand: Laid, way: str) -> None:
+def test_a_reload_would_not_do(stand: Laid[Unbound], way: str) -> None:
     """Unbound 1.17 does not read its key and certificate again; a restart does. Else reload in the hook."""
     before = stand.lay()
     stand.server.start()
@@ -49,7 +50,7 @@ def test_a_reload_would_not_do(stand: Laid, way: str) -> None:
     assert stand.served == new
 
 
-def test_what_would_keep_it_from_starting_fails_the_test(stand: Laid) -> None:
+def test_what_would_keep_it_from_starting_fails_the_test(stand: Laid[Unbound]) -> None:
     """A config that is wrong, or a key that does not fit: not restarted."""
     before = stand.lay()
     stand.server.start()
@@ -67,7 +68,7 @@ def test_what_would_keep_it_from_starting_fails_the_test(stand: Laid) -> None:
 
 
 @pytest.mark.parametrize(("event", "code"), [(TEST, 75), (DEPLOY, 75), (ROLLBACK, 0)])
-def test_without_a_process(stand: Laid, tmp_path: Path, event: str, code: int) -> None:
+def test_without_a_process(stand: Laid[Unbound], tmp_path: Path, event: HookEvent, code: int) -> None:
     """75; but at `rollback` it is started, for it ran before `deploy`. A number of another's is none."""
     stand.server.directory.mkdir()
     stand.server.configure()
@@ -82,7 +83,7 @@ def test_without_a_process(stand: Laid, tmp_path: Path, event: str, code: int) -
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_by_systemd(stand: Laid, tmp_path: Path, *, running: bool) -> None:
+def test_by_systemd(stand: Laid[Unbound], tmp_path: Path, *, running: bool) -> None:
     """Without a program to restart it, the unit's main process is looked at and the unit restarted."""
     stand.server.start()
     pid = int(stand.server.pid_file.read_text()) if running else 0

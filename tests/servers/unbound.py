@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 from .foreground import Foreground, program
-from .handshake import wait_until
 
 _KEEPER = """\
 #!/bin/sh
@@ -35,6 +33,7 @@ class Unbound(Foreground):
         super().__init__(directory, cert, key)
         self.config = directory / "unbound.conf"
         self.pid_file = directory / "unbound.pid"
+        self.written_last = self.pid_file  # its ports are open before it has read its key
         self.restart = directory / "restart"
         self.env = {"UNBOUND_CONF": str(self.config), "UNBOUND_RESTART": str(self.restart)}
 
@@ -54,13 +53,6 @@ class Unbound(Foreground):
         for path, text in ((self.directory / "keeper", _KEEPER), (self.restart, _RESTART)):
             path.write_text(text.format(**words))
             path.chmod(0o755)
-
-    def start(self) -> Self:
-        """Start it; its ports are open before it has read its key, its pid is written after that."""
-        self.pid_file.unlink(missing_ok=True)
-        super().start()
-        wait_until(lambda: self.pid_file.exists() and self.pid_file.read_text() != "", what="its pid file")
-        return self
 
     def command(self) -> Sequence[str | Path]:
         """The keeper."""
