@@ -15,7 +15,13 @@ COLUMNS = (
     "rollback",
 )
 
+LOAD = "load"
+"""The property of a test that put a server under load: its row, the words of `LOAD_COLUMNS`."""
+
+LOAD_COLUMNS = ("server", "while", "requests", "a second", "dropped", "TLS failures")
+
 _cells: dict[str, dict[str, bool]] = {}
+_loads: list[tuple[str, ...]] = []
 
 
 def note(report: pytest.TestReport) -> None:
@@ -26,12 +32,24 @@ def note(report: pytest.TestReport) -> None:
         if name == PROPERTY and isinstance(value, list | tuple):
             hook, column = value
             _cells.setdefault(str(hook), {})[str(column)] = True
+        elif name == LOAD and isinstance(value, list | tuple):
+            _loads.append(tuple(map(str, value)))
 
 
 def show(reporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
-    if not _cells:
-        return
+    """Print the tables."""
+    if _cells:
+        _show_cells(reporter)
+    if _loads:
+        reporter.section("servers under load")
+        rows = (LOAD_COLUMNS, *sorted(_loads))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            words = (f"{word:{width}}" for word, width in zip(row, widths, strict=True))
+            reporter.line("  ".join(words).rstrip())
+
+
+def _show_cells(reporter: pytest.TerminalReporter) -> None:
     reporter.section("every hook with its real server")
     width = max(map(len, _cells))
     reporter.line(f"{'':{width}}  " + "  ".join(COLUMNS))

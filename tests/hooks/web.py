@@ -99,6 +99,7 @@ class Apache(WebServer):
         self.conf = self.home / "apache.conf"
         self.lines = [
             f"ServerRoot {self.home}",
+            f"DocumentRoot {self.home}",
             f"PidFile {self.pid_file}",
             f"ErrorLog {self.log}",
             f"DefaultRuntimeDir {self.home}",
@@ -131,8 +132,9 @@ class Apache(WebServer):
         )
 
     def start(self) -> None:
-        """Write the config and start it."""
+        """Write the config and a page, and start it."""
         self.conf.write_text("\n".join(self.lines) + "\n")
+        self.write("index.html", "ok\n")
         self.pid_file.unlink(missing_ok=True)
         super().start()
 
