@@ -120,5 +120,5 @@ def _resolve(path: str, document: Document, faults: Faults) -> Config:
         hooks=hooks.resolved(),
         channels=channels.resolved(),
         watches=resolve_watches(document.watch, channels, resolved, faults),
-        report=resolve_report(document.report, agent, faults),
+        report=resolve_report(document.report, agent, channels, faults),
     )

@@ -10,8 +10,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from renewer.config.challenge_tables import ChallengeKeys, ChallengeTable
 from renewer.config.channel_tables import ChannelTable
-from renewer.config.tables import DURATION, SecretTable, Table
-from renewer.model.desired import Convention, FirstLook, HookEvent, KeyType, Starttls
+from renewer.config.tables import DURATION, SIZE, SecretTable, Table
+from renewer.model.desired import Convention, FirstLook, HookEvent, KeyType, Starttls, SummaryEvery
 
 _MODE = {"pattern": r"^0?[0-7]{3}$"}
 
@@ -36,6 +36,18 @@ class AgentTable(Table):
         Annotated[str, Meta(description="The renewal log, JSON Lines; default <state>/renewal.log.")]
         | UnsetType
     ) = UNSET
+    log_size: (
+        Annotated[
+            str,
+            Meta(
+                description="A larger log gives way to a new one, as 10M; 0: never.", extra_json_schema=SIZE
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    log_keep: Annotated[int, Meta(description="Old logs that stay, 1 to 1000.")] | UnsetType = UNSET
+    journald: Annotated[bool, Meta(description="Tell systemd's journal every event.")] | UnsetType = UNSET
+    syslog: Annotated[bool, Meta(description="Tell syslog every event.")] | UnsetType = UNSET
     ledger: Annotated[str, Meta(description="Where the ledger is kept: sqlite.")] | UnsetType = UNSET
     host: Annotated[str, Meta(description="This host's name in the ledger; default its own.")] | UnsetType = (
         UNSET
@@ -258,6 +270,17 @@ class ReportTable(Table):
         | UnsetType
     ) = UNSET
     page: Annotated[str, Meta(description="HTML file that shows how things stand.")] | UnsetType = UNSET
+    summary: (
+        Annotated[SummaryEvery, Meta(description="How often a summary is told: renewals, failures, margins.")]
+        | UnsetType
+    ) = UNSET
+    summary_to: (
+        Annotated[list[str], Meta(description="Channels that get it; default: all that send mail.")]
+        | UnsetType
+    ) = UNSET
+    summary_file: (
+        Annotated[str, Meta(description="File that gets it: .html, .txt, .csv or .json.")] | UnsetType
+    ) = UNSET
     heartbeat: (
         Annotated[SecretTable, Meta(description="Where the healthchecks-style URL is: { file = … } …")]
         | UnsetType

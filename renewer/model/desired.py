@@ -318,11 +318,19 @@ class Certificate(Value):
 
 
 class Agent(Value):
-    """The agent itself: where its state lies and how it runs."""
+    """The agent itself: where its state lies and how it runs.
+
+    The log gives way to a new one before it grows beyond `log_size` bytes (0: never), and `log_keep` old ones
+    stay. `journald` and `syslog` are told every event, too.
+    """
 
     state: str = "/var/lib/renewer"
     group: str | None = None
     log: str | None = None
+    log_size: int = 10 << 20
+    log_keep: int = 5
+    journald: bool = False
+    syslog: bool = False
     ledger: str | Secret = "sqlite"
     host: str = ""
     wake: timedelta = timedelta(hours=1)
@@ -425,12 +433,26 @@ class Watch(Value):
         return self.file or str(self.endpoint)
 
 
+class SummaryEvery(StrEnum):
+    """How often a summary is told."""
+
+    WEEKLY = "weekly"  # on Mondays, of the week before
+    MONTHLY = "monthly"  # on the first, of the month before
+
+
 class Report(Value):
-    """What is left for others after each run: files (absolute paths), pings to a healthchecks-style URL."""
+    """What is left for others after each run: files (absolute paths), pings to a healthchecks-style URL.
+
+    A `summary` goes to the channels `summary_to` (all that send mail if it is empty and there is no
+    `summary_file`) and to `summary_file`, whose name says in which form.
+    """
 
     metrics: str | None = None
     page: str | None = None
     heartbeat: Secret | None = None
+    summary: SummaryEvery | None = None
+    summary_to: tuple[str, ...] = ()
+    summary_file: str | None = None
 
 
 class Config(Value):

@@ -14,6 +14,7 @@ from renewer.model.desired import (
     Secret,
     SecretSource,
     Starttls,
+    SummaryEvery,
     Topic,
     Watch,
     Webhook,
@@ -169,6 +170,10 @@ CASES = [
     ('[report]\npage="/var/lib/renewer/index.html"', "report.page", "which holds keys", "/var/www"),
     ('[report]\nheartbeat="https://x/"', "report.heartbeat", "a secret must not", "file"),
     ("[report]\nheartbeat={}", "report.heartbeat", "exactly one of", ""),
+    ('[report]\nsummary="daily"', "report.summary", "", "weekly"),
+    ('[report]\nsummary_file="/w/s.html"', "report", "not how often", "weekly"),
+    ('[report]\nsummary="weekly"\nsummary_file="/w/s.pdf"', "report.summary_file", "which form", ".html"),
+    ('[report]\nsummary="weekly"\nsummary_to=["no"]', "report.summary_to[0]", "there is no channel", ""),
 ]
 
 
@@ -178,6 +183,16 @@ def test_what_is_wrong_is_told(faults: Faulty, text: str, path: str, said: str, 
     (fault,) = faults(HEAD + WWW + text)
 
     assert (fault.path, said in fault.text, hint in fault.hint) == (path, True, True), repr(fault)
+
+
+def test_a_summary_is_read(loaded: Load) -> None:
+    """How often, to whom, and into which file."""
+    report = '[report]\nsummary = "monthly"\nsummary_to = ["ops"]\nsummary_file = "/w/summary.csv"\n'
+    config = loaded(HEAD + WWW + SERVER + report)
+
+    assert config.report == Report(
+        summary=SummaryEvery.MONTHLY, summary_to=("ops",), summary_file="/w/summary.csv"
+    )
 
 
 def test_reports_stand_in_the_main_file(write: Write, faults: Faulty, tmp_path: Path) -> None:
