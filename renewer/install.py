@@ -61,6 +61,7 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
         made_at=order.at,
         leaf=leaf,
         authority=order.authority,
+        directory=order.directory,
         account=order.account,
         profile=order.profile,
         degraded=order.degraded,

@@ -35,7 +35,8 @@ class Version(Value):
     """A complete issued certificate with its key, as it lies on disk.
 
     `degraded` is one that was issued without some of the names of its wish, because those did not validate.
-    `authority`, `account` and `profile` are None when nobody remembers where it came from.
+    `authority`, `directory` (its URL then), `account` and `profile` are None when nobody remembers where it
+    came from.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Version(Value):
     placeholder: bool = False
     degraded: bool = False
     authority: str | None = None
+    directory: str | None = None
     account: str | None = None
     profile: str | None = None
 

@@ -23,13 +23,18 @@ def _fits_but_for_names(version: Version, situation: Situation) -> bool:
     return (
         not version.placeholder
         and version.leaf.key in (situation.wish.key, None)
-        and (version.authority is None or _came_as_asked(version.authority, version.profile, situation))
+        and (version.authority is None or _came_as_asked(version, situation))
     )
 
 
-def _came_as_asked(authority: str, profile: str | None, situation: Situation) -> bool:
-    """Whether that authority is named, and the profile is what is asked of it."""
-    return any(asked.authority == authority and asked.profile in (None, profile) for asked in situation.asked)
+def _came_as_asked(issued: Version | Order, situation: Situation) -> bool:
+    """Whether that authority is named, is where it was then (not staging any more), and so the profile."""
+    return any(
+        asked.authority == issued.authority
+        and asked.profile in (None, issued.profile)
+        and (asked.directory == "" or issued.directory in (None, asked.directory))
+        for asked in situation.asked
+    )
 
 
 def usable(situation: Situation, now: datetime) -> list[Version]:
@@ -107,14 +112,5 @@ def order_fits(order: Order, situation: Situation) -> bool:
             or (order.degraded and set(order.identifiers) < set(wish.names))
         )
         and order.key_type == wish.key
-        and _came_as_asked(order.authority, order.profile, situation)
-        and _is_still_there(order, situation)
-    )
-
-
-def _is_still_there(order: Order, situation: Situation) -> bool:
-    """Whether the authority of that name is where the order was made: not if staging became production."""
-    return any(
-        asked.authority == order.authority and asked.directory in ("", order.directory)
-        for asked in situation.asked
+        and _came_as_asked(order, situation)
     )

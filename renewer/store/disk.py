@@ -30,6 +30,7 @@ class _About(Value):
     placeholder: bool = False
     degraded: bool = False
     authority: str | None = None
+    directory: str | None = None
     account: str | None = None
     profile: str | None = None
 
@@ -89,6 +90,7 @@ class DiskStore:
             placeholder=about.placeholder,
             degraded=about.degraded,
             authority=about.authority,
+            directory=about.directory,
             account=about.account,
             profile=about.profile,
         )
@@ -258,6 +260,7 @@ def _describe(version: Version) -> bytes:
         placeholder=version.placeholder,
         degraded=version.degraded,
         authority=version.authority,
+        directory=version.directory,
         account=version.account,
         profile=version.profile,
     )

@@ -109,6 +109,17 @@ def test_what_is_served_after_a_rollback(facts: Situation, expected: Version | N
     assert to_serve(facts, NOW) == expected
 
 
+def test_an_authority_that_is_elsewhere_now_is_another() -> None:
+    """What staging issued is not what production would: a changed directory URL asks for a new one."""
+    asked = (Asked(authority="letsencrypt", wish=WISH, directory="https://production.example/directory"),)
+    staged = replace(FRESH, directory="https://staging.example/directory")
+    produced = replace(FRESH, directory="https://production.example/directory")
+
+    assert wanted(_all(staged, asked=asked), NOW) is None
+    assert wanted(_all(produced, asked=asked), NOW) == produced
+    assert wanted(_all(FRESH, asked=asked), NOW) == FRESH  # made before this was written down
+
+
 def test_a_profile_counts_at_its_own_authority_only() -> None:
     """What is asked of one authority says nothing of another's certificates."""
     asked = (
