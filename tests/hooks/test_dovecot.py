@@ -36,7 +36,7 @@ def test_the_pair_of_one_name_is_looked_at_too(place: Path) -> None:
             lines = f"ssl_cert = <{good.cert}\n" + (f"ssl_key = <{key}\n" if key else "")
             dovecot.extra = f"local_name {NAME} {{\n{lines}}}\n"
             dovecot.configure()
-            assert shelf.call("dovecot", TEST, limit=30, **dovecot.env).verdict is verdict
+            assert shelf.call("dovecot", TEST, **dovecot.env).verdict is verdict
 
 
 def test_a_config_with_a_fault_is_refused(place: Path) -> None:
@@ -46,6 +46,6 @@ def test_a_config_with_a_fault_is_refused(place: Path) -> None:
     shelf.put()
     with Dovecot(place / "server", pair.cert, pair.key) as dovecot:
         dovecot.config.write_text(dovecot.config.read_text() + "nonsense = yes\n")
-        result = shelf.call("dovecot", TEST, limit=30, **dovecot.env)
+        result = shelf.call("dovecot", TEST, **dovecot.env)
     assert result.verdict is Verdict.FAILED
     assert "Unknown setting: nonsense" in (result.error or "")

@@ -52,9 +52,9 @@ def test_other_ways_to_name_the_pair(place: Path, kind: type[Postfix]) -> None:
     shelf = Shelf(place)
     shelf.put()
     with kind(place / "server", good.cert, good.key) as postfix:
-        assert shelf.call("postfix", TEST, limit=30, **postfix.env).verdict is Verdict.DONE
+        assert shelf.call("postfix", TEST, **postfix.env).verdict is Verdict.DONE
         postfix.key = other.key
         postfix.configure()
-        result = shelf.call("postfix", TEST, limit=30, **postfix.env)
+        result = shelf.call("postfix", TEST, **postfix.env)
     assert result.verdict is Verdict.FAILED
     assert "is not the key of" in (result.error or "")

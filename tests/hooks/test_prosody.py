@@ -33,9 +33,9 @@ def test_a_key_that_prosody_may_not_read_is_refused(place: Path) -> None:
     shelf = Shelf(place)
     shelf.put()
     with Prosody(place / "server", pair.cert, pair.key) as prosody:
-        assert shelf.call("prosody", TEST, limit=30, **prosody.env).verdict is Verdict.DONE
+        assert shelf.call("prosody", TEST, **prosody.env).verdict is Verdict.DONE
         shutil.chown(pair.key, "root")
-        result = shelf.call("prosody", TEST, limit=30, **prosody.env)
+        result = shelf.call("prosody", TEST, **prosody.env)
     assert result.verdict is Verdict.FAILED
     assert "error" in (result.error or "").lower()
 
@@ -48,5 +48,5 @@ def test_a_host_without_a_certificate_is_no_reason(place: Path) -> None:
     shelf.put()
     with Prosody(place / "server", pair.cert, pair.key) as prosody:
         prosody.config.write_text(prosody.config.read_text() + 'VirtualHost "bare.example.org"\n')
-        result = shelf.call("prosody", TEST, limit=30, **prosody.env)
+        result = shelf.call("prosody", TEST, **prosody.env)
     assert (result.verdict, result.error) == (Verdict.DONE, None), result.output

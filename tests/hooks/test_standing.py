@@ -76,7 +76,7 @@ class Desk:
 
     def call(self, event: HookEvent, **env: str) -> HookResult:
         """Call the hook as the agent does."""
-        return self.shelf.call(self.hook, event, limit=30, **{**self.server.env, **env})
+        return self.shelf.call(self.hook, event, **{**self.server.env, **env})
 
     def served(self) -> str | None:
         """The serial at the port."""
@@ -149,7 +149,7 @@ def test_not_running_is_later(desk: Desk) -> None:
 
 @pytest.mark.parametrize("desk", ["exim"], indirect=True)
 def test_a_turned_link(desk: Desk) -> None:
-    """The daemon notices what is written into the directory of its files, not that a link there was turned."""
+    """It notices what is written into the directory of its files, not that a link there was turned."""
     versions = [desk.tls.with_name(f"version-{number}") for number in (1, 2)]
     serials = []
     for version in versions:
@@ -159,6 +159,7 @@ def test_a_turned_link(desk: Desk) -> None:
     shutil.rmtree(desk.tls)
     desk.tls.symlink_to(versions[0])
     desk.server.start()
+    assert desk.served() == serials[0]
     desk.tls.unlink()
     desk.tls.symlink_to(versions[1])
     assert desk.served() == serials[0]

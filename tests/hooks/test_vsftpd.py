@@ -34,7 +34,7 @@ def test_started_for_each_session(place: Path) -> None:
     vsftpd.configure()
     vsftpd.config.write_text(vsftpd.config.read_text().replace("listen=YES", "listen=NO"))
     for event in (TEST, DEPLOY, ROLLBACK):
-        assert shelf.call("vsftpd", event, limit=30, **vsftpd.env).verdict is Verdict.DONE
+        assert shelf.call("vsftpd", event, **vsftpd.env).verdict is Verdict.DONE
     good.key.write_bytes(other.key.read_bytes())
-    assert shelf.call("vsftpd", TEST, limit=30, **vsftpd.env).verdict is Verdict.FAILED
+    assert shelf.call("vsftpd", TEST, **vsftpd.env).verdict is Verdict.FAILED
     assert vsftpd.listeners() == []
