@@ -126,6 +126,7 @@ if [ "$mode" = test ]; then
     have sshd || missing+=(openssh-server)
     have kubectl || missing+=(kubernetes-client)
     have openssl || missing+=(openssl)
+    have curl || missing+=(curl)
     have wrk || missing+=(wrk)
     have promtool || missing+=(prometheus)
     have chromium || missing+=(chromium)
