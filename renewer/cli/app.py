@@ -29,6 +29,7 @@ COMMANDS = {
     "status": ("status", "Answer: am I fine?"),
     "log": ("log", "Read the renewal log."),
     "page": ("page", "Write one HTML file that shows how every certificate stands."),
+    "report": ("report", "Say what came of the last days: renewals, failures, margins."),
     "check": ("check", "Look at what any port serves."),
     "doctor": ("doctor", "Look at the names as an authority would: DNS, CAA, DNSSEC, ports."),
     "deploy": ("deploy", "Make the servers load the newest version again."),

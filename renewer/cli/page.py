@@ -25,6 +25,7 @@ def command(setup: Setup, path: str | None, as_json: bool) -> int:
     from renewer.model.facts import RunRecord
     from renewer.run import plan
     from renewer.tell import files
+    from renewer.tell.publish import publish
 
     config = setup.config()
     path = os.path.abspath(path) if path not in (None, "-") else path or config.report.page or "-"
@@ -37,8 +38,8 @@ def command(setup: Setup, path: str | None, as_json: bool) -> int:
     if path == "-":
         if not as_json:
             screen.out(content.decode().rstrip("\n"))
-    elif faults := files.put(path, content):
-        raise StateError(faults[0], hint="name another file with --out", kind="page")
+    elif fault := publish(path, content):
+        raise StateError(fault, hint="name another file with --out", kind="page")
     if as_json:
         screen.emit(
             {

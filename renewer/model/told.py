@@ -111,3 +111,17 @@ class Watched(Record):
     error: str | None = None
     failures: int = 0
     since: datetime | None = None
+
+
+class SummaryTold(Record):
+    """A summary that went out: `target` is a channel, or "" for a file; `until` is when its period ended."""
+
+    kind: ClassVar[str] = "summary"
+    target: str
+    until: datetime
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """One record a target."""
+        return self.target

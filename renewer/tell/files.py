@@ -1,4 +1,4 @@
-"""The files that a run leaves for others, named in [report]: metrics for monitoring, a page for people."""
+"""What [report] wants after each run: metrics for monitoring, a page for people, at times a summary."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from renewer import clock, inventory, watches
-from renewer.copies.files import replace
-from renewer.copies.rights import PUBLIC_MODE, Rights
-from renewer.errors import OurFault, RenewerError
+from renewer.errors import OurFault
 from renewer.kit import Kit
 from renewer.model.decision import Plan
 from renewer.model.facts import RunRecord, Situation
@@ -18,28 +16,44 @@ from renewer.policy.plan import arrange
 from renewer.report import Document, status_document
 from renewer.tell import freshness, metrics
 from renewer.tell.history import standing
+from renewer.tell.publish import publish
 
 RECENT = timedelta(days=31)  # of history is asked for first: of many certificates that is enough for the page
 
 
 def write(kit: Kit, run: RunRecord, situations: Mapping[str, Situation], plan: Plan) -> RunRecord:
-    """Bring every file up to date. What cannot be written is told, and added to the run's findings."""
+    """Bring all of it up to date. What cannot be written is told, and added to the run's findings."""
     wish = kit.config.report
-    if wish.metrics is None and wish.page is None:
-        return run
-    faults: list[str] = []
+    faults: list[str | None] = []
     try:
+        due = _due(kit)
+        if wish.metrics is None and wish.page is None and not due:
+            return run
         found = document(kit, run, situations, plan)
         if wish.metrics is not None:
-            faults += put(wish.metrics, _metrics(kit, found, run))
+            faults.append(publish(wish.metrics, _metrics(kit, found, run)))
         if wish.page is not None:
-            faults += put(wish.page, _page(kit, found, run.ended_at or run.at))
+            faults.append(publish(wish.page, _page(kit, found, run.ended_at or run.at)))
+        if due:
+            from renewer.tell import summaries
+
+            faults += summaries.tell(kit, due, found)
     except Exception as error:  # noqa: BLE001  a defect in telling must not undo that the run went well
         kit.journal.trace("", error)
         faults.append(f"the files of [report] were not written: {OurFault.of(error).text}")
-    for fault in faults:
+    told = tuple(fault for fault in faults if fault)
+    for fault in told:
         kit.journal.tell(EventName.NOTICE, text=fault)
-    return msgspec.structs.replace(run, findings=(*run.findings, *faults))
+    return msgspec.structs.replace(run, findings=(*run.findings, *told))
+
+
+def _due(kit: Kit) -> list[str]:
+    """Who has not heard of the last week or month."""
+    if kit.config.report.summary is None:
+        return []
+    from renewer.tell import summaries  # what writes reports is loaded where somebody wants them
+
+    return summaries.due(kit)
 
 
 def _metrics(kit: Kit, found: Document, run: RunRecord) -> bytes:
@@ -82,14 +96,3 @@ def document(kit: Kit, run: RunRecord | None, situations: Mapping[str, Situation
         last_run=run,
         watches=watches.rows(kit.config.watches, watches.take(kit), now),
     )
-
-
-def put(path: str, content: bytes) -> list[str]:
-    """Replace a file that others read; readers see the old one or the new one, whole."""
-    try:
-        replace(path, content, Rights(mode=PUBLIC_MODE))
-    except OSError as error:
-        return [f"{path} cannot be written: {error.strerror}"]
-    except RenewerError as error:
-        return [f"{error.text}; {error.hint}" if error.hint else error.text]
-    return []

@@ -61,8 +61,12 @@ def compose(channel: Email, message: Message) -> EmailMessage:
     mail["X-Renewer-Run"] = message.run
     if message.escalated:
         mail["Importance"] = "high"
-    mail.set_content(text(message), cte="quoted-printable")
-    mail.add_alternative(html(message), subtype="html", cte="quoted-printable")
+    report = message.report
+    mail.set_content(report.text if report else text(message), cte="quoted-printable")
+    whole = report.html if report else html(message)
+    mail.add_alternative(whole, subtype="html", cte="quoted-printable")
+    if report:
+        mail.add_attachment(report.csv, subtype="csv", filename="renewer-report.csv", cte="quoted-printable")
     return mail
 
 

@@ -38,10 +38,19 @@ class Entry(Value):
     escalated: bool = False
 
 
+class Report(Value):
+    """A report that goes with a message, in the forms that a mail has room for."""
+
+    text: str
+    html: str
+    csv: str
+
+
 class Message(Value):
     """What is told at once. `id` is the same for the same news on the same day, also after a crash.
 
     `more` has a line for each certificate that is not told of at length; `notes` are about renewer itself.
+    A `report` stands in a mail in place of all these; other channels are told its notes.
     """
 
     id: str
@@ -53,6 +62,7 @@ class Message(Value):
     entries: tuple[Entry, ...] = ()
     more: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    report: Report | None = None
 
     @property
     def escalated(self) -> bool:

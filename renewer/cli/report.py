@@ -1,0 +1,101 @@
+"""`renewer report`."""
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renewer import clock
+from renewer.cli import exits, screen
+from renewer.cli.limits import limits_of
+from renewer.cli.screen import Setup
+from renewer.errors import RenewerError, StateError, UsageError
+
+if TYPE_CHECKING:
+    from renewer.model.desired import Config
+
+_FORMS = ("text", "html", "csv", "json")
+
+
+@click.command("report")
+@click.option(
+    "--since", default="30d", show_default=True, metavar="SPAN", help="How far back: 7d, 12h, at most 400d."
+)
+@click.option(
+    "--format", "form", type=click.Choice(_FORMS), help="Default: text, or what the name of FILE says."
+)
+@click.option("--out", "path", metavar="FILE", help="Write it there.")
+@click.option("--mail", is_flag=True, help="Send it, as a summary would be: by `summary_to`, or all mail.")
+@screen.json_option
+@screen.pass_setup
+def command(setup: Setup, since: str, form: str | None, path: str | None, mail: bool, as_json: bool) -> int:
+    """Say what came of the last days: renewals, failures, time to recover, days of margin, what expires next.
+
+    Exit: 0; 1 if a channel did not take it.
+    """
+    from renewer.tell import forms
+    from renewer.tell.publish import publish
+    from renewer.tell.summaries import form_of
+
+    config = setup.config()
+    report = _report(config, _span(since))
+    form = "json" if as_json and path is None else form or (form_of(path) if path else "text")
+    if mail:
+        return _send(config, report, as_json=as_json)
+    content = forms.rendered(report, form)
+    if path is None:
+        screen.out(content.rstrip("\n"))
+    elif fault := publish(os.path.abspath(path), content.encode("utf-8", "replace")):
+        raise StateError(fault, hint="name another file with --out", kind="report")
+    elif as_json:
+        screen.emit({"schema": screen.SCHEMA, "path": os.path.abspath(path), "format": form})
+    return exits.OK
+
+
+def _span(text: str) -> timedelta:
+    from renewer.config.scalars import duration
+
+    try:
+        return duration(text, "1h", "400d")
+    except ValueError as error:
+        raise UsageError(f"--since {error}", hint="as in --since 30d") from None
+
+
+def _report(config: "Config", span: timedelta) -> dict[str, Any]:
+    from renewer.kit import Kit
+    from renewer.run import plan
+    from renewer.tell import files, summary
+
+    with Kit(config, write=False) as kit:
+        planned, situations = plan(kit, limits_of(config, (), None))
+        found = files.document(kit, None, situations, planned)
+        history = kit.ledger.history()
+    now = clock.now()
+    return summary.document(found, history, now - span, now)
+
+
+def _send(config: "Config", report: dict[str, Any], *, as_json: bool) -> int:
+    """To every channel that would get a summary; says how it went."""
+    from renewer.kit import run_id
+    from renewer.tell.summaries import FILE, send, targets
+
+    names = [name for name in targets(config) if name != FILE]
+    if not names:
+        raise UsageError(
+            f"no channel of {config.path} sends mail",
+            hint='write [notify.X] with type = "email", or name channels: summary_to in [report]',
+        )
+    results: list[dict[str, object]] = []
+    for name in names:
+        row: dict[str, object] = {"channel": name, "taken": True, "text": "", "hint": ""}
+        try:
+            row["text"] = send(config, config.channels[name], report, run_id(clock.now(), config.agent.host))
+        except RenewerError as error:
+            row |= {"taken": False, "text": error.text, "hint": error.hint}
+        results.append(row)
+        if not as_json:
+            screen.out(f"{name}: {'sent' if row['taken'] else 'NOT sent: ' + str(row['text'])}")
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "at": clock.now(), "channels": results})
+    return exits.OK if all(row["taken"] for row in results) else exits.FAILED
