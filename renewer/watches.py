@@ -98,11 +98,15 @@ def _ports(kit: Kit, watches: Sequence[Watch]) -> dict[str, _Seen]:
     from renewer import verify
 
     end = min(clock.monotonic() + kit.time_left() * _SHARE, kit.deadline)
-    targets = [verify.Target(endpoint=w.endpoint, roots=w.roots) for w in watches if w.endpoint]
-    sights: dict[str, list[Sight]] = {}
-    for sight in verify.look(list(dict.fromkeys(targets)), until=lambda: end):
-        sights.setdefault(str(sight.endpoint), []).append(sight)
-    return {watch.name: _worst(sights[watch.target]) for watch in watches if watch.target in sights}
+    found: dict[str, _Seen] = {}
+    for roots in dict.fromkeys(watch.roots for watch in watches):  # a sight does not tell them
+        those = [watch for watch in watches if watch.roots == roots]
+        targets = [verify.Target(endpoint=w.endpoint, roots=roots) for w in those if w.endpoint]
+        sights: dict[str, list[Sight]] = {}
+        for sight in verify.look(list(dict.fromkeys(targets)), until=lambda: end):
+            sights.setdefault(str(sight.endpoint), []).append(sight)
+        found |= {watch.name: _worst(sights[watch.target]) for watch in those if watch.target in sights}
+    return found
 
 
 def _worst(sights: Iterable["Sight"]) -> _Seen:
