@@ -166,7 +166,7 @@ def _tell(hook: Hook, problem: str | None, calls: "list[Call]") -> None:
     for call in calls:
         if call.verdict is None:
             act = f"renewer hooks test {hook.name} --event {call.event}"
-            screen.out(f"{call.event}: not called, because it acts; to call it: {act}")
+            screen.out(f"{call.event}: not called; to call it: {act}")
         else:
             code = "no exit code" if call.code is None else f"exit code {call.code}"
             screen.out(f"{call.event}: {code}, {call.meaning}; took {screen.span(call.took_ms / 1000)}")
@@ -198,7 +198,8 @@ def _find(name: str) -> Path:
 
 
 def _summary(path: Path) -> str:
-    """The header's first sentence: all up to its first empty line."""
+    """The header's first sentence, without the words that all have in common."""
     lines = path.read_text().splitlines()[1:]
     first = takewhile(str, (line.lstrip("# ") for line in lines if line.startswith("#")))
-    return " ".join(first).rstrip(".")
+    text = " ".join(first).removeprefix("renewer's hook ").removeprefix("for ")
+    return text.rstrip(".")

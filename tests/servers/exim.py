@@ -24,7 +24,11 @@ class Exim(Foreground):
         self.config = directory / "exim.conf"
         self.pid_file = directory / "spool" / "exim.pid"
         self.written_last = self.pid_file
-        self.env = {"EXIM": str(_BINARY), "EXIM_CONF": str(self.config)}
+        # At HUP it executes itself anew as its user, who may not enter every checkout's directories
+        self.binary = directory / _BINARY.name
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(_BINARY, self.binary)
+        self.env = {"EXIM": str(self.binary), "EXIM_CONF": str(self.config)}
 
     def configure(self) -> None:
         """Write the config, which must be root's, and give exim's user a spool."""
@@ -32,7 +36,7 @@ class Exim(Foreground):
         spool.mkdir(exist_ok=True)
         shutil.chown(spool, USER)
         self.config.write_text(
-            f"exim_path = {_BINARY}\n"
+            f"exim_path = {self.binary}\n"
             "keep_environment =\n"
             "primary_hostname = www.example.org\n"
             f"spool_directory = {spool}\n"
@@ -49,4 +53,4 @@ class Exim(Foreground):
 
     def command(self) -> Sequence[str | Path]:
         """The daemon in the foreground."""
-        return [_BINARY, "-C", self.config, "-bdf"]
+        return [self.binary, "-C", self.config, "-bdf"]
