@@ -73,7 +73,7 @@ def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
             server.key.write_bytes(shelf.root.issue(tmp_path / "other", NAME).key.read_bytes())
         assert server.process is not None
         assert server.process.alive
-        assert server.log.read_text().count("server started") == 6
+        assert server.errors.read_text().count("server started") == 6
     finally:
         server.stop()
 

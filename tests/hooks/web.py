@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import subprocess
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -211,6 +212,7 @@ class Lighttpd(WebServer):
         super().__init__(directory, live)
         binary = program("lighttpd", "lighttpd")
         self.background, self.with_pid = background, pid
+        self.errors = self.home / "errors"
         self.conf = self.home / "lighttpd.conf"
         self.user = user
         self.argv = [binary, "-D", "-f", self.conf]
@@ -232,11 +234,15 @@ class Lighttpd(WebServer):
             {f'server.pid-file = "{self.pid_file}"' if self.with_pid else ""}
             {f'server.feature-flags = ("{_BACKGROUND}" => "enable")' if self.background else ""}
             {f'server.username = "{self.user}"' if self.user != "root" else ""}
+            server.errorlog = "{self.errors}"
             ssl.engine = "enable"
             ssl.pemfile = "{self.cert}"
             ssl.privkey = "{self.key}"
             """,
         )
+        if not self.errors.exists():
+            self.errors.touch()
+            shutil.chown(self.errors, self.user)
         self.pid_file.unlink(missing_ok=True)
         super().start()
 
