@@ -4,6 +4,7 @@ History is told from facts, not from what a run believes to have done: a run tha
 tell is made up for by the next one.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ class Event(Value):
     """One line of history; durations among the details are in seconds."""
 
     name: EventName
-    details: dict[str, object]
+    details: Mapping[str, object]
 
 
 class Trouble(NamedTuple):

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -137,49 +137,47 @@ def figures(document: Document) -> list[str]:
     return lines
 
 
-def _tables(document: Document) -> Iterable[Table]:
-    yield Table(
-        "Failures",
-        "None.",
-        ("since", "certificate", "well again", "what failed"),
-        [
-            (moment(one["at"]), clean(one["certificate"]), _recovered(one), _line(one["error"]))
-            for one in document["failures"]
-        ],
-    )
-    yield Table(
-        "Went back to an older version",
-        "None.",
-        ("when", "certificate", "to", "why"),
-        [
-            (moment(one["at"]), clean(one["certificate"]), _line(one["to"]), _line(one["error"]))
-            for one in document["rolled_back"]
-        ],
-    )
-    yield Table(
-        "Renewals",
-        "None.",
-        ("when", "certificate", "took", "days to spare", "serial"),
-        [
-            (
-                moment(one["at"]),
-                clean(one["certificate"]),
-                "-" if one["took"] is None else span(one["took"]),
-                "-" if one["margin_days"] is None else f"{one['margin_days']:g}",
-                _line(one["serial"]),
-            )
-            for one in document["renewals"]
-        ],
-    )
-    yield Table(
-        "Expire next",
-        "There is no certificate.",
-        ("expires", "certificate", "days left", "state"),
-        [
-            (moment(one["not_after"]), clean(one["name"]), f"{one['days_left']:g}", _state(one))
-            for one in document["nearest"]
-        ],
-    )
+def _tables(document: Document) -> tuple[Table, ...]:
+    return (_failures(document), _went_back(document), _renewals(document), _nearest(document))
+
+
+def _failures(document: Document) -> Table:
+    rows = [
+        (moment(one["at"]), clean(one["certificate"]), _recovered(one), _line(one["error"]))
+        for one in document["failures"]
+    ]
+    return Table("Failures", "None.", ("since", "certificate", "well again", "what failed"), rows)
+
+
+def _went_back(document: Document) -> Table:
+    rows = [
+        (moment(one["at"]), clean(one["certificate"]), _line(one["to"]), _line(one["error"]))
+        for one in document["rolled_back"]
+    ]
+    return Table("Went back to an older version", "None.", ("when", "certificate", "to", "why"), rows)
+
+
+def _renewals(document: Document) -> Table:
+    rows = [
+        (
+            moment(one["at"]),
+            clean(one["certificate"]),
+            "-" if one["took"] is None else span(one["took"]),
+            "-" if one["margin_days"] is None else f"{one['margin_days']:g}",
+            _line(one["serial"]),
+        )
+        for one in document["renewals"]
+    ]
+    return Table("Renewals", "None.", ("when", "certificate", "took", "days to spare", "serial"), rows)
+
+
+def _nearest(document: Document) -> Table:
+    rows = [
+        (moment(one["not_after"]), clean(one["name"]), f"{one['days_left']:g}", _state(one))
+        for one in document["nearest"]
+    ]
+    heads = ("expires", "certificate", "days left", "state")
+    return Table("Expire next", "There is no certificate.", heads, rows)
 
 
 def _recovered(one: Document) -> str:
