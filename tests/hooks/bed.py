@@ -263,7 +263,7 @@ class Bed:
         """Let every failure and look lie further back, as if so much time had passed."""
         ledger = SqliteLedger.open(str(self.state / "ledger.db"))
         try:
-            records = (*ledger.load(Deployment), *ledger.load(Sighting))
+            records: list[Deployment | Sighting] = [*ledger.load(Deployment), *ledger.load(Sighting)]
             ledger.save(*(msgspec.structs.replace(one, at=one.at - by) for one in records))
         finally:
             ledger.close()
