@@ -32,7 +32,7 @@ class Table(NamedTuple):
     title: str
     nothing: str
     heads: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def rendered(document: Document, form: str) -> str:
