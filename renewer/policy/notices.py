@@ -179,7 +179,8 @@ def _troubles(
             continue
         if not silenced(standing, acks.get(standing.name), now):
             due += [one for one in standing.matters if one.topic in channel.on and _is_news(one, mine)]
-        if standing.well and not standing.matters and mine:
+        back = any(one.at > now + EARLY for one in mine.values())  # the clock was set back: who knows
+        if standing.well and not standing.matters and mine and not back:
             if Topic.RECOVERED in channel.on:
                 due.append(_recovered(standing, mine.values()))
                 forget += mine.values()

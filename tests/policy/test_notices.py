@@ -290,3 +290,11 @@ def test_most_urgent_first() -> None:
     assert due == Desk().run(now, *reversed(standings))
     assert [one.escalated for one in due] == [True, True, *[False] * (len(due) - 2)]
     assert ESCALATED == 7
+
+
+def test_a_clock_that_was_set_back_makes_nobody_well() -> None:
+    """By it the end is far away again: that is no recovery, and nothing is forgotten."""
+    desk = Desk()
+    desk.run(END - 5 * DAY, failing(END - 5 * DAY))
+    assert desk.run(END - 50 * DAY, well()) == ()
+    assert [one.topic for one in desk.run(END - 4 * DAY, well())] == [Topic.RECOVERED]

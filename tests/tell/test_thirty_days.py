@@ -123,3 +123,62 @@ def test_a_message_says_all_that_a_reader_needs(
     assert {notice.run for notice in ledger.load(Notice) if notice.certificate} == {run}
     ledger.close()
     assert {line["run"] for line in host.log("told")} == {run}
+
+
+def test_renewals_are_told_once_and_kept_for_a_server_that_refuses(
+    host: Host, time: Clock, mail: MakeMail, office: PostOffice
+) -> None:
+    """What was there before the channel is no news; what comes is told, by the first run that can."""
+    host.install(not_before=time.moment - 50 * DAY, not_after=time.moment + 40 * DAY)
+    host.configure(mail())
+    host.run()
+    time.advance(HOUR)
+    host.install(not_before=time.moment, not_after=time.moment + 90 * DAY)
+    office.refusing = True
+    for _ in range(3):
+        host.run()
+        time.advance(DAY)
+    office.refusing = False
+    for _ in range(3):
+        host.run()
+        time.advance(HOUR)
+
+    assert office.subjects == ["www: renewed, good for 87 days"]
+
+
+def test_many_certificates_are_one_mail(host: Host, time: Clock, mail: MakeMail, office: PostOffice) -> None:
+    """The most urgent first; and it tells how the others are reached."""
+    tables = [
+        f'[certificate.{name}]\nnames = ["{name}.example.org"]\nauthority = "nowhere"\n'
+        f'challenge = {{ type = "http-01", webroot = "{host.root}", preflight = "off" }}\n'
+        for name in ("a", "b")
+    ]
+    host.configure(mail(), *tables)
+    for name, days in (("www", 20), ("a", 5), ("b", 12)):
+        end = time.moment + days * DAY
+        host.install(name, not_before=end - 90 * DAY, not_after=end)
+    host.run()
+
+    assert office.subjects == ["3 certificates; a: expires in 5 days"]
+    said = body(office.mails[0])
+    order = [said.index(f"{name}: expires in") for name in ("a", "b", "www")]
+    assert order == sorted(order)
+    assert office.mails[0]["References"].split() == [
+        f"<renewer.{name}.web-1@web-1.example.org>" for name in ("a", "b", "www")
+    ]
+
+
+def test_an_authority_that_answers_again_is_not_told_of(
+    host: Host, time: Clock, mail: MakeMail, office: PostOffice
+) -> None:
+    """Two failures in a healthy time are nobody's business."""
+    host.configure(mail())
+    end = time.moment + 30 * DAY - 5 * HOUR
+    host.install(not_before=end - 90 * DAY, not_after=end)
+    host.run()
+    time.advance(HOUR / 2)
+    host.run()
+    host.install(not_before=time.moment, not_after=time.moment + 90 * DAY)
+    host.run()
+
+    assert office.subjects == ["www: renewed, good for 90 days"]
