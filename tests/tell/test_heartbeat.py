@@ -12,7 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from renewer import run as story
 from renewer.run import Limits
 from renewer.tell import heartbeat
 from renewer.tell.heartbeat import rid
@@ -74,7 +73,7 @@ def test_a_run_that_breaks_off_is_a_failure(
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(story.history, "keep", broken)
+    monkeypatch.setattr("renewer.tell.history.keep", broken)
     with pytest.raises(RuntimeError):
         host.run()
     assert (checks.paths, time.moment) == ([f"{CHECK}/start", f"{CHECK}/fail"], time.now())
