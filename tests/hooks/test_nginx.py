@@ -53,9 +53,7 @@ def settings_of(nginx: Nginx) -> dict[str, str]:
 def call(nginx: Nginx, event: HookEvent, **env: str) -> HookResult:
     """Run the shipped hook as the agent runs it."""
     settings = settings_of(nginx) | env
-    hook = Hook(
-        name="nginx", run=str(HOOK), shipped=True, events=SERVER_EVENTS, env=tuple(settings.items())
-    )
+    hook = Hook(name="nginx", run=str(HOOK), shipped=True, events=SERVER_EVENTS, env=tuple(settings.items()))
     (result,) = hooks.run(hook, event, [], host="web-1", run_id="r")
     return result
 
