@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from renewer import clock, watches
-from renewer.errors import RenewerError
+from renewer.errors import OurFault, RenewerError
 from renewer.kit import Kit
 from renewer.ledger.contract import Happening
 from renewer.model.desired import Channel, Config, Topic
@@ -29,11 +29,20 @@ from renewer.tell.writing import About, Writer
 def tell(kit: Kit, situations: Mapping[str, Situation], began: datetime, *, all_of_them: bool) -> list[str]:
     """Tell every channel what it must hear now; returns what is wrong with channels, as findings.
 
-    `began` is when the run did; `all_of_them` whether `situations` has every certificate.
+    Whatever goes wrong here is a finding: what the run did stands. A run that was asked to stop leaves it to
+    the next. `began` is when the run did; `all_of_them` whether `situations` has every certificate.
     """
-    if not kit.config.channels:
+    if not kit.config.channels or kit.stopping.is_set():
         return []
-    return _Round(kit, situations, began, all_of_them=all_of_them).go()
+    try:
+        return _Round(kit, situations, began, all_of_them=all_of_them).go()
+    except RenewerError as error:
+        fault = error
+    except Exception as error:  # noqa: BLE001  a defect in telling must not undo a renewal
+        kit.journal.trace("", error)
+        fault = OurFault.of(error)
+    kit.journal.tell(EventName.NOTICE, text=f"notices: {fault.text}", hint=fault.hint)
+    return [f"notices could not be told: {fault.text}"]
 
 
 class _Round:

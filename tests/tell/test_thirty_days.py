@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
+
 from renewer.model.told import Notice
+from renewer.tell.writing import Writer
 from tests.tell.conftest import Clock, MakeMail
 from tests.tell.host import Host
 from tests.tell.post_office import PostOffice, body
@@ -182,3 +185,22 @@ def test_an_authority_that_answers_again_is_not_told_of(
     host.run()
 
     assert office.subjects == ["www: renewed, good for 90 days"]
+
+
+def test_a_defect_in_telling_ends_no_run(
+    host: Host, time: Clock, mail: MakeMail, office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a finding, with its trace in the log; the next run tells."""
+    host.configure(mail())
+    end = time.moment + 5 * DAY
+    host.install(not_before=end - 90 * DAY, not_after=end)
+    with monkeypatch.context() as broken:
+        broken.setattr(Writer, "message", lambda *_: 1 / 0)
+        report = host.run()
+    assert report.findings == (
+        "notices could not be told: a defect of this program: ZeroDivisionError: division by zero",
+    )
+    assert [line for line in host.log("notice") if "ZeroDivisionError" in line.get("trace", "")] != []
+    assert host.log("run-finished") != []
+    host.run()
+    assert office.subjects == ["www: expires in 5 days"]
