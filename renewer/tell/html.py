@@ -18,7 +18,7 @@ _COLOURS: Mapping[Topic, str] = {
     Topic.RENEWED: "#1b6e3a",
 }
 _BODY = "font-family: system-ui, sans-serif; font-size: 15px; line-height: 1.45; max-width: 44em; margin: 1em"
-_LABEL = "padding: 1px 12px 1px 0; vertical-align: top; text-align: left; font-weight: normal; opacity: .7"
+_LABEL = "padding: 1px 12px 1px 0; vertical-align: top; text-align: left; font-weight: normal; opacity: .7; white-space: nowrap"
 _CELL = "padding: 1px 0; vertical-align: top; overflow-wrap: anywhere"
 _CODE = "white-space: pre-wrap; overflow-wrap: anywhere; border-left: 3px solid #999; padding-left: 8px"
 
@@ -45,8 +45,9 @@ def html(message: Message) -> str:
         parts.append(tag("ul", *(tag("li", line) for line in message.more)))
     parts.append(tag("p", footer(message), style="opacity: .7; font-size: 13px"))
     head = Html('<meta charset="utf-8"><meta name="color-scheme" content="light dark">')
-    page = tag("html", tag("head", head, tag("title", message.subject)), tag("body", *parts, style=_BODY))
-    return f"<!doctype html>\n{page}\n"
+    head = tag("head", head, tag("title", message.subject))
+    body = tag("body", *parts, style=_BODY)
+    return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
 
 
 def _entry(entry: Entry) -> Html:

@@ -100,7 +100,7 @@ def test_html_holds_no_element_but_ours(said: str) -> None:
     reader.feed(page)
 
     assert reader.tags <= ALLOWED
-    assert reader.attributes <= {"style", "charset", "name", "content"}
+    assert reader.attributes <= {"style", "charset", "name", "content", "lang"}
     readable = said.replace("\x1b", "").split()[0][:20] if said.isprintable() else ""
     assert readable in reader.text
 
