@@ -53,7 +53,7 @@ class Kit:
         self._closing = ExitStack()
         self.ledger: Ledger = open_ledger(config.agent, write=write)
         self._closing.callback(self.ledger.close)
-        self.journal = Journal(config.agent.log_path, host=self.host, run=self.run, listener=listener)
+        self.journal = Journal.of(config.agent, run=self.run, listener=listener)
         self._closing.callback(self.journal.close)
         self.parsed: list[VersionFacts] = []
         self._sessions: dict[str, Session] = {}

@@ -6,7 +6,9 @@ The rules of the screen, obeyed by every command:
 2. `--json` prints exactly one documented document on stdout and nothing else there.
 3. An error is a sentence that says what happened and why, then a line `→` that says what to do.
 4. No trace ever reaches a person: a defect is written to the log with its trace, and its place is told.
-5. Colour and tables only on a terminal; piped output is plain, one record a line, and stays stable.
+5. Colour and drawn tables only on a terminal; elsewhere output is plain and stays stable: a record a line,
+   the columns of a table parted by tabs, below a line with their names. Without colour (`NO_COLOR`,
+   `TERM=dumb`) and without Unicode nothing is lost: signs and words say the same.
 6. Exit codes are those of `renewer.cli.exits`.
 """
 
@@ -94,7 +96,16 @@ def group(ctx: click.Context, config_path: str, verbose: int) -> None:
 
 def main() -> NoReturn:
     """The console script: run the command, turn what went wrong into words and an exit code."""
-    sys.exit(_run(sys.argv[1:]))
+    screen.prepare()
+    code = _run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # a full disk behind the pipe: no answer is no success
+        screen.close_broken_stdout()
+        if not isinstance(error, BrokenPipeError):
+            screen.say(f"renewer: the answer could not be written: {error.strerror}")
+            code = code or exits.FAILED
+    sys.exit(code)
 
 
 def _run(argv: list[str]) -> int:  # noqa: PLR0911  one return for each way to end

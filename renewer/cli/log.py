@@ -1,6 +1,7 @@
 """`renewer log`: the renewal log for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,102 +12,133 @@ import msgspec
 from renewer import clock
 from renewer.cli import screen
 from renewer.cli.screen import Setup
-from renewer.errors import StateError, UsageError
+from renewer.errors import UsageError
+from renewer.logs.reading import Reader
+from renewer.model.desired import Config
 
-_POLL = 0.5  # seconds between two looks with --follow
+Event = dict[str, Any]
+_OUTPUT = 20  # lines of a hook's output
 
 
 @click.command("log")
 @click.argument("name", required=False)
+@click.option("--last", is_flag=True, help="The story of its last renewal, from the order to the port.")
+@click.option("--run", "run", metavar="ID", help="Only that run; the beginning of its id is enough.")
 @click.option(
     "--since", metavar="TIME", help='Only from then on: "2026-11-22", "2026-11-22T09:30", or "30m", "2d" ago.'
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
 @screen.json_option
 @screen.pass_setup
-def command(setup: Setup, name: str | None, since: str | None, follow: bool, as_json: bool) -> int:
-    """Read the renewal log: all of it, or what concerns one certificate.
+def command(
+    setup: Setup,
+    name: str | None,
+    *,
+    last: bool,
+    run: str | None,
+    since: str | None,
+    follow: bool,
+    as_json: bool,
+) -> int:
+    """Read the renewal log, rotated files too: all of it, or what concerns one certificate or one run.
 
     With --json it is JSON Lines, an event a line, as it stands in the file.
     """
     config = setup.config()
     begin = _moment(since) if since else None
-    path = Path(config.agent.log_path)
-    told = 0
-    for event in _events(path, follow=follow):
-        if _wanted(event, name, begin):
-            _print(event, as_json=as_json, verbose=setup.verbose > 0)
-            told += 1
+    reader = Reader(config.agent.log_path)
+    if last and follow:
+        raise UsageError("--last and --follow do not go together", hint="leave one of them away")
+    events = _wanted(reader.events(begin, follow=follow), _only(config, name) if last else name, run, begin)
+    told = 1
+    if last and not as_json:
+        told = _tell(list(events), name or next(iter(config.certificates)))
+    elif last:
+        told = _each(_last(list(events)), as_json=True, verbose=False)
+    else:
+        with suppress(*((KeyboardInterrupt,) if follow else ())):
+            told = _each(events, as_json=as_json, verbose=setup.verbose > 0)
+    if reader.damaged:
+        screen.say(f"note: lines of the log that could not be read, and were left out: {reader.damaged}")
     if not told and not as_json:
-        about = f" about {name}" if name else ""
-        screen.say(f"nothing{about} in {path}" + ("" if path.exists() else " (no run has written it yet)"))
+        _nothing(config, name, run, reader)
     return 0
 
 
-def _events(path: Path, *, follow: bool) -> Iterator[dict[str, Any]]:
-    """Every event, the rotated file's first; with `follow` also those that come, across rotations."""
-    for older in (path.with_name(path.name + ".1"), path):
-        yield from _read(older)
-    if not follow:
-        return
-    inode, offset = _where(path)
-    while True:
-        clock.sleep(_POLL)
-        there, size = _where(path)
-        if there != inode:
-            inode, offset = there, 0
-        if size > offset:
-            with path.open("rb") as file:
-                file.seek(offset)
-                chunk = file.read()
-            whole = chunk.rfind(b"\n") + 1
-            offset += whole
-            yield from _decode(chunk[:whole].splitlines())
+def _only(config: Config, name: str | None) -> str:
+    """Whose story is asked for."""
+    if name is None and len(config.certificates) != 1:
+        raise UsageError("--last of which certificate?", hint="renewer log NAME --last")
+    return name or next(iter(config.certificates))
 
 
-def _where(path: Path) -> tuple[int, int]:
-    try:
-        entry = path.stat()
-    except OSError:
-        return (0, 0)
-    return (entry.st_ino, entry.st_size)
-
-
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open("rb") as file:
-            yield from _decode(file)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StateError(
-            f"the renewal log {path} cannot be read: {error.strerror}",
-            hint="run as the agent's user (root), or let your group read it",
-        ) from None
-
-
-def _decode(lines: Any) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            event = msgspec.json.decode(line)
-        except msgspec.MsgspecError:
-            continue  # a line torn by a full disk
-        if isinstance(event, dict):
+def _wanted(
+    events: Iterable[Event], name: str | None, run: str | None, begin: datetime | None
+) -> Iterator[Event]:
+    for event in events:
+        if name is not None and event.get("certificate") != name:
+            continue
+        if run is not None and not str(event.get("run", "")).startswith(run):
+            continue
+        if begin is None or _since(event, begin):
             yield event
 
 
-def _wanted(event: dict[str, Any], name: str | None, begin: datetime | None) -> bool:
-    if name is not None and event.get("certificate") != name:
-        return False
-    if begin is None:
-        return True
-    try:
-        return datetime.fromisoformat(str(event.get("at"))) >= begin
-    except ValueError:
-        return False
+def _since(event: Event, begin: datetime) -> bool:
+    from renewer.cli import tale
+
+    at = tale.moment(event)
+    return at is not None and at >= begin
 
 
-def _print(event: dict[str, Any], *, as_json: bool, verbose: bool) -> None:
+def _each(events: Iterable[Event], *, as_json: bool, verbose: bool) -> int:
+    """Print them as they come; how many there were."""
+    count = 0
+    for event in events:
+        _print(event, as_json=as_json, verbose=verbose)
+        count += 1
+    return count
+
+
+def _last(events: Sequence[Event]) -> Iterable[Event]:
+    from renewer.cli import tale
+
+    found = tale.last(events)
+    return [dict(event) for event in found.events] if found else ()
+
+
+def _tell(events: Sequence[Event], name: str) -> int:
+    """Print the story of the last renewal among them."""
+    from renewer.cli import tale
+
+    found = tale.last(events)
+    if found is None:
+        return 0
+    told = [tale.headline(found, name, clock.now()), *tale.lines(found), *tale.ending(found)]
+    if screen.is_terminal():
+        from renewer.cli import drawing
+
+        drawing.story(told, drawing.console())
+    else:
+        for line in told:
+            lead = f"  {line.at:8}  {line.gap:>7}  " if line.at or line.text.startswith("| ") else ""
+            screen.out(f"{lead}{line.text}")
+    return len(told)
+
+
+def _nothing(config: Config, name: str | None, run: str | None, reader: Reader) -> None:
+    about = f" about {name}" if name else ""
+    about += f" of a run {run}" if run else ""
+    path = Path(config.agent.log_path)
+    screen.say(
+        f"nothing{about} in {path}"
+        + ("" if reader.files or path.exists() else " (no run has written it yet)")
+    )
+    if name and name not in {*config.certificates, *config.watches}:
+        screen.say(f"  → the configuration has no certificate '{name}': renewer status lists them")
+
+
+def _print(event: Event, *, as_json: bool, verbose: bool) -> None:
     from renewer.cli.story import words
 
     if as_json:
@@ -116,7 +148,7 @@ def _print(event: dict[str, Any], *, as_json: bool, verbose: bool) -> None:
     certificate = f"{event['certificate']}: " if event.get("certificate") else ""
     screen.out(f"{at}  {certificate}{words(event)}")
     if event.get("output") and (verbose or event.get("result") == "failed"):
-        for line in str(event["output"]).splitlines()[-20:]:
+        for line in str(event["output"]).splitlines()[-_OUTPUT:]:
             screen.out(f"{'':21}| {line}")
 
 

@@ -118,8 +118,8 @@ def watching(setup: Setup, *, as_json: bool) -> "Watcher | None":
 
 
 def _warn(kit: "Kit") -> None:
-    if kit.journal.fault:
-        screen.say(f"renewer: {kit.journal.fault}; the run went on without it")
+    for fault in kit.journal.faults:
+        screen.say(f"renewer: {fault}; the run went on without it")
 
 
 def _print(report: "RunReport") -> None:

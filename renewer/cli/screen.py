@@ -1,5 +1,7 @@
 """What every command needs to speak: the answer to stdout, the rest to stderr, JSON for scripts."""
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ import msgspec
 from renewer import clock, errors
 from renewer.cli import exits
 from renewer.model.desired import Config
+from renewer.tell import words
 
 SCHEMA = 1
 
@@ -33,14 +36,51 @@ pass_setup = click.make_pass_decorator(Setup)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
+def prepare() -> None:
+    """Let both streams take every character: what a terminal's encoding lacks is written in plain letters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not _is_utf8(stream.encoding):
+            codecs.register_error("renewer", _plain)
+            stream.reconfigure(errors="renewer")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(char, "?") for char in text), error.end
+
+
+_PLAIN = {
+    "→": "->",
+    "…": "...",
+    "✓": "+",
+    "✗": "x",
+    "·": "-",
+    "█": "#",
+    "░": ".",
+    "┃": "|",
+    "│": "|",
+}
+
+
+def _is_utf8(encoding: str | None) -> bool:
+    return (encoding or "").lower().replace("-", "").replace("_", "") in ("utf8", "utf8sig")
+
+
 def out(text: str = "") -> None:
     """A line of the answer."""
-    print(text)
+    print(clean(text))
 
 
 def say(text: str) -> None:
     """A line about what happens, on stderr."""
-    print(text, file=sys.stderr)
+    print(clean(text), file=sys.stderr)
+
+
+def clean(text: str) -> str:
+    """Text that does nothing to a terminal: names, errors and output may come from strangers."""
+    return text if text.isascii() and text.isprintable() else words.clean(text)
 
 
 def emit(document: object) -> None:
@@ -132,18 +172,37 @@ def usage_fault(error: click.ClickException, *, as_json: bool) -> int:
 
 def defect(error: Exception, *, as_json: bool) -> int:
     """Tell that this program has a defect; the trace goes to a file, not to the person."""
+    try:
+        hint = f"its trace is in {_trace(error)}; please report it. What was begun is remembered; run again."
+    except OSError as full:
+        hint = f"please report it: {_where(error)} (its trace found no room: {full.strerror or full})"
+    text = f"a defect of this program: {type(error).__name__}"
+    return fault(errors.OurFault(text, hint=hint), as_json=as_json, code=exits.FAILED)
+
+
+def _trace(error: Exception) -> str:
+    """Write the trace to a file of its own; its path. Raises OSError."""
     import tempfile
     import traceback
 
     stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
     handle, path = tempfile.mkstemp(prefix=f"renewer-defect-{stamp}-", suffix=".log")
-    with os.fdopen(handle, "w") as file:
-        traceback.print_exception(error, file=file)
-    told = errors.OurFault(
-        f"a defect of this program: {type(error).__name__}",
-        hint=f"its trace is in {path}; please report it. What was begun is remembered; run again.",
-    )
-    return fault(told, as_json=as_json, code=exits.FAILED)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        os.unlink(path)
+        raise
+    return path
+
+
+def _where(error: Exception) -> str:
+    """What it says and the innermost place of it, in one line."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    return clean(f"{type(error).__name__}: {error}{place}").replace("\n", " ")
 
 
 def close_broken_stdout() -> None:
@@ -163,11 +222,10 @@ def seconds(text: str) -> float:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
-    """A table: drawn on a terminal, else a record a line with two spaces between columns."""
+    """A table: drawn on a terminal, else a record a line, its columns parted by tabs, below their names."""
     if not is_terminal():
-        widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
         for row in (header, *rows):
-            out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            out("\t".join(" ".join(cell.split()) for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
@@ -178,5 +236,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence
         drawn.add_column(name, overflow="fold")
     for index, row in enumerate(rows):
         style = styles[index] if index < len(styles) else ""
-        drawn.add_row(*[Text(cell, style=style if column == 1 else "") for column, cell in enumerate(row)])
+        cells = (Text(clean(cell), style=style if column == 1 else "") for column, cell in enumerate(row))
+        drawn.add_row(*cells)
     Console().print(drawn)

@@ -36,10 +36,20 @@ def resolve_agent(table: AgentTable | UnsetType, faults: Faults) -> Agent:
     workers = usual.workers if table.workers is UNSET else table.workers
     if not 1 <= workers <= 64:
         faults.add(("agent", "workers"), f"{workers} is out of bounds: 1 to 64 make sense")
+    keep = usual.log_keep if table.log_keep is UNSET else table.log_keep
+    if not 1 <= keep <= 1000:
+        faults.add(("agent", "log_keep"), f"{keep} is out of bounds: 1 to 1000 make sense")
+    size = checked(
+        faults, ("agent", "log_size"), table.log_size, lambda text: scalars.size(text, "64K", "1G")
+    )
     return Agent(
         state=state,
         group=checked(faults, ("agent", "group"), table.group, lambda text: scalars.word(text, "group")),
         log=checked(faults, ("agent", "log"), table.log, scalars.absolute),
+        log_size=usual.log_size if size is None else size,
+        log_keep=keep,
+        journald=table.journald is True,
+        syslog=table.syslog is True,
         host=checked(faults, ("agent", "host"), table.host, lambda text: scalars.word(text, "host name"))
         or own_host_name(),
         wake=_duration(faults, "wake", table.wake, "1m", "7d") or usual.wake,

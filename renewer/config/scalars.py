@@ -7,6 +7,8 @@ from renewer.model.names import CERTIFICATE_NAME, Identifier
 
 _DURATION = re.compile(r"([0-9]{1,7})(s|m|h|d)", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"([0-9]{1,7})([KMG])", re.ASCII)
+_SHIFTS = {"K": 10, "M": 20, "G": 30}
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=^_`{|}~-]{1,64}", re.ASCII)
 _URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?", re.ASCII)
@@ -26,6 +28,21 @@ def duration(text: str, least: str, most: str) -> timedelta:
 def _seconds(text: str) -> int | None:
     match = _DURATION.fullmatch(text)
     return int(match[1]) * _SECONDS[match[2]] if match else None
+
+
+def size(text: str, least: str, most: str) -> int:
+    """'64K', '10M', '1G' in bytes, within bounds written the same way; '0' is 0."""
+    count = _bytes(text)
+    if count is None:
+        raise ValueError("is not a size: write a number and K, M or G, as 10M, or 0")
+    if count and not (_bytes(least) or 0) <= count <= (_bytes(most) or 0):
+        raise ValueError(f"{text} is out of bounds: {least} to {most} make sense, or 0")
+    return count
+
+
+def _bytes(text: str) -> int | None:
+    match = _SIZE.fullmatch(text)
+    return int(match[1]) << _SHIFTS[match[2]] if match else 0 if text == "0" else None
 
 
 def mode(text: str, allowed: int, what: str) -> int:

@@ -7,6 +7,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 DURATION = {"pattern": r"^[0-9]+(s|m|h|d)$"}
 """Keyword of the JSON Schema for durations."""
 
+SIZE = {"pattern": r"^([0-9]+[KMG]|0)$"}
+"""Keyword of the JSON Schema for sizes."""
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -64,6 +64,15 @@ def test_the_least_is_enough(loaded: Load) -> None:
     assert config.agent.log_path == "/var/lib/renewer/renewal.log"
 
 
+def test_how_the_renewal_log_is_kept(loaded: Load) -> None:
+    """Sizes in bytes; 0 leaves rotation to logrotate; by default it is ours, and nobody else is told."""
+    usual = loaded("").agent
+    assert (usual.log_size, usual.log_keep, usual.journald, usual.syslog) == (10 << 20, 5, False, False)
+    agent = loaded('[agent]\nlog_size = "64K"\nlog_keep = 12\njournald = true\nsyslog = true').agent
+    assert (agent.log_size, agent.log_keep, agent.journald, agent.syslog) == (65536, 12, True, True)
+    assert loaded('[agent]\nlog_size = "0"').agent.log_size == 0
+
+
 def test_nothing_is_a_config(loaded: Load) -> None:
     """An empty file is no fault: there is only nothing to keep."""
     assert loaded("").certificates == {}

@@ -1,0 +1,175 @@
+"""The file of the renewal log: whole lines at its end, whoever moves it away; and its rotation by ourselves.
+
+Everything here raises OSError; what is said of it is the journal's affair.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+
+from renewer.model.value import Value
+
+MODE = 0o640
+_OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+
+
+class Rotation(Value):
+    """A log gives way to a new one before it grows beyond `size` bytes (0: never); `keep` old ones stay."""
+
+    size: int = 0
+    keep: int = 5
+
+
+class LogFile:
+    """Appends lines to what stands at `path`, each by one write.
+
+    Only a regular file is written: one that is none (a pipe without a reader) would hold up the run. The path
+    is looked at before each line, so that one that logrotate moved away is opened anew, and nothing is lost.
+    """
+
+    def __init__(self, path: str, rotation: Rotation, group: str | None = None) -> None:
+        self.path = path
+        self._rotation = rotation
+        self._group = group
+        self._fd: int | None = None
+        self._torn = False  # whether the last byte is in the middle of a line
+        self.fault: OSError | None = None  # why it was not rotated though it is too large
+
+    def write(self, line: bytes) -> None:
+        """Append a line (with its end); one that a full disk cut off is ended before the next one."""
+        fd = self._current()
+        if self._rotation.size and self._size(fd) + len(line) > self._rotation.size:
+            fd = self._rotated(fd)
+        line = b"\n" + line if self._torn else line
+        written = os.write(fd, line)
+        self._torn = written < len(line)
+        if self._torn:
+            os.write(fd, b"\n")
+            self._torn = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def close(self) -> None:
+        """Bring what was written to the disk."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _current(self) -> int:
+        """The file that stands at the path now."""
+        if self._fd is not None:
+            try:
+                if os.path.samestat(os.lstat(self.path), os.fstat(self._fd)):
+                    return self._fd
+            except FileNotFoundError:
+                pass
+            self.close()
+        self._fd = self._open()
+        return self._fd
+
+    def _open(self) -> int:
+        os.makedirs(os.path.dirname(self.path) or ".", mode=0o750, exist_ok=True)
+        try:
+            fd = os.open(self.path, _OPEN)
+        except FileNotFoundError:
+            return self._create()
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a pipe that nobody reads, a socket
+                raise _no_file() from None
+            raise
+        try:
+            entry = os.fstat(fd)
+            _check(entry)
+            self._torn = entry.st_size > 0 and os.pread(fd, 1, entry.st_size - 1) != b"\n"
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _create(self, like: os.stat_result | None = None) -> int:
+        """A new file, for its owner and the group; as far as we may, with the rights of the one before."""
+        try:
+            fd = os.open(self.path, _OPEN | os.O_CREAT | os.O_EXCL, MODE)
+        except FileExistsError:  # somebody else was first
+            return os.open(self.path, _OPEN)
+        os.fchmod(fd, stat.S_IMODE(like.st_mode) & 0o666 if like else MODE)  # whatever the umask is
+        owner, group = (like.st_uid, like.st_gid) if like else (-1, _number(self._group))
+        try:
+            os.fchown(fd, owner, group)
+        except OSError:  # not root, or no member: it stays ours
+            os.fchmod(fd, MODE)
+        self._torn = False
+        _sync_directory(self.path)
+        return fd
+
+    def _size(self, fd: int) -> int:
+        return os.fstat(fd).st_size
+
+    def _rotated(self, fd: int) -> int:
+        """The file to go on with: a new one, or this one if another process rotates, or it cannot be done.
+
+        The lock on the file keeps two from moving the same ones: who gets it looks whether it still stands at
+        the path, and the last move takes it away from there.
+        """
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return fd
+        try:
+            entry = os.fstat(fd)
+            if entry.st_size == 0 or not os.path.samestat(os.lstat(self.path), entry):
+                return fd if entry.st_size == 0 else self._current()
+            os.fsync(fd)
+            shift(self.path, self._rotation.keep)
+            new = self._create(like=entry)
+        except OSError as error:
+            self.fault = error
+            return fd
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+        self._fd = new
+        return new
+
+
+def shift(path: str, keep: int) -> None:
+    """Make room at `path`: it becomes `path.1`, that one `path.2`, and so on; the last of `keep` is let go.
+
+    Each move is one rename, from the far end on, and none beyond the first gap: killed at any instant, every
+    line is still there, and doing it again goes on.
+    """
+    gap = next((number for number in range(1, keep) if not os.path.lexists(f"{path}.{number}")), keep)
+    for number in range(gap, 1, -1):
+        os.rename(f"{path}.{number - 1}", f"{path}.{number}")
+    os.rename(path, f"{path}.1")
+    _sync_directory(path)
+
+
+def _sync_directory(path: str) -> None:
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _number(group: str | None) -> int:
+    """The group's number; -1, which changes nothing, if there is none."""
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid if group else -1
+    except KeyError:
+        return -1
+
+
+def _check(entry: os.stat_result) -> None:
+    if not stat.S_ISREG(entry.st_mode):
+        raise _no_file()
+
+
+def _no_file() -> OSError:
+    return OSError(errno.EINVAL, "it is no regular file")
