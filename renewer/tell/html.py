@@ -18,7 +18,10 @@ _COLOURS: Mapping[Topic, str] = {
     Topic.RENEWED: "#1b6e3a",
 }
 _BODY = "font-family: system-ui, sans-serif; font-size: 15px; line-height: 1.45; max-width: 44em; margin: 1em"
-_LABEL = "padding: 1px 12px 1px 0; vertical-align: top; text-align: left; font-weight: normal; opacity: .7; white-space: nowrap"
+_LABEL = (
+    "padding: 1px 12px 1px 0; vertical-align: top; text-align: left; font-weight: normal; opacity: .7; "
+    "white-space: nowrap"
+)
 _CELL = "padding: 1px 0; vertical-align: top; overflow-wrap: anywhere"
 _CODE = "white-space: pre-wrap; overflow-wrap: anywhere; border-left: 3px solid #999; padding-left: 8px"
 

@@ -16,6 +16,10 @@ from renewer.tell.mail import compose
 from renewer.tell.message import OUTPUT, SENTENCE, Message
 from renewer.tell.writing import DETAILED, LISTED, About, Writer, text
 from tests.builders import DAY, HOUR, NOW
+from tests.servers.certificates import ServerRoot
+from tests.tell.conftest import Clock, MakeMail
+from tests.tell.host import Host
+from tests.tell.post_office import PostOffice, body
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -167,3 +171,37 @@ def test_a_host_of_certificates_is_one_mail() -> None:
     assert f"  and {5000 - DETAILED - LISTED} more: see `renewer status`" in lines
     mail = compose(CHANNEL, told)
     assert max(len(line) for line in mail.as_bytes().splitlines()) <= 998  # RFC 5322 §2.1.1
+
+
+def test_a_hooks_output_and_an_issuers_name_in_a_real_mail(
+    host: Host, time: Clock, mail: MakeMail, office: PostOffice
+) -> None:
+    """From a hook that fails and from a stranger's certificate, by a real run, to a real mail server."""
+    hook = host.root / "reload"
+    hook.write_text(
+        "#!/bin/sh\nprintf 'error: <img src=x onerror=alert(1)>\\r\\nBcc: victim@example.net\\n'; exit 1\n"
+    )
+    hook.chmod(0o755)
+    stranger = ServerRoot("</td><script>alert(2)</script>").issue(
+        host.root / "stranger", "x.example.net", valid_for=5 * DAY, not_before=time.moment - DAY
+    )
+    host.configure(
+        mail(), f'[hook.reload]\nrun = "{hook}"\n', f'[watch.stranger]\nfile = "{stranger.cert}"\n'
+    )
+    text = host.path.read_text("utf-8")
+    host.path.write_text(
+        text.replace("[certificate.www]\n", '[certificate.www]\nhooks = ["reload"]\nendpoints = []\n')
+    )
+    host.install(not_before=time.moment, not_after=time.moment + 90 * DAY)
+    host.run()
+    time.advance(3 * DAY)
+    host.run()
+    pages = [body(one, "html") for one in office.mails]
+    reader = Reader()
+    reader.feed("".join(pages))
+
+    assert office.subjects[0].startswith("www: fails")
+    assert "<img src=x onerror=alert(1)>" in reader.text
+    assert reader.tags <= ALLOWED
+    assert {one.recipients for one in office.mails} == {("ops@example.org",)}
+    assert [one["Bcc"] for one in office.mails] == [None] * len(office.mails)
