@@ -4,7 +4,7 @@ The names of the keys are an interface; `docs/json.md` describes them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from renewer.model.decision import Decision, Plan, Step
@@ -12,8 +12,9 @@ from renewer.model.facts import EndpointState, Failure, Hold, RunRecord, Situati
 from renewer.model.outcome import RunReport
 from renewer.model.shelf import Contents
 from renewer.policy.authority import relevant
-from renewer.policy.health import Health, assess, deploy_pending, exit_code
+from renewer.policy.health import PERSON, WELL, Health, assess, deploy_pending, exit_code
 from renewer.policy.need import window_of
+from renewer.policy.punctual import stopped_since
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import renewal_moment, usable
 
@@ -62,8 +63,13 @@ def status_document(  # noqa: PLR0913  the facts of the page
     orphans: Sequence[str],
     last_run: RunRecord | None,
     watches: Sequence[Document] = (),
+    patience: timedelta | None = None,
 ) -> Document:
-    """`status --json`: every certificate, the most urgent first; `watches` are rows of `renewer.watches`."""
+    """`status --json`: every certificate, the most urgent first; `watches` are rows of `renewer.watches`.
+
+    With `patience`, how long the next run may be in coming, all is not well if it did not come.
+    """
+    stopped = stopped_since(last_run, patience, now) if patience else None
     decisions = {decision.certificate: decision for decision in plan.decisions}
     healths = {name: assess(situation, now) for name, situation in situations.items()}
     rows = [_certificate(situations[name], healths[name], decisions[name], now) for name in situations]
@@ -72,9 +78,12 @@ def status_document(  # noqa: PLR0913  the facts of the page
         "schema": SCHEMA,
         "at": now,
         "host": host,
-        "healthy": all(one["healthy"] for one in (*rows, *watches)),
-        "exit": max([exit_code(healths.values()), *(one["exit"] for one in watches)]),
+        "healthy": not stopped and all(one["healthy"] for one in (*rows, *watches)),
+        "exit": max(
+            [exit_code(healths.values()), PERSON if stopped else WELL, *(one["exit"] for one in watches)]
+        ),
         "last_run": last_run.at if last_run else None,
+        "stopped_since": stopped,
         "findings": list(last_run.findings) if last_run else [],
         "certificates": rows,
         "watches": list(watches),
@@ -113,7 +122,9 @@ def _certificate(situation: Situation, health: Health, decision: Decision, now: 
         "healthy": health.healthy,
         "exit": health.exit,
         "why": health.why,
+        "hint": _hint(failures) if not health.healthy else "",
         "renewal": _renewal(decision, failures, situation),
+        "waits_because": decision.because if decision.step is Step.WAIT else None,
         **_leaf(real),
         **_renew_at(situation, newest or real),
         "failures": max([f.count for f in failures] + [d.failures for d in failing], default=0),
@@ -178,6 +189,11 @@ def _last_error(failures: Sequence[Failure], situation: Situation) -> str | None
     texts = [(failure.at, failure.text) for failure in failures]
     texts += [(one.at, one.error) for one in situation.deployments if one.error]
     return max(texts, default=(None, None))[1]
+
+
+def _hint(failures: Sequence[Failure]) -> str:
+    """What somebody can do about the last failure; empty if nobody knows."""
+    return max(((failure.at, failure.hint) for failure in failures), default=(None, ""))[1]
 
 
 def _endpoints(situation: Situation) -> list[Document]:

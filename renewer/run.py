@@ -14,7 +14,7 @@ from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName, RunReport
 from renewer.model.value import Value
-from renewer.policy import findings
+from renewer.policy import findings, punctual
 from renewer.policy.due import ALL_STEPS, Terms, decide
 from renewer.policy.health import PERSON, assess, exit_code
 from renewer.policy.plan import arrange
@@ -51,7 +51,7 @@ def run(kit: Kit, limits: Limits) -> RunReport:
 
 
 def _pass(kit: Kit, limits: Limits) -> RunReport:
-    record = RunRecord(certificate="", run=kit.run, host=kit.host, at=clock.now())
+    record = punctual.begun(kit.ledger.load(RunRecord), kit.run, kit.host, clock.now())
     terms = _terms(kit, limits)
     wrong_clock = findings.wrong_clock(record.at, clock.BUILT)
     if wrong_clock:  # looking and telling go on; ordering by a wrong clock would only do harm
@@ -76,7 +76,7 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
         code = max(code, *watches.exit_codes(kit))
     if wrong_clock:
         code = PERSON
-    ended = msgspec.structs.replace(record, ended_at=clock.now(), exit=code, findings=odd)
+    ended = punctual.ended(record, clock.now(), code, odd, all_of_them=not limits.only)
     ended = files.write(kit, ended, situations, first)
     kit.ledger.save(ended)
     kit.journal.tell(EventName.RUN_FINISHED, exit=code)

@@ -323,13 +323,17 @@ class Revoked(Record):
 
 
 class RunRecord(Record):
-    """A run, from its start; `ended_at` is None while it works or if it was killed. `certificate` is ''."""
+    """A run, from its start; `ended_at` is None while it works or if it was killed. `certificate` is ''.
+
+    `quiet_since` is when a run of all certificates last came to its end; before the first, when it began.
+    """
 
     kind: ClassVar[str] = "run"
     run: str
     host: str
     at: datetime
     ended_at: datetime | None = None
+    quiet_since: datetime | None = None
     exit: int | None = None
     findings: tuple[str, ...] = ()
 
