@@ -97,6 +97,34 @@ def test_no_such_directory_in_it(host: Host) -> None:
     assert host.dockerd.asked == []
 
 
+def test_what_cannot_be_read_is_not_left_out(host: Host) -> None:
+    """A key that is missing fails the hook: nothing of that certificate is copied, and no signal is sent."""
+    host.call(DEPLOY, DOCKER_TO="/certs")
+    before = host.shelf.files("www")
+    (host.shelf.put("www") / "privkey.pem").unlink()
+    host.dockerd.asked.clear()
+
+    result = host.call(DEPLOY, DOCKER_TO="/certs")
+
+    assert (result.verdict, result.code, host.dockerd.asked) == (Verdict.FAILED, 1, [])
+    place = host.dockerd.files / "certs" / "www"
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+
+
+def test_a_tar_that_fails_fails_the_hook(host: Host) -> None:
+    """One that does not know our options writes an empty archive, which docker takes gladly."""
+    tools = host.shelf.directory / "tools"
+    tools.mkdir()
+    tar = tools / "tar"
+    tar.write_text("#!/bin/sh\necho 'unrecognized option: transform' >&2\nexit 1\n")
+    tar.chmod(0o755)
+
+    result = host.call(DEPLOY, DOCKER_TO="/certs", PATH=f"{tools}:/usr/bin:/bin")
+
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert "kill HUP" not in host.dockerd.asked
+
+
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_stopped_container_is_later(host: Host, event: HookEvent) -> None:
     """75, and the container is as it was."""
