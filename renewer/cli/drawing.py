@@ -1,6 +1,6 @@
 """What is drawn for a person at a terminal, by rich; imported only there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.text import Text
@@ -24,15 +24,13 @@ def story(told: Iterable[Line], to: Console) -> None:
             to.print(Text(clean(line.text), style=line.style), overflow="fold")
             continue
         lead = f"  {line.at:8}  {line.gap:>7}  " if wide else f"{line.at:8} "
-        for part in hanging(clean(line.text), lead, line.style, to):
+        body = Text(clean(line.text), style=line.style)
+        for part in hanging(Text(lead, style="dim"), body, to.width, to):
             to.print(part, overflow="crop", no_wrap=True)
 
 
-def hanging(text: str, lead: str, style: str, to: Console) -> Sequence[Text]:
-    """A sentence behind its lead, broken so that it stays behind it."""
-    room = max(to.width - len(lead), 10)
-    parts = Text(text, style=style).wrap(to, room)
-    return [
-        Text.assemble((lead if number == 0 else " " * len(lead), "dim"), part)
-        for number, part in enumerate(parts)
-    ]
+def hanging(lead: Text, text: Text, width: int, to: Console) -> Iterator[Text]:
+    """A sentence behind its lead, on as many lines as it needs; the others begin where the first one did."""
+    room = max(width - lead.cell_len, 8)
+    for number, part in enumerate(text.wrap(to, room) or [Text()]):
+        yield Text.assemble(lead if number == 0 else " " * lead.cell_len, part)

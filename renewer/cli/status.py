@@ -1,8 +1,6 @@
 """`renewer status`: am I fine?"""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,29 +8,105 @@ from renewer import clock
 from renewer.cli import screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
+from renewer.errors import RenewerError, UsageError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from renewer.cli.overview import Document
+    from renewer.cli.picture import Picture
+    from renewer.model.desired import Config
+
+_EVERY = 2.0  # seconds between two pictures of --watch
+_GLANCE = 0.25  # seconds between two looks whether the terminal has another size
 
 
-@click.command("status")
+class Asking(click.Command):
+    """For --check even a mistake in the command line is an answer that monitoring understands."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> click.Context:
+        """Read the command line."""
+        asked = "--check" in args
+        try:
+            return super().make_context(info_name, args, *rest, **more)
+        except click.ClickException as error:
+            if not asked:
+                raise
+            from renewer.cli import plugin
+
+            raise click.exceptions.Exit(plugin.unknown(error.format_message())) from None
+
+
+@click.command("status", cls=Asking)
 @click.argument("names", nargs=-1, metavar="[NAME…]")
+@click.option("--all", "all_of_them", is_flag=True, help="All certificates, however many; on a terminal.")
+@click.option(
+    "--watch",
+    metavar="[SECONDS]",
+    is_flag=False,
+    flag_value="",
+    help="Draw it again and again, every 2 seconds unless said otherwise, until Ctrl-C.",
+)
+@click.option("--check", is_flag=True, help="One line for Nagios or Icinga, with their exit codes.")
 @screen.json_option
 @screen.pass_setup
-def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
+def command(
+    setup: Setup,
+    *,
+    names: tuple[str, ...],
+    all_of_them: bool,
+    watch: str | None,
+    check: bool,
+    as_json: bool,
+) -> int:
     """Show the state of every certificate, the most urgent first. Changes nothing.
 
-    Exit: 0 all well, 1 something is not well and will be retried, 3 a person must act.
+    Exit: 0 all well, 1 something is not well and will be retried, 3 a person must act. With --check: 0 OK,
+    1 WARNING, 2 CRITICAL, 3 UNKNOWN, as monitoring plugins do.
     """
+    if check:
+        from renewer.cli import plugin
+
+        return plugin.answer(lambda: _looked(setup, names), alone=not as_json and watch is None)
+    if watch is not None:
+        if as_json or not screen.is_terminal():
+            raise UsageError("--watch draws on a terminal", hint="scripts call renewer status --json again")
+        return _watch(setup, names, watch, all_of_them=all_of_them)
+    config = setup.config()
+    found = document(config, names)
+    if as_json:
+        screen.emit(found)
+    elif screen.is_terminal():
+        from renewer.cli import drawing
+
+        drawing.console().print(_picture(config, found, all_of_them=all_of_them))
+    else:
+        _print(config, found)
+    if not as_json and (holder := _holder(config)):
+        screen.out(f"a run is at work: {holder}")
+    return int(found["exit"])
+
+
+def _looked(setup: Setup, names: tuple[str, ...]) -> "tuple[Document, timedelta]":
+    from renewer.policy.punctual import patience
+
+    config = setup.config()
+    return document(config, names), patience(config.agent.wake, config.agent.deadline)
+
+
+def document(config: "Config", names: tuple[str, ...] = ()) -> "Document":
+    """How things stand, from what is known; asks nobody."""
     from renewer import inventory, watches
     from renewer.kit import Kit
     from renewer.model.facts import RunRecord
+    from renewer.policy.punctual import patience
     from renewer.report import status_document
     from renewer.run import plan
-    from renewer.store.lock import Lock
 
-    config = setup.config()
     with Kit(config, write=False) as kit:
         planned, situations = plan(kit, limits_of(config, names, None))
         runs = [record for record in kit.ledger.load(RunRecord) if record.host == kit.host]
-        document = status_document(
+        return status_document(
             situations,
             planned,
             now=clock.now(),
@@ -40,99 +114,106 @@ def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
             orphans=() if names else inventory.orphans(kit),
             last_run=runs[-1] if runs else None,
             watches=() if names else watches.rows(config.watches, watches.take(kit), clock.now()),
+            patience=patience(config.agent.wake, config.agent.deadline),
         )
-    if as_json:
-        screen.emit(document)
-        return int(document["exit"])
-    _print(document)
-    if holder := Lock(config.agent.state).holder():
-        screen.out(f"a run is at work: {holder}")
-    return int(document["exit"])
 
 
-def _print(document: Mapping[str, Any]) -> None:
-    screen.out(verdict(document))
-    rows = [_row(one, document["at"]) for one in document["certificates"]]
-    screen.table(("certificate", "state", "expires", "left", "renewal", "served"), rows, _styles(document))
-    for one in document["certificates"]:
-        if not one["healthy"]:
-            screen.out(f"{one['name']}: {one['why']}")
-        if one["renew_explanation"]:
-            screen.out(
-                f"{one['name']}: the authority explains its renewal window at {one['renew_explanation']}"
+def _holder(config: "Config") -> str:
+    """Who is at work now; nobody, usually."""
+    from renewer.store.lock import Lock
+
+    return str(Lock(config.agent.state).holder() or "")
+
+
+def _print(config: "Config", found: "Document") -> None:
+    """Where nobody looks on: plain, a record a line."""
+    from renewer.cli import overview
+
+    if (alarm := overview.alarm(found, config.agent.wake)) and found["stopped_since"]:
+        screen.out(alarm.text)
+        for hint in alarm.hints:
+            screen.out(f"  → {hint}")
+    screen.out(overview.verdict(found))
+    rows = zip(overview.rows(found), found["certificates"], strict=True)
+    at = found["at"]
+    screen.table(
+        overview.HEADER,
+        [
+            (
+                row.name,
+                row.state,
+                screen.moment(one["not_after"]),
+                _left(one, at),
+                overview.renewal(one),
+                row.served,
             )
-        if one["held"]:
-            screen.out(_rolled_back(one))
-    for one in document["watches"]:
-        left = screen.span((one["not_after"] - document["at"]).total_seconds()) if one["not_after"] else "-"
-        screen.out(
-            f"watched {one['name']} ({one['target']}): {one['state']}, {left} left  {one['why']}".rstrip()
-        )
-    for finding in document["findings"]:
-        screen.out(f"note: {finding}")
-    if document["orphans"]:
-        screen.out(f"on disk, in no configuration, never renewed: {', '.join(document['orphans'])}")
-        screen.out("  → renamed? renewer rename OLD NEW; not needed any more? renewer forget NAME")
-
-
-def _rolled_back(one: Mapping[str, Any]) -> str:
-    """That somebody went back, and how that ends."""
-    first, name = one["held"][0], one["name"]
-    why = f": {first['why']}" if first["why"] else ""
-    return (
-        f"{name}: rolled back to version {one['live']} by {first['by']} at {screen.moment(first['at'])}{why};"
-        f" until a newer one is issued, or: renewer deploy {name}"
+            for row, one in rows
+        ],
     )
+    for one in found["watches"]:
+        text = f"watched {one['name']} ({one['target']}): {one['state']}, {_left(one, at)} left"
+        screen.out(f"{text}  {one['why']}".rstrip())
+    for note in overview.notes(found):
+        if note.who not in {one["name"] for one in found["watches"]}:
+            screen.out(f"{note.who}: {note.text}" if note.who else note.text)
+            for hint in note.hints:
+                screen.out(f"  → {hint}")
 
 
-def verdict(document: Mapping[str, Any]) -> str:
-    """The one line that answers the question."""
-    certificates = [*document["certificates"], *document["watches"]]
-    if not certificates:
-        return "the configuration has no certificate for this host"
-    ill = [one for one in certificates if not one["healthy"]]
-    count = f"{len(certificates)} certificate{'s' * (len(certificates) != 1)}"
-    last = document["last_run"]
-    ran = f"last run {screen.span((document['at'] - last).total_seconds())} ago" if last else "no run yet"
-    if not ill:
-        return f"all is well: {count}, {ran}"
-    text = f"{len(ill)} of {count} not well, {ran}"
-    return (
-        f"YOU MUST ACT: {text}" if document["exit"] == 3 else f"not all is well: {text}; it will be retried"
-    )
+def _left(one: "Document", at: Any) -> str:
+    return screen.span((one["not_after"] - at).total_seconds()) if one["not_after"] else "-"
 
 
-def _row(one: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
-    left = screen.span((one["not_after"] - now).total_seconds()) if one["not_after"] else "-"
-    return (
-        one["name"],
-        one["state"],
-        screen.moment(one["not_after"]),
-        left,
-        _renewal(one),
-        _served(one),
-    )
+def _picture(config: "Config", found: "Document", **how: Any) -> "Picture":
+    from renewer.cli import overview
+    from renewer.cli.picture import Picture
+
+    return Picture(found, overview.alarm(found, config.agent.wake), **how)
 
 
-def _renewal(one: Mapping[str, Any]) -> str:
-    """What is going on, or when it will."""
-    if one["renewal"] is None:
-        return screen.moment(one["renew_at"])
-    step, moment = one["renewal"]["step"], one["renewal"]["next_attempt"]
-    return f"{step} at {screen.moment(moment)}" if moment else f"{step} at the next run"
+def _watch(setup: Setup, names: tuple[str, ...], every: str, *, all_of_them: bool) -> int:
+    """Draw the picture on a screen of its own until somebody has seen enough."""
+    from rich.live import Live
+    from rich.text import Text
+
+    from renewer.cli import drawing
+
+    seconds, more = _seconds(every)
+    setup.config()  # what is wrong from the beginning is told as ever
+    names, to = (*more, *names), drawing.console()
+    try:
+        with Live(console=to, screen=True, auto_refresh=False, transient=True) as live:
+            while True:
+                note = f"{clock.now():%H:%M:%SZ}, every {seconds:g}s, Ctrl-C ends"
+                try:
+                    config = setup.config()
+                    holder = _holder(config)
+                    picture: Any = _picture(
+                        config,
+                        document(config, names),
+                        all_of_them=all_of_them,
+                        note=f"{note}; a run is at work: {holder}" if holder else note,
+                        whole=False,
+                    )
+                except RenewerError as error:  # an editor is at work on the configuration, perhaps
+                    picture = Text(f"{error.text}\n{error.hint}\n\n{note}", style="red")
+                live.update(picture, refresh=True)
+                until, size = clock.monotonic() + seconds, to.size
+                while (left := until - clock.monotonic()) > 0:
+                    clock.sleep(min(left, _GLANCE))
+                    if to.size != size:
+                        size = to.size
+                        live.refresh()
+    except KeyboardInterrupt:
+        return 0
 
 
-def _served(one: Mapping[str, Any]) -> str:
-    """Where it is seen, in a few words."""
-    endpoints = one["endpoints"]
-    if not endpoints:
-        return "not looked at"
-    bad = [endpoint for endpoint in endpoints if endpoint["state"] != "verified"]
-    if bad:
-        return ", ".join(f"{endpoint['state']} at {endpoint['endpoint']}" for endpoint in bad[:2])
-    return f"{len(endpoints)} of {len(endpoints)} verified"
-
-
-def _styles(document: Mapping[str, Any]) -> list[str]:
-    """A colour by urgency."""
-    return [("green", "yellow", "", "red")[one["exit"]] for one in document["certificates"]]
+def _seconds(text: str) -> tuple[float, tuple[str, ...]]:
+    """The pace; a word that is no number is the name of a certificate behind a bare --watch."""
+    try:
+        seconds = float(text or _EVERY)
+    except ValueError:
+        return _EVERY, (text,)
+    if not 0.1 <= seconds <= 86400:
+        raise UsageError(f"--watch {text} is out of bounds", hint="0.1 to 86400 seconds make sense")
+    return seconds, ()

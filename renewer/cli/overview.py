@@ -1,0 +1,264 @@
+"""What `renewer status` says, made from its document: verdict, rows, and what to know besides. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from renewer.cli.screen import moment, span
+from renewer.model.decision import Step
+from renewer.model.facts import EndpointState
+
+Document = Mapping[str, Any]
+
+_TONES = {0: "ok", 1: "warn", 3: "bad"}
+_STEPS = {Step.ISSUE: "order", Step.RESUME: "order goes on"}
+_UNITS = ((86400, 2 * 86400, "d"), (3600, 2 * 3600, "h"), (60, 2 * 60, "m"), (1, 0, "s"))
+_FEW = 3  # names of those that share a trouble
+
+HEADER = ("certificate", "state", "expires", "left", "renewal", "served")
+"""The columns where nothing is drawn."""
+
+
+class Life(NamedTuple):
+    """Shares of a certificate's life: how much is over, and where its renewal is planned."""
+
+    over: float
+    due: float | None
+
+
+class Row(NamedTuple):
+    """A line of the table; `tone` is ok, warn or bad, or none for what was not looked at yet."""
+
+    tone: str
+    name: str
+    state: str
+    life: Life | None
+    left: str
+    expires: str
+    next: str
+    served: str
+    seen: str
+    seen_well: bool
+
+
+class Note(NamedTuple):
+    """What to know: whom it is about, a sentence, and what to do about it."""
+
+    tone: str
+    who: str
+    text: str
+    hints: tuple[str, ...] = ()
+
+
+def verdict(document: Document) -> str:
+    """The one line that answers the question."""
+    certificates = [*document["certificates"], *document["watches"]]
+    if not certificates:
+        return "the configuration has no certificate for this host"
+    ill = [one for one in certificates if not one["healthy"]]
+    count = f"{len(certificates)} certificate{'s' * (len(certificates) != 1)}"
+    ran = _ran(document)
+    if not ill:
+        return (
+            f"all is well: {count}, {ran}{_following(document)}" if document["healthy"] else f"{count}, {ran}"
+        )
+    text = f"{len(ill)} of {count} not well, {ran}"
+    return (
+        f"YOU MUST ACT: {text}" if document["exit"] == 3 else f"not all is well: {text}; it will be retried"
+    )
+
+
+def _ran(document: Document) -> str:
+    last = document["last_run"]
+    return f"last run {span((document['at'] - last).total_seconds())} ago" if last else "no run yet"
+
+
+def _following(document: Document) -> str:
+    """When the next renewal is."""
+    planned = [(one["renew_at"], one["name"]) for one in document["certificates"] if one["renew_at"]]
+    at, name = min(planned, default=(None, ""))
+    if at is None or at <= document["at"]:
+        return ""
+    return f", the next renewal in {short(at - document['at'])} ({name})"
+
+
+def alarm(document: Document, wake: timedelta) -> Note | None:
+    """That nobody runs us: then nothing else that stands here is worth much."""
+    since = document["stopped_since"]
+    if since is not None:
+        quiet = span((document["at"] - since).total_seconds())
+        text = (
+            f"RUNS STOPPED: none has come to its end for {quiet}, since {moment(since)}: nothing is renewed"
+        )
+        every = f"expected every {span(wake.total_seconds())}; is the timer on? renewer timer show"
+        return Note("bad", "", text, (every, "and what happens now: renewer run"))
+    if document["last_run"] is None and document["certificates"]:
+        return Note("warn", "", "no run yet", ("renewer run, and to have it called: renewer timer install",))
+    return None
+
+
+def tone(one: Document) -> str:
+    """Well, tried again, or waiting for a person."""
+    return "ok" if one["healthy"] else _TONES.get(one["exit"], "bad")
+
+
+def rows(document: Document) -> list[Row]:
+    """The certificates, in the order of the document."""
+    now = document["at"]
+    return [
+        Row(
+            tone(one),
+            one["name"],
+            str(one["state"]),
+            _life(one["not_before"], one["renew_at"], one["not_after"], now),
+            _left(one["not_after"], now),
+            _day(one["not_after"]),
+            _next(one, now),
+            served(one),
+            seen(one),
+            all(each["state"] == EndpointState.VERIFIED for each in one["endpoints"]),
+        )
+        for one in document["certificates"]
+    ]
+
+
+def watched(document: Document) -> list[Row]:
+    """What is only looked at."""
+    now = document["at"]
+    return [
+        Row(
+            "none" if one["not_after"] is None and one["healthy"] else tone(one),
+            one["name"],
+            str(one["state"]),
+            _life(one.get("not_before"), None, one["not_after"], now),
+            _left(one["not_after"], now),
+            _day(one["not_after"]),
+            "only watched",
+            one["target"],
+            "-",
+            bool(one["healthy"]),
+        )
+        for one in document["watches"]
+    ]
+
+
+def _life(begin: datetime | None, due: datetime | None, end: datetime | None, now: datetime) -> Life | None:
+    if begin is None or end is None or end <= begin:
+        return None
+    planned = (due - begin) / (end - begin) if due is not None else None
+    within = planned is not None and 0 < planned < 1
+    return Life(min(max((now - begin) / (end - begin), 0.0), 1.0), planned if within else None)
+
+
+def _left(end: datetime | None, now: datetime) -> str:
+    return "-" if end is None else short(end - now)
+
+
+def _day(when: datetime | None) -> str:
+    return "-" if when is None else f"{when:%Y-%m-%d %H:%MZ}"
+
+
+def short(length: timedelta) -> str:
+    """A length of time in the unit that tells most: 79d, 30h, 12m; one that is over is negative."""
+    seconds = int(length.total_seconds())
+    sign, size = ("-", -seconds) if seconds < 0 else ("", seconds)
+    unit, letter = next((unit, letter) for unit, least, letter in _UNITS if size >= least)
+    return f"{sign}{size // unit}{letter}"
+
+
+def _next(one: Document, now: datetime) -> str:
+    """What happens next, and in how long."""
+    if one["renewal"] is None:
+        planned = one["renew_at"]
+        if planned is None:
+            return "-"
+        return f"renewal in {short(planned - now)}" if planned > now else "renewal due"
+    step, at = one["renewal"]["step"], one["renewal"]["next_attempt"]
+    what = _STEPS.get(step, str(step))
+    return f"{what} in {short(at - now)}" if at is not None and at > now else f"{what}, next run"
+
+
+def renewal(one: Document) -> str:
+    """The same with its moment, as it stands where nothing is drawn."""
+    if one["renewal"] is None:
+        return moment(one["renew_at"])
+    step, at = one["renewal"]["step"], one["renewal"]["next_attempt"]
+    return f"{step} at {moment(at)}" if at else f"{step} at the next run"
+
+
+def served(one: Document) -> str:
+    """Where it is seen, in a few words."""
+    endpoints = one["endpoints"]
+    if not endpoints:
+        return "not looked at"
+    if all(endpoint["state"] == EndpointState.UNKNOWN for endpoint in endpoints):
+        return "not looked at yet"
+    bad = [endpoint for endpoint in endpoints if endpoint["state"] != EndpointState.VERIFIED]
+    if bad:
+        more = f" and {len(bad) - 2} more" if len(bad) > 2 else ""
+        return ", ".join(f"{endpoint['state']} at {endpoint['endpoint']}" for endpoint in bad[:2]) + more
+    return f"{len(endpoints)} of {len(endpoints)} verified"
+
+
+def seen(one: Document) -> str:
+    """The same in numbers."""
+    endpoints = one["endpoints"]
+    well = sum(1 for endpoint in endpoints if endpoint["state"] == EndpointState.VERIFIED)
+    return f"{well}/{len(endpoints)}" if endpoints else "-"
+
+
+def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[Note]:
+    """What to know besides; of certificates only what concerns one of `names`, if given."""
+    certificates = [one for one in document["certificates"] if names is None or one["name"] in names]
+    yield from _troubles([one for one in document["certificates"] if not one["healthy"]], names)
+    for one in document["watches"]:
+        if not one["healthy"] and (names is None or one["name"] in names):
+            yield Note(tone(one), one["name"], f"{one['target']}: {one['why'] or one['state']}")
+    for one in certificates:
+        if one["held"]:
+            yield _rolled_back(one)
+        if one["healthy"] and one["waits_because"]:
+            yield Note("none", one["name"], one["waits_because"])
+    yield from _explained(certificates)
+    for finding in document["findings"]:
+        yield Note("warn", "note", finding)
+    if document["orphans"]:
+        text = f"on disk, in no configuration, never renewed: {', '.join(document['orphans'])}"
+        yield Note(
+            "none", "", text, ("renamed? renewer rename OLD NEW; not needed any more? renewer forget NAME",)
+        )
+
+
+def _troubles(ill: Iterable[Document], about: frozenset[str] | None) -> Iterator[Note]:
+    """Those with the same trouble together."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in ill:
+        groups.setdefault((tone(one), one["why"], one["hint"]), []).append(one["name"])
+    for (kind, why, hint), names in groups.items():
+        if about is not None and about.isdisjoint(names):
+            continue
+        asking = f"renewer log {names[0]} --last" if kind == "bad" else ""
+        yield Note(kind, several(names), why, tuple(text for text in (hint, asking) if text))
+
+
+def several(names: Sequence[str]) -> str:
+    """A few of them, and how many more."""
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
+
+
+def _rolled_back(one: Document) -> Note:
+    """That somebody went back, and how that ends."""
+    first = one["held"][0]
+    why = f": {first['why']}" if first["why"] else ""
+    text = f"rolled back to version {one['live']} by {first['by']} at {moment(first['at'])}{why}"
+    return Note("warn", one["name"], f"{text}; until a newer one is issued, or: renewer deploy {one['name']}")
+
+
+def _explained(certificates: Iterable[Document]) -> Iterator[Note]:
+    pages: dict[str, list[str]] = {}
+    for one in certificates:
+        if one["renew_explanation"]:
+            pages.setdefault(one["renew_explanation"], []).append(one["name"])
+    for url, names in pages.items():
+        yield Note("none", several(names), f"the authority explains its renewal window at {url}")
