@@ -2,8 +2,10 @@
 
 import email
 import email.policy
+import gc
 import ssl
 import threading
+import warnings
 from email.message import EmailMessage
 from typing import Any, Self
 
@@ -58,6 +60,9 @@ class PostOffice:
     def __exit__(self, *_: object) -> None:
         self._controller.stop()
         release(self.port)
+        with warnings.catch_warnings():  # aiosmtpd closes no client that broke off in TLS
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     @property
     def address(self) -> str:
