@@ -2,7 +2,7 @@
 
 PYTHON = .venv/bin/python
 # Scripts that are shell, wherever they lie; the hooks carry no suffix.
-SHELL_SCRIPTS = $(shell find hooks renewer tests .ci -type f -exec grep -lE -m1 '^\#! */(usr/)?bin/(env )?(ba)?sh' {} +)
+SHELL_SCRIPTS = $(shell find hooks renewer tests .ci -type f ! -name '*.py' -exec grep -lE -m1 '^\#! */(usr/)?bin/(env )?(ba)?sh' {} +)
 export PYTHONPATH = $(CURDIR)
 
 .DEFAULT_GOAL = help
