@@ -3,7 +3,7 @@
 #
 #   tests/setup.sh demo|test|bench
 #
-# On the machine:   nginx, Python's venv, and for the tests shellcheck, systemd-analyze, BIND, nsupdate, Knot,
+# On the machine:   nginx, Python's venv, and for the tests make, shellcheck, systemd-analyze, BIND, nsupdate, Knot,
 #                   PowerDNS, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 #                   The user Debian-exim, whom exim asks for.
@@ -98,6 +98,7 @@ fi
 have nginx || missing+=(nginx)
 if [ "$mode" = bench ]; then have openssl || missing+=(openssl); fi
 if [ "$mode" = test ]; then
+    have make || missing+=(make)
     have shellcheck || missing+=(shellcheck)
     have systemd-analyze || missing+=(systemd)
     have named || missing+=(bind9)
