@@ -136,6 +136,10 @@ def _written(config: Config) -> Iterator[tuple[str, str]]:
                 yield dirname(path), f"copies of {certificate.name}"
     for hook in config.hooks.values():
         yield from _written_by(hook)
+    wish = config.report
+    for path, what in ((wish.metrics, "metrics"), (wish.page, "page"), (wish.summary_file, "summary_file")):
+        if path is not None:
+            yield dirname(path), f"{what} of [report]"
 
 
 def _webroots(certificate: Certificate) -> Iterator[str]:

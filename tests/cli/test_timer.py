@@ -200,6 +200,16 @@ def test_where_copying_hooks_write(tmp_path: Path) -> None:
     assert "/srv/there" not in found
 
 
+def test_where_reports_are_left(tmp_path: Path) -> None:
+    """Metrics, the page and summaries are files outside the state: their directories are open."""
+    more = (
+        '[report]\nmetrics = "/var/lib/prometheus/renewer.prom"\npage = "/var/www/renewer/index.html"\n'
+        'summary = "weekly"\nsummary_file = "/srv/reports/week.html"'
+    )
+    found = paths(units.service(load(str(write_config(tmp_path, more=more))), PROGRAM))
+    assert {"/var/lib/prometheus", "/var/www/renewer", "/srv/reports"} <= set(found)
+
+
 def test_path_with_odd_characters_is_quoted(tmp_path: Path) -> None:
     """A webroot with a blank, a quote and a per cent sign is one path for systemd."""
     place = tmp_path / 'it\'s 100% "odd"'

@@ -39,6 +39,7 @@ def one(number: int, now: datetime, *, well: bool) -> Situation:
     kind = -1 if well else number % 23
     age = {3: 75 * DAY, 7: 62 * DAY}.get(kind, (number * 7) % 58 * DAY + (number % 24) * HOUR)
     of = version(number + 1, age=age, at=now)
+    of = msgspec.structs.replace(of, leaf=msgspec.structs.replace(of.leaf, names=names))
     facts: dict[str, Any] = {}
     seen = [
         msgspec.structs.replace(sighting(of, certificate=name, endpoint=str(each)), at=now - HOUR / 4)

@@ -75,7 +75,7 @@
     };
     find.addEventListener("input", filter);
     ill.addEventListener("change", filter);
-    one(".tools").hidden = false;
+    one(".tools").hidden = rows.length <= 5;
     filter();
   }
 
