@@ -59,12 +59,15 @@ def why_not_forget(kit: Kit, name: str) -> tuple[str, str] | None:
 
     What the config names is renewed; what a port still shows is needed, whatever the config says.
     """
+    if kit.store.alias(name):
+        return None  # a link only, which may even be in the way of a certificate of that name
     if name in kit.config.certificates:
         return f"{name} is in {kit.config.path} and is renewed", f"take [certificate.{name}] out first"
-    if kit.store.alias(name):
-        return None
     if name not in kit.store.names():
         return f"nothing is on disk of a certificate '{name}'", _there_are(kit.store.names())
+    if any(not one.done for one in kit.ledger.load(Revoked, name)):
+        text = f"the authority has not agreed yet to revoke a version of {name}, which takes what is on disk"
+        return text, "let the next run ask it again: renewer run; or say --even-if-served"
     ours = {one.leaf.fingerprint for one in contents(kit, name).versions}
     for sighting in kit.ledger.load(Sighting, name):
         if _is_served(sighting, ours):
@@ -76,11 +79,11 @@ def why_not_forget(kit: Kit, name: str) -> tuple[str, str] | None:
 def forget(kit: Kit, name: str) -> list[str]:
     """Throw away all that is on disk of a certificate, keys too, and the memory of it but its history.
 
-    Returns the paths of copies elsewhere, which stay.
+    Returns the paths of copies elsewhere, which stay. Killed in between, it leaves something to be forgotten.
     """
     left = [] if kit.store.alias(name) else [one.path for one in kit.ledger.load(CopyFact, name)]
-    kit.store.forget(name)
     kit.ledger.forget(name)
+    kit.store.forget(name)
     kit.journal.tell(EventName.NOTICE, name, text="forgotten: what was on disk of it is deleted")
     return left
 

@@ -66,13 +66,20 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
     """
     from renewer.copies.leftovers import Found
 
+    agreed: set[str] | None = None
+    if not yes:
+        with _kit(setup, write=False) as kit:  # whoever thinks about it must not keep the timer's run waiting
+            agreed = {
+                one.record.path for one in _standing(kit, name) if not one.named and one.found is Found.OURS
+            }
+        if agreed:
+            for path in sorted(agreed):
+                screen.say(path)
+            screen.confirm(f"{len(agreed)} file{'s' * (len(agreed) != 1)} will be removed for good.")
     with _kit(setup, write=True) as kit:
         old = [one for one in _standing(kit, name) if not one.named]
-        ours = [one for one in old if one.found is Found.OURS]
-        if ours and not yes:
-            for one in ours:
-                screen.say(one.record.path)
-            screen.confirm(f"{len(ours)} file{'s' * (len(ours) != 1)} will be removed for good.")
+        if agreed is not None:
+            old = [one for one in old if one.found is not Found.OURS or one.record.path in agreed]
         removed, left = _clean(kit, old)
         host = kit.host
     if as_json:

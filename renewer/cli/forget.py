@@ -1,10 +1,15 @@
 """`renewer forget NAME`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
+
+if TYPE_CHECKING:
+    from renewer.kit import Kit
 
 
 @click.command("forget")
@@ -24,16 +29,12 @@ def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: b
     from renewer.store.lock import Lock
 
     config = setup.config()
+    if not yes:
+        with Kit(config, write=False) as kit:  # whoever thinks about it must not keep the timer's run waiting
+            _ask(kit, name, even_if_served=even_if_served)
     with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
         link = kit.store.alias(name)
-        why = shelf.why_not_forget(kit, name)
-        if why and not (even_if_served and name in kit.store.names() and name not in config.certificates):
-            text, hint = why
-            raise UsageError(text, hint=hint)
-        if not yes and not link:
-            found = shelf.contents(kit, name).versions
-            last = f", the newest expires {screen.moment(found[0].leaf.not_after)}" if found else ""
-            screen.confirm(f"{len(found)} versions of {name} are deleted with their keys{last}.")
+        _refuse(kit, name, even_if_served=even_if_served)
         left = shelf.forget(kit, name)
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "certificate": name, "forgotten": True, "copies": left})
@@ -42,3 +43,26 @@ def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: b
     for path in left:
         screen.say(f"  {path} was copied from it and stays")
     return exits.OK
+
+
+def _refuse(kit: "Kit", name: str, *, even_if_served: bool) -> None:
+    """Raise UsageError if it must not be forgotten."""
+    from renewer import shelf
+
+    why = shelf.why_not_forget(kit, name)
+    known = name in kit.store.names() and name not in kit.config.certificates
+    if why and not (even_if_served and known):
+        text, hint = why
+        raise UsageError(text, hint=hint)
+
+
+def _ask(kit: "Kit", name: str, *, even_if_served: bool) -> None:
+    """Say what will be gone, and ask; of a link nothing will."""
+    from renewer import shelf
+
+    _refuse(kit, name, even_if_served=even_if_served)
+    if kit.store.alias(name):
+        return
+    found = shelf.contents(kit, name).versions
+    last = f", the newest expires {screen.moment(found[0].leaf.not_after)}" if found else ""
+    screen.confirm(f"{len(found)} versions of {name} are deleted with their keys{last}.")

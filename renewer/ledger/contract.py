@@ -46,7 +46,10 @@ class Ledger(Protocol):
         """Remove records in one transaction; those that are not there are no error."""
 
     def forget(self, certificate: str) -> None:
-        """Remove every record of a certificate, not its history."""
+        """Remove every record of a certificate, but not its history, nor what is to be done elsewhere.
+
+        That is: what a challenge left behind (Debris), and hooks that are still to be called (Owed).
+        """
 
     def rename(self, certificate: str, new: str) -> None:
         """Let the records and the history of a certificate be those of another name, in one transaction.

@@ -17,7 +17,7 @@ from renewer.errors import StateError
 from renewer.ledger import bodies, files, schema
 from renewer.ledger.contract import KEPT, KEPT_LINES, Happening, R
 from renewer.ledger.filesystem import network_filesystem
-from renewer.model.facts import Record
+from renewer.model.facts import Debris, Owed, Record
 
 T = TypeVar("T")
 
@@ -30,8 +30,9 @@ _UPSERT = (
     "INSERT INTO record (kind, certificate, key, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (kind, certificate, key) DO UPDATE SET body = excluded.body"
 )
-_RENAMES = tuple(  # JSON functions read text, and write it
-    f"UPDATE OR REPLACE {table} SET certificate = ?1, body = CAST("  # noqa: S608  the names are our own
+_FORGET, _TO_DO = "DELETE FROM record WHERE certificate = ? AND kind NOT IN (?, ?)", (Debris.kind, Owed.kind)
+_RENAMES = tuple(  # JSON functions read text, and write it; the names are our own
+    f"UPDATE OR REPLACE {table} SET certificate = ?1, body = CAST("  # noqa: S608
     "json_set(CAST(body AS TEXT), '$.certificate', ?1) AS BLOB) WHERE certificate = ?2"
     for table in ("record", "history")
 )
@@ -108,9 +109,8 @@ class SqliteLedger:
         self._change(lambda connection: connection.executemany(query, rows), rows)
 
     def forget(self, certificate: str) -> None:
-        """Remove every record of a certificate, not its history."""
-        query = "DELETE FROM record WHERE certificate = ?"
-        self._change(lambda connection: connection.execute(query, (certificate,)), (certificate,))
+        """Remove what is known of a certificate; its history stays, and so does what is still to be done."""
+        self._change(lambda connection: connection.execute(_FORGET, (certificate, *_TO_DO)), (certificate,))
 
     def rename(self, certificate: str, new: str) -> None:
         """Let the records and the history of a certificate be those of another name, in one transaction."""

@@ -207,8 +207,8 @@ class DiskStore:
 
     def _bare(self, certificate: str) -> bool:
         """Whether nothing is lost if what lies under that name goes."""
-        if homes.alias(self._bench, certificate) == certificate:
-            return True  # of a renaming that was killed
+        if homes.alias(self._bench, certificate) is not None:
+            return True  # of a renaming: one that was killed, or the other way round
         shelf = self.shelf(certificate)
         return not shelf.pending and all(self.about(certificate, v.id).placeholder for v in shelf.found)
 

@@ -5,7 +5,7 @@ import stat
 
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.store import safe
-from renewer.store.bench import Bench, demand, discard
+from renewer.store.bench import Bench, demand, discard, fresh
 
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
@@ -14,7 +14,8 @@ def rename(bench: Bench, certificate: str, new: str) -> None:
     """Let a directory have another name; by the same step the old one becomes a link to it.
 
     So servers whose config names the old path find it at every instant. Done before is done; what lies under
-    the new name goes. Raises StateError if there is no such certificate.
+    the new name goes, be it a placeholder or the link of an earlier renaming, which is undone so. Raises
+    StateError if there is no such certificate.
     """
     for name in (certificate, new):
         demand(CERTIFICATE_NAME, name, "certificate")
@@ -23,8 +24,11 @@ def rename(bench: Bench, certificate: str, new: str) -> None:
             return
         with certificates.open(certificate):
             pass  # it is there, and ours
-        discard(certificates, new, tmp)
-        certificates.symlink(new, new)  # a link to itself, until both have changed places
+        if _link(certificates, new) is None:
+            discard(certificates, new, tmp)
+        with fresh(tmp) as link:  # to itself, until both have changed places; perhaps over an earlier one
+            tmp.symlink(link, new)
+            tmp.move(link, certificates, new)
         _exchange(certificates, certificate, new)
 
 

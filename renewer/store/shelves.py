@@ -2,6 +2,7 @@
 
 import os
 
+from renewer.errors import StateError
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.store import layout
 from renewer.store.contract import Found, Shelf
@@ -24,6 +25,7 @@ def look(path: str) -> Shelf:
     except FileNotFoundError:
         return _EMPTY
     except OSError:
+        _tell_of_a_renaming(path)
         with told(path):
             raise
     try:
@@ -36,6 +38,21 @@ def look(path: str) -> Shelf:
             )
     finally:
         os.close(fd)
+
+
+def _tell_of_a_renaming(path: str) -> None:
+    """Raise StateError if the directory is one that has another name now."""
+    try:
+        new = os.readlink(path)
+    except OSError:
+        return
+    if well_named(new):
+        name = os.path.basename(path)
+        raise StateError(
+            f"{name} was renamed: {path} leads to {new}",
+            hint=f"to undo that: renewer rename {new} {name}; to begin anew: renewer forget {name}",
+            kind="renamed",
+        )
 
 
 def _live(home: int) -> str | None:

@@ -9,9 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Hold, Revoked, Version
+from renewer.store.lock import Lock
 from tests.hooks.bed import CHECKOUT, Bed
 from tests.hooks.conftest import bed
 from tests.hooks.test_nginx import Served
@@ -229,3 +231,61 @@ def test_what_is_served_may_be_forgotten_on_purpose(three: tuple[Bed, list[Versi
     rename_table(bed)
     assert bed.cli("forget", "www", "--yes", "--even-if-served")["forgotten"]
     assert json.loads(say(bed, "status", "--json")[1])["orphans"] == []
+
+
+def test_a_revocation_under_way_is_not_forgotten(three: tuple[Bed, list[Version]]) -> None:
+    """What the authority has yet to agree to needs the certificate, and perhaps its key."""
+    bed, (first, *_) = three
+    rename_table(bed)
+    bed.server.stop()
+    at = first.made_at
+    fact = Revoked(certificate="www", version=first.id, serial=first.leaf.serial, reason="superseded", at=at)
+    ledger(bed).save(fact)
+
+    code, said = say(bed, "forget", "www", "--yes")
+
+    assert (code, "has not agreed yet to revoke" in said) == (2, True)
+    assert bed.live.exists()
+    ledger(bed).save(replace(fact, done=True))
+    assert bed.cli("forget", "www", "--yes")["forgotten"]
+
+
+def test_a_name_that_was_given_up_may_be_used_again(three: tuple[Bed, list[Version]]) -> None:
+    """A table of the old name is told of the renaming, which can be undone, or forgotten."""
+    bed, _ = three
+    before = bed.config.read_text()
+    rename_table(bed)
+    bed.cli("rename", "www", "shop")
+    bed.config.write_text(before)
+    code, said = say(bed, "status")
+    assert (code, "www was renamed: " in said, "renewer rename shop www" in said) == (3, True, True)
+
+    bed.cli("rename", "shop", "www")
+
+    assert bed.cli("status")["healthy"]
+    assert bed.call("test") == 0
+    rename_table(bed)
+    bed.cli("rename", "www", "shop")
+    bed.config.write_text(before)
+    assert bed.cli("forget", "www")["forgotten"]
+    assert "www was renamed" not in say(bed, "status")[1]
+
+
+def test_nobody_waits_for_a_person_to_answer(three: tuple[Bed, list[Version]]) -> None:
+    """While the question stands on the screen, the lock is free for the timer's run."""
+    bed, _ = three
+    rename_table(bed)
+    bed.server.stop()
+    ours, theirs = os.openpty()
+    argv = [sys.executable, "-m", "renewer", "--config", str(bed.config), "forget", "www"]
+    with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=CHECKOUT) as asking:
+        os.close(theirs)
+        said = b""
+        while b"Go on?" not in said:
+            said += os.read(ours, 4096)
+        with Lock(str(bed.state)):
+            assert bed.live.exists()
+        os.write(ours, b"y\n")
+        assert asking.wait(60) == 0
+    os.close(ours)
+    assert not bed.live.exists()

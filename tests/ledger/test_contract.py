@@ -24,6 +24,7 @@ from renewer.model.facts import (
     Leaf,
     Order,
     OrderState,
+    Owed,
     Record,
     RunRecord,
     Sighting,
@@ -204,6 +205,15 @@ def test_forget(ledger: Ledger) -> None:
     ledger.forget("never there")
     assert [one.certificate for one in ledger.load(Hold)] == ["mail"]
     assert [one.event for one in ledger.history("www")] == ["issued"]
+
+
+def test_what_is_still_to_be_done_is_not_forgotten(ledger: Ledger) -> None:
+    """A server that a pre hook stopped, and what lies about in DNS, outlast the certificate."""
+    owed = Owed(certificate="www", host="web-1", hook="web")
+    debris = Debris(certificate="www", what="txt", where="_acme-challenge.example.org", at=NOW)
+    ledger.save(hold("www", "1"), owed, debris)
+    ledger.forget("www")
+    assert (ledger.load(Hold), ledger.load(Owed), ledger.load(Debris)) == ([], [owed], [debris])
 
 
 def test_history(ledger: Ledger) -> None:

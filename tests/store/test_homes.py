@@ -73,6 +73,38 @@ def test_a_renaming_that_was_killed_is_finished(store: DiskStore) -> None:
     assert (store.names(), store.alias("old")) == (["new"], "new")
 
 
+def test_a_renaming_is_undone(store: DiskStore) -> None:
+    """Back to the first name, also by way of a third: every path that ever was leads to the same files."""
+    for one, other in (("old", "new"), ("new", "old"), ("old", "new"), ("new", "third"), ("third", "old")):
+        store.rename(one, other)
+        assert (store.names(), store.shelf(other).live) == ([other], pair(2)[0].id)
+        assert Path(store.path(one)).resolve() == Path(store.path(other)).resolve()
+
+    assert {store.alias("new"), store.alias("third")} == {"third", "old"}
+    assert Path(store.path("new")).resolve() == Path(store.path("old")).resolve()
+    assert os.listdir(certificates(store).parent / "tmp") == []
+
+
+def test_an_undoing_that_was_killed_is_finished(store: DiskStore) -> None:
+    """Between the link to itself and the exchange."""
+    store.rename("old", "new")
+    (certificates(store) / "old").unlink()
+    (certificates(store) / "old").symlink_to("old")
+
+    store.rename("new", "old")
+
+    assert (store.names(), store.alias("new")) == (["old"], "old")
+
+
+def test_a_name_that_was_given_up_says_so(store: DiskStore) -> None:
+    """Whoever looks there is told where it went, and what can be done."""
+    store.rename("old", "new")
+
+    with pytest.raises(StateError, match=r"old was renamed: .* leads to new") as told:
+        store.shelf("old")
+    assert told.value.hint.startswith("to undo that: renewer rename new old; ")
+
+
 @pytest.mark.parametrize("name", ["..", "a/b", "", "Big", "new\n"])
 def test_no_path_is_built_from_another_name(store: DiskStore, name: str) -> None:
     """What is no certificate's name reaches no system call."""
