@@ -137,9 +137,10 @@ def _written(config: Config) -> Iterator[tuple[str, str]]:
     for hook in config.hooks.values():
         yield from _written_by(hook)
     wish = config.report
-    for path, what in ((wish.metrics, "metrics"), (wish.page, "page"), (wish.summary_file, "summary_file")):
-        if path is not None:
-            yield dirname(path), f"{what} of [report]"
+    files = {"metrics": wish.metrics, "page": wish.page, "summary_file": wish.summary_file}
+    for key, file in files.items():
+        if file is not None:
+            yield dirname(file), f"{key} of [report]"
 
 
 def _webroots(certificate: Certificate) -> Iterator[str]:
