@@ -46,8 +46,10 @@ def _around(window: DeployWindow, now: datetime) -> Iterable[tuple[datetime, dat
     for ahead in range(-1, 9):
         day = today + timedelta(days=ahead)
         if day.weekday() in window.days:
-            begin = day + timedelta(minutes=window.start)
-            yield begin.astimezone(UTC), (begin + length(window)).astimezone(UTC)
+            local = day + timedelta(minutes=window.start)
+            begin, end = local.astimezone(UTC), (local + length(window)).astimezone(UTC)
+            # Where clocks leave its hour out, a short window would end before it begins: it comes after
+            yield begin, end if end > begin else begin + length(window)
 
 
 def _clocks(zone: str) -> tzinfo:

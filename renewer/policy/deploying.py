@@ -80,12 +80,19 @@ def _deploy(facts: Facts, reason: Reason, because: str, held: datetime | None) -
     if facts.terms.redeploy:
         return Need(step=Step.DEPLOY, reason=reason, because=because)
     opens = closed_until(facts.situation, facts.terms.now)
-    if opens is None or (held is not None and held >= opens):
+    if opens is None:
         return Need(step=Step.DEPLOY, reason=reason, because=because, not_before=held)
+    if held is not None and held >= opens:  # a wait is cut short a little, but not into a closed window
+        return Need(step=Step.DEPLOY, reason=reason, because=because, not_before=held, since=opens)
     windows = " or ".join(window.text for window in facts.situation.wish.deploy_windows)
-    text = f"{because}; the deploy window ({windows}) opens at {show(opens)}"
-    waits_for = Reason.DEPLOY_WINDOW
-    return Need(step=Step.DEPLOY, reason=reason, because=text, not_before=opens, waits_for=waits_for)
+    return Need(
+        step=Step.DEPLOY,
+        reason=reason,
+        because=f"{because}; the deploy window ({windows}) opens at {show(opens)}",
+        not_before=opens,
+        since=opens,
+        waits_for=Reason.DEPLOY_WINDOW,
+    )
 
 
 def somebody_asks_for_deployment(facts: Facts) -> Need | None:
@@ -118,7 +125,7 @@ def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[
     """The hooks that a deployment of this version runs now, in the config's order.
 
     All, if the link must turn, a port is stale or somebody asks; else those that have not done it and
-    whose backoff is over.
+    whose backoff is over. Outside the deploy window what is live is only copied.
     """
     names = tuple(name for name, _ in situation.hooks)
     facts = Facts(
@@ -129,11 +136,13 @@ def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[
         live=situation.live_version,
         choice=Choice("", None, None),
     )
-    if version.id != situation.live or terms.redeploy or a_port_serves_an_older_one(facts):
+    if version.id != situation.live or terms.redeploy:
         return names
-    return tuple(
-        hook for hook, moment in _hook_moments(facts, version) if moment is None or moment <= terms.reached
-    )
+    moments = _hook_moments(facts, version)
+    pending = tuple(hook for hook, moment in moments if moment is None or moment <= terms.reached)
+    if closed_until(situation, terms.now) is not None:  # a copy is put back at any time, and touches nobody
+        return tuple(hook for hook in pending if hook == COPIES)
+    return names if a_port_serves_an_older_one(facts) else pending
 
 
 def _deployed_version(facts: Facts) -> Version | None:

@@ -34,9 +34,10 @@ class Terms(Value):
 
 
 class Need(Value):
-    """Something to be done; held back until `not_before` if that is set, `since` when what failed failed.
+    """Something to be done; held back until `not_before` if that is set.
 
-    `waits_for` says what it is that holds it back.
+    `since` is when what failed failed, or when it may be done at the earliest: that is no matter of a little
+    early. `waits_for` says what it is that holds it back.
     """
 
     step: Step

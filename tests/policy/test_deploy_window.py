@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from renewer.config.windows import deploy_window
 from renewer.model.decision import Reason, Step
-from renewer.model.facts import DeploymentState, EndpointState, Situation, Version
+from renewer.model.facts import COPIES, CopyState, DeploymentState, EndpointState, Situation, Version
 from renewer.model.outcome import State
 from renewer.model.windows import DeployWindow
-from renewer.policy.deploy_window import closed_until, length, opening
+from renewer.policy.deploy_window import closed_until, opening
+from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import decide
 from renewer.policy.findings import windows_missed
 from renewer.policy.health import assess
@@ -61,6 +62,16 @@ def test_a_window_follows_the_clocks_of_its_zone() -> None:
     assert opening((window,), datetime(2026, 12, 1, tzinfo=UTC)) == datetime(2026, 12, 1, 1, tzinfo=UTC)
 
 
+def test_an_hour_that_clocks_leave_out_comes_after() -> None:
+    """Sunday from two to three is not there when summer begins: the window is open from three to four."""
+    window = deploy_window("Sun 02:00-03:00 Europe/Berlin")
+    begins = datetime(2026, 3, 29, 1, tzinfo=UTC)
+
+    assert opening((window,), begins - HOUR) == begins
+    assert opening((window,), begins) is None
+    assert opening((window,), begins + HOUR) == begins + 7 * DAY - HOUR
+
+
 @given(
     st.integers(0, 4 * 365 * 24 * 60),
     st.sets(st.integers(0, 6), min_size=1),
@@ -76,8 +87,7 @@ def test_the_next_opening_is_open(minute: int, days: set[int], start: int, end: 
     if opens is None:
         return
     assert now < opens <= now + timedelta(days=8)
-    if length(window) > timedelta(hours=2):  # a shorter one may fall into an hour that clocks leave out
-        assert opening((window,), opens) is None
+    assert opening((window,), opens) is None
     assert opens.astimezone(ZoneInfo(zone)).weekday() in {*days, *((day + 1) % 7 for day in days)}
 
 
@@ -104,6 +114,8 @@ def test_issued_ahead_and_deployed_inside() -> None:
     health = assess(waiting(), NOW)
     assert (health.state, health.healthy, health.exit) == (State.VERIFIED, True, 0)
 
+    a_minute_early = decide(waiting(), terms(now=NEXT - timedelta(minutes=1)))
+    assert (a_minute_early.step, a_minute_early.not_before) == (Step.WAIT, NEXT)
     assert decide(waiting(), terms(now=NEXT)).step is Step.DEPLOY
     assert assess(waiting(), NEXT).state is State.ISSUED
 
@@ -149,6 +161,19 @@ def test_a_hook_or_a_port_waits_as_well() -> None:
     )
     ending = (replace(stale[0], not_after=NOW + DAY),)
     assert decide(waiting(NEW, live=NEW, deployments=done, sightings=ending), terms()).step is Step.DEPLOY
+
+
+def test_a_copy_does_not_wait_and_takes_no_hook_along() -> None:
+    """A file that somebody removed is put back at once; the servers are left alone until the window opens."""
+    gone = CopyState(path="/etc/x.pem", version=NEW.id, intact=False)
+    stale = (sighting(NEW, EndpointState.STALE, not_after=NOW + 30 * DAY, at=NOW - 2 * DAY),)
+    hooks = ((COPIES, "0"), ("nginx", "0"))
+    facts = waiting(NEW, live=NEW, hooks=hooks, copies=(gone,), deployments=(), sightings=stale)
+
+    assert decide(facts, terms()).reason is Reason.COPY_PENDING
+    assert hooks_to_run(facts, NEW, terms()) == (COPIES,)
+    assert hooks_to_run(facts, NEW, terms(now=NEXT)) == (COPIES, "nginx")
+    assert hooks_to_run(facts, NEW, terms(redeploy=True)) == (COPIES, "nginx")
 
 
 def test_a_window_that_runs_may_miss_is_told() -> None:
