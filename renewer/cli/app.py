@@ -97,18 +97,20 @@ def group(ctx: click.Context, config_path: str, verbose: int) -> None:
 def main() -> NoReturn:
     """The console script: run the command, turn what went wrong into words and an exit code."""
     screen.prepare()
-    code = _run(sys.argv[1:])
+    code = exits.OK
     try:
-        sys.stdout.flush()
-    except OSError as error:  # a full disk behind the pipe: no answer is no success
+        code = _run(sys.argv[1:])
+        screen.flush()
+    except BrokenPipeError:
         screen.close_broken_stdout()
-        if not isinstance(error, BrokenPipeError):
-            screen.say(f"renewer: the answer could not be written: {error.strerror}")
-            code = code or exits.FAILED
+    except screen.LostAnswerError as error:  # no answer is no success
+        screen.close_broken_stdout()
+        screen.say(f"renewer: the answer could not be written: {error}")
+        code = exits.FAILED
     sys.exit(code)
 
 
-def _run(argv: list[str]) -> int:  # noqa: PLR0911  one return for each way to end
+def _run(argv: list[str]) -> int:  # noqa: C901, PLR0911  a branch for each way to end
     as_json = "--json" in argv
     try:
         code = group.main(args=argv, prog_name="renewer", standalone_mode=False)
@@ -131,5 +133,7 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0911  one return for each way to e
         return screen.fault(error, as_json=as_json, code=exits.USAGE)
     except RenewerError as error:
         return screen.fault(error, as_json=as_json, code=exits.FAILED)
+    except screen.LostAnswerError:
+        raise
     except Exception as error:  # noqa: BLE001  the last net: a defect of ours is told without its trace
         return screen.defect(error, as_json=as_json)

@@ -220,7 +220,7 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
         if one["healthy"] and one["waits_because"]:
             yield Note("none", one["name"], one["waits_because"])
     yield from _explained(certificates)
-    for finding in document["findings"]:
+    for finding in (*document.get("unread", ()), *document["findings"]):
         yield Note("warn", "note", finding)
     if document["orphans"]:
         text = f"on disk, in no configuration, never renewed: {', '.join(document['orphans'])}"

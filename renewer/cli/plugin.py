@@ -47,6 +47,8 @@ def judged(document: Document, patience: timedelta) -> tuple[int, str, list[str]
     texts = list(_texts(document, everything))
     if document["exit"] == 3:
         code = CRITICAL
+    elif document.get("unread"):  # then what is well may only seem so
+        code = UNKNOWN
     else:
         code = WARNING if document["exit"] or (everything and document["last_run"] is None) else OK
     return code, "; ".join(texts), list(_data(document, everything, patience))
@@ -55,6 +57,7 @@ def judged(document: Document, patience: timedelta) -> tuple[int, str, list[str]
 def _texts(document: Document, everything: list[Document]) -> Iterator[str]:
     now: datetime = document["at"]
     count = f"{len(everything)} certificate{'s' * (len(everything) != 1)}"
+    yield from document.get("unread", ())
     if since := document["stopped_since"]:
         yield f"runs stopped {short(now - since)} ago, nothing is renewed: renewer timer show"
     ill = [one for one in everything if not one["healthy"]]

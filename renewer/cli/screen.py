@@ -4,7 +4,8 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import click
@@ -68,9 +69,30 @@ def _is_utf8(encoding: str | None) -> bool:
     return (encoding or "").lower().replace("-", "").replace("_", "") in ("utf8", "utf8sig")
 
 
+class LostAnswerError(Exception):
+    """The answer could not be written where it was to go: a full disk behind stdout."""
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise LostAnswerError(error.strerror) from error
+
+
+def flush() -> None:
+    """Let the answer leave. Raises LostAnswerError."""
+    with _kept():
+        sys.stdout.flush()
+
+
 def out(text: str = "") -> None:
     """A line of the answer."""
-    print(clean(text))
+    with _kept():
+        print(clean(text))
 
 
 def say(text: str) -> None:
@@ -85,7 +107,10 @@ def clean(text: str) -> str:
 
 def emit(document: object) -> None:
     """The one JSON document; times become RFC 3339 in UTC."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    from renewer.ledger import bodies
+
+    with _kept():
+        sys.stdout.write(msgspec.json.format(bodies.encoded(document), indent=2).decode() + "\n")
 
 
 def confirm(text: str) -> None:

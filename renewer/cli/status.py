@@ -106,7 +106,7 @@ def document(config: "Config", names: tuple[str, ...] = ()) -> "Document":
     with Kit(config, write=False) as kit:
         planned, situations = plan(kit, limits_of(config, names, None))
         runs = [record for record in kit.ledger.load(RunRecord) if record.host == kit.host]
-        return status_document(
+        found = status_document(
             situations,
             planned,
             now=clock.now(),
@@ -116,6 +116,7 @@ def document(config: "Config", names: tuple[str, ...] = ()) -> "Document":
             watches=() if names else watches.rows(config.watches, watches.take(kit), clock.now()),
             patience=patience(config.agent.wake, config.agent.deadline),
         )
+        return found | {"unread": list(kit.ledger.notes)}
 
 
 def _holder(config: "Config") -> str:
