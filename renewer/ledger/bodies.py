@@ -19,7 +19,7 @@ def decoder(kind: type[V]) -> "msgspec.json.Decoder[V]":
     return _decoders[kind]
 
 
-def encoded(value: Value) -> bytes:
+def encoded(value: object) -> bytes:
     """A value as JSON; text that is no Unicode (a hook's output, a file's name) gets question marks."""
     try:
         return _encode(value)

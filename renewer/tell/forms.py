@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from renewer.ledger import bodies
 from renewer.tell.html import Html, tag
 from renewer.tell.words import STATES, WATCHES, clean, moment, span
 
@@ -111,7 +112,7 @@ def comma_separated(document: Document) -> str:
 
 def as_json(document: Document) -> str:
     """For programs; docs/json.md describes it."""
-    return msgspec.json.format(msgspec.json.encode(_torn_mended(document)), indent=2).decode() + "\n"
+    return msgspec.json.format(bodies.encoded(document), indent=2).decode() + "\n"
 
 
 # --- parts --------------------------------------------------------------------------------------------------
@@ -214,15 +215,6 @@ def _cells(
 def _harmless(cell: str) -> str:
     """Text that no spreadsheet takes for a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA) and cell != "-" else cell
-
-
-def _torn_mended(value: Any) -> Any:
-    """Half characters would be no JSON."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, Mapping):
-        return {key: _torn_mended(each) for key, each in value.items()}
-    return [_torn_mended(each) for each in value] if isinstance(value, list) else value
 
 
 def _count(number: int, what: str) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from renewer import clock
 from renewer.errors import GiveUp, RetryLater
+from renewer.ledger import bodies
 from renewer.model.desired import Webhook
 from renewer.tell.message import Message
 from renewer.tell.post import post
@@ -28,7 +29,7 @@ def document(message: Message, *, as_text: bool = False) -> bytes:
     }
     if as_text:
         found["text"] = text(message)
-    return msgspec.json.encode(found)
+    return bodies.encoded(found)
 
 
 def signature(secret: str, stamp: str, body: bytes) -> str:
