@@ -163,7 +163,16 @@ def _paid(kit: Kit, store: Store, owed: Owed) -> HookOrder:
 
 
 def _newest(store: Store, name: str) -> str | None:
+    """The newest version but for placeholders: one of those may be of the same second, and so look newer."""
     try:
-        return max((found.id for found in store.shelf(name).found), default=None)
+        ids = sorted((found.id for found in store.shelf(name).found), reverse=True)
     except RenewerError:  # what cannot be read is told by the inventory
         return None
+    return next((one for one in ids if _is_real(store, name, one)), None)
+
+
+def _is_real(store: Store, name: str, version: str) -> bool:
+    try:
+        return not store.about(name, version).placeholder
+    except RenewerError:  # damaged
+        return False

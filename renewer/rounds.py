@@ -19,6 +19,7 @@ from renewer.kit import Kit
 from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import DeploymentState, EndpointState, Situation
 from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy.deploy_window import closed_until
 from renewer.policy.due import Terms, decide
 from renewer.policy.pruning import ended_holds, removable
 from renewer.sightings import look
@@ -216,7 +217,7 @@ class Rounds:
         """What waited for a server that `pre` had stopped, now that `post` has started it."""
         self.situations |= inventory.take(self.kit, names)
         found = [self.situations[name] for name in sorted(names)] if not self._over() else []
-        late = [one for one in found if any(d.state is DeploymentState.LATER for d in one.deployments)]
+        late = [one for one in found if _put_off(one)]
         if late and Step.DEPLOY in self.terms.steps:
             terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=False)
             self._deploy_all(late, terms)
@@ -259,6 +260,14 @@ def _not_begun(decision: Decision) -> Outcome:
         result=Result.WAITING,
         detail="not begun: the run had to end; the next one does it",
     )
+
+
+def _put_off(situation: Situation) -> bool:
+    """Whether a server was not running that is to load what is live, and may be touched at this moment."""
+    if closed_until(situation, clock.now()) is not None:
+        return False
+    later = (d.version for d in situation.deployments if d.state is DeploymentState.LATER)
+    return situation.live in later
 
 
 def _unreached(situation: Situation) -> bool:

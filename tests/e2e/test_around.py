@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +310,19 @@ def test_a_post_that_is_taken_out(make_site: SiteFactory) -> None:
     site.json("run")
 
     assert site.status()["state"] == "verified"
+
+
+def test_a_stopped_server_is_no_way_around_the_window(make_site: SiteFactory) -> None:
+    """What waits for a server is caught up with after post, but not outside the deploy window."""
+    site = around_site(make_site)
+    site.add_hook("down", "exit 75", events=["test", "deploy"])
+    site.change(hooks=["nginx", "mine", "down"])
+    site.json("run", exit_code=1)
+    first = site.served()
+    begin = datetime.now(UTC) + timedelta(hours=12)
+    site.change(deploy_window=f"{begin:%H:%M}-{begin + timedelta(hours=1):%H:%M} UTC")
+
+    site.json("run", "--only", "www", "--force", exit_code=1)
+
+    assert len(site.versions()) == 2
+    assert (site.served(), site.live_serial()) == (first, first)
