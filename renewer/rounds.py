@@ -266,8 +266,8 @@ def _put_off(situation: Situation) -> bool:
     """Whether a server was not running that is to load what is live, and may be touched at this moment."""
     if closed_until(situation, clock.now()) is not None:
         return False
-    later = (d.version for d in situation.deployments if d.state is DeploymentState.LATER)
-    return situation.live in later
+    live, later = situation.live, DeploymentState.LATER
+    return any(record.version == live and record.state is later for record in situation.deployments)
 
 
 def _unreached(situation: Situation) -> bool:
