@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from renewer.cli import screen
+from renewer.cli.overview import short
 from renewer.cli.story import words
 from renewer.model.decision import Step
 from renewer.model.outcome import EventName
@@ -63,7 +64,7 @@ def last(events: Sequence[Event]) -> Tale | None:
     """The last renewal of the certificate that all these events are of; None if there was none."""
     ends = [index for index, one in enumerate(events) if one.get("event") == EventName.RENEWED]
     begin = _after_the_run_of(events, ends[-1]) if ends else 0
-    if ends and not any(one.get("event") in _ACTS for one in events[begin:]):
+    if ends and not any(_starts(one) for one in events[begin:]):
         end, begin = begin, _after_the_run_of(events, ends[-2]) if len(ends) > 1 else 0
     else:
         end = len(events)
@@ -184,4 +185,6 @@ def _between(begin: datetime | None, end: datetime | None) -> str:
     if begin is None or end is None:
         return "?"
     seconds = (end - begin).total_seconds()
-    return f"{seconds:.1f}s" if 1 <= seconds < 60 else screen.span(seconds)
+    if 1 <= seconds < 60:
+        return f"{seconds:.1f}s"
+    return short(end - begin) if seconds >= 2 * 86400 else screen.span(seconds)

@@ -21,6 +21,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     told += odd.windows_missed(situations, kit.config.agent.wake)
     told += odd.left_behind(kit.ledger.load(Debris))
     told += kit.ledger.notes
+    told += kit.journal.faults
     for text in told:
         kit.journal.tell(EventName.NOTICE, text=text)
     return tuple(told)
