@@ -80,11 +80,18 @@ def _asked_to_wait(failure: Failure, not_before: datetime, best: Version | None)
     return failure.at + min(max(not_before - failure.at, RETRY_AFTER_FLOOR), cap)
 
 
-def deploy_again(deployment: Deployment, lifetime: timedelta, now: datetime) -> datetime:
-    """The earliest moment to run a hook again that failed, or whose server was not running."""
+def deploy_again(
+    deployment: Deployment, lifetime: timedelta, now: datetime, *, urgent: bool = False
+) -> datetime:
+    """The earliest moment to run a hook again that failed, or whose server was not running.
+
+    `urgent` is whether what is served meanwhile is about to expire, or should not be served.
+    """
     if from_the_future(deployment.at, now):
         return now
     step = min(ladder(max(deployment.failures, 1)), lifetime / 10)
+    if urgent:
+        step = min(step, EMERGENCY_STEP)
     return (
         deployment.at
         + step

@@ -17,7 +17,7 @@ def closed_until(situation: Situation, now: datetime) -> datetime | None:
     emergency: a maintenance window must not let a certificate expire.
     """
     windows, live = situation.wish.deploy_windows, situation.live_version
-    if not windows or live is None or not _serves_well(situation, live, now):
+    if not windows or live is None or not serves_well(situation, live, now):
         return None
     return opening(windows, now)
 
@@ -61,7 +61,7 @@ def _clocks(zone: str) -> tzinfo:
     return ZoneInfo(zone)
 
 
-def _serves_well(situation: Situation, live: Version, now: datetime) -> bool:
+def serves_well(situation: Situation, live: Version, now: datetime) -> bool:
     """Whether visitors are well served meanwhile, by what is live and by what the ports still show."""
     if live.placeholder or live.degraded or live.id in situation.revoked or in_emergency(live.leaf, now):
         return False

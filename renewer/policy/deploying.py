@@ -5,8 +5,8 @@ from datetime import datetime
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
 from renewer.policy.authority import Choice
-from renewer.policy.backoff import deploy_again, redeploy_stale
-from renewer.policy.deploy_window import closed_until
+from renewer.policy.backoff import EMERGENCY_STEP, deploy_again, redeploy_stale
+from renewer.policy.deploy_window import closed_until, serves_well
 from renewer.policy.need import Facts, Need, Terms, show
 
 
@@ -16,7 +16,7 @@ def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
     if version is None or version.id == facts.situation.live:
         return None
     failed = [
-        deploy_again(record, version.leaf.lifetime, facts.terms.now)
+        deploy_again(record, version.leaf.lifetime, facts.terms.now, urgent=_is_urgent(facts))
         for record in facts.situation.deployments
         if _counts(facts, record, version)
     ]
@@ -72,6 +72,8 @@ def a_port_serves_an_older_one(facts: Facts) -> Need | None:
     text = f"{worst.endpoint} ({worst.address}) still serves an older certificate, serial {worst.serial}"
     done = [record.at for record in facts.situation.deployments if record.version == version.id]
     again = redeploy_stale(worst, max(done, default=None), version.leaf.lifetime, facts.terms.now)
+    if done and _is_urgent(facts):
+        again = min(again, max(done) + EMERGENCY_STEP)
     return _deploy(facts, Reason.SERVED_STALE, text, again)
 
 
@@ -165,10 +167,10 @@ def _hook_moments(facts: Facts, version: Version) -> list[tuple[str, datetime | 
         done = record is not None and record.version == version.id and record.state is DeploymentState.DONE
         if copied if hook == COPIES else done:
             continue
-        held = record and _counts(facts, record, version)
-        moments.append(
-            (hook, deploy_again(record, version.leaf.lifetime, facts.terms.now) if record and held else None)
-        )
+        moment = None
+        if record and _counts(facts, record, version):
+            moment = deploy_again(record, version.leaf.lifetime, facts.terms.now, urgent=_is_urgent(facts))
+        moments.append((hook, moment))
     return moments
 
 
@@ -178,6 +180,14 @@ def _counts(facts: Facts, record: Deployment, version: Version) -> bool:
         return False
     fingerprint = dict(facts.situation.hooks).get(record.hook)
     return fingerprint is not None and record.fingerprint == fingerprint
+
+
+def _is_urgent(facts: Facts) -> bool:
+    """Whether visitors are badly served meanwhile, or soon will be: then servers are asked twice an hour."""
+    live = facts.live
+    return (
+        live is not None and not live.placeholder and not serves_well(facts.situation, live, facts.terms.now)
+    )
 
 
 def _last_error(facts: Facts, version: Version) -> str:

@@ -240,6 +240,44 @@ TABLE: dict[str, Case] = {
         Step.DEPLOY,
         Reason.HOOK_PENDING,
     ),
+    "A failed deployment is tried twice an hour while what is live is about to expire": Case(
+        situation(
+            versions=(NEW, ENDING),
+            live=ENDING,
+            deployments=(deployment(NEW, DeploymentState.FAILED, failures=9, at=NOW - HOUR),),
+        ),
+        Step.DEPLOY,
+        Reason.NOT_LIVE,
+    ),
+    "But not at once, even then": Case(
+        situation(
+            versions=(NEW, ENDING),
+            live=ENDING,
+            deployments=(deployment(NEW, DeploymentState.FAILED, failures=9, at=NOW),),
+        ),
+        Step.WAIT,
+        Reason.BACKOFF,
+    ),
+    "A hook is asked twice an hour while a port shows what is about to expire": Case(
+        situation(
+            deployments=(deployment(FRESH, DeploymentState.FAILED, failures=9, at=NOW - HOUR),),
+            sightings=(sighting(FRESH, EndpointState.STALE, not_after=NOW + 5 * HOUR),),
+        ),
+        Step.DEPLOY,
+        Reason.HOOK_PENDING,
+    ),
+    "A port that stays old is asked twice an hour when that one is about to expire": Case(
+        situation(
+            deployments=(deployment(FRESH, at=NOW - HOUR),),
+            sightings=(
+                sighting(
+                    FRESH, EndpointState.STALE, since=NOW - 20 * DAY, failures=9, not_after=NOW + 5 * HOUR
+                ),
+            ),
+        ),
+        Step.DEPLOY,
+        Reason.SERVED_STALE,
+    ),
     "A hook's file may change without another run once it is done": Case(
         situation(deployments=(deployment(FRESH, fingerprint="as-it-was"),)), Step.KEEP, Reason.NOT_DUE
     ),
