@@ -152,6 +152,19 @@ def test_not_running_is_later(nginx: Nginx, event: HookEvent, left: str) -> None
     assert (nginx.pid_file.read_text() if nginx.pid_file.exists() else None) == content
 
 
+def test_another_master_is_not_signalled(nginx: Nginx) -> None:
+    """A crash left the pid file, and its number is php-fpm's by now, which is a `master process` as well."""
+    nginx.kill()
+    argv = ["php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)", "600"]
+    with subprocess.Popen(argv, executable=shutil.which("sleep")) as stranger:
+        nginx.pid_file.write_text(f"{stranger.pid}\n")
+
+        assert call(nginx, HookEvent.DEPLOY).verdict is Verdict.LATER
+
+        assert stranger.poll() is None  # HUP would have ended it
+        stranger.kill()
+
+
 def test_an_nginx_that_comes_back_is_reloaded(nginx: Nginx) -> None:
     """After 75 for a stopped nginx, the next call finds it running."""
     nginx.kill()
