@@ -42,6 +42,7 @@ _SCHEMES: dict[str, tuple[int, Starttls | None]] = {
     "xmpps": (5223, None),
     "dot": (853, None),
 } | {protocol.value: (port, protocol) for port, protocol in _BEFORE_TLS.items()}
+_COLUMNS = ("target", "address", "state", "expires", "days left", "issuer")
 _NOT_REACHED = {Trouble.UNRESOLVED, Trouble.REFUSED, Trouble.TIMEOUT, Trouble.NETWORK}
 _NO_HANDSHAKE = _NOT_REACHED | {Trouble.STARTTLS, Trouble.NO_TLS}
 
@@ -105,8 +106,7 @@ def command(
     elif screen.is_terminal():
         _draw(seen, now)
     else:
-        for text, sight, found in seen:
-            screen.out("\t".join(_cells(text, sight, found, now)))
+        screen.table(_COLUMNS, [_cells(text, sight, found, now) for text, sight, found in seen])
     return _exit([finding for _, _, found in seen for finding in found])
 
 

@@ -109,10 +109,11 @@ def test_the_worse_exit_wins(port: int, closed: int) -> None:
 
 
 def test_plain_when_piped(port: int, roots: str, closed: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line a target, fields separated by tabs, in the order asked."""
+    """The names of the columns, then a line a target in the order asked; fields separated by tabs."""
     check(f"https://127.0.0.1:{port}/path", f"127.0.0.1:{closed}", "--roots", roots)
 
-    good, bad = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    names, good, bad = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert names == ["target", "address", "state", "expires", "days left", "issuer"]
     assert good[:3] == [f"https://127.0.0.1:{port}/path", f"127.0.0.1:{port}", "ok"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", good[3])
     assert len(good) == len(bad) == 6
