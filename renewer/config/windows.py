@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 
 from renewer.model.windows import DeployWindow
 
@@ -13,6 +14,7 @@ _WINDOW = re.compile(
 )
 _FORM = "write days, times and perhaps a time zone: 'Sat 02:00-04:00', 'Mon-Fri 22:00-06:00 Europe/Berlin'"
 _LOCALTIME = "/etc/localtime"
+_TIMEZONE = "/etc/timezone"
 _ZONES = "/zoneinfo/"
 UTC = "UTC"
 
@@ -72,9 +74,24 @@ def _zone(text: str) -> str:
 
 
 def local_zone() -> str:
-    """The zone of this host's clocks, by its name; UTC where it has none."""
+    """The zone of this host's clocks, by its name; UTC where it has none.
+
+    Raises ValueError if it has one without a name, as in containers that are given a plain file.
+    """
     try:
         path = os.path.realpath(_LOCALTIME, strict=True)
-        return _zone(path.partition(_ZONES)[2] or UTC)
-    except (OSError, ValueError):
+    except OSError:
         return UTC
+    for name in (path.partition(_ZONES)[2], _written()):
+        with suppress(ValueError):
+            return _zone(name)
+    raise ValueError("goes by this host's clocks, whose zone cannot be told: write one behind it, or UTC")
+
+
+def _written() -> str:
+    """The zone's name as Debian writes it down beside; empty if it does not."""
+    try:
+        with open(_TIMEZONE, encoding="ascii") as file:
+            return file.readline(80).strip()
+    except (OSError, ValueError):
+        return ""

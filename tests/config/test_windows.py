@@ -1,5 +1,7 @@
 """Deploy windows as the config says them."""
 
+from pathlib import Path
+
 import pytest
 
 from renewer.config import windows
@@ -33,6 +35,22 @@ def test_without_a_zone_it_is_this_hosts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert local_zone() == "Asia/Tokyo"
     monkeypatch.setattr(windows, "_LOCALTIME", "/nowhere/localtime")
     assert local_zone() == "UTC"
+
+
+def test_a_local_time_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A plain file instead of a link: the name may stand beside it, and UTC is not guessed."""
+    local, beside = tmp_path / "localtime", tmp_path / "timezone"
+    local.write_bytes(Path("/usr/share/zoneinfo/Asia/Tokyo").read_bytes())
+    monkeypatch.setattr(windows, "_LOCALTIME", str(local))
+    monkeypatch.setattr(windows, "_TIMEZONE", str(beside))
+    for text in (None, "", "nonsense/here\n", "/etc/passwd\n", "../../etc/passwd\n"):
+        if text is not None:
+            beside.write_text(text)
+        with pytest.raises(ValueError, match="zone cannot be told"):
+            deploy_window("02:00-04:00")
+    assert deploy_window("02:00-04:00 UTC").zone == "UTC"
+    beside.write_text("Asia/Tokyo\n")
+    assert deploy_window("02:00-04:00").zone == "Asia/Tokyo"
 
 
 @pytest.mark.parametrize(
