@@ -113,6 +113,19 @@ def test_a_wrong_socket(shelf: Shelf, make: Make, *, master: bool) -> None:
         is_served(shelf, server)
 
 
+def test_one_that_reloads_is_running(shelf: Shelf, make: Make) -> None:
+    """HAProxy empties its pid file while it reloads: the hook waits a moment before it says "not running"."""
+    server = make(api=False)
+    server.pid_file.write_text("")
+    sleep = server.home / "bin" / "sleep"
+    sleep.parent.mkdir()
+    sleep.write_text(f"#!/bin/sh\necho {server.pid} >{server.pid_file}\n")
+    sleep.chmod(0o755)
+    result = deploy(shelf, server, PATH=f"{sleep.parent}:/usr/sbin:/usr/bin:/bin")
+    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    is_served(shelf, server)
+
+
 def test_what_is_not_loaded_yet_takes_a_reload(shelf: Shelf, make: Make, bed: Bed) -> None:
     """A first certificate beside others in a directory is unknown to the runtime API: HAProxy is reloaded."""
     certs = bed.directory / "haproxy" / "certs"

@@ -155,8 +155,8 @@ def test_systemd_is_asked_only_for_its_own(server: WebServer, shelf: Shelf, *, o
 
 
 @pytest.mark.parametrize("hook", sorted({"apache", "caddy", "haproxy", "lighttpd"}))
-def test_plain_short_sh_with_its_own_events(hook: str) -> None:
-    """An event of a later renewer is answered by 42; shellcheck is silent; it is short enough to be read."""
+def test_plain_sh_with_its_own_events(hook: str) -> None:
+    """An event of a later renewer is answered by 42; shellcheck is silent."""
     path = DIRECTORY / hook
     assert subprocess.run([path, "dance"], check=False, timeout=10).returncode == 42
     assert subprocess.run([path], check=False, timeout=10).returncode == 42
@@ -168,4 +168,3 @@ def test_plain_short_sh_with_its_own_events(hook: str) -> None:
         timeout=60,
     )
     assert (found.returncode, found.stdout) == (0, "")
-    assert len(path.read_text().splitlines()) <= 60
