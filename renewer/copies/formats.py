@@ -1,4 +1,4 @@
-"""What the file of each part holds, and when the certificate in such a file ends."""
+"""What the file of each part holds, and which certificate is in such a file."""
 
 from datetime import datetime
 from typing import assert_never
@@ -39,8 +39,8 @@ def content(  # noqa: PLR0911  one return a part
             assert_never(part)
 
 
-def ends(part: CopyPart, found: bytes, seal: Seal) -> datetime | None:
-    """When the certificate in a file ends, whoever put it there; None if none can be read in it."""
+def shown(part: CopyPart, found: bytes, seal: Seal) -> tuple[datetime, str] | None:
+    """The end and fingerprint of the certificate in a file, whoever put it there; None if there is none."""
     from renewer import x509
 
     try:
@@ -48,16 +48,17 @@ def ends(part: CopyPart, found: bytes, seal: Seal) -> datetime | None:
             case CopyPart.KEY | CopyPart.KEY_DER | CopyPart.CHAIN:
                 return None
             case CopyPart.CERT | CopyPart.FULLCHAIN | CopyPart.COMBINED:
-                return x509.leaf(_first(found)).not_after
+                leaf = x509.leaf(_first(found))
             case CopyPart.DER:
-                return x509.leaf_from_der(found).not_after
+                leaf = x509.leaf_from_der(found)
             case CopyPart.PKCS12 | CopyPart.JKS:
                 inside = seal.inside(part, found)
-                return inside.not_after if inside else None
+                return (inside.not_after, inside.certificates[0]) if inside else None
             case _:
                 assert_never(part)
     except ValueError:
         return None
+    return leaf.not_after, leaf.fingerprint
 
 
 def _first(pem: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from renewer.copies import files, formats
 from renewer.copies.files import Former
@@ -51,12 +51,19 @@ def _scratch() -> Iterator[str]:
 
 
 def put(
-    copy: Copy, material: Material, ours: Mapping[str, str], *, scratch: Scratch = _scratch
+    copy: Copy,
+    material: Material,
+    ours: Mapping[str, str],
+    *,
+    versions: Collection[str] = (),
+    scratch: Scratch = _scratch,
 ) -> list[Written]:
     """Write every file of a copy, the key first; `ours` is path → SHA-256 of what we wrote there before.
 
-    Files of somebody else's later certificate are left alone, which their `note` says. Raises RetryLater or
-    GiveUp with the path; what was written before the error is put back. `scratch` gives a private directory.
+    Files of somebody else's later certificate are left alone, which their `note` says; `versions` are the
+    fingerprints of those that are not somebody else's, even if nobody remembers that we wrote them there.
+    Raises RetryLater or GiveUp with the path; what was written before the error is put back. `scratch` gives
+    a private directory.
     """
     drafts = []
     for part, path in sorted(copy.paths, key=lambda pair: list(CopyPart).index(pair[0])):
@@ -64,20 +71,8 @@ def put(
         with files.told(path):
             drafts.append(_Draft(part=part, path=path, wish=wish, before=files.find(path)))
     seal = Seal(copy, scratch)
-    if later := _later_there(drafts, seal, material, ours):
-        note = f"{later} holds a certificate that ends later than ours: this copy is left alone"
-        return [
-            Written(
-                path=one.path,
-                sha256="",
-                stamp=files.stamp(one.path),
-                wish=one.wish,
-                before=one.before,
-                unchanged=True,
-                note=note,
-            )
-            for one in drafts
-        ]
+    if later := _later_there(drafts, seal, material, ours, versions):
+        return _left_alone(drafts, later)
     contents = [
         formats.content(one.part, material, seal, one.before.content if one.before else None)
         for one in drafts
@@ -90,6 +85,22 @@ def put(
         undo(done)
         raise
     return done
+
+
+def _left_alone(drafts: list[_Draft], later: str) -> list[Written]:
+    note = f"{later} holds a certificate that ends later than ours: this copy is left alone"
+    return [
+        Written(
+            path=one.path,
+            sha256="",
+            stamp=files.stamp(one.path),
+            wish=one.wish,
+            before=one.before,
+            unchanged=True,
+            note=note,
+        )
+        for one in drafts
+    ]
 
 
 def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
@@ -118,7 +129,9 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
     return restored, faults
 
 
-def _later_there(drafts: list[_Draft], seal: Seal, material: Material, ours: Mapping[str, str]) -> str | None:
+def _later_there(
+    drafts: list[_Draft], seal: Seal, material: Material, ours: Mapping[str, str], versions: Collection[str]
+) -> str | None:
     """The path where somebody else put a certificate that ends later than ours, if any."""
     from renewer import x509
 
@@ -126,8 +139,10 @@ def _later_there(drafts: list[_Draft], seal: Seal, material: Material, ours: Map
     for one in drafts:
         if one.before is None or _sha256(one.before.content) == ours.get(one.path):
             continue
-        end = formats.ends(one.part, one.before.content, seal)
-        if end is not None and end > our_end:
+        there = formats.shown(one.part, one.before.content, seal)
+        if there is None or there[1] in versions:
+            continue
+        if there[0] > our_end:
             return one.path
     return None
 

@@ -1,12 +1,14 @@
 """The link and the copies of one certificate: forward, and back to what they were."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from renewer import clock, copies
 from renewer.deploy.move import Move
 from renewer.errors import RenewerError
+from renewer.model.desired import Copy
 from renewer.model.facts import COPIES, CopyFact, DeploymentState, Version
 from renewer.model.outcome import EventName
+from renewer.store.contract import Material
 
 
 def copy(move: Move) -> None:
@@ -14,11 +16,17 @@ def copy(move: Move) -> None:
     material = move.kit.store.read(move.wish.name, move.version.id)
     ours = _remembered(move)
     for copy in move.wish.copies:
-        move.copied += copies.put(copy, material, ours, scratch=move.kit.store.scratch)
+        move.copied += _put(move, copy, material, ours)
     for note in dict.fromkeys(one.note for one in move.copied if one.note):
         move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=note)
     move.states[COPIES] = (DeploymentState.DONE, None)
     _remember_copies(move, move.version, move.copied)
+
+
+def _put(move: Move, copy: Copy, material: Material, ours: Mapping[str, str]) -> list[copies.Written]:
+    """A version that a killed run copied, or a lost ledger knew of, is ours and not somebody's later one."""
+    versions = {version.leaf.fingerprint for version in move.situation.versions}
+    return copies.put(copy, material, ours, versions=versions, scratch=move.kit.store.scratch)
 
 
 def _remembered(move: Move) -> dict[str, str]:
@@ -79,8 +87,7 @@ def _rewritten(move: Move, former: Version) -> list[copies.Written]:
         return []
     material = move.kit.store.read(move.wish.name, former.id)
     ours = _remembered(move) | {one.path: one.sha256 for one in move.copied}
-    scratch = move.kit.store.scratch
-    return [one for copy in concerned for one in copies.put(copy, material, ours, scratch=scratch)]
+    return [one for copy in concerned for one in _put(move, copy, material, ours)]
 
 
 def forward(move: Move) -> None:
@@ -89,8 +96,6 @@ def forward(move: Move) -> None:
         material = move.kit.store.read(move.wish.name, move.version.id)
         move.kit.store.turn(move.wish.name, move.version.id)
         if COPIES in move.hooks:
-            ours, scratch = _remembered(move), move.kit.store.scratch
-            again = [
-                one for copy in move.wish.copies for one in copies.put(copy, material, ours, scratch=scratch)
-            ]
+            ours = _remembered(move)
+            again = [one for copy in move.wish.copies for one in _put(move, copy, material, ours)]
             _remember_copies(move, move.version, again)

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from renewer.ledger.sqlite import SqliteLedger
-from renewer.model.facts import Hold, Revoked, Version
+from renewer.model.facts import CopyFact, Hold, Revoked, Version
 from renewer.store.lock import Lock
 from tests.hooks.bed import CHECKOUT, Bed
 from tests.hooks.conftest import bed
@@ -87,6 +87,24 @@ def test_a_newer_version_ends_a_rollback(three: tuple[Bed, list[Version]]) -> No
     assert bed.run().exit == 0
     assert bed.served() == fourth.leaf.serial
     assert ledger(bed).load(Hold) == []
+
+
+def test_a_copy_that_nobody_remembers_goes_back_too(bed: Bed) -> None:
+    """Killed between a copy and its record, or a lost ledger: a version of ours is no stranger's."""
+    bed.serve(Served(bed))
+    path = bed.directory / "copy.pem"
+    bed.write_config(copies=[{"combined": path}])
+    bed.put(valid_for=timedelta(days=40))
+    assert bed.run().exit == 0
+    first, remembered = path.read_bytes(), ledger(bed).load(CopyFact)
+    bed.put(valid_for=timedelta(days=80))
+    assert bed.run().exit == 0
+    ledger(bed).save(*remembered)
+
+    bed.cli("rollback", "www")
+
+    assert path.read_bytes() == first
+    assert bed.run().exit == 0
 
 
 def test_what_cannot_be_gone_back_to(three: tuple[Bed, list[Version]]) -> None:

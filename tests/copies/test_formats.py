@@ -271,6 +271,18 @@ def test_later_one_of_somebody_else(place: Path, part: CopyPart) -> None:
 
 
 @pytest.mark.parametrize("part", WITH_CERTIFICATE)
+def test_later_one_of_ours(place: Path, part: CopyPart) -> None:
+    """In every format: a later version of ours is replaced, though nobody remembers who wrote it."""
+    copies.put(copy_of(place, CopyPart.KEY, part), pair(200), {})
+
+    versions = {x509.leaf(pair(200).cert).fingerprint}
+    done = copies.put(copy_of(place, CopyPart.KEY, part), pair(), {}, versions=versions)
+
+    assert {one.note for one in done} == {""}
+    assert (place / CopyPart.KEY).read_bytes() == pair().privkey
+
+
+@pytest.mark.parametrize("part", WITH_CERTIFICATE)
 def test_earlier_one_of_somebody_else(place: Path, part: CopyPart) -> None:
     """In every format: one that ends earlier is kept beside and replaced."""
     copies.put(copy_of(place, part), pair(10), {})
