@@ -11,6 +11,7 @@ from renewer.kit import Kit
 from renewer.model.decision import Plan
 from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName
+from renewer.policy import punctual
 from renewer.policy.due import Terms, decide
 from renewer.policy.plan import arrange
 from renewer.report import Document, status_document
@@ -75,7 +76,8 @@ def page(kit: Kit, found: Document, ran: datetime | None) -> bytes:
     recent = kit.ledger.history(since=found["at"] - RECENT)
     lines = recent if len(recent) >= view.SHOWN else kit.ledger.history()
     wake = kit.config.agent.wake
-    shown = view.of(found, lines, ran=ran, wake=wake)
+    patience = punctual.patience(wake, kit.config.agent.deadline)
+    shown = view.of(found, lines, ran=ran, patience=patience)
     return html.render(shown, stamp=freshness.stamp(found, wake)).encode("utf-8", "replace")
 
 

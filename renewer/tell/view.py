@@ -16,7 +16,6 @@ View = dict[str, Any]
 SHOWN = 200  # lines of history
 FEW = 3  # names or ports that are shown without being asked for more
 LONG = 400  # characters of an error that are shown without being asked for more
-WAKES = 3  # runs that may be missing before the page says that they stopped
 _TONES = {0: "ok", 1: "warn", 3: "bad"}
 _STEPS = {
     Step.ISSUE: "a new order",
@@ -28,7 +27,7 @@ _STEPS = {
 _EVENT_TONES = {"renewed": "ok", "recovered": "ok", "failed": "bad", "rolled-back": "warn"}
 
 
-def of(document: Row, history: Sequence[Happening], *, ran: datetime | None, wake: timedelta) -> View:
+def of(document: Row, history: Sequence[Happening], *, ran: datetime | None, patience: timedelta) -> View:
     """Everything that the template names; `ran` is when a run last came to its end."""
     now: datetime = document["at"]
     certificates = [_certificate(row, now) for row in document["certificates"]]
@@ -36,7 +35,7 @@ def of(document: Row, history: Sequence[Happening], *, ran: datetime | None, wak
         "host": document["host"],
         "now": now,
         "ran": ran,
-        "patience": int(WAKES * wake.total_seconds()),
+        "patience": int(patience.total_seconds()),
         "tone": _TONES.get(document["exit"], "bad"),
         "verdict": words.verdict(document),
         "counts": _counts(certificates),

@@ -119,7 +119,7 @@ def history(now: datetime, lines: int = 24) -> list[Happening]:
 
 def html(found: Document, lines: list[Happening], ran: datetime | None) -> str:
     """The page of it, of an agent that the timer calls once an hour."""
-    return page.render(view.of(found, lines, ran=ran, wake=HOUR), stamp=freshness.stamp(found, HOUR))
+    return page.render(view.of(found, lines, ran=ran, patience=3 * HOUR), stamp=freshness.stamp(found, HOUR))
 
 
 def page_of(number: int, now: datetime, *, ran: datetime | None = None) -> str:
