@@ -74,16 +74,19 @@ def _revoke(
     from renewer.revoke import choose, revoke
     from renewer.store.lock import Lock
 
-    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
+    with Kit(config, write=False) as kit:  # asking must not keep a timer's run waiting
         situation = inventory.take(kit, [name]).get(name)
         if situation is None:
             hosts = ", ".join(config.certificates[name].hosts)
             raise UsageError(f"{name} is not for this host", hint=f"revoke it on one of: {hosts}")
         chosen = choose(situation, version)
-        if not yes:
-            what = f"Version {chosen.id} of {name} (serial {chosen.leaf.serial}) is revoked for good"
-            live = ", and it is live" if chosen.id == situation.live else ""
-            screen.confirm(f"{what}{live}.")
-        revoked = revoke(kit, situation, chosen, reason, with_key=with_key)
+    if not yes:
+        what = f"Version {chosen.id} of {name} (serial {chosen.leaf.serial}) is revoked for good"
+        live = ", and it is live" if chosen.id == situation.live else ""
+        screen.confirm(f"{what}{live}.")
+    lock = Lock(config.agent.state, group=config.agent.group).acquire(_PATIENCE)
+    with lock, Kit(config, write=True) as kit:
+        situation = inventory.take(kit, [name])[name]
+        revoked = revoke(kit, situation, choose(situation, chosen.id), reason, with_key=with_key)
         after = inventory.take(kit, [name])[name]
         return revoked, wanted(after, clock.now()) is None
