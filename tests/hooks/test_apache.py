@@ -4,13 +4,15 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from renewer.hooks import Verdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
 from tests.hooks.web import Apache
 from tests.servers.certificates import ServerRoot
-from tests.servers.handshake import wait_until
+from tests.servers.handshake import served_serial, wait_until
 
 
 def test_the_walk(bed: Bed, record_property: Note) -> None:
@@ -72,6 +74,45 @@ def test_a_foreign_pair_that_does_not_fit(tmp_path: Path) -> None:
         pair.cert.write_bytes(others.issue(tmp_path, "other.example.org", stem="next").cert.read_bytes())
         result = shelf.call("apache", TEST, **apache.env)
         assert f"{pair.key} is not the key of {pair.cert}" in (result.error or "")
+    finally:
+        apache.stop()
+
+
+def test_a_backslash_hides_nothing(tmp_path: Path) -> None:
+    """What ends the output of `echo` may stand in Apache's config before the pairs."""
+    shelf = Shelf(tmp_path)
+    apache = Apache(tmp_path, shelf.put())
+    apache.lines.insert(3, r"ServerAdmin CORP\carol@example.org")
+    try:
+        apache.start()
+        (shelf.put() / "privkey.pem").write_bytes((shelf.put("other") / "privkey.pem").read_bytes())
+        for event in (TEST, DEPLOY):
+            result = shelf.call("apache", event, **apache.env)
+            assert f"{apache.key} is not the key of {apache.cert}" in (result.error or ""), result.output
+    finally:
+        apache.stop()
+
+
+@pytest.mark.parametrize(
+    "log", ["ErrorLog syslog:local1", "ErrorLog /dev/null", 'ErrorLog "|/bin/cat"', "deleted", "renamed"]
+)
+def test_a_log_that_tells_nothing(tmp_path: Path, log: str) -> None:
+    """Where the awaited line cannot be seen, `deploy` looks for a second whether Apache lives on."""
+    shelf = Shelf(tmp_path)
+    apache = Apache(tmp_path, shelf.put())
+    if " " in log:
+        apache.lines = [line for line in apache.lines if not line.startswith("ErrorLog")] + [log]
+    try:
+        apache.start()
+        if log == "deleted":
+            apache.log.unlink()
+        elif log == "renamed":
+            apache.log.rename(tmp_path / "log.1")
+        shelf.put()
+        result = shelf.call("apache", DEPLOY, **apache.env)
+        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        serial = shelf.told("www").serial.lstrip("0")
+        wait_until(lambda: served_serial(apache.port, NAME) == serial, what="the new one")
     finally:
         apache.stop()
 

@@ -164,6 +164,29 @@ def test_a_chain_too_long_for_the_socket(shelf: Shelf, make: Make) -> None:
     is_served(shelf, server)
 
 
+def test_paths_with_spaces(shelf: Shelf, bed: Bed) -> None:
+    """Configs, copies and socket may have spaces in their paths, as they are found and as they are named."""
+    home = bed.directory / "two words; three"
+    home.mkdir()
+    server = Haproxy(home, shelf.directory / "www" / "live", api=True)
+    more = server.write("one more.cfg", "backend more\n    mode tcp\n")
+    server.argv = [*server.argv, "-f", more]
+    try:
+        server.start()
+        for env in ({}, {"HAPROXY_CONF": str(server.home / "haproxy.cfg")}):
+            before = workers(server)
+            result = deploy(shelf, server, **env)
+            assert (result.verdict, result.output) == (Verdict.DONE, ""), result.output
+            is_served(shelf, server)
+            assert workers(server) == before
+        more.write_text("frontend nowhere\n    bin\n")
+        result = shelf.call("haproxy", TEST, **server.env)
+        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert f"[{more}:2]" in (result.error or "")
+    finally:
+        server.stop()
+
+
 def test_the_config_that_is_named(shelf: Shelf, make: Make) -> None:
     """HAPROXY_CONF is checked instead of what the running one was started with."""
     server = make()

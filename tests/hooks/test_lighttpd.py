@@ -78,6 +78,28 @@ def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.parametrize(
+    "errorlog", ['server.errorlog-use-syslog = "enable"', 'server.errorlog = "/dev/null"', "deleted"]
+)
+def test_a_log_that_tells_nothing(bed: Bed, errorlog: str) -> None:
+    """Where the awaited line cannot be seen, `deploy` looks for a second whether lighttpd lives on."""
+    shelf = Shelf(bed.directory)
+    server = Lighttpd(bed.directory, shelf.put())
+    if errorlog != "deleted":
+        server.errorlog = errorlog
+    try:
+        server.start()
+        if errorlog == "deleted":
+            server.errors.unlink()
+        shelf.put()
+        result = shelf.call("lighttpd", DEPLOY, **server.env)
+        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        serial = shelf.told("www").serial.lstrip("0")
+        wait_until(lambda: served_serial(server.port, NAME) == serial, what="the new one")
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize("user", ["root", USER])
 def test_open_connections_delay_nothing(bed: Bed, user: str) -> None:
     """With graceful-restart-bg and no pid file, a slow client holds up neither the restart nor others."""

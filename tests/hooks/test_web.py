@@ -154,6 +154,69 @@ def test_systemd_is_asked_only_for_its_own(server: WebServer, shelf: Shelf, *, o
     assert (note.read_text() if note.exists() else "") == (f"reload {unit}.service\n" if ours else "")
 
 
+def test_a_failed_unit_is_restarted_at_rollback(server: WebServer, shelf: Shelf) -> None:
+    """What ended during `deploy` comes back with the old version; what merely is down is left alone."""
+    server.start()
+    server.kill()
+    note, systemctl = server.home / "asked", server.home / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.touch(0o755)
+    unit = {"apache": "apache2"}.get(server.hook, server.hook)
+    for failed, restarts, expected in (
+        (False, True, Verdict.LATER),
+        (True, True, Verdict.DONE),
+        (True, False, Verdict.FAILED),
+    ):
+        systemctl.write_text(
+            f"#!/bin/sh\ncase $1 in show) echo 0 ;; is-failed) exec {'true' if failed else 'false'} ;;\n"
+            f'*) echo "$@" >>{note}; exec {"true" if restarts else "false"} ;; esac\n'
+        )
+        note.write_text("")
+        env = {**server.env, "PATH": f"{systemctl.parent}:/usr/sbin:/usr/bin:/bin"}
+        assert [shelf.call(server.hook, event, **env).verdict for event in (TEST, DEPLOY)] == [
+            Verdict.LATER,
+            Verdict.LATER,
+        ]
+        assert note.read_text() == ""
+        result = shelf.call(server.hook, ROLLBACK, **env)
+        assert result.verdict is expected, result.output
+        assert note.read_text() == (f"restart {unit}.service\n" if failed else "")
+
+
+def test_the_servers_environment_is_no_argument(
+    server: WebServer, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tests has the running server's variables, whatever they hold, and `ps` never shows them."""
+    secret = "s3cr3t 'one' \"two\" $HOME `id` \\\\c = 3\n  and a second line"
+    monkeypatch.setenv("API_TOKEN", secret)
+    monkeypatch.setenv("IFS", "/")
+    server.start()
+    bin_, argv, environ = (server.home / name for name in ("bin", "argv", "environ"))
+    bin_.mkdir()
+    binary = server.env[server.hook.upper()]
+    for name in ("sh", "env", "xargs", "python3", "setpriv", "grep", "sed", "tr", "awk", Path(binary).name):
+        real = binary if name == Path(binary).name else program(name, name)
+        keep = f'cat "/proc/$$/environ" >"{environ}"\n' if real == binary else ""
+        stand_in = bin_ / name
+        stand_in.write_text(f'#!/bin/sh\nprintf "%s\\n" "$0" "$@" >>"{argv}"\n{keep}exec "{real}" "$@"\n')
+        stand_in.chmod(0o755)
+    env = {
+        **server.env,
+        server.hook.upper(): str(bin_ / Path(binary).name),
+        "PATH": f"{bin_}:/usr/sbin:/usr/bin:/bin",
+    }
+    for event in EVENTS:
+        result = shelf.call(server.hook, event, **env)
+        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        given = environ.read_bytes().split(b"\0")
+        configured_by_it = server.hook != "lighttpd"
+        assert (f"API_TOKEN={secret}".encode() in given) is configured_by_it
+        assert (b"IFS=/" in given) is configured_by_it
+        assert any(one.startswith(b"RENEWER_") for one in given) is not configured_by_it
+    assert str(bin_ / Path(binary).name) in argv.read_text().splitlines()
+    assert "s3cr3t" not in argv.read_text()
+
+
 @pytest.mark.parametrize("hook", sorted({"apache", "caddy", "haproxy", "lighttpd"}))
 def test_plain_sh_with_its_own_events(hook: str) -> None:
     """An event of a later renewer is answered by 42; shellcheck is silent."""

@@ -156,7 +156,7 @@ class Haproxy(WebServer):
             "haproxy.cfg",
             f"""\
             global
-                {f"stats socket {self.socket} level admin" if api else ""}
+                {f'stats socket "{self.socket}" level admin' if api else ""}
                 hard-stop-after 5s
             defaults
                 mode http
@@ -164,7 +164,7 @@ class Haproxy(WebServer):
                 timeout client 5s
                 timeout server 5s
             frontend tls
-                bind 127.0.0.1:"$WEB_PORT" ssl crt {crt or self.pem}
+                bind 127.0.0.1:"$WEB_PORT" ssl crt "{crt or self.pem}"
                 http-request return status 200 content-type text/plain string ok
             """,
         )
@@ -213,6 +213,7 @@ class Lighttpd(WebServer):
         binary = program("lighttpd", "lighttpd")
         self.background, self.with_pid = background, pid
         self.errors = self.home / "errors"
+        self.errorlog = f'server.errorlog = "{self.errors}"'
         self.conf = self.home / "lighttpd.conf"
         self.user = user
         self.argv = [binary, "-D", "-f", self.conf]
@@ -234,7 +235,7 @@ class Lighttpd(WebServer):
             {f'server.pid-file = "{self.pid_file}"' if self.with_pid else ""}
             {f'server.feature-flags = ("{_BACKGROUND}" => "enable")' if self.background else ""}
             {f'server.username = "{self.user}"' if self.user != "root" else ""}
-            server.errorlog = "{self.errors}"
+            {self.errorlog}
             ssl.engine = "enable"
             ssl.pemfile = "{self.cert}"
             ssl.privkey = "{self.key}"
