@@ -49,9 +49,9 @@ def restrictions(places: Iterable[tuple[str, str]], state: str) -> Iterator[str]
             yield setting
 
 
-_CAPABILITIES = (
+CAPABILITIES = (
     "CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH "
-    "CAP_KILL CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID"
+    "CAP_KILL CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_SYS_PTRACE"
 )
 
 _SANDBOX: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -70,9 +70,10 @@ _SANDBOX: tuple[tuple[tuple[str, ...], str], ...] = (
         (
             "as root, with what hooks and copies need: own and read files of other users (CHOWN FOWNER",
             "FSETID DAC_*), signal a server's process (KILL), bind 80 and 443 as nginx -t does",
-            "(NET_BIND_SERVICE), call a server's own tools that change to its user (SETUID SETGID)",
+            "(NET_BIND_SERVICE), call a server's own tools that change to its user (SETUID SETGID), read in",
+            "/proc what a server was started with: its environment, program and directory (SYS_PTRACE)",
         ),
-        f"CapabilityBoundingSet={_CAPABILITIES}",
+        f"CapabilityBoundingSet={CAPABILITIES}",
     ),
     (("sudo and other setuid programs gain nothing; root needs none",), "NoNewPrivileges=yes"),
     (("no program that a hook leaves behind keeps another user's rights",), "RestrictSUIDSGID=yes"),
