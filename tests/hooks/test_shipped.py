@@ -83,6 +83,14 @@ def test_shellcheck_is_silent(hook: Path) -> None:
 
 
 @each
+def test_it_echoes_no_variable(hook: Path) -> None:
+    """`echo` of dash takes backslashes for its own, and ends its output early: data goes through printf."""
+    code = hook.read_text("utf-8").splitlines()
+
+    assert [line for line in code if re.search(r'\becho "[^"]*\$', line)] == []
+
+
+@each
 @pytest.mark.parametrize("arguments", [["dance"], ["pre"], ["post"], [""], []], ids=str)
 def test_other_events_are_not_its_business(hook: Path, arguments: list[str], tmp_path: Path) -> None:
     """42 to an event that it does not know, without a word and with nothing configured."""
