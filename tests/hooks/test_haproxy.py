@@ -66,8 +66,10 @@ def is_served(shelf: Shelf, server: Haproxy) -> None:
 
 
 def workers(server: Haproxy) -> str:
-    """The processes of a master."""
-    return Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+    """The processes of a master; its port answers before it has any."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+    wait_until(lambda: children.read_text() != "", what="a worker")
+    return children.read_text()
 
 
 def test_the_runtime_api_replaces_no_process(shelf: Shelf, make: Make) -> None:
