@@ -134,8 +134,11 @@ def test_a_rollover_killed_anywhere_loses_no_account(
     assert moment > 5
 
 
-def test_a_rollover_whose_reply_is_lost_was_done(pebble: Pebble, state: Path, tmp_path: Path) -> None:
+def test_a_rollover_whose_reply_is_lost_was_done(
+    pebble_factory: PebbleFactory, state: Path, tmp_path: Path
+) -> None:
     """The authority acted and the reply never came: the authority is asked which key it knows."""
+    pebble = pebble_factory(nonce_reject=0)  # else what is lost may be the reply that nothing was done
     with FaultProxy(pebble, tmp_path / "proxy") as proxy:
         authority = {"directory": proxy.directory, "ca_bundle": str(proxy.ca_bundle)}
         keeper(pebble, state, **authority).register()
