@@ -4,6 +4,8 @@ PYTHON = .venv/bin/python
 # Scripts that are shell, wherever they lie; the hooks carry no suffix.
 SHELL_SCRIPTS = $(shell find hooks renewer tests .ci -type f ! -name '*.py' -exec grep -lE -m1 '^\#! */(usr/)?bin/(env )?(ba)?sh' {} +)
 export PYTHONPATH = $(CURDIR)
+# Tests wait for servers half of their time: three workers keep two cores busy.
+WORKERS = $(shell echo $$(($$(nproc) * 3 / 2)))
 
 .DEFAULT_GOAL = help
 .PHONY: help demo test bench lint types setup clean
@@ -23,7 +25,7 @@ demo:
 
 test: setup
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -n auto --dist worksteal --ignore=tests/benchmarks
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal --ignore=tests/benchmarks
 
 bench: setup
 	@tests/setup.sh bench
