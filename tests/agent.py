@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from cryptography import x509
 
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Record
+from tests import toml
 from tests.servers.pebble import Pebble
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ class Agent:
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "config.toml"
         agent = {"state": str(self.state), "host": "web-1", "preflight": "off"} | self.tables.get("agent", {})
-        config.write_text(_toml(self.tables | {"agent": agent}))
+        config.write_text(toml.tables(self.tables | {"agent": agent}))
         ended = subprocess.run(
             [sys.executable, "-m", *self.module, "--config", str(config), *arguments],
             capture_output=True,
@@ -143,18 +143,3 @@ def authority(pebble: Pebble) -> Table:
 def listen(port: int, host: str = "127.0.0.1") -> Table:
     """A challenge answered by our own listener."""
     return {"type": "http-01", "listen": f"{host}:{port}", "preflight": "off"}
-
-
-def _toml(tables: Mapping[str, Table]) -> str:
-    return "\n".join(
-        f"[{title}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
-        for title, table in tables.items()
-    )
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_value(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return msgspec.json.encode(str(value) if isinstance(value, Path) else value).decode()

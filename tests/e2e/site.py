@@ -21,6 +21,7 @@ from renewer.model.facts import Deployment, Failure, Record, Sighting
 from renewer.model.outcome import RunReport
 from renewer.run import Limits, run
 from renewer.store.lock import Lock
+from tests import toml
 from tests.servers.handshake import served_serial
 from tests.servers.nginx import Nginx
 from tests.servers.pebble import Pebble
@@ -156,11 +157,7 @@ class Site:
             **{f"certificate.{name}": self._certificate(name) for name in self.certificates},
             **{f"hook.{name}": hook for name, hook in hooks.items()},
         }
-        text = "\n".join(
-            f"[{title}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
-            for title, table in tables.items()
-        )
-        self.config.write_text(text)
+        self.config.write_text(toml.tables(tables))
         self.config.chmod(0o600)
 
     def change(self, certificate: str = "www", **keys: Any) -> None:
@@ -337,15 +334,3 @@ def _aged(record: Record, by: timedelta) -> Record:
 def _octets(serial: str) -> str:
     """A serial as whole octets, as the package writes it."""
     return serial.zfill(len(serial) + len(serial) % 2)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(str(value))

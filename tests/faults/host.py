@@ -28,6 +28,7 @@ from renewer.model.outcome import Result, RunReport
 from renewer.report import plan_document, status_document
 from renewer.run import Limits
 from renewer.store.lock import Lock
+from tests import toml
 from tests.servers.pebble import Pebble
 from tests.servers.tls_peer import Peer
 from tests.store.looking import live_pair
@@ -155,12 +156,7 @@ class Host:
         for name, hook in self.hooks.items():
             tables[f"hook.{name}"] = hook
         path = self.directory / "config.toml"
-        path.write_text(
-            "\n".join(
-                f"[{title}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
-                for title, table in tables.items()
-            )
-        )
+        path.write_text(toml.tables(tables))
         path.chmod(0o600)
 
     def _certificate(self, name: str) -> dict[str, Any]:
@@ -297,15 +293,3 @@ def authority(
 def failed(report: RunReport) -> Sequence[str]:
     """What a run says of everything that failed."""
     return [outcome.detail for outcome in report.outcomes if outcome.result is Result.FAILED]
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(str(value))

@@ -26,6 +26,7 @@ from renewer.run import Limits, run
 from renewer.store.contract import Material
 from renewer.store.layout import version_id
 from renewer.store.lock import Lock
+from tests import toml
 from tests.servers.certificates import ServerRoot
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -130,12 +131,7 @@ class Bed:
                 "env": server.env,
             },
         }
-        self.config.write_text(
-            "\n".join(
-                f"[{title}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
-                for title, table in tables.items()
-            )
-        )
+        self.config.write_text(toml.tables(tables))
         self.config.chmod(0o600)
 
     def close(self) -> None:
@@ -299,15 +295,3 @@ def shown(port: int, starttls: str | None) -> str:
 _FILES = {"fullchain": "fullchain.pem", "key": "privkey.pem"}
 _OPENSSL = {"submission": "smtp", "postgresql": "postgres"}
 """Protocols that openssl calls otherwise."""
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(str(value))
