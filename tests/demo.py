@@ -5,6 +5,7 @@ seconds, ends every process it started and removes every file it made. Run by te
 it needs the package and nothing else.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -253,7 +254,7 @@ def show_command(*words: str) -> None:
 
 def show_output(text: str) -> None:
     """What a command printed, folded where a line is longer than the screen."""
-    for line in text.splitlines():
+    for line in _in_columns(text.splitlines()):
         indent = " " * (len(line) - len(line.lstrip()) + 4)
         folded = textwrap.wrap(
             line,
@@ -265,6 +266,18 @@ def show_output(text: str) -> None:
         )
         print("\n".join(f"  {part}" for part in folded or [""]).rstrip())
     sys.stdout.flush()
+
+
+def _in_columns(lines: list[str]) -> list[str]:
+    """Tables come with tabs through a pipe; people get columns."""
+    rows = [line.split("\t") for line in lines if "\t" in line]
+    widths = [max(map(len, column)) for column in itertools.zip_longest(*rows, fillvalue="")]
+
+    def drawn(line: str) -> str:
+        cells = [cell.ljust(width) for cell, width in zip(line.split("\t"), widths, strict=False)]
+        return "  ".join(cells).rstrip()
+
+    return [drawn(line) if "\t" in line else line for line in lines]
 
 
 def expect(holds: bool, claim: str) -> None:  # noqa: FBT001  reads as a sentence where it is called
