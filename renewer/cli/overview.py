@@ -213,7 +213,8 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
     yield from _troubles([one for one in document["certificates"] if not one["healthy"]], names)
     for one in document["watches"]:
         if not one["healthy"] and (names is None or one["name"] in names):
-            yield Note(tone(one), one["name"], f"{one['target']}: {one['why'] or one['state']}")
+            why, place = str(one["why"] or one["state"]), f"{one['target']}: "
+            yield Note(tone(one), one["name"], place + why.removeprefix(place))
     for one in certificates:
         if one["held"]:
             yield _rolled_back(one)

@@ -106,8 +106,18 @@ def headline(tale: Tale, name: str, now: datetime) -> Line:
         took = _between(began, moment(end))
         return Line("", "", f"{name}: renewed, in {took} and {over}{trouble}", "bold green")
     ago = _between(began, now)
+    if _deployed_only(tale):
+        took = _between(began, moment(tale.events[-1]))
+        return Line("", "", f"{name}: deployed again in {took}, {ago} ago; nothing was renewed", "bold green")
     text = f"{name}: not renewed yet; it began {ago} ago, {over} so far{trouble.replace(' on the way', '')}"
     return Line("", "", text, "bold red" if failed else "bold")
+
+
+def _deployed_only(tale: Tale) -> bool:
+    """A rollback, or a deployment by hand, that ended well: no renewal is under way."""
+    kinds = {one.get("event") for one in tale.events}
+    renewing = {EventName.ORDERED, EventName.ISSUED, EventName.INSTALLED, EventName.FAILED}
+    return tale.events[-1].get("event") == EventName.VERIFIED and not kinds & renewing
 
 
 def lines(tale: Tale) -> Iterator[Line]:

@@ -76,6 +76,19 @@ def test_a_rollback_holds_what_is_newer(three: tuple[Bed, list[Version]]) -> Non
     assert bed.cli("status")["certificates"][0]["held"] == []
 
 
+def test_a_rollback_is_no_renewal_under_way(three: tuple[Bed, list[Version]]) -> None:
+    """The story of the last days says that it was deployed again, not that a renewal has not ended."""
+    bed, _ = three
+    bed.cli("rollback", "www")
+
+    code, said = say(bed, "log", "www", "--last")
+
+    first = said.splitlines()[0]
+    assert code == 0
+    assert first.startswith("www: deployed again in ")
+    assert first.endswith(" ago; nothing was renewed")
+
+
 def test_a_newer_version_ends_a_rollback(three: tuple[Bed, list[Version]]) -> None:
     """What is issued after a rollback is served, and the holds are forgotten."""
     bed, (_, second, _) = three
