@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from renewer.hooks import Verdict
-from tests.hooks.alone import DEPLOY, DIRECTORY, ROLLBACK, TEST, Shelf
+from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import NAME
 from tests.hooks.web import Apache, Caddy, Haproxy, Lighttpd, WebServer
 from tests.servers.handshake import served_serial, wait_until
@@ -215,19 +215,3 @@ def test_the_servers_environment_is_no_argument(
         assert any(one.startswith(b"RENEWER_") for one in given) is not configured_by_it
     assert str(bin_ / Path(binary).name) in argv.read_text().splitlines()
     assert "s3cr3t" not in argv.read_text()
-
-
-@pytest.mark.parametrize("hook", sorted({"apache", "caddy", "haproxy", "lighttpd"}))
-def test_plain_sh_with_its_own_events(hook: str) -> None:
-    """An event of a later renewer is answered by 42; shellcheck is silent."""
-    path = DIRECTORY / hook
-    assert subprocess.run([path, "dance"], check=False, timeout=10).returncode == 42
-    assert subprocess.run([path], check=False, timeout=10).returncode == 42
-    found = subprocess.run(
-        [program("shellcheck", "shellcheck"), "--shell=sh", path],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (found.returncode, found.stdout) == (0, "")
