@@ -39,10 +39,28 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def prepare() -> None:
     """Let both streams take every character: what a terminal's encoding lacks is written in plain letters."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not _is_utf8(stream.encoding):
             codecs.register_error("renewer", _plain)
             stream.reconfigure(errors="renewer")
+
+
+def _open_closed() -> None:
+    """Open what the caller closed (`2>&-`) on /dev/null.
+
+    Else Python has no such stream at all, and the next file that is opened, a key perhaps, takes its number:
+    then whoever writes to stdout or stderr writes there, children too.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(number, True)
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:  # for the life of the process, as the ones that Python opens
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
