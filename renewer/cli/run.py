@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from renewer.cli import screen
+from renewer.cli import exits, screen
 from renewer.cli.limits import limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
@@ -89,6 +89,7 @@ def perform(
         screen.emit({**run_document(report), **(more or {})})
     else:
         _print(report)
+        _complain(report)
     return report.exit
 
 
@@ -135,6 +136,22 @@ def _print(report: "RunReport") -> None:
         screen.out(_idle(report))
     for finding in report.findings:
         screen.say(f"note: {finding}")
+
+
+def _complain(report: "RunReport") -> None:
+    """What failed goes to stderr too where stdout is not read by a person: cron mails what is said there."""
+    from renewer.model.outcome import Result
+
+    if screen.is_terminal() or screen.same_place():
+        return
+    failed = [outcome for outcome in report.outcomes if outcome.result is Result.FAILED]
+    for outcome in failed:
+        screen.say(f"renewer: {outcome.certificate}: {outcome.step}: {outcome.detail}")
+        if outcome.hint:
+            screen.say(f"  → {outcome.hint}")
+    if report.exit == exits.PERSON and not failed:
+        screen.say("renewer: not all is well, and a person must act")
+        screen.say("  → renewer status says what it is; renewer ack NAME that you know")
 
 
 def _idle(report: "RunReport") -> str:

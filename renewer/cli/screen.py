@@ -1,11 +1,11 @@
 """What every command needs to speak: the answer to stdout, the rest to stderr, JSON for scripts."""
 
 import codecs
+import contextlib
 import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 
 import click
@@ -91,7 +91,7 @@ class LostAnswerError(Exception):
     """The answer could not be written where it was to go: a full disk behind stdout."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def _kept() -> Iterator[None]:
     try:
         yield
@@ -141,6 +141,13 @@ def confirm(text: str) -> None:
 def is_terminal() -> bool:
     """Whether a person is looking at stdout."""
     return sys.stdout.isatty()
+
+
+def same_place() -> bool:
+    """Whether stdout and stderr lead to the same file, pipe or terminal: nothing need be said twice."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    return False
 
 
 def moment(when: datetime | None) -> str:
