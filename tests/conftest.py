@@ -1,8 +1,8 @@
 """Fixtures for every test: real servers, started when first asked for and stopped whatever happens.
 
 `pebble` is shared by the tests of one worker; what a test counts there, it counts from a `pebble.mark()` of
-its own. `pebble_factory` makes special ones, `nginx_factory` makes web servers; both stop what they made when
-the test ends.
+its own. `pebble_factory` makes special ones, `nginx_factory` makes web servers, `bendable` makes authorities
+whose every answer can be bent; all stop what they made when the test ends.
 """
 
 import errno
@@ -21,6 +21,7 @@ import pytest
 
 from tests.faults import table
 from tests.hooks import table as servers_table
+from tests.servers.bendable import Bendable, BendableFactory
 from tests.servers.nginx import Nginx, NginxFactory
 from tests.servers.pebble import Pebble, PebbleFactory
 from tests.servers.process import ServerFailedError
@@ -52,6 +53,17 @@ def pebble_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PebbleF
 
         def make(**settings: Any) -> Pebble:
             return servers.enter_context(Pebble(tmp_path_factory.mktemp("pebble"), **settings))
+
+        yield make
+
+
+@pytest.fixture
+def bendable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BendableFactory]:
+    """Makes started authorities that can be bent: `bendable(clock=host.clock.now)`."""
+    with ExitStack() as servers:
+
+        def make(**settings: Any) -> Bendable:
+            return servers.enter_context(Bendable(tmp_path_factory.mktemp("bendable"), **settings))
 
         yield make
 
