@@ -130,7 +130,7 @@ class Rounds:
             )
 
     def _terms_for(self, name: str) -> Terms:
-        """Force and redeployment count once; a certificate is issued once a run, however short it lives.
+        """What overrules waits counts once; a certificate is issued once a run, however short it lives.
 
         What failed a moment ago waits for its moment: only before anything was done is a little early enough.
         """
@@ -144,6 +144,8 @@ class Rounds:
             now=clock.now(),
             steps=self.terms.steps - over,
             force=self.terms.force and not issued,
+            asked=self.terms.asked and not issued,
+            urged=self.terms.urged and not self.taken[name, Step.DEPLOY],
             redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],
             begun=any(self.taken[name, step] for step in Step),
         )
@@ -201,7 +203,10 @@ class Rounds:
         names = [decision.certificate for decision in decisions]
         redeploy = self.terms.redeploy and all(self.taken[name, Step.DEPLOY] == 1 for name in names)
         begun = all(self.taken[name, Step.DEPLOY] > 1 for name in names)
-        terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=redeploy, begun=begun)
+        urged = self.terms.urged and not begun
+        terms = msgspec.structs.replace(
+            self.terms, now=clock.now(), redeploy=redeploy, urged=urged, begun=begun
+        )
         self._deploy_all([self.situations[name] for name in names], terms)
         self.ready_since = None
         return set(names)
@@ -219,7 +224,7 @@ class Rounds:
         found = [self.situations[name] for name in sorted(names)] if not self._over() else []
         late = [one for one in found if _put_off(one)]
         if late and Step.DEPLOY in self.terms.steps:
-            terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=False)
+            terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=False, urged=False)
             self._deploy_all(late, terms)
         unseen = [one for one in found if one not in late and _unreached(one)]
         if unseen and Step.LOOK in self.terms.steps:

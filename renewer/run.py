@@ -25,7 +25,8 @@ class Limits(Value):
     """What the person or the timer asks of a run.
 
     `only` names certificates (all if empty); `steps` are those it may take; `force` issues anew; `redeploy`
-    deploys again; `ask` asks for renewal windows before the authority's Retry-After is over.
+    deploys again; `ask` asks for renewal windows before the authority's Retry-After is over. `asked` is
+    whether a person named them and wants it now: waits are overruled, as `Terms.asked` says.
     """
 
     only: frozenset[str] = frozenset()
@@ -33,6 +34,7 @@ class Limits(Value):
     force: bool = False
     redeploy: bool = False
     ask: bool = False
+    asked: bool = False
 
 
 def plan(kit: Kit, limits: Limits) -> tuple[Plan, dict[str, Situation]]:
@@ -125,6 +127,8 @@ def _terms(kit: Kit, limits: Limits) -> Terms:
         steps=limits.steps,
         force=limits.force,
         redeploy=limits.redeploy,
+        asked=limits.asked,
+        urged=limits.asked,
     )
 
 

@@ -1,18 +1,37 @@
 """Options that several commands share: which certificates, which steps."""
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
-from renewer.errors import UsageError
+from renewer.errors import RenewerError, UsageError
 from renewer.model.decision import Step
 
 if TYPE_CHECKING:
     from renewer.model.desired import Config
     from renewer.run import Limits
 
+
+def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:  # noqa: ARG001
+    """The certificates whose names begin so, for the shell's completion: so never an error."""
+    from renewer.cli.app import DEFAULT_CONFIG
+    from renewer.config.load import load
+
+    root = context.find_root()
+    given = root.params.get("config_path") or os.environ.get("RENEWER_CONFIG") or DEFAULT_CONFIG
+    try:
+        return [name for name in load(str(given)).certificates if name.startswith(begun)]
+    except RenewerError:
+        return []
+
+
 only_option = click.option(
-    "--only", multiple=True, metavar="NAME", help="Only this certificate; may be repeated."
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete,
+    help="Only this certificate; may be repeated.",
 )
 steps_option = click.option(
     "--steps", metavar="STEP,…", help="Take only these: issue,resume,install,deploy,look."
@@ -27,8 +46,12 @@ def limits_of(
     force: bool = False,
     ask: bool = False,
     redeploy: bool = False,
+    asked: bool = False,
 ) -> "Limits":
-    """The limits of a run, checked. Raises UsageError for an unknown certificate or step."""
+    """The limits of a run, checked. `asked` is whether a person who names certificates wants them now.
+
+    Raises UsageError for an unknown certificate or step.
+    """
     from renewer.run import Limits
 
     for name in only:
@@ -44,7 +67,14 @@ def limits_of(
                 f"certificate '{name}' is for {', '.join(hosts)}, and this host is {here}",
                 hint="run it there, or correct its `hosts` or [agent] host",
             )
-    return Limits(only=frozenset(only), steps=_steps(steps), force=force, ask=ask, redeploy=redeploy)
+    return Limits(
+        only=frozenset(only),
+        steps=_steps(steps),
+        force=force,
+        ask=ask,
+        redeploy=redeploy,
+        asked=asked and bool(only),
+    )
 
 
 def _steps(text: str | None) -> frozenset[Step]:

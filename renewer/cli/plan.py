@@ -3,25 +3,37 @@
 import click
 
 from renewer.cli import screen
-from renewer.cli.limits import limits_of, only_option, steps_option
+from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
 
 
 @click.command("plan")
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=complete)
 @only_option
 @steps_option
 @click.option("--force", is_flag=True, help="As `run --force` would.")
 @screen.json_option
 @screen.pass_setup
-def command(setup: Setup, only: tuple[str, ...], steps: str | None, force: bool, as_json: bool) -> int:
-    """Show what a run would do now, and why. Asks nobody, changes nothing. Exit codes as `status`."""
+def command(
+    setup: Setup,
+    *,
+    names: tuple[str, ...],
+    only: tuple[str, ...],
+    steps: str | None,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Show what a run would do now, and why; with NAMEs what `run NAME` would, which waits for less.
+
+    Asks nobody, changes nothing. Exit codes as `status`.
+    """
     from renewer import clock
     from renewer.kit import Kit
     from renewer.policy.health import assess, exit_code
     from renewer.run import plan
 
     config = setup.config()
-    limits = limits_of(config, only, steps, force=force)
+    limits = limits_of(config, (*names, *only), steps, force=force, asked=True)
     with Kit(config, write=False) as kit:
         planned, situations = plan(kit, limits)
     code = exit_code(assess(situation, clock.now()) for situation in situations.values())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer.cli import exits, screen
-from renewer.cli.limits import limits_of, only_option, steps_option
+from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=complete)
 @only_option
 @steps_option
 @click.option(
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 @screen.pass_setup
 def command(
     setup: Setup,
+    *,
+    names: tuple[str, ...],
     only: tuple[str, ...],
     steps: str | None,
     everything: bool,
@@ -50,16 +53,21 @@ def command(
 ) -> int:
     """Do what is needed now: issue, install, deploy, look, tell.
 
+    With NAMEs only for these certificates, and now: waits after failures are overruled, but not what an
+    authority asked for (Retry-After, a paused account), deploy windows and holds.
+
     Safe to kill at any instant and to run again. Exit: 0 all well, 1 something failed and will be retried,
     2 bad usage or configuration, 3 a person must act, 75 another run holds the lock.
     """
     config = setup.config()
+    only = (*names, *only)
     if force and not only and not everything and len(config.certificates) > 1:
         raise UsageError(
             f"--force would order {len(config.certificates)} certificates anew",
-            hint="name one with --only NAME, or say --all; authorities limit how often the same is issued",
+            hint="name one: renewer run --force NAME, or say --all; "
+            "authorities limit how often the same is issued",
         )
-    limits = limits_of(config, only, steps, force=force, ask=ask)
+    limits = limits_of(config, only, steps, force=force, ask=ask, asked=True)
     return perform(setup, config, limits, as_json=as_json, patience=screen.seconds(patience))
 
 

@@ -109,6 +109,10 @@ class Failure(Record):
     `identifiers` are the names that failed, each with what the authority saw; `named` is whether the last
     error named them itself, or they are known from one before. `tried` has, for names that failed, the place
     of the challenge that failed last among those that the config has for the name.
+
+    `local` is whether the last one was found on this host before the authority was asked (a webroot, a
+    secret, a port): it knows no backoff unless it was `disturbing`, because programs of the operator's had to
+    be run to find it. `own` is how many of `count` were local: no reason to ask another authority.
     """
 
     kind: ClassVar[str] = "failure"
@@ -125,6 +129,9 @@ class Failure(Record):
     identifiers: tuple[tuple[str, str], ...] = ()
     named: bool = False
     tried: tuple[tuple[str, int], ...] = ()
+    local: bool = False
+    disturbing: bool = False
+    own: int = 0
 
     @property
     def key(self) -> str:

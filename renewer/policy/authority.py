@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from renewer.model.facts import Failure, Situation
-from renewer.policy.backoff import issue_again
+from renewer.model.facts import Failure, Situation, Version
+from renewer.policy.backoff import forced_again, issue_again
 from renewer.policy.wanted import best, in_part
 from renewer.policy.window import in_emergency
 
@@ -30,10 +30,11 @@ def relevant(situation: Situation) -> dict[str, Failure]:
     }
 
 
-def choose(situation: Situation, now: datetime) -> Choice:
+def choose(situation: Situation, now: datetime, *, asked: bool = False) -> Choice:
     """The first authority in order that may be asked now, else the one that may be asked soonest.
 
-    The next in order gets its turn when all before it failed finally or three times, or in emergency.
+    The next in order gets its turn when all before it failed finally or three times, or in emergency. If none
+    may be asked and a person `asked` for it, the first whose wait a person overrules.
     """
     failures = relevant(situation) if situation.failures else {}
     if not failures:
@@ -58,7 +59,15 @@ def choose(situation: Situation, now: datetime) -> Choice:
         choices.append(Choice(authority, moment, failure))
         if not (urgent or failure.final or failure.count >= FAILURES_BEFORE_THE_NEXT):
             break
+    if asked:
+        free = [one for one in choices if one.failure and _is_free(one.failure, meanwhile, now)]
+        return next(iter(free), _soonest(choices))
     return _soonest(choices)
+
+
+def _is_free(failure: Failure, meanwhile: Version | None, now: datetime) -> bool:
+    held = forced_again(failure, meanwhile, now)
+    return held is None or held <= now
 
 
 def _soonest(choices: list[Choice]) -> Choice:

@@ -52,7 +52,7 @@ def a_copy_is_pending(facts: Facts) -> Need | None:
     if copy.reworded:
         found = "is configured otherwise now"
     text = f"the copy {copy.path} of version {version.id} {found}"
-    held = None if facts.terms.redeploy else moments[COPIES]
+    held = None if facts.terms.redeploy or facts.terms.urged else moments[COPIES]
     return Need(step=Step.DEPLOY, reason=Reason.COPY_PENDING, because=text, not_before=held)
 
 
@@ -81,6 +81,7 @@ def _deploy(facts: Facts, reason: Reason, because: str, held: datetime | None) -
     """A deployment that touches servers: after its backoff, and inside the window if there is one."""
     if facts.terms.redeploy:
         return Need(step=Step.DEPLOY, reason=reason, because=because)
+    held = None if facts.terms.urged else held
     opens = closed_until(facts.situation, facts.terms.now)
     if opens is None:
         return Need(step=Step.DEPLOY, reason=reason, because=because, not_before=held)
@@ -141,7 +142,7 @@ def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[
     if version.id != situation.live or terms.redeploy:
         return names
     moments = _hook_moments(facts, version)
-    pending = tuple(hook for hook, moment in moments if moment is None or moment <= terms.reached)
+    pending = tuple(hook for hook, at in moments if at is None or at <= terms.reached or terms.urged)
     if closed_until(situation, terms.now) is not None:  # a copy is put back at any time, and touches nobody
         return tuple(hook for hook in pending if hook == COPIES)
     return names if a_port_serves_an_older_one(facts) else pending

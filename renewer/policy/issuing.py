@@ -144,12 +144,12 @@ def _passed_over(facts: Facts, order: Order) -> bool:
 
 
 def _held_by(facts: Facts, authority: str) -> datetime | None:
-    """Until when an authority is left alone; force overrules the backoff, never what the authority asked."""
+    """Until when an authority is left alone; a person overrules backoff, never what it asked for."""
     failure = relevant(facts.situation).get(authority)
     if failure is None:
         return None
     meanwhile = best(facts.situation, facts.terms.now)
-    if facts.terms.force:
+    if facts.terms.force or facts.terms.asked:
         return forced_again(failure, meanwhile, facts.terms.now)
     return issue_again(failure, meanwhile, facts.terms.now, in_part(facts.situation, facts.terms.now))
 
@@ -161,7 +161,8 @@ def _failed_at(facts: Facts, authority: str) -> datetime | None:
 
 def _issue(facts: Facts, reason: Reason, because: str) -> Need:
     choice = facts.choice
-    held = _held_by(facts, choice.authority) if facts.terms.force else choice.not_before
+    overruled = facts.terms.force or facts.terms.asked
+    held = _held_by(facts, choice.authority) if overruled else choice.not_before
     if choice.failure:
         because = f"{because}; last time: {choice.failure.text}"
     return Need(

@@ -16,8 +16,10 @@ class Terms(Value):
     """What else a decision depends on: the moment, the time until anybody looks again, the order's limits.
 
     `force` issues though nothing is due and overrules the backoff after failures; `redeploy` deploys
-    though all was done. `steps` are those that this run may take. `begun` is whether this run has acted on
-    it already: then waits count in full, so that what failed a moment ago is not tried again at once.
+    though all was done. `steps` are those that this run may take. `asked` is whether a person wants orders
+    now, and `urged` deployments: every wait is overruled but an authority's Retry-After, a paused account,
+    deploy windows and holds. `begun` is whether this run has acted on it already: then waits count in full,
+    so that what failed a moment ago is not tried again at once.
     """
 
     now: datetime
@@ -25,6 +27,8 @@ class Terms(Value):
     steps: frozenset[Step] = ALL_STEPS
     force: bool = False
     redeploy: bool = False
+    asked: bool = False
+    urged: bool = False
     begun: bool = False
 
     @property

@@ -104,7 +104,7 @@ CONFIG: dict[str, Bad] = {
     "force everything": Bad(
         another_certificate,
         2,
-        ("--force would order 2 certificates anew", "→ name one with --only NAME, or say --all"),
+        ("--force would order 2 certificates anew", "→ name one: renewer run --force NAME, or say --all"),
         ("run", "--force"),
     ),
     "state in the way": Bad(lambda site: site.state.write_text("a file"), 1, ("/state", "→")),
