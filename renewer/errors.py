@@ -5,6 +5,7 @@ Three classes carry the whole policy of failure: `RetryLater` (the world may cha
 program). Every message says what happened and why; `hint` says what to do.
 """
 
+import errno
 from datetime import datetime
 
 
@@ -45,14 +46,87 @@ class OurFault(RenewerError):
     """A defect of this program, or an authority that breaks the protocol; goes to the log with a trace."""
 
     @classmethod
-    def of(cls, error: Exception) -> "OurFault":
-        """What nobody foresaw, as an error that can be told."""
+    def of(cls, error: Exception) -> RenewerError:
+        """What nobody foresaw, as an error that can be told: this machine's shortage, else our defect."""
+        if (want := shortage(error)) is not None:
+            return want
         said = " ".join(str(error).split())[:200]
         return cls(
             f"a defect of this program: {type(error).__name__}" + (f": {said}" if said else ""),
             hint="please report it with the renewal log, which has its trace",
             kind="defect",
         )
+
+
+_FILES = (
+    "no more files can be open at once",
+    "raise the limit: LimitNOFILE= in the unit that calls renewer, or `ulimit -n 1024` in this shell",
+)
+_MEMORY = (
+    "there is no memory left",
+    "free some (free -m), or raise the limit: MemoryMax= or LimitAS= in the unit, `ulimit -v` in this shell",
+)
+_TASKS = (
+    "no more processes or threads can be started",
+    "end some (ps -eLf), or raise the limit: TasksMax= or LimitNPROC= in the unit, `ulimit -u` in this shell",
+)
+_ROOM = ("there is no room left on a file system", "make room (df -h; df -i), then run again")
+_SIZE = (
+    "a file may not grow any more",
+    "raise the limit: LimitFSIZE= in the unit that calls renewer, or `ulimit -f unlimited` in this shell",
+)
+_DISK = ("a disk fails", "look at it (dmesg), then run again")
+_WANTS = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: (_FILES[0], "raise the limit of this host: sysctl fs.file-max"),
+    errno.ENOMEM: _MEMORY,
+    errno.EAGAIN: _TASKS,  # fork(2); who reads without waiting knows it and never lets it come this far
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: (_ROOM[0], "raise the quota, or make room (quota -v), then run again"),
+    errno.EFBIG: _SIZE,
+    errno.EROFS: (
+        "a file system cannot be written",
+        "mount it writable (mount -o remount,rw), then run again",
+    ),
+    errno.EIO: _DISK,
+}
+_SAID = (  # where a library keeps the number for itself
+    ("too many open files", _FILES),
+    ("cannot allocate memory", _MEMORY),
+    ("failed to map segment", _MEMORY),  # of a shared library
+    ("malloc failure", _MEMORY),
+    ("out of memory", _MEMORY),
+    ("can't start new thread", _TASKS),
+    ("resource temporarily unavailable", _TASKS),
+    ("no space left on device", _ROOM),
+)
+_DEPTH = 8  # causes of causes
+
+
+def shortage(error: BaseException | None) -> RetryLater | None:
+    """What this machine is out of, if that is why something failed: no defect, and it may pass by itself."""
+    for _ in range(_DEPTH):
+        if error is None:
+            return None
+        if want := _want(error):
+            said = " ".join(str(error).split())[:200]
+            text = f"out of resources: {want[0]}" + (f" ({said})" if said else "")
+            return RetryLater(text, hint=want[1], kind="resources")
+        # What was raised while another was handled may be a defect of its own; not so what libraries wrap
+        wraps = isinstance(error, (OSError, RuntimeError, ImportError))
+        error = error.__cause__ or (error.__context__ if wraps else None)
+    return None
+
+
+def _want(error: BaseException) -> tuple[str, str] | None:
+    if isinstance(error, MemoryError):
+        return _MEMORY
+    if isinstance(error, OSError) and error.errno in _WANTS:
+        return _WANTS[error.errno]
+    if not isinstance(error, (OSError, RuntimeError, ImportError)):
+        return None
+    said = str(error).lower()
+    return next((want for text, want in _SAID if text in said), None)
 
 
 class Fault:

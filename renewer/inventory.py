@@ -9,7 +9,8 @@ import msgspec
 
 from renewer import copies, hooks
 from renewer.copies import files
-from renewer.errors import RenewerError
+from renewer.decoding import UndecodableError, decode
+from renewer.errors import OurFault, RenewerError
 from renewer.kit import Kit, asked
 from renewer.model.desired import Certificate
 from renewer.model.facts import (
@@ -70,12 +71,28 @@ def take(kit: Kit, names: Iterable[str] | None = None) -> dict[str, Situation]:
     ]
     memory = Memory(kit, [wish.name for wish in chosen] if len(chosen) <= FEW else None)
     fingerprints = _fingerprints(kit, chosen)
-    return {wish.name: _situation(kit, wish, memory, fingerprints) for wish in chosen}
+    return {wish.name: _guarded(kit, wish, memory, fingerprints) for wish in chosen}
 
 
 def orphans(kit: Kit) -> list[str]:
     """Certificates on disk that the config does not name: shown, never renewed, never deleted."""
     return [name for name in kit.store.names() if name not in kit.config.certificates]
+
+
+def _guarded(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
+    """One certificate's situation; what nobody foresaw while reading it is its fault, and nobody else's."""
+    try:
+        return _situation(kit, wish, memory, fingerprints)
+    except Exception as error:  # noqa: BLE001  the others go on
+        kit.journal.trace(wish.name, error)
+        return Situation(
+            wish=wish,
+            host=kit.host,
+            wake=kit.config.agent.wake,
+            asked=asked(wish, kit.config.authorities),
+            fault=f"what is known of it cannot be read: {OurFault.of(error).text}",
+            unread=True,
+        )
 
 
 def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
@@ -143,8 +160,8 @@ def _order(kit: Kit, name: str, shelf: Shelf, records: Sequence[Order]) -> tuple
     pending = kit.store.pending(name, order.pending if order else shelf.pending[-1])
     if order is None:
         try:
-            order = msgspec.json.decode(pending.order, type=Order)
-        except msgspec.MsgspecError:
+            order = decode(pending.order, Order)
+        except UndecodableError:
             return None, False
         if order.certificate != name or order.pending != pending.id:
             return None, False

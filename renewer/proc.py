@@ -20,7 +20,7 @@ from typing import IO
 import msgspec
 
 from renewer import clock
-from renewer.errors import RenewerError
+from renewer.errors import RenewerError, shortage
 
 OUTPUT_LIMIT = 64 * 1024  # bytes kept: the first half and the last half, what lies between is counted only
 GRACE = 2.0  # seconds between TERM and KILL
@@ -127,6 +127,8 @@ def _why_not_started(program: str, cwd: str, error: OSError | ValueError) -> tup
         errno.EACCES: ("it may not be executed", f"chmod +x {program}, and let its directories be searched"),
         errno.ENOEXEC: ("it is no program and no script", "begin it with a line like #!/bin/sh"),
     }
+    if (want := shortage(error)) and error.errno not in known:
+        return want.text, want.hint
     return known.get(error.errno or 0, (os.strerror(error.errno or 0), ""))
 
 

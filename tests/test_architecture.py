@@ -20,7 +20,7 @@ PACKAGE = ROOT / "renewer"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors clock safety",
+        "__init__ errors clock safety decoding",
         "proc tls programs",
         "model",
         "policy",

@@ -65,7 +65,7 @@ class AccountKey:
     @classmethod
     def of_jwk(cls, text: bytes) -> tuple["AccountKey", bytes] | None:
         """The key of a JWK file (RFC 7517), as certbot keeps it, and its PEM; None if it is none."""
-        with contextlib.suppress(Error, ValueError, TypeError, AttributeError, KeyError):
+        with contextlib.suppress(Error, ValueError, TypeError, AttributeError, KeyError, RecursionError):
             key = JWK.json_loads(text.decode("ascii")).key
             pem = _pem(getattr(key, "_wrapped", key))
             return cls.load(pem, "the JWK"), pem

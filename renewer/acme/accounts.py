@@ -19,6 +19,7 @@ from renewer.acme.account_key import AccountKey
 from renewer.acme.folder import ACCOUNT, KEY, Folder, locked, peek
 from renewer.acme.nouns import Directory
 from renewer.acme.reply import Reply
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp
 from renewer.model.desired import Authority
 
@@ -276,7 +277,7 @@ class Account:
     def _remembered(self, folder: Folder) -> dict[str, Any] | None:
         """What account.json says, if it is about this key and this directory."""
         known = _document(folder.read(ACCOUNT))
-        if not isinstance(known.get("url"), str):
+        if not str(known.get("url")).startswith("https://"):
             return None
         ours = (self.authority.directory, self.key.thumbprint)
         return known if (known.get("directory"), known.get("thumbprint")) == ours else None
@@ -299,8 +300,8 @@ class Account:
 def _document(data: bytes | None) -> dict[str, Any]:
     """The object in account.json; empty if there is none."""
     try:
-        known = msgspec.json.decode(data or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        known = decode(data or b"")
+    except UndecodableError:
         return {}
     return known if isinstance(known, dict) else {}
 

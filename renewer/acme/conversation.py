@@ -13,7 +13,7 @@ from renewer.acme.accounts import Account
 from renewer.acme.nouns import Directory
 from renewer.acme.reply import Reply, join
 from renewer.acme.transport import Transport
-from renewer.errors import GiveUp, OurFault, RenewerError
+from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Authority
 
 T = TypeVar("T")
@@ -132,7 +132,9 @@ class Conversation:
         """The URL of what was made (§7.4)."""
         given = reply.headers.get("Location")
         if not given or not (location := join(reply.url, given)):
-            raise OurFault(f"{self.name} made something at {reply.url} and did not say where it is")
+            raise RetryLater(
+                f"{self.name} made something at {reply.url} and did not say where it is", kind="bad-reply"
+            )
         return location
 
     def signed(  # noqa: PLR0913  a request has that many sides

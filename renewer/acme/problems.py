@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from renewer.acme.nouns import Authorization, ChallengeStatus, Problem
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 
 URN = "urn:ietf:params:acme:error:"
@@ -77,8 +76,8 @@ def read(
 def from_reply(body: bytes, *, status: int, retry_after: datetime | None) -> Problem:
     """The problem in a reply that is no success; a page in HTML is told by its beginning."""
     try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = decode(body)
+    except UndecodableError:
         document = None
     text = clean(re.sub(rb"<[^>]*>", b" ", body[:2000]).decode("utf-8", "replace"), 200)
     return read(document, status=status, retry_after=retry_after, headline=text)

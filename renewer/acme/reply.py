@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
-import msgspec
 from requests.utils import parse_header_links
 
 from renewer import clock
 from renewer.acme import problems, retry_after
 from renewer.acme.nouns import Problem
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import RetryLater
 
 
@@ -39,8 +39,8 @@ class Reply:
     def json(self) -> Any:
         """Its JSON object. Raises RetryLater if it is none: something stands between us and the authority."""
         try:
-            document = msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            document = decode(self.body)
+        except UndecodableError:
             document = None
         if isinstance(document, dict):
             return document

@@ -1,4 +1,8 @@
-"""From the authority's JSON to our nouns: read once, strictly where we rely on it, and trusted then."""
+"""From the authority's JSON to our nouns: read once, strictly where we rely on it, and trusted then.
+
+A member of another type than RFC 8555 gives it is a bad reply (RetryLater, kind "bad-reply") where we rely on
+it, and as good as absent elsewhere: whatever stands there, nothing else is ever raised.
+"""
 
 import re
 from collections.abc import Mapping
@@ -18,26 +22,28 @@ from renewer.acme.nouns import (
     OrderStatus,
     Problem,
 )
-from renewer.errors import GiveUp, OurFault
+from renewer.errors import GiveUp, RetryLater
 from renewer.model.names import Identifier
 
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _MAX_TOKEN = 255  # a file's name
 _MAX_ITEMS = 1000
+_FIRST_YEAR, _LAST_YEAR = 1900, 9998
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,8}")
 _URI = re.compile(r"[!#-:<-\[\]-~]{1,300}")  # printed, but no quote, semicolon or backslash
 S = TypeVar("S", bound=StrEnum)
 
 
 def moment(text: object) -> datetime | None:
-    """An RFC 3339 time as aware UTC; None if it is none."""
+    """An RFC 3339 time as aware UTC; None if it is none, or lies where nobody can reckon with it."""
     if not isinstance(text, str):
         return None
     try:
         parsed = datetime.fromisoformat(text)
-        return parsed.astimezone(UTC) if parsed.tzinfo else None
+        found = parsed.astimezone(UTC) if parsed.tzinfo else None
     except (ValueError, OverflowError):
         return None
+    return found if found and _FIRST_YEAR <= found.year <= _LAST_YEAR else None
 
 
 def token_is_safe(text: object) -> bool:
@@ -67,7 +73,7 @@ def directory(document: Mapping[str, Any], url: str) -> Directory:
             caa=tuple(problems.clean(name, 300) for name in caa if name) if isinstance(caa, list) else (),
             website=problems.clean(meta.get("website"), 500) or None,
         )
-    except OurFault as fault:
+    except RetryLater as fault:
         hint = "check `directory`: it must be the URL of the authority's ACME directory itself"
         raise GiveUp(f"{url} is not an ACME directory: {fault.text}", kind="directory", hint=hint) from None
 
@@ -85,7 +91,7 @@ def account(document: Mapping[str, Any], url: str) -> AccountObject:
 
 
 def order(document: Mapping[str, Any], url: str) -> AcmeOrder:
-    """RFC 8555 §7.1.3. Raises OurFault if it is none."""
+    """RFC 8555 §7.1.3. Raises RetryLater if it is none."""
     return AcmeOrder(
         url=url,
         status=_status(OrderStatus, document, "an order"),
@@ -102,7 +108,7 @@ def order(document: Mapping[str, Any], url: str) -> AcmeOrder:
 
 
 def authorization(document: Mapping[str, Any], url: str) -> Authorization:
-    """RFC 8555 §7.1.4. Raises OurFault if it is none."""
+    """RFC 8555 §7.1.4. Raises RetryLater if it is none."""
     return Authorization(
         url=url,
         identifier=_identifier(document.get("identifier")),
@@ -118,11 +124,18 @@ def authorization(document: Mapping[str, Any], url: str) -> Authorization:
 
 
 def offer(document: object) -> Offer | None:
-    """RFC 8555 §8; None if it is of no use. Types that we do not know are kept."""
+    """RFC 8555 §8; None if it is of no use. Types that we do not know are kept.
+
+    Raises RetryLater if its status is no text.
+    """
     if not isinstance(document, Mapping):
         return None
     kind, url, status = document.get("type"), document.get("url"), document.get("status")
-    if not isinstance(kind, str) or not isinstance(url, str) or status not in set(ChallengeStatus):
+    if not isinstance(kind, str) or not isinstance(url, str):
+        return None
+    if not isinstance(status, str):
+        raise _bad("a challenge came with a status that is no text")
+    if status not in set(ChallengeStatus):
         return None
     token = document.get("token")
     return Offer(
@@ -162,38 +175,43 @@ def _identifier(document: object) -> Identifier:
     try:
         return Identifier.parse(_text(value, "an identifier"))
     except ValueError as error:
-        raise OurFault(
-            f"the authority sent an identifier that is none: {problems.clean(str(error))}"
-        ) from None
+        raise _bad(f"the authority sent an identifier that is none: {problems.clean(str(error))}") from None
 
 
 def _status(kind: type[S], document: Mapping[str, Any], what: str) -> S:
     given = document.get("status")
+    if not isinstance(given, str):
+        raise _bad(f"{what} came without a status")
     try:
-        return kind(str(given))
+        return kind(given)
     except ValueError:
-        raise OurFault(f"{what} came with status '{problems.clean(given, 40)}', which there is not") from None
+        raise _bad(f"{what} came with status '{problems.clean(given, 40)}', which there is not") from None
 
 
 def _list(document: Mapping[str, Any], key: str, what: str) -> list[Any]:
     value = document.get(key)
     if not isinstance(value, list) or len(value) > _MAX_ITEMS:
-        raise OurFault(f"{what} came without a proper {key}")
+        raise _bad(f"{what} came without a proper {key}")
     return value
 
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str) or not value:
-        raise OurFault(f"{what} came with something that is no text")
+        raise _bad(f"{what} came with something that is no text")
     return value
 
 
 def _url(document: Mapping[str, Any], key: str, what: str) -> str:
     value = document.get(key)
     if not isinstance(value, str) or not value:
-        raise OurFault(f"{what} has no {key}")
+        raise _bad(f"{what} has no {key}")
     return value
 
 
 def _optional(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _bad(text: str) -> RetryLater:
+    hint = "it is the authority's answer, or that of a proxy before it; it is asked again"
+    return RetryLater(text, kind="bad-reply", hint=hint)

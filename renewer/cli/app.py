@@ -20,7 +20,7 @@ import click
 
 from renewer import __version__
 from renewer.cli import exits, screen
-from renewer.errors import ConfigError, LockHeld, RenewerError, UsageError
+from renewer.errors import ConfigError, LockHeld, RenewerError, UsageError, shortage
 
 DEFAULT_CONFIG = "/etc/renewer/config.toml"
 
@@ -136,4 +136,6 @@ def _run(argv: list[str]) -> int:  # noqa: C901, PLR0911  a branch for each way 
     except screen.LostAnswerError:
         raise
     except Exception as error:  # noqa: BLE001  the last net: a defect of ours is told without its trace
+        if want := shortage(error):
+            return screen.fault(want, as_json=as_json, code=exits.FAILED)
         return screen.defect(error, as_json=as_json)

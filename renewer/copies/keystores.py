@@ -17,6 +17,7 @@ import msgspec
 
 from renewer import proc
 from renewer.config import secrets
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.value import Value
@@ -98,9 +99,10 @@ class Seal:
             argv, stdin=job, env=proc.scrubbed_environment(), timeout=OPENING, cwd=_ROOT, apart=True
         )
         try:
-            return msgspec.json.decode(ended.output, type=Inside | None)
-        except msgspec.MsgspecError:
+            found: Inside | None = decode(ended.output, Inside | None)
+        except UndecodableError:
             return None
+        return found
 
     def _converted(self, data: bytes, kind: str, to: str) -> bytes:
         """A keystore as another kind of keystore, everything under the same password."""

@@ -1,22 +1,8 @@
-"""Values as JSON and back, as they lie in the ledger."""
-
-from typing import Any, TypeVar
+"""Values as JSON, as they lie in the ledger; `renewer.decoding` reads them."""
 
 import msgspec
 
-from renewer.model.value import Value
-
-V = TypeVar("V", bound=Value)
-
 _encode = msgspec.json.Encoder(enc_hook=str).encode  # a detail of history may be anything: then its text
-_decoders: dict[type[Value], msgspec.json.Decoder[Any]] = {}
-
-
-def decoder(kind: type[V]) -> "msgspec.json.Decoder[V]":
-    """What reads values of this kind; made once, for that takes longer than to read a hundred."""
-    if kind not in _decoders:
-        _decoders[kind] = msgspec.json.Decoder(kind)
-    return _decoders[kind]
 
 
 def encoded(value: object) -> bytes:

@@ -6,8 +6,9 @@ import stat
 from typing import NamedTuple
 
 from renewer import clock
-from renewer.errors import StateError
+from renewer.errors import RetryLater, StateError, shortage
 
+_NEEDED = 4  # files that SQLite opens at once: database, WAL, its index, the directory
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -58,8 +59,25 @@ def demand_safe(path: str) -> None:
         )
 
 
+def header_is_sound(path: str) -> bool:
+    """Whether the file begins as SQLite's do (sqlite.org/fileformat.html, 1.3); an empty one is one."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(100)
+    except OSError:
+        return True  # that is another trouble
+    versions = head[18:20]
+    return not head or (head[:16] == b"SQLite format 3\0" and set(versions) <= {1, 2} and len(versions) == 2)
+
+
 def prepare(path: str) -> None:
-    """Make the file, empty and 0600, unless it is there: SQLite gives its companions the same mode."""
+    """Make the file, empty and 0600, unless it is there: SQLite gives its companions the same mode.
+
+    Raises StateError if it, or what lies in the place of a companion, is not a file of ours.
+    """
+    for suffix in _COMPANIONS:
+        if os.path.lexists(path + suffix):
+            demand_safe(path + suffix)
     try:
         fd = os.open(path, _CREATE, 0o600)
     except FileExistsError:
@@ -104,7 +122,23 @@ def refused(path: str, error: sqlite3.Error) -> StateError:
         sqlite3.SQLITE_CANTOPEN: "run as root or as its owner; is its file system mounted writable?",
         sqlite3.SQLITE_PERM: "run as root or as its owner",
     }
+    if code == sqlite3.SQLITE_CANTOPEN and (want := _no_more_files()):
+        return StateError(f"the ledger {path} cannot be used: {want.text}", hint=want.hint, kind="resources")
     return StateError(f"the ledger {path} cannot be used: {error}", hint=hints.get(code, ""), kind="ledger")
+
+
+def _no_more_files() -> RetryLater | None:
+    """SQLite keeps the cause for itself: one may be that nothing can be opened any more, it needs a few."""
+    opened: list[int] = []
+    try:
+        for _ in range(_NEEDED):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401  closed if it ends early
+    except OSError as error:
+        return shortage(error)
+    finally:
+        for fd in opened:
+            os.close(fd)
+    return None
 
 
 def _failed(path: str, error: OSError) -> StateError:

@@ -28,10 +28,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
+_NEVER = 1000  # versions that no release will reach: a flipped bit, not a newer one
+
 
 def version(connection: sqlite3.Connection) -> int:
     """How new the file is. Raises StateError if it was made by a newer release than this one."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if not 0 <= found <= _NEVER:
+        damage = sqlite3.DatabaseError(f"version {found} there never was")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage
     if found > len(MIGRATIONS):
         raise StateError(
             f"the ledger was made by a newer renewer (version {found}, this one knows {len(MIGRATIONS)})",
@@ -39,6 +45,27 @@ def version(connection: sqlite3.Connection) -> int:
             kind="ledger-too-new",
         )
     return int(found)
+
+
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether tables and indexes are those that its version has, and whole. Raises sqlite3.Error."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if not 0 <= found <= len(MIGRATIONS):
+        return 0 <= int(found) <= _NEVER
+    fresh = sqlite3.connect(":memory:")
+    try:
+        for statement in (one for step in MIGRATIONS[:found] for one in step):
+            fresh.execute(statement)
+        if _definitions(fresh) != _definitions(connection):
+            return False
+    finally:
+        fresh.close()
+    return [row[0] for row in connection.execute("PRAGMA integrity_check(1)")] == ["ok"]
+
+
+def _definitions(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    return connection.execute(query).fetchall()
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -4,41 +4,27 @@ Records are JSON in one table, so that a new kind needs no migration and a field
 added harms no older one.
 """
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from typing import Self, TypeVar, assert_never
 
-import msgspec
-
 from renewer.errors import StateError
-from renewer.ledger import bodies, files, schema
+from renewer.ledger import bodies, files, schema, tables
 from renewer.ledger.contract import KEPT, KEPT_LINES, Happening, R
 from renewer.ledger.filesystem import network_filesystem
-from renewer.model.facts import Debris, Owed, Record
+from renewer.model.facts import Record
 
 T = TypeVar("T")
 
 BUSY_SECONDS = 10.0  # a reader's or another writer's transaction takes milliseconds
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-_UPSERT = (
-    "INSERT INTO record (kind, certificate, key, body) VALUES (?, ?, ?, ?) "
-    "ON CONFLICT (kind, certificate, key) DO UPDATE SET body = excluded.body"
-)
-_FORGET, _TO_DO = "DELETE FROM record WHERE certificate = ? AND kind NOT IN (?, ?)", (Debris.kind, Owed.kind)
-_RENAMES = tuple(  # JSON functions read text, and write it; the names are our own
-    f"UPDATE OR REPLACE {table} SET certificate = ?1, body = CAST("  # noqa: S608
-    "json_set(CAST(body AS TEXT), '$.certificate', ?1) AS BLOB) WHERE certificate = ?2"
-    for table in ("record", "history")
-)
-_TRIM = (  # all that is behind the first line too many
-    "DELETE FROM history WHERE certificate = ? AND (at, id) <= "
-    "(SELECT at, id FROM history WHERE certificate = ? ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?)"
+_ODD = (  # what damage looks like as well, where a header or the tables' definitions were hit
+    *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CONSTRAINT),
+    *(sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_INTERNAL, sqlite3.SQLITE_TOOBIG),
 )
 
 
@@ -82,25 +68,27 @@ class SqliteLedger:
         """A ledger that goes with the process."""
         return cls(":memory:", _Way.MEMORY)
 
-    # the contract ----------------------------------------------------------------------------------------
-
     def load(self, kind: type[R], certificate: str | None = None) -> list[R]:
         """All records of a kind, or those of one certificate, ordered by certificate and key.
 
         Those that cannot be understood any more are left out, and `notes` says so.
         """
-        query, values = "SELECT body FROM record WHERE kind = ?", [kind.kind]
+        query = "SELECT CAST(certificate AS BLOB), CAST(key AS BLOB), body FROM record WHERE kind = ?"
+        values = [kind.kind]
         if certificate is not None:
             query, values = f"{query} AND certificate = ?", [*values, certificate]
         rows = self._attempt(
             lambda connection: connection.execute(f"{query} ORDER BY certificate, key", values).fetchall()
         )
-        return self._understood(kind, rows)
+        found, damaged = tables.understood(kind, rows)
+        if damaged:
+            self._put_aside(f"record of kind '{kind.kind}'", (tables.ASIDE,), damaged)
+        return found
 
     def save(self, *records: Record) -> None:
         """Write records in one transaction; each replaces the one with its kind, certificate and key."""
-        rows = _rows(records)
-        self._change(lambda connection: connection.executemany(_UPSERT, rows), rows)
+        rows = tables.of(records)
+        self._change(lambda connection: connection.executemany(tables.UPSERT, rows), rows)
 
     def drop(self, *records: Record) -> None:
         """Remove records in one transaction; those that are not there are no error."""
@@ -110,39 +98,44 @@ class SqliteLedger:
 
     def forget(self, certificate: str) -> None:
         """Remove what is known of a certificate; its history stays, and so does what is still to be done."""
-        self._change(lambda connection: connection.execute(_FORGET, (certificate, *_TO_DO)), (certificate,))
+        self._change(
+            lambda connection: connection.execute(tables.FORGET, (certificate, *tables.TO_DO)), (certificate,)
+        )
 
     def rename(self, certificate: str, new: str) -> None:
         """Let the records and the history of a certificate be those of another name, in one transaction."""
         names = (new, certificate)
-        self._change(lambda connection: [connection.execute(one, names) for one in _RENAMES], names)
+        self._change(lambda connection: [connection.execute(one, names) for one in tables.RENAMES], names)
 
     def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
         """Add lines to the history and write records with them, in one transaction; old lines go."""
-        lines = [(_number(one.at), one.certificate, bodies.encoded(one)) for one in happenings]
-        rows = _rows(saving)
+        lines = [(tables.number(one.at), one.certificate, bodies.encoded(one)) for one in happenings]
+        rows = tables.of(saving)
 
         def action(connection: sqlite3.Connection) -> None:
-            connection.executemany(_UPSERT, rows)
+            connection.executemany(tables.UPSERT, rows)
             connection.executemany("INSERT INTO history (at, certificate, body) VALUES (?, ?, ?)", lines)
             if lines:
-                oldest = _number(max(one.at for one in happenings) - KEPT)
+                oldest = tables.number(max(one.at for one in happenings) - KEPT)
                 connection.execute("DELETE FROM history WHERE at < ?", (oldest,))
                 certificates = sorted({one.certificate for one in happenings})
-                connection.executemany(_TRIM, [(name, name, KEPT_LINES) for name in certificates])
+                connection.executemany(tables.TRIM, [(name, name, KEPT_LINES) for name in certificates])
 
         self._change(action, [*lines, *rows])
 
     def history(self, certificate: str | None = None, since: datetime | None = None) -> list[Happening]:
         """The history, oldest first; `since` (aware) is included."""
-        query = "SELECT body FROM history WHERE at >= ?"
-        values: list[object] = [_number(since) if since else 0]
+        query = "SELECT id, at, CAST(certificate AS BLOB), body FROM history WHERE at >= ?"
+        values: list[object] = [tables.number(since) if since else 0]
         if certificate is not None:
             query += " AND certificate = ?"
             values.append(certificate)
         query += " ORDER BY at, id"
         rows = self._attempt(lambda connection: connection.execute(query, values).fetchall())
-        return self._decoded(bodies.decoder(Happening), rows, "line of history")
+        found, damaged = tables.lines(rows)
+        if damaged:
+            self._put_aside("line of history", (tables.LINE_ASIDE, tables.LINE_GONE), damaged)
+        return found
 
     def close(self) -> None:
         """Let go of it; closing twice is no error."""
@@ -151,22 +144,14 @@ class SqliteLedger:
 
     # reading ---------------------------------------------------------------------------------------------
 
-    def _understood(self, kind: type[R], rows: Iterable[tuple[bytes]]) -> list[R]:
-        return self._decoded(bodies.decoder(kind), rows, f"record of kind '{kind.kind}'")
-
-    def _decoded(
-        self, decoder: "msgspec.json.Decoder[T]", rows: Iterable[tuple[bytes]], what: str
-    ) -> list[T]:
-        found: list[T] = []
-        decode = decoder.decode
-        for (body,) in rows:
-            try:
-                found.append(decode(body))
-            except (msgspec.MsgspecError, TypeError):
-                if what not in self._incomprehensible:
-                    self._incomprehensible.add(what)
-                    self.notes.append(f"{self.path}: a {what} cannot be understood any more and is left out")
-        return found
+    def _put_aside(self, what: str, moves: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Tell of damaged rows once, and let who may write keep them where nobody trips over them again."""
+        if what not in self._incomprehensible:
+            self._incomprehensible.add(what)
+            self._note(f"{self.path}: a {what} cannot be understood any more and is left out")
+        if self._write:
+            with contextlib.suppress(StateError):  # no room: the next run does it
+                self._change(lambda connection: [connection.executemany(one, rows) for one in moves], rows)
 
     # writing and keeping it alive ------------------------------------------------------------------------
 
@@ -212,11 +197,27 @@ class SqliteLedger:
         """Prepare another attempt, or raise StateError if there is none."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         changed = self._seen is not None and self._seen != files.stamp(self.path)
-        if code in _DAMAGE and not last and not changed:
+        if not last and not changed and (code in _DAMAGE or (code in _ODD and self._is_damaged())):
             self._let_go()
             self._replace()
         elif not changed or last:
             raise files.refused(self.path, error) from error
+
+    def _is_damaged(self) -> bool:
+        """Whether the file is not what we made, though SQLite blames something else."""
+        if not files.header_is_sound(self.path):
+            return True
+        try:
+            return not self._as_made()
+        except sqlite3.Error as error:
+            return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (*_DAMAGE, sqlite3.SQLITE_ERROR)
+
+    def _as_made(self) -> bool:
+        connection = _connection(files.uri(self.path, immutable=files.stamp(self.path).quiet))
+        try:
+            return schema.is_ours(connection)
+        finally:
+            connection.close()
 
     def _replace(self) -> None:
         """A damaged file is moved aside by who may write, and seen as empty by who only looks."""
@@ -295,26 +296,24 @@ class SqliteLedger:
             self.notes.append(text)
 
 
-def _rows(records: Iterable[Record]) -> list[tuple[str, str, str, bytes]]:
-    return [(one.kind, one.certificate, bodies.text(one.key), bodies.encoded(one)) for one in records]
-
-
 def _connection(target: str) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         target,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
         uri=target.startswith("file:"),
     )
+    connection.text_factory = _text
+    return connection
+
+
+def _text(data: bytes) -> str:
+    """Text of a row, whatever it is: what it means is judged where it is read."""
+    return data.decode("utf-8", "replace")
 
 
 def _in_memory() -> sqlite3.Connection:
     connection = _connection(":memory:")
     schema.migrate(connection)
     return connection
-
-
-def _number(at: datetime) -> int:
-    """A moment as microseconds since 1970, so that SQL can compare it."""
-    return (at - _EPOCH) // _MICROSECOND

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from renewer import clock
+from renewer.errors import shortage
 from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Agent
 from renewer.model.outcome import EventName
@@ -87,7 +88,12 @@ class Journal:
         }
         line |= {name: _bounded(value) for name, value in details.items() if value not in (None, "")}
         with self._guard:
-            self._write(msgspec.json.encode(line) + b"\n")
+            try:
+                written = msgspec.json.encode(line)
+            except UnicodeEncodeError:  # a file's name or a program's words that are no Unicode
+                line = {name: _plain(value) for name, value in line.items()}
+                written = msgspec.json.encode(line)
+            self._write(written + b"\n")
             for sender in self._senders:
                 self._send(sender, line)
             self._show(line)
@@ -99,6 +105,9 @@ class Journal:
 
     def trace(self, certificate: str, error: Exception) -> None:
         """Write where a defect of this program is, for who mends it."""
+        if want := shortage(error):
+            self.tell(EventName.NOTICE, certificate, text=want.text, hint=want.hint)
+            return
         import traceback
 
         where = "".join(traceback.format_exception(error))[-_MAX_TEXT:]
@@ -156,6 +165,12 @@ def _senders(agent: Agent) -> tuple[Sender, ...]:
 
 def _rfc3339(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value if value is None or isinstance(value, bool | int | float) else _plain(str(value))
 
 
 def _bounded(value: object) -> object:

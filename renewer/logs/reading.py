@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
-import msgspec
-
 from renewer import clock
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import StateError
 
 Event = dict[str, Any]
@@ -125,8 +124,8 @@ class Reader:
     def _decode(self, lines: Iterable[bytes]) -> Iterator[Event]:
         for line in lines:
             try:
-                event = msgspec.json.decode(line)
-            except msgspec.MsgspecError:
+                event = decode(line)
+            except UndecodableError:
                 self.damaged += bool(line.strip())
                 continue
             if isinstance(event, dict):

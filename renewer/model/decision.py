@@ -43,6 +43,7 @@ class Reason(StrEnum):
     BACKOFF = "backoff"
     DEPLOY_WINDOW = "deploy-window"
     AUTHORITY_ASKED_TO_WAIT = "authority-asked-to-wait"
+    UNREADABLE = "unreadable"
     STEP_NOT_ALLOWED = "step-not-allowed"
     FOLLOWS = "follows"
     NOT_DUE = "not-due"

@@ -410,7 +410,8 @@ class Situation(Value):
     COPIES among them if it has any.
     `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
     an entry for each authority of the wish, in its order. `revoked` are ids of versions,
-    `owed` the post hooks of this host whose last call failed.
+    `owed` the post hooks of this host whose last call failed. `unread` is whether its facts could not be read
+    at all: then nothing is known, and nothing is done.
     """
 
     wish: Certificate
@@ -431,6 +432,7 @@ class Situation(Value):
     owed: tuple[Owed, ...] = ()
     revoked: tuple[str, ...] = ()
     fault: str | None = None
+    unread: bool = False
 
     @property
     def live_version(self) -> Version | None:

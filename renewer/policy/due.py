@@ -34,6 +34,13 @@ CHECKS: tuple[Check, ...] = (
 
 def decide(situation: Situation, terms: Terms) -> Decision:
     """What to do next for one certificate, and why. Total: never raises."""
+    if situation.unread:  # ordering for want of knowledge would never end
+        return Decision(
+            certificate=situation.wish.name,
+            step=Step.WAIT,
+            reason=Reason.UNREADABLE,
+            because=situation.fault or "what is known of it cannot be read",
+        )
     facts = Facts(
         situation=situation,
         terms=terms,

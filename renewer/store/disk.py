@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
@@ -271,8 +272,8 @@ def _about(directory: safe.Directory, version: str) -> _About:
     """What the version's own note says; without one, only what its name does."""
     if directory.mode(layout.ABOUT) is not None:
         try:
-            found = msgspec.json.decode(directory.read(layout.ABOUT), type=_About)
-        except msgspec.MsgspecError:
+            found: _About = decode(directory.read(layout.ABOUT), _About)
+        except UndecodableError:
             raise _damaged(directory.path, f"{layout.ABOUT} cannot be read") from None
         if found.id == version:
             return found

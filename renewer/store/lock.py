@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from renewer import clock
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import LockHeld, StateError
 from renewer.model.value import Value
 from renewer.store import layout, safe
@@ -133,9 +134,10 @@ def _take(fd: int, kind: int, path: str) -> bool:
 def _read(fd: int) -> Holder | None:
     """What the holder wrote; None in the instant before it has."""
     try:
-        return msgspec.json.decode(os.pread(fd, 4096, 0), type=Holder)
-    except (msgspec.MsgspecError, OSError):
+        holder: Holder = decode(os.pread(fd, 4096, 0), Holder)
+    except (UndecodableError, OSError):
         return None
+    return holder
 
 
 def _held(holder: Holder | None) -> LockHeld:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from renewer.errors import StateError
+from renewer.errors import StateError, shortage
 from renewer.safety import danger
 
 MAX_FILE = 1024 * 1024  # bytes; nothing that is read whole here is a tenth of it
@@ -274,7 +274,9 @@ _HINTS = {
 
 
 def _hint(number: int | None, path: str) -> str:
-    return next((text.format(path=path) for numbers, text in _HINTS.items() if number in numbers), "")
+    found = next((text.format(path=path) for numbers, text in _HINTS.items() if number in numbers), "")
+    want = None if found or not number else shortage(OSError(number, ""))
+    return want.hint if want else found
 
 
 def _unsafe(path: str, why: str) -> StateError:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from renewer import proc
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RetryLater
 from renewer.tell.message import Message
 from renewer.tell.writing import text
@@ -37,8 +38,8 @@ def deliver(message: Message, urls: Sequence[str], *, limit: float = LIMIT) -> s
     if ended.code is None:
         raise RetryLater(f"apprise was not done within {limit:g} s", kind="channel")
     try:
-        said = msgspec.json.decode(ended.output, type=_Said)
-    except msgspec.MsgspecError:
+        said = decode(ended.output, _Said)
+    except UndecodableError:
         raise OurFault(f"apprise ended without a word (exit {ended.code})", kind="channel") from None
     if said.missing:
         hint = "pip install 'renewer[apprise]'"

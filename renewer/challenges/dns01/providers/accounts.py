@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from renewer import safety
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, StateError
 from renewer.model.value import Value
 
@@ -96,8 +97,8 @@ def _read(path: str) -> dict[str, Any]:
             raise _unusable(path, "it holds passwords, and everybody can read it", f"chmod 600 {path}")
         data = file.read(_LARGEST)
     try:
-        entries = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        entries = decode(data)
+    except UndecodableError:
         entries = None
     if not isinstance(entries, dict):
         raise _unusable(path, "it is no JSON object", f"restore it, or move it away; then {_HINT}")

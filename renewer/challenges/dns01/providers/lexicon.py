@@ -15,6 +15,7 @@ import msgspec
 
 from renewer.challenges.dns01.providers.contract import TxtRecord
 from renewer.challenges.dns01.providers.web import text_of, time_limit
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Secret
 from renewer.model.dns_options import BUILT_IN, Rules
@@ -97,8 +98,8 @@ class LexiconProvider:
                 kind="lexicon",
             )
         try:
-            said = msgspec.json.decode(ended.output, type=dict[str, Any])
-        except msgspec.MsgspecError:
+            said: dict[str, Any] = decode(ended.output, dict[str, Any])
+        except UndecodableError:
             raise OurFault(f"{self._what} ended without a word (exit {ended.code})", kind="lexicon") from None
         return said
 

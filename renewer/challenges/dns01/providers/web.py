@@ -15,6 +15,7 @@ from renewer import __version__, clock, tls
 from renewer.challenges.bounded import Bounded, left
 from renewer.config import scalars
 from renewer.config.secrets import resolve
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import OptionValue, Secret
 from renewer.model.value import Value
@@ -43,8 +44,8 @@ class Reply(Value):
     def document(self) -> Mapping[str, object]:
         """The body as a JSON object; empty if it is none."""
         try:
-            found = msgspec.json.decode(self.text)
-        except msgspec.DecodeError:
+            found = decode(self.text)
+        except UndecodableError:
             return {}
         return found if isinstance(found, dict) else {}
 
