@@ -108,7 +108,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
     return Situation(
         wish=wish,
         host=kit.host,
-        wake=kit.config.agent.wake,
+        wake=kit.wake,
         asked=asked(wish, kit.config.authorities),
         versions=versions,
         live=shelf.live,
@@ -118,6 +118,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         windows=tuple(memory.windows.get(wish.name, ())),
         deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == kit.host),
         hooks=_copies_as_hook(wish) + tuple((n, fingerprints[n]) for n in wish.hooks if n in fingerprints),
+        optional=frozenset(name for name in wish.hooks if not kit.config.hooks[name].required),
         copies=_copies(kit, wish, memory.copies.get(wish.name, ())),
         sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),

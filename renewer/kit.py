@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +17,7 @@ from renewer.ledger.contract import Ledger
 from renewer.ledger.open import open_ledger
 from renewer.logs import Journal, Listener
 from renewer.model.desired import Authority, Certificate, Config
-from renewer.model.facts import Asked, VersionFacts
+from renewer.model.facts import Asked, RunRecord, VersionFacts
 from renewer.model.outcome import EventName
 from renewer.store.contract import Store
 from renewer.store.disk import DiskStore
@@ -66,6 +67,12 @@ class Kit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
+
+    @cached_property
+    def wake(self) -> timedelta:
+        """How long until anybody looks again, as it was when this run began."""
+        runs = [record.at for record in self.ledger.load(RunRecord) if record.host == self.host]
+        return observed_wake(self.config.agent.wake, max(runs, default=None), clock.now())
 
     def session(self, authority: str) -> "Session":
         """The conversation with an authority: opened when first needed, shared by all threads.

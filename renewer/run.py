@@ -9,7 +9,7 @@ import msgspec
 
 from renewer import clock, freshen, inventory, watches
 from renewer.errors import UsageError
-from renewer.kit import Kit, observed_wake
+from renewer.kit import Kit
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName, RunReport
@@ -119,11 +119,9 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
 
 
 def _terms(kit: Kit, limits: Limits) -> Terms:
-    now = clock.now()
-    runs = [record.at for record in kit.ledger.load(RunRecord) if record.host == kit.host]
     return Terms(
-        now=now,
-        wake=observed_wake(kit.config.agent.wake, max(runs, default=None), now),
+        now=clock.now(),
+        wake=kit.wake,
         steps=limits.steps,
         force=limits.force,
         redeploy=limits.redeploy,

@@ -52,12 +52,17 @@ class Agent:
         """The state directory."""
         return self.directory / "state"
 
-    def cli(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
-        """Run the real command with the config as the tables stand now."""
+    def write(self) -> Path:
+        """Write the config as the tables stand now; its path."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "config.toml"
         agent = {"state": str(self.state), "host": "web-1", "preflight": "off"} | self.tables.get("agent", {})
         config.write_text(toml.tables(self.tables | {"agent": agent}))
+        return config
+
+    def cli(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+        """Run the real command with the config as the tables stand now."""
+        config = self.write()
         ended = subprocess.run(
             [sys.executable, "-m", *self.module, "--config", str(config), *arguments],
             capture_output=True,

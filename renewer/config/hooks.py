@@ -69,15 +69,27 @@ class Hooks:
         timeout = checked(
             self._faults, (*at, "timeout"), table.timeout, lambda text: scalars.duration(text, "1s", "1h")
         )
+        events = self._events(at, table.events, convention, ours=ours)
         return Hook(
             name=name,
             run=path,
             shipped=ours,
             convention=convention,
-            events=self._events(at, table.events, convention, ours=ours),
+            events=events,
             timeout=(timeout or timedelta(minutes=1)).total_seconds(),
             env=variables((*at, "env"), table.env, self._faults),
+            required=self._required(at, table, events),
         )
+
+    def _required(self, at: Path, table: HookTable, events: tuple[HookEvent, ...]) -> bool:
+        """Whether its failure turns back; one before an order always is, for the order relies on it."""
+        if table.required is UNSET or table.required:
+            return True
+        if HookEvent.PRE in events:
+            hint = "take `required` out, or `pre` out of `events`: a second hook can be called for the rest"
+            text = "a hook that hears pre is always required: the order that follows relies on it"
+            self._faults.add((*at, "required"), text, hint)
+        return False
 
     def _path(self, at: Path) -> Callable[[str], str]:
         source = self._faults.origins.get(at)

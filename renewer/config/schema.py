@@ -243,6 +243,10 @@ class HookTable(Table):
         | UnsetType
     ) = UNSET
     env: Annotated[dict[str, str], Meta(description="Environment variables for it.")] | UnsetType = UNSET
+    required: (
+        Annotated[bool, Meta(description="false: its failure is told and retried, and turns nothing back.")]
+        | UnsetType
+    ) = UNSET
 
 
 class WatchTable(Table):

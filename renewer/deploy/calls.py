@@ -1,15 +1,20 @@
 """The hooks of a batch: each called once an event with all its certificates; who fails goes back."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 
-from renewer import hooks
+import msgspec
+
+from renewer import clock, hooks, inventory
 from renewer.deploy import links
 from renewer.deploy.move import Move
 from renewer.hooks import HookResult, Verdict
 from renewer.kit import Kit
 from renewer.model.desired import HookEvent
-from renewer.model.facts import COPIES, DeploymentState
+from renewer.model.facts import COPIES, Deployment, DeploymentState
+from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.outcome import EventName
+from renewer.store.layout import LIVE
 
 
 class Calls:
@@ -54,16 +59,18 @@ class Calls:
                 self._test(hook, moves)
 
     def _test(self, hook: str, moves: list[Move]) -> None:
-        """One hook's test; if it fails for several, those to blame are found."""
+        """One hook's test; if it fails, those to blame are found."""
         failed = self._tested(hook, moves)
         if failed is None:
             return
-        if len(moves) > 1:
-            failed = self._find_culprits(hook, moves, failed)
-            if failed is None:
-                return
+        if self._is_optional(hook):
+            self._settle_hook(moves, hook, DeploymentState.FAILED, failed)
         else:
-            self.fail(moves, failed.error or "", _hook_hint(failed), hook=hook, result=failed)
+            self._find_culprits(hook, moves, failed)
+
+    def _is_optional(self, hook: str) -> bool:
+        """Whether its failure turns nothing back."""
+        return not self.kit.config.hooks[hook].required
 
     def _tested(self, hook: str, moves: Sequence[Move]) -> HookResult | None:
         """The failure of a `test`, or None; a server that is not running puts its hook off."""
@@ -74,16 +81,27 @@ class Calls:
                     move.states[hook] = (DeploymentState.LATER, result)
         return next((result for result in results if result.verdict is Verdict.FAILED), None)
 
-    def _find_culprits(self, hook: str, moves: list[Move], failed: HookResult) -> HookResult | None:
-        """A shared test names no certificate: take them back by halves until it passes; the others go on."""
-        for move in moves:
-            links.back(move)
-        if still := self._tested(hook, moves):
-            text = f"{still.error}; it fails with the certificates that were live before as well"
-            self.fail(moves, text, _hook_hint(still), hook=hook, result=still)
-            return still
-        self._add_by_halves(hook, moves, failed)
-        return None
+    def _find_culprits(self, hook: str, moves: list[Move], failed: HookResult) -> None:
+        """A failed test names no certificate: take them back by halves until it passes; the others go on."""
+        back = [move for move in moves if links.back(move)]
+        if not back:
+            self.fail(moves, failed.error or "", _hook_hint(failed), hook=hook, result=failed)
+        elif still := self._tested(hook, moves):
+            named = named_in(self.kit, still)
+            text = f"{still.error}; it fails with what was live before as well"
+            if named:
+                for move in back:
+                    links.forward(move)
+                blame(self.kit, moves, still, named)
+                return
+            for move in back:
+                if move.ending:
+                    links.forward(move)
+            self.fail(moves, text, _hook_hint(still), hook=hook, result=still, proven=False)
+        elif len(moves) == 1:
+            self.fail(moves, failed.error or "", _hook_hint(failed), hook=hook, result=failed)
+        else:
+            self._add_by_halves(hook, moves, failed)
 
     def _add_by_halves(self, hook: str, moves: list[Move], failed: HookResult) -> None:
         """Bring them forward again, half by half; those with which the test fails stay back.
@@ -94,7 +112,9 @@ class Calls:
             text = f"{failed.error}; the run ended before it was found whether {{}} is to blame"
             for move in moves:
                 told = text.format(move.wish.name)
-                self.fail([move], told, _hook_hint(failed), hook=hook, result=failed)
+                if move.ending:
+                    links.forward(move)
+                self.fail([move], told, _hook_hint(failed), hook=hook, result=failed, proven=False)
             return
         for move in moves:
             links.forward(move)
@@ -123,8 +143,11 @@ class Calls:
             for result in self._call(hook, HookEvent.DEPLOY, moves):
                 concerned = [move for move in moves if move.wish.name in result.certificates]
                 match result.verdict:
+                    case Verdict.FAILED if self._is_optional(hook):
+                        self._settle_hook(concerned, hook, DeploymentState.FAILED, result)
                     case Verdict.FAILED:
-                        self.fail(concerned, result.error or "", _hook_hint(result), hook=hook, result=result)
+                        text, hint = result.error or "", _hook_hint(result)
+                        self.fail(concerned, text, hint, hook=hook, result=result, proven=False)
                     case Verdict.LATER:
                         self._settle_hook(concerned, hook, DeploymentState.LATER, result)
                     case Verdict.DONE | Verdict.NOT_MINE:
@@ -136,7 +159,7 @@ class Calls:
         for move in moves:
             move.states[hook] = (state, result)
 
-    def fail(
+    def fail(  # noqa: PLR0913  what failed, each by its name
         self,
         moves: Sequence[Move],
         text: str,
@@ -144,13 +167,18 @@ class Calls:
         *,
         hook: str | None,
         result: HookResult | None = None,
+        proven: bool = True,
     ) -> None:
-        """These did not work: back to what was served, and every server that may have loaded them is told."""
+        """These did not work: back to what was served, and every server that may have loaded them is told.
+
+        Where what was served is about to end only `proven` harm turns back: a test that passes with the
+        former files, or a port that died.
+        """
         for move in moves:
             move.error, move.hint = text, hint
             if hook:
                 move.states[hook] = (DeploymentState.FAILED, result)
-        back = [move for move in moves if links.back(move)]
+        back = [move for move in moves if (proven or not move.ending) and links.back(move)]
         for move in back:
             move.turned_back = True
             former = move.former.id if move.former else None
@@ -161,7 +189,60 @@ class Calls:
             concerned = [move for move in back if name in move.deployed]
             answers = self._call(name, HookEvent.ROLLBACK, concerned)
             if all(answer.verdict is Verdict.NOT_MINE for answer in answers):
-                self._call(name, HookEvent.DEPLOY, concerned)
+                answers = self._call(name, HookEvent.DEPLOY, concerned)
+            for answer in answers:
+                if answer.verdict is Verdict.FAILED:
+                    for move in concerned:
+                        move.error = f"{move.error}; and its server may not have gone back: {answer.error}"
+
+
+def named_in(kit: Kit, result: HookResult) -> tuple[str, ...]:
+    """The certificates of which a hook names a file below the state directory."""
+    path = re.escape(kit.store.path("")).removesuffix(f"/{LIVE}")
+    said = f"{result.error}\n{result.output}"
+    return tuple(dict.fromkeys(re.findall(f"{path}({CERTIFICATE_NAME.pattern})/", said)))
+
+
+def blame(kit: Kit, moves: Sequence[Move], result: HookResult, named: Collection[str]) -> None:
+    """A test fails with the former files as well: it is the trouble of those that it names alone.
+
+    Nobody is turned back for it. Who is named has failed, the others wait.
+    """
+    hook, text = result.hook, f"{result.error}; it fails with what was live before as well"
+    text += f", because of {', '.join(named)}"
+    for move in moves:
+        guilty = move.wish.name in named
+        state = DeploymentState.FAILED if guilty else DeploymentState.LATER
+        move.states[hook] = (state, msgspec.structs.replace(result, error=text))
+        if guilty:
+            move.error, move.hint = text, _hook_hint(result)
+    kit.ledger.save(*_others(kit, hook, set(named) - {move.wish.name for move in moves}, text))
+
+
+def _others(kit: Kit, hook: str, names: Iterable[str], text: str) -> list[Deployment]:
+    """The records of certificates outside the batch that a test names: called again like one that failed."""
+    known = [name for name in names if name in kit.config.certificates]
+    found = []
+    for name, situation in inventory.take(kit, known).items() if known else ():
+        fingerprint = dict(situation.hooks).get(hook)
+        if fingerprint is None or situation.live is None:
+            continue
+        before = next((one for one in situation.deployments if one.hook == hook), None)
+        same = before is not None and before.version == situation.live
+        found.append(
+            Deployment(
+                certificate=name,
+                host=kit.host,
+                hook=hook,
+                version=situation.live,
+                state=DeploymentState.FAILED,
+                at=clock.now(),
+                fingerprint=fingerprint,
+                failures=(before.failures if before and same else 0) + 1,
+                error=text,
+            )
+        )
+    return found
 
 
 def _hook_hint(result: HookResult) -> str:

@@ -57,6 +57,8 @@ def _remember_copies(move: Move, version: Version, written: Iterable[copies.Writ
 def back(move: Move) -> bool:
     """Link and copies as they were, if they may go back; the servers are not told yet."""
     former = move.former
+    if move.is_back:
+        return True
     if not move.may_turn_back() or former is None:
         return False
     try:
@@ -72,6 +74,7 @@ def back(move: Move) -> bool:
     for fault in faults:
         move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=fault)
     _remember_copies(move, former, restored)
+    move.is_back = True
     return True
 
 
@@ -91,8 +94,9 @@ def _rewritten(move: Move, former: Version) -> list[copies.Written]:
 
 
 def forward(move: Move) -> None:
-    """Link and copies to the new version again."""
-    if move.may_turn_back():
+    """Link and copies to the new version again, if they were taken back."""
+    if move.is_back:
+        move.is_back = False
         material = move.kit.store.read(move.wish.name, move.version.id)
         move.kit.store.turn(move.wish.name, move.version.id)
         if COPIES in move.hooks:

@@ -1,9 +1,12 @@
 """One certificate's part in a transaction."""
 
+from datetime import timedelta
+
 from renewer import clock, copies, verify
 from renewer.hooks import HookCertificate, HookResult
 from renewer.kit import Kit
 from renewer.model.facts import DeploymentState, Situation, Version
+from renewer.policy.window import in_last_wakes
 from renewer.sightings import targets_of
 
 
@@ -11,7 +14,12 @@ class Move:
     """One certificate's part in the transaction: from which version to which, and how far it came."""
 
     def __init__(
-        self, kit: Kit, situation: Situation, version: Version, hooks_to_call: tuple[str, ...]
+        self,
+        kit: Kit,
+        situation: Situation,
+        version: Version,
+        hooks_to_call: tuple[str, ...],
+        wake: timedelta | None = None,
     ) -> None:
         self.kit = kit
         self.situation = situation
@@ -19,12 +27,14 @@ class Move:
         self.version = version
         self.former = _former(situation, version)
         self.hooks = hooks_to_call
+        self.wake = wake or situation.wake
         self.copied: list[copies.Written] = []
         self.deployed: list[str] = []  # hooks whose servers may have loaded the new version
         self.states: dict[str, tuple[DeploymentState, HookResult | None]] = {}
         self.error: str | None = None
         self.hint = ""
-        self.turned_back = False
+        self.is_back = False  # link and copies are the former's, for a test or for good
+        self.turned_back = False  # for good
 
     @property
     def turns(self) -> bool:
@@ -48,7 +58,12 @@ class Move:
     @property
     def serves(self) -> Version:
         """The version that is live for this certificate now."""
-        return self.former if self.turned_back and self.former else self.version
+        return self.former if self.is_back and self.former else self.version
+
+    @property
+    def ending(self) -> bool:
+        """Whether what was served before ends so soon that too few runs are left to try again."""
+        return self.former is not None and in_last_wakes(self.former.leaf, clock.now(), self.wake)
 
     @property
     def targets(self) -> list[verify.Target]:
@@ -82,7 +97,8 @@ def _former(situation: Situation, version: Version) -> Version | None:
     if live is None or live.id != version.id:
         return live
     records = [record for record in situation.deployments if record.version == version.id]
-    if any(record.state is DeploymentState.DONE for record in records):
+    required = [record for record in records if record.hook not in situation.optional]
+    if not required or any(record.state is DeploymentState.DONE for record in records):
         return live
     before = {record.previous for record in records}
     return next((one for one in situation.versions if one.id in before), live)

@@ -38,7 +38,10 @@ def deployment(move: Move, hook: str, state: DeploymentState, result: HookResult
 
 def deployments(move: Move) -> list[Deployment]:
     """One record a hook; if all went back, a hook that had worked is pending for the version again."""
-    hook_failed = any(state is DeploymentState.FAILED for state, _ in move.states.values())
+    hook_failed = any(
+        state is DeploymentState.FAILED and hook not in move.situation.optional
+        for hook, (state, _) in move.states.items()
+    )
     found = []
     for hook in move.hooks:
         state, result = move.states.get(hook, (DeploymentState.PENDING, None))
@@ -67,11 +70,17 @@ def outcome(move: Move, started: float) -> Outcome:
             "a hook asks to be called later",
         )
         return _ended(move, Result.WAITING, text, took)
-    names = ", ".join(move.hooks) or "no hook"
+    failed = {h: result for h, (state, result) in move.states.items() if state is DeploymentState.FAILED}
+    names = ", ".join(hook for hook in move.hooks if hook not in failed) or "no hook"
     move.kit.journal.tell(
         EventName.DEPLOYED, move.wish.name, version=move.version.id, hooks=names, took_ms=took
     )
-    return _ended(move, Result.DONE, f"version {move.version.id} is live, deployed by {names}", took)
+    text = f"version {move.version.id} is live, deployed by {names}"
+    if failed:  # none of them is required, else the move had an error
+        why = "; ".join(result.error for result in failed.values() if result and result.error)
+        hint = f"it is called again, at once by: renewer deploy {move.wish.name}"
+        return _ended(move, Result.FAILED, f"{text}; {why}", took, hint=hint)
+    return _ended(move, Result.DONE, text, took)
 
 
 def _ended(move: Move, result: Result, detail: str, took_ms: int, hint: str = "") -> Outcome:

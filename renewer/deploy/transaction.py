@@ -35,7 +35,8 @@ class Transaction:
         for situation in batch:
             version = best(situation, terms.now)  # with nothing wanted it is the live one that hooks wait for
             if version is not None:
-                self.moves.append(Move(kit, situation, version, hooks_to_run(situation, version, terms)))
+                called = hooks_to_run(situation, version, terms)
+                self.moves.append(Move(kit, situation, version, called, terms.wake))
 
     def run(self) -> list[Outcome]:
         """The story."""
@@ -71,14 +72,19 @@ class Transaction:
         return False
 
     def _turn(self, move: Move) -> bool:
-        """The link, then the copies."""
+        """The link, then the copies; without its copies it goes on only if it must not be turned back."""
+        turned = False
         try:
             if move.turns:
                 self.kit.store.turn(move.wish.name, move.version.id)
+            turned = True
             if COPIES in move.hooks:
                 links.copy(move)
         except RenewerError as error:
-            self.calls.fail([move], error.text, error.hint, hook=COPIES if COPIES in move.hooks else None)
+            hook = COPIES if COPIES in move.hooks else None
+            self.calls.fail([move], error.text, error.hint, hook=hook, proven=False)
+            if turned and move.stands:
+                return True
             self._give_up(move)
             return False
         return True

@@ -273,7 +273,8 @@ CERTBOT_EVENTS = (HookEvent.DEPLOY, HookEvent.PRE, HookEvent.POST)  # those that
 class Hook(Value):
     """A program that makes a server load what is at `live`. `run` is an absolute path.
 
-    One that hears only `pre` and `post` deploys nothing, and no deployment waits for it.
+    One that hears only `pre` and `post` deploys nothing, and no deployment waits for it. The failure of one
+    that is not `required` is told and retried; it turns nothing back and holds nothing up.
     """
 
     name: str
@@ -283,6 +284,7 @@ class Hook(Value):
     events: tuple[HookEvent, ...] = (HookEvent.DEPLOY,)
     timeout: float = 60.0
     env: tuple[tuple[str, str], ...] = ()
+    required: bool = True
 
     @property
     def deploys(self) -> bool:

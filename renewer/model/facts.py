@@ -407,7 +407,7 @@ class Situation(Value):
 
     `versions` are the complete ones on disk, newest first, placeholders among them; `live` is what the
     link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host,
-    COPIES among them if it has any.
+    COPIES among them if it has any; `optional` names those of them that are not required.
     `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
     an entry for each authority of the wish, in its order. `revoked` are ids of versions,
     `owed` the post hooks of this host whose last call failed. `unread` is whether its facts could not be read
@@ -426,6 +426,7 @@ class Situation(Value):
     windows: tuple[Window, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     hooks: tuple[tuple[str, str], ...] = ()
+    optional: frozenset[str] = frozenset()
     copies: tuple[CopyState, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     holds: tuple[Hold, ...] = ()

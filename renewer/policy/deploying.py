@@ -20,10 +20,22 @@ def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
         for record in facts.situation.deployments
         if _counts(facts, record, version)
     ]
+    held = max(failed, default=None)
+    if held is not None and facts.live is None:
+        held = None  # nothing is served at all: there is nothing to wait for
+    elif held is not None and facts.live is not None:
+        held = _not_beyond_the_last_wakes(facts, facts.live, version, held)
     live = facts.situation.live or "nothing"
     part = ", without the names that do not validate," if version.degraded else ""
     text = f"version {version.id}{part} is to be served, {live} is live" + _last_error(facts, version)
-    return _deploy(facts, Reason.NOT_LIVE, text, max(failed, default=None))
+    return _deploy(facts, Reason.NOT_LIVE, text, held)
+
+
+def _not_beyond_the_last_wakes(facts: Facts, live: Version, version: Version, held: datetime) -> datetime:
+    """A wait ends when the live version's last two wakes begin: from then on it need not be turned back."""
+    begin = live.leaf.not_after - 2 * facts.terms.wake
+    tried = [record.at for record in facts.situation.deployments if _counts(facts, record, version)]
+    return min(held, begin) if all(at < begin for at in tried) else held
 
 
 def a_hook_is_pending(facts: Facts) -> Need | None:

@@ -136,7 +136,9 @@ def _all_deployed(situation: Situation, live: Version) -> bool:
     done = {d.hook for d in situation.deployments if d.version == live.id and d.state is DeploymentState.DONE}
     copied = all(copy.version == live.id and copy.intact for copy in situation.copies)
     # Copies speak for themselves: a run killed right after it wrote them left no other record of them
-    return copied and all(name in done for name, _ in situation.hooks if name != COPIES)
+    return copied and all(
+        name in done for name, _ in situation.hooks if name != COPIES and name not in situation.optional
+    )
 
 
 def _all_seen(situation: Situation, live: Version) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from renewer.model.facts import Order, Situation, Version
-from renewer.policy.window import in_emergency
+from renewer.policy.window import in_emergency, in_last_wakes
 
 
 def fits(version: Version, situation: Situation) -> bool:
@@ -67,7 +67,7 @@ def to_serve(situation: Situation, now: datetime) -> Version | None:
     full, part = wanted(situation, now), in_part(situation, now)
     if part is None or (full is not None and full.leaf.not_after >= part.leaf.not_after):
         return full
-    return part if full is None or full.leaf.not_after - now < 2 * situation.wake else full
+    return part if full is None or in_last_wakes(full.leaf, now, situation.wake) else full
 
 
 def behind_the_holds(situation: Situation, now: datetime) -> Version | None:

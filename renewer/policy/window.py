@@ -51,6 +51,11 @@ def in_last_hours(leaf: Leaf, now: datetime) -> bool:
     return leaf.not_after - now < min(DAY, leaf.lifetime / 10)
 
 
+def in_last_wakes(leaf: Leaf, now: datetime, wake: timedelta) -> bool:
+    """Whether at most one more run comes before the end: what is not done now may come too late."""
+    return leaf.not_after - now < 2 * wake
+
+
 def fraction(fingerprint: str) -> float:
     """A number in [0, 1) that is a certificate's own."""
     return int(fingerprint[:13], 16) / 16**13
