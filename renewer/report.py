@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from renewer.model.decision import Decision, Plan, Step
-from renewer.model.facts import EndpointState, Failure, Hold, RunRecord, Situation, Version
+from renewer.model.facts import EndpointState, Hold, RunRecord, Situation, Version
 from renewer.model.outcome import RunReport
 from renewer.model.shelf import Contents
-from renewer.policy.authority import relevant
-from renewer.policy.health import PERSON, WELL, Health, assess, deploy_pending, exit_code
+from renewer.policy.diagnosis import Kind, Trouble, diagnose, failures, last_error
+from renewer.policy.health import PERSON, WELL, Health, deploy_pending, exit_code, health_of
 from renewer.policy.need import window_of
 from renewer.policy.punctual import stopped_since
 from renewer.policy.wanted import to_serve, wanted
@@ -71,8 +71,12 @@ def status_document(  # noqa: PLR0913  the facts of the page
     """
     stopped = stopped_since(last_run, patience, now) if patience else None
     decisions = {decision.certificate: decision for decision in plan.decisions}
-    healths = {name: assess(situation, now) for name, situation in situations.items()}
-    rows = [_certificate(situations[name], healths[name], decisions[name], now) for name in situations]
+    troubles = {name: diagnose(situation, now) for name, situation in situations.items()}
+    healths = {name: health_of(one, troubles[name], now) for name, one in situations.items()}
+    rows = [
+        _certificate(one, healths[name], troubles[name], decisions[name], now)
+        for name, one in situations.items()
+    ]
     rows.sort(key=lambda row: (-row["exit"], row["not_after"] or now, row["name"]))
     return {
         "schema": SCHEMA,
@@ -109,12 +113,13 @@ def _steps(decision: Decision) -> Iterable[Document]:
         }
 
 
-def _certificate(situation: Situation, health: Health, decision: Decision, now: datetime) -> Document:
+def _certificate(
+    situation: Situation, health: Health, troubles: Sequence[Trouble], decision: Decision, now: datetime
+) -> Document:
     live = situation.live_version
     newest = to_serve(situation, now) if situation.holds else wanted(situation, now)
     real = live if live is not None and not live.placeholder else None
-    failures = list(relevant(situation).values())
-    failing = [d for d in situation.deployments if d.failures]
+    last = last_error(troubles)
     return {
         "name": situation.wish.name,
         "names": [str(name) for name in situation.wish.names],
@@ -122,13 +127,13 @@ def _certificate(situation: Situation, health: Health, decision: Decision, now: 
         "healthy": health.healthy,
         "exit": health.exit,
         "why": health.why,
-        "hint": _hint(failures) if not health.healthy else "",
-        "renewal": _renewal(decision, failures, situation),
+        "hint": troubles[0].hint if troubles else "",
+        "renewal": _renewal(decision, troubles, situation),
         "waits_because": decision.because if decision.step is Step.WAIT else None,
         **_leaf(real),
         **_renew_at(situation, newest or real),
-        "failures": max([f.count for f in failures] + [d.failures for d in failing], default=0),
-        "last_error": _last_error(failures, situation),
+        "failures": failures(troubles),
+        "last_error": last.text if last else None,
         "next_attempt": decision.not_before if decision.step is Step.WAIT else None,
         "degraded": bool(live and live.degraded),
         "deploy_pending": deploy_pending(situation, now),
@@ -175,25 +180,15 @@ def _renew_at(situation: Situation, version: Version | None) -> Document:
     }
 
 
-def _renewal(decision: Decision, failures: Sequence[Failure], situation: Situation) -> Document | None:
+def _renewal(decision: Decision, troubles: Sequence[Trouble], situation: Situation) -> Document | None:
     """What is going on, if anything is."""
     if decision.step is Step.KEEP:
         return None
     order = situation.order
-    since = min([failure.since for failure in failures] + ([order.at] if order else []), default=None)
+    failing = [one.since for one in troubles if one.kind is Kind.ORDER and one.since]
+    since = min(failing + ([order.at] if order else []), default=None)
     step = decision.held if decision.step is Step.WAIT else decision.step
     return {"step": step, "since": since, "next_attempt": decision.not_before}
-
-
-def _last_error(failures: Sequence[Failure], situation: Situation) -> str | None:
-    texts = [(failure.at, failure.text) for failure in failures]
-    texts += [(one.at, one.error) for one in situation.deployments if one.error]
-    return max(texts, default=(None, None))[1]
-
-
-def _hint(failures: Sequence[Failure]) -> str:
-    """What somebody can do about the last failure; empty if nobody knows."""
-    return max(((failure.at, failure.hint) for failure in failures), default=(None, ""))[1]
 
 
 def _endpoints(situation: Situation) -> list[Document]:

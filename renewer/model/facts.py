@@ -411,7 +411,8 @@ class Situation(Value):
     `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
     an entry for each authority of the wish, in its order. `revoked` are ids of versions,
     `owed` the post hooks of this host whose last call failed. `unread` is whether its facts could not be read
-    at all: then nothing is known, and nothing is done.
+    at all: then nothing is known, and nothing is done. `modes` are sentences about files of the live version
+    that others may read than configured; `tests` names and directories of authorities that only test.
     """
 
     wish: Certificate
@@ -434,6 +435,8 @@ class Situation(Value):
     revoked: tuple[str, ...] = ()
     fault: str | None = None
     unread: bool = False
+    modes: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
 
     @property
     def live_version(self) -> Version | None:

@@ -7,6 +7,7 @@ from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointSta
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import EMERGENCY_STEP, deploy_again, redeploy_stale
 from renewer.policy.deploy_window import closed_until, serves_well
+from renewer.policy.diagnosis import Kind, diagnose
 from renewer.policy.need import Facts, Need, Terms, show
 
 
@@ -204,7 +205,8 @@ def _is_urgent(facts: Facts) -> bool:
 
 
 def _last_error(facts: Facts, version: Version) -> str:
-    for record in facts.situation.deployments:
-        if _counts(facts, record, version) and record.error:
-            return f"; last time: {record.error}"
+    """What a hook said of this very version when it was called last."""
+    for one in diagnose(facts.situation, facts.terms.now):
+        if one.kind in (Kind.HOOK, Kind.LATER) and one.mark == version.id:
+            return f"; last time: {one.text}"
     return ""

@@ -4,16 +4,15 @@ History is told from facts, not from what a run believes to have done: a run tha
 tell is made up for by the next one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import msgspec
 
-from renewer.model.facts import DeploymentState, EndpointState, Situation, Standing, Version
+from renewer.model.facts import Situation, Standing, Version
 from renewer.model.outcome import EventName
 from renewer.model.value import Value
-from renewer.policy.authority import relevant
+from renewer.policy.diagnosis import FAILING, Trouble, diagnose
 from renewer.policy.health import complete
 
 NEWS = timedelta(days=1)
@@ -27,28 +26,22 @@ class Event(Value):
     details: Mapping[str, object]
 
 
-class Trouble(NamedTuple):
-    """What is failing: since when, and as a sentence."""
-
-    since: datetime
-    text: str
-
-
 def untold(
     situation: Situation, standing: Standing | None, now: datetime
 ) -> tuple[tuple[Event, ...], Standing | None]:
     """The lines that are missing, oldest first, and what the history has said once they are written."""
-    live, trouble = situation.live_version, _trouble(situation, now)
-    whole = complete(situation) is not None
-    if standing is None and trouble is None and not whole:
+    live, troubles = situation.live_version, diagnose(situation, now)
+    failing, whole = _failing(troubles, now), complete(situation) is not None
+    if standing is None and failing is None and not whole:
         return (), None
     before = standing or Standing(certificate=situation.wish.name, host=situation.host)
     after, events = before, list[Event]()
-    if trouble and before.failing_since is None:
-        events.append(Event(name=EventName.FAILED, details={"since": trouble.since, "error": trouble.text}))
-        after = msgspec.structs.replace(after, failing_since=trouble.since, error=trouble.text)
+    if failing and before.failing_since is None:
+        since, text = failing
+        events.append(Event(name=EventName.FAILED, details={"since": since, "error": text}))
+        after = msgspec.structs.replace(after, failing_since=since, error=text)
     if (back := _turned_back(situation)) and back != before.turned_back:
-        details = {"from": back, "to": situation.live, "error": trouble.text if trouble else None}
+        details = {"from": back, "to": situation.live, "error": failing[1] if failing else None}
         events.append(Event(name=EventName.ROLLED_BACK, details=details))
         after = msgspec.structs.replace(after, turned_back=back)
     if whole and live is not None and live.id != before.version:
@@ -58,7 +51,7 @@ def untold(
         after = msgspec.structs.replace(
             after, version=live.id, not_after=live.leaf.not_after, renewed_at=seen_at
         )
-    if whole and trouble is None and before.failing_since:
+    if not troubles and before.failing_since:
         events.append(_recovered(before, before.failing_since, now))
         after = msgspec.structs.replace(after, failing_since=None, error="")
     return tuple(events), after
@@ -120,18 +113,7 @@ def _turned_back(situation: Situation) -> str | None:
     return next(back, None)
 
 
-def _trouble(situation: Situation, now: datetime) -> Trouble | None:
-    """What fails (orders, hooks, ports, the disk): the first of it, and since when any of it does."""
-    found: list[Trouble] = []
-    if situation.failures:
-        found += [Trouble(failure.since, failure.text) for failure in relevant(situation).values()]
-    hooks = dict(situation.hooks)
-    for done in situation.deployments:
-        if done.state is DeploymentState.FAILED and done.hook in hooks:
-            found.append(Trouble(done.at, done.error or f"hook {done.hook} failed"))
-    for seen in situation.sightings:
-        if seen.state is not EndpointState.VERIFIED and seen.version == situation.live:
-            found.append(Trouble(seen.since or seen.at, seen.error or f"{seen.endpoint} is {seen.state}"))
-    if situation.fault:
-        found.append(Trouble(now, situation.fault))
-    return Trouble(min(one.since for one in found), found[0].text) if found else None
+def _failing(troubles: Iterable[Trouble], now: datetime) -> tuple[datetime, str] | None:
+    """Since when anything fails, and the most telling of it; None if nothing does."""
+    found = [one for one in troubles if one.kind in FAILING]
+    return (min(one.since or now for one in found), found[0].text) if found else None

@@ -7,7 +7,7 @@ from typing import Any
 from renewer.ledger.contract import Happening
 from renewer.model.decision import Step
 from renewer.model.facts import EndpointState
-from renewer.policy.health import NOTHING_YET
+from renewer.policy.diagnosis import NOTHING_YET
 from renewer.tell import words
 
 Row = Mapping[str, Any]

@@ -6,12 +6,14 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from renewer.model.facts import DeploymentState, EndpointState, Owed, Situation
+from renewer.model.facts import COPIES, CopyState, DeploymentState, EndpointState, Owed, Situation
 from renewer.model.outcome import State
-from renewer.policy.health import assess, complete, exit_code, in_warning_window
+from renewer.policy.health import assess, complete, exit_code
+from renewer.policy.progress import in_warning_window
 from tests.builders import (
     DAY,
     ENDPOINT,
+    HOOK_FINGERPRINT,
     HOUR,
     NAMES,
     NOW,
@@ -27,6 +29,7 @@ from tests.builders import (
 
 FRESH = version(1)
 NEW = version(2, age=HOUR)
+DUE = version(7, age=60 * DAY)
 LATE = version(3, age=76 * DAY)
 DEAD = version(4, age=91 * DAY)
 FAKE = version(5, age=HOUR, lifetime=7 * DAY, placeholder=True)
@@ -68,13 +71,66 @@ TABLE: dict[str, Case] = {
         "the account is deactivated",
     ),
     "It has expired": Case(situation(versions=(DEAD,)), State.EXPIRED, 3, "it expired at"),
-    "Its renewal is overdue": Case(situation(versions=(LATE,)), State.EXPIRING, 3, "not everywhere"),
+    "Its renewal is overdue": Case(situation(versions=(LATE,)), State.EXPIRING, 3, "renewal is overdue"),
+    "Its renewal is a little late": Case(
+        situation(versions=(version(3, age=62 * DAY),)), State.VERIFIED, 1, "renewal is overdue"
+    ),
     "Its renewal fails, and there is time": Case(
-        situation(failures=(failure(2),)), State.FAILED, 1, "could not be reached"
+        situation(versions=(DUE,), failures=(failure(2),)), State.FAILED, 1, "could not be reached"
     ),
     "Its renewal is refused for good": Case(
-        situation(failures=(failure(final=True),)), State.FAILED, 3, "could not be reached"
+        situation(versions=(DUE,), failures=(failure(final=True),)), State.FAILED, 3, "could not be reached"
     ),
+    "Somebody asked for a new one in vain, and none is needed": Case(
+        situation(failures=(failure(2, final=True),)), State.VERIFIED, 0
+    ),
+    "A failure from before it was due is nothing": Case(
+        situation(versions=(DUE,), failures=(failure(2, ago=20 * DAY),)), State.VERIFIED, 0
+    ),
+    "A failure of a clock that was ahead is nothing": Case(
+        situation(versions=(DUE,), failures=(failure(final=True, at=NOW + 300 * DAY),)), State.VERIFIED, 0
+    ),
+    "A failure of an authority that is named no more is nothing": Case(
+        situation(versions=(DUE,), failures=(failure(9, authority="zerossl"),)), State.VERIFIED, 0
+    ),
+    "A hook failed by a clock that was ahead": Case(
+        situation(deployments=(deployment(FRESH, DeploymentState.FAILED, at=NOW + 300 * DAY),)),
+        State.INSTALLED,
+        1,
+        "nginx has not followed",
+    ),
+    "A hook failed, and was changed since": Case(
+        situation(deployments=(deployment(FRESH, DeploymentState.FAILED, fingerprint="as-it-was"),)),
+        State.INSTALLED,
+        1,
+        "nginx has not followed",
+    ),
+    "Copies failed once, and lie there now": Case(
+        situation(
+            hooks=((COPIES, HOOK_FINGERPRINT),),
+            copies=(CopyState(path="/etc/www.pem", version=FRESH.id, intact=True),),
+            deployments=(deployment(NEW, DeploymentState.FAILED, hook=COPIES),),
+        ),
+        State.VERIFIED,
+        0,
+    ),
+    "A port was seen by a clock that was ahead": Case(
+        situation(sightings=(sighting(FRESH, EndpointState.FOREIGN, failures=9, at=NOW + 300 * DAY),)),
+        State.DEPLOYED,
+        1,
+        "is to be looked at again",
+    ),
+    "A port still shows one that has expired": Case(
+        situation(sightings=(sighting(FRESH, EndpointState.STALE, not_after=NOW - HOUR),)),
+        State.DEPLOYED,
+        3,
+        "stale",
+    ),
+    "Others may read its key": Case(situation(modes=("privkey.pem is 0644",)), State.VERIFIED, 1, "0644"),
+    "An authority for tests signed it": Case(
+        situation(tests=("letsencrypt",)), State.VERIFIED, 1, "an authority for tests"
+    ),
+    "An old version is damaged": Case(situation(fault="versions/x is damaged"), State.VERIFIED, 1, "damaged"),
     "Failures of a wish that has changed are nothing": Case(
         situation(failures=(failure(9, wish="wish-as-it-was"),)), State.VERIFIED, 0
     ),
