@@ -11,7 +11,8 @@ from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import EndpointState, Hold, RunRecord, Situation, Version
 from renewer.model.outcome import RunReport
 from renewer.model.shelf import Contents
-from renewer.policy.diagnosis import Kind, Trouble, diagnose, failures, last_error
+from renewer.model.trouble import Kind, Trouble
+from renewer.policy.diagnosis import diagnose, failures, last_error
 from renewer.policy.health import PERSON, WELL, Health, deploy_pending, exit_code, health_of
 from renewer.policy.need import window_of
 from renewer.policy.punctual import stopped_since

@@ -4,10 +4,11 @@ from datetime import datetime
 
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
+from renewer.model.trouble import Kind
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import EMERGENCY_STEP, deploy_again, redeploy_stale
 from renewer.policy.deploy_window import closed_until, serves_well
-from renewer.policy.diagnosis import Kind, diagnose
+from renewer.policy.diagnosis import diagnose
 from renewer.policy.need import Facts, Need, Terms, show
 
 

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from renewer.model.facts import Situation, Version
 from renewer.model.outcome import Outcome, Result, State
+from renewer.model.trouble import PERSON, RETRIED, Kind, Trouble
 from renewer.model.value import Value
 from renewer.policy.deploy_window import closed_until
-from renewer.policy.diagnosis import PERSON, RETRIED, Kind, Trouble, diagnose
+from renewer.policy.diagnosis import diagnose
 from renewer.policy.progress import all_deployed, all_seen, in_warning_window
 from renewer.policy.wanted import to_serve
 

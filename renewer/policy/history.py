@@ -11,8 +11,9 @@ import msgspec
 
 from renewer.model.facts import Situation, Standing, Version
 from renewer.model.outcome import EventName
+from renewer.model.trouble import FAILING, Trouble
 from renewer.model.value import Value
-from renewer.policy.diagnosis import FAILING, Trouble, diagnose
+from renewer.policy.diagnosis import diagnose
 from renewer.policy.health import complete
 
 NEWS = timedelta(days=1)

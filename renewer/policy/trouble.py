@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from renewer.model.desired import Topic, Watch
 from renewer.model.facts import EndpointState, Situation, Version
 from renewer.model.told import Matter, Watched
+from renewer.model.trouble import Kind, Trouble
 from renewer.policy.backoff import LADDER
-from renewer.policy.diagnosis import SERVED_WRONGLY, Kind, Trouble, diagnose
+from renewer.policy.diagnosis import SERVED_WRONGLY, diagnose
 from renewer.policy.progress import DAY, grace, overdue
 
 USUAL_LIFETIME = timedelta(days=90)  # the stages are days of such a one; of a shorter one the same shares

@@ -54,8 +54,9 @@ def ran(host: Host, at: Any, **changes: Any) -> None:
 
 
 def fails(host: Host) -> None:
-    """The authority could not be reached, and the last word on it holds control characters."""
-    at = clock.now()
+    """A name was added, the authority not reached, and the last word on it holds control characters."""
+    at, config = clock.now(), host.path.read_text("utf-8")
+    host.path.write_text(config.replace('"www.example.org"]', '"www.example.org", "mail.example.org"]'))
     text = "no answer | from\nthe \x1b[31mauthority"
     save(
         host,
@@ -97,7 +98,7 @@ def test_plain_lines(host: Host) -> None:
     verdict, header, *records = out.splitlines()
     assert (code, err) == (0, "")
     assert re.fullmatch(
-        r"all is well: 1 certificate, last run 12m ago, the next renewal in \d+d \(www\)", verdict
+        r"all is well: 1 certificate, last run 12m( \d+s)? ago, the next renewal in \d+d \(www\)", verdict
     )
     assert tuple(header.split("\t")) == overview.HEADER
     (record,) = [line.split("\t") for line in records]
@@ -180,7 +181,7 @@ def test_runs_that_are_killed_each_time_count_as_stopped(host: Host) -> None:
     """One began a minute ago, but none came to its end since yesterday."""
     now = clock.now()
     ran(host, now - timedelta(minutes=1), ended_at=None, exit=None, quiet_since=now - DAY)
-    assert piped(host, "status")[1].startswith("RUNS STOPPED: none has come to its end for 1d, since ")
+    assert piped(host, "status")[1].startswith("RUNS STOPPED: none has come to its end for 1d")
 
 
 def test_a_run_by_hand_of_one_certificate_does_not_hide_it(host: Host) -> None:

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from renewer.model.facts import DeploymentState, RunRecord, Situation, Standing
+from renewer.model.trouble import Kind
 from renewer.policy import trouble
 from renewer.policy.backoff import from_the_future
-from renewer.policy.diagnosis import Kind, diagnose
+from renewer.policy.diagnosis import diagnose
 from renewer.policy.due import decide
 from renewer.policy.health import PERSON, RETRIED, WELL, assess, complete, exit_code
 from renewer.policy.history import untold
