@@ -6,30 +6,27 @@ again by its key. An account that the operator deactivated is remembered as such
 until the operator says so.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from renewer import clock
 from renewer.acme import problems, rollover
 from renewer.acme.account_key import AccountKey
-from renewer.acme.folder import ACCOUNT, KEY, Folder, locked, peek
+from renewer.acme.card import about, document, place
+from renewer.acme.folder import ACCOUNT, KEY, Folder, locked
+from renewer.acme.lost import Lost
 from renewer.acme.nouns import Directory
-from renewer.acme.reply import Reply
-from renewer.decoding import UndecodableError, decode
-from renewer.errors import GiveUp
+from renewer.acme.registry import Post, Registry, contacts
+from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Authority
 
+_NO_CONTACT = ("invalidContact", "malformed", "unsupportedContact")
 _KEPT = ("terms_agreed", "registered_at")  # remembered of an account as long as it is the same
 
 Ask = Callable[[], Directory]
 """The authority's directory, fetched when first needed."""
-
-Post = Callable[..., Reply]
-"""post(url, payload, kid=…): a signed request whatever it answers; kid None signs with the key itself."""
 
 
 class Account:
@@ -37,11 +34,9 @@ class Account:
 
     def __init__(self, authority: Authority, state: str, eab_hmac: str | None) -> None:
         self.authority = authority
-        self._eab_hmac = eab_hmac
+        self._registry = Registry(authority, eab_hmac)
         self._state = state
-        host = re.sub(r"[^a-z0-9.-]", "_", urlsplit(authority.directory).netloc.lower())
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", authority.name).lstrip(".") or "_"
-        self._parts = ("authorities", host, name)
+        self._parts = place(authority)
         self.path = "/".join((state, *self._parts))
         self._key: AccountKey | None = None
 
@@ -79,21 +74,67 @@ class Account:
             if known is not None and known["url"] == url:
                 folder.write(ACCOUNT, b"{}\n")
 
+    def is_lost(self, url: str, directory: Ask, post: Post) -> bool:
+        """Whether the authority has no such account any more, but perhaps another one for our key.
+
+        Raises RenewerError if nothing can be learnt of it.
+        """
+        with locked(self._state, self._parts) as folder:
+            if not self._load(folder, directory, post):
+                return True
+            found = self._registry.existing(self.key, directory(), post)
+            return found.unknown or (not found.over and found.url not in (None, url))
+
     # what an operator asks for ------------------------------------------------------------------------------
 
     def register(self, directory: Ask, post: Post) -> tuple[str, bool]:
-        """The account's URL, and whether it is new: one that was deactivated gets a successor."""
+        """The account's URL, and whether it is new: one that was ended gets a successor.
+
+        The authority is asked, whatever lies on disk: it may have lost the account.
+        """
         with locked(self._state, self._parts) as folder:
             if not self._load(folder, directory, post):
                 return self._in(folder, directory, post), True
-            if not self._is_over(folder, directory, post):
-                was_known = self._remembered(folder) is not None or self._found(folder, directory, post)
-                return self._in(folder, directory, post), not was_known
-            self._may_register(directory())
-            self._put_by(folder)
-            self._key, pem = AccountKey.generate(self.authority.account_key)
-            folder.write(KEY, pem)
-            return self._register(folder, directory(), post), True
+            known = self._remembered(folder)
+            if (known or {}).get("deactivated_at"):
+                return self._succeed(folder, directory, post), True
+            found = self._registry.existing(self.key, directory(), post)
+            if found.over:
+                return self._succeed(folder, directory, post), True
+            if found.url is not None:
+                if known is None or known["url"] != found.url:
+                    self._remember(folder, found.url)
+                return self._in(folder, directory, post), False
+            self._registry.may_register(directory())
+            try:
+                return self._register(folder, directory(), post)
+            except GiveUp as error:
+                # With an account on record the key may be that of one that was ended elsewhere.
+                if error.kind != "unauthorized" or known is None:
+                    raise
+            return self._succeed(folder, directory, post), True
+
+    def _succeed(self, folder: Folder, directory: Ask, post: Post) -> str:
+        """A new account with a new key, in the place of one that was ended; the key before is kept aside.
+
+        Until the authority has it, the new key lies where a rollover's does: killed here, it is settled so.
+        """
+        self._registry.may_register(directory())
+        old = self.key
+        self._key, pem = AccountKey.generate(self.authority.account_key)
+        folder.write(rollover.NEXT, pem)
+        try:
+            url, _ = self._registry.register(self.key, directory(), post)
+        except Lost:
+            raise
+        except RenewerError:
+            folder.remove(rollover.NEXT)
+            self._key = old
+            raise
+        self._put_by(folder)
+        folder.rename(rollover.NEXT, KEY)
+        self._remember(folder, url, terms_agreed=directory().terms, registered_at=_now())
+        return url
 
     def roll_over(self, directory: Ask, post: Post) -> str:
         """Give the account a new key (RFC 8555 §7.3.5); killed anywhere, the next run goes on."""
@@ -134,11 +175,7 @@ class Account:
 
     def about(self) -> dict[str, Any]:
         """What lies on disk: the files' names, and what `account.json` says; makes nothing."""
-        folder = peek(self._state, self._parts)
-        if folder is None:
-            return {"files": []}
-        with folder:
-            return {"files": folder.names(), **_document(folder.read(ACCOUNT))}
+        return about(self._state, self.authority)
 
     def _adopt(self, folder: Folder, directory: Ask, post: Post, key: AccountKey, pem: bytes) -> str:
         """Make a key ours once the authority has an account for it; the one before is kept aside."""
@@ -157,16 +194,6 @@ class Account:
         pem = folder.read(KEY)
         if pem is not None:
             folder.write(f"former-{_read_key(pem, KEY)[0].thumbprint[:8]}.pem", pem)
-
-    def _is_over(self, folder: Folder, directory: Ask, post: Post) -> bool:
-        """Whether the account was deactivated, by us or at the authority."""
-        if (self._remembered(folder) or {}).get("deactivated_at"):
-            return True
-        reply = post(directory().new_account, {"onlyReturnExisting": True}, kid=None)
-        if not reply.ok:
-            # §7.3.6: refused with "unauthorized"; other refusals say nothing of the account.
-            return reply.problem().type == "unauthorized"
-        return bool(reply.json().get("status") in ("deactivated", "revoked"))
 
     def _unknown(self, text: str) -> GiveUp:
         name = self.authority.name
@@ -189,26 +216,17 @@ class Account:
 
     def _in(self, folder: Folder, directory: Ask, post: Post) -> str:
         if not self._load(folder, directory, post):
-            self._may_register(directory())  # before a key is made: a refusal leaves nothing behind
+            self._registry.may_register(directory())  # before a key is made: a refusal leaves nothing behind
             self._key, pem = AccountKey.generate(self.authority.account_key)
             folder.write(KEY, pem)
-            return self._register(folder, directory(), post)
+            return self._register(folder, directory(), post)[0]
         known = self._remembered(folder)
         if known is None:
-            if found := self._found(folder, directory, post):
-                return found
-            self._may_register(directory())
-            return self._register(folder, directory(), post)
+            return self._found_or_made(folder, directory, post)
         if known.get("deactivated_at"):
-            name = self.authority.name
-            text = f"the account at {name} was deactivated at {known['deactivated_at']}"
-            hint = f"make a new one: renewer account register {name}"
-            raise GiveUp(text, kind="accountDeactivated", hint=hint)
-        url = str(known["url"])
-        # Authorities no longer echo contacts, so what we last sent is compared, not what they say.
-        if known.get("contact") != list(self.authority.contact):
-            self._change_contact(folder, url, post)
-        return url
+            raise self._ended(f"was deactivated at {known['deactivated_at']}")
+        self._keep_contact(folder, known, post)
+        return str(known["url"])
 
     def _found(self, folder: Folder, directory: Ask, post: Post) -> str | None:
         """The account that the authority has for our key, remembered from now on."""
@@ -219,71 +237,65 @@ class Account:
 
     def find(self, directory: Directory, post: Post) -> str | None:
         """The URL of the account with our key (RFC 8555 §7.3.1), None if the authority knows none."""
-        reply = post(directory.new_account, {"onlyReturnExisting": True}, kid=None)
-        if reply.ok and reply.headers.get("Location"):
-            return str(reply.headers["Location"])
-        problem = reply.problem()
-        if problem.type == "accountDoesNotExist":
-            return None
-        raise problems.error(problem, "to find the account", self.authority.name)
+        found = self._registry.existing(self.key, directory, post)
+        if found.refusal is not None:
+            raise self._registry.refused(found.refusal, "to find the account")
+        return found.url
 
-    def _may_register(self, directory: Directory) -> None:
+    def _found_or_made(self, folder: Folder, directory: Ask, post: Post) -> str:
+        """The account of our key; registered if the authority has none, in whatever words it says so."""
+        found = self._registry.existing(self.key, directory(), post)
+        if found.url is not None:
+            ended = {"deactivated_at": _now()} if found.over else {}
+            self._remember(folder, found.url, **ended)
+            if found.over:
+                raise self._ended(f"is {found.status}")
+            return found.url
+        if not found.unknown and found.refusal is not None:
+            raise self._registry.refused(found.refusal, "to find the account")
+        self._registry.may_register(directory())
+        return self._register(folder, directory(), post)[0]
+
+    def _ended(self, how: str) -> GiveUp:
         name = self.authority.name
-        if directory.terms and not self.authority.agree_terms:
-            raise GiveUp(
-                f"the terms of service of {name} are not agreed to: {directory.terms}",
-                kind="agreementRequired",
-                hint=f"read them, then set agree_terms = true in [authority.{name}] or [defaults]",
-            )
-        if self.authority.eab is not None and self._eab_hmac is None:
-            secret = self.authority.eab.hmac
-            where = f"{secret.source.value} {secret.argument[0]}"
-            raise GiveUp(
-                f"the HMAC key of {name}'s eab cannot be read: {where}",
-                kind="externalAccountRequired",
-                hint=f"put it there for the agent to read, or correct hmac in [authority.{name}]",
-            )
-        if directory.eab_required and self.authority.eab is None:
-            where = f" (see {directory.website})" if directory.website else ""
-            raise GiveUp(
-                f"{name} registers accounts only with external account credentials",
-                kind="externalAccountRequired",
-                hint=f"get them from the authority{where} and set in [authority.{name}]: "
-                'eab = { kid = "…", hmac = { file = "…" } }',
-            )
+        hint = f"make a new one: renewer account register {name}"
+        return GiveUp(f"the account at {name} {how}", kind="accountDeactivated", hint=hint)
 
-    def _register(self, folder: Folder, directory: Directory, post: Post) -> str:
-        request: dict[str, Any] = {"contact": _contacts(self.authority)}
-        if directory.terms:
-            request["termsOfServiceAgreed"] = True
-        if self.authority.eab is not None and self._eab_hmac is not None:
-            eab = self.authority.eab
-            request["externalAccountBinding"] = self.key.binding(
-                eab.kid, self._eab_hmac, directory.new_account
-            )
-        reply = post(directory.new_account, request, kid=None)
-        url = reply.headers.get("Location")
-        if not reply.ok or not url:
-            raise problems.error(reply.problem(), "to register the account", self.authority.name)
+    def _register(self, folder: Folder, directory: Directory, post: Post) -> tuple[str, bool]:
+        """The account of our key, made if it is not there; and whether it was made."""
+        url, made = self._registry.register(self.key, directory, post)
         self._remember(folder, url, terms_agreed=directory.terms, registered_at=_now())
-        return str(url)
+        return url, made
 
-    def _change_contact(self, folder: Folder, url: str, post: Post) -> None:
-        reply = post(url, {"contact": _contacts(self.authority)}, kid=url)
-        if not reply.ok:
-            raise problems.error(reply.problem(), "to change the account", self.authority.name)
-        self._remember(folder, url)
+    def _keep_contact(self, folder: Folder, known: dict[str, Any], post: Post) -> None:
+        """Tell the authority a contact that was changed in the config (§7.3.2).
+
+        A refusal is remembered, and no reason not to order: the same contact is not said again.
+        """
+        contact = list(self.authority.contact)
+        # Authorities no longer echo contacts, so what we last sent is compared, not what they say.
+        if contact in (known.get("contact"), known.get("contact_refused")):
+            return
+        url = str(known["url"])
+        reply = post(url, {"contact": contacts(self.authority)}, kid=url)
+        if reply.ok:
+            self._remember(folder, url)
+        elif (problem := reply.problem()).type in _NO_CONTACT:
+            refused = problems.error(problem, "to change the account", self.authority.name)
+            self._remember(
+                folder, url, contact=known.get("contact"), contact_refused=contact, refusal=refused.text
+            )
 
     def _remembered(self, folder: Folder) -> dict[str, Any] | None:
         """What account.json says, if it is about this key and this directory."""
-        known = _document(folder.read(ACCOUNT))
+        known = document(folder.read(ACCOUNT))
         if not str(known.get("url")).startswith("https://"):
             return None
         ours = (self.authority.directory, self.key.thumbprint)
         return known if (known.get("directory"), known.get("thumbprint")) == ours else None
 
-    def _remember(self, folder: Folder, url: str, **more: str | None) -> None:
-        before = _document(folder.read(ACCOUNT))
+    def _remember(self, folder: Folder, url: str, **more: object) -> None:
+        before = document(folder.read(ACCOUNT))
         kept = {key: before[key] for key in _KEPT if key in before} if before.get("url") == url else {}
         known: dict[str, Any] = {
             "schema": 1,
@@ -297,15 +309,6 @@ class Account:
         folder.write(ACCOUNT, msgspec.json.format(msgspec.json.encode(known)) + b"\n")
 
 
-def _document(data: bytes | None) -> dict[str, Any]:
-    """The object in account.json; empty if there is none."""
-    try:
-        known = decode(data or b"")
-    except UndecodableError:
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
 def _read_key(data: bytes, what: str) -> tuple[AccountKey, bytes]:
     """A key from PEM or JWK, and its PEM. Raises StateError if it is none."""
     return AccountKey.of_jwk(data) or (AccountKey.load(data, what), data)
@@ -313,7 +316,3 @@ def _read_key(data: bytes, what: str) -> tuple[AccountKey, bytes]:
 
 def _now() -> str:
     return clock.now().isoformat(timespec="seconds")
-
-
-def _contacts(authority: Authority) -> list[str]:
-    return [text if ":" in text else f"mailto:{text}" for text in authority.contact]

@@ -10,14 +10,17 @@ from renewer import clock
 from renewer.acme import problems, wire
 from renewer.acme.account_key import AccountKey
 from renewer.acme.accounts import Account
+from renewer.acme.lost import elsewhere
 from renewer.acme.nouns import Directory
 from renewer.acme.reply import Reply, join
-from renewer.acme.transport import Transport
+from renewer.acme.transport import REDIRECTS, Transport
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Authority
 
 T = TypeVar("T")
 JSON = "application/json"
+_ANY = "*/*"
+_MOVED = (*REDIRECTS, 404, 405, 410)  # what a URL from a stale directory may be answered with
 
 
 class Once(Generic[T]):
@@ -30,6 +33,8 @@ class Once(Generic[T]):
         self._make = make
         self._made: T | None = None
         self._failure: tuple[float, RenewerError] | None = None
+        self._renewed = False
+        self._failed_again: RenewerError | None = None
         self._lock = threading.Lock()
 
     def get(self) -> T:
@@ -48,11 +53,25 @@ class Once(Generic[T]):
                     raise
             return self._made
 
-    def renew(self, old: T) -> None:
-        """Make it anew, unless somebody else has done so since `old`."""
+    def renew(self, old: T, before: Callable[[], object] = lambda: None) -> None:
+        """Make it anew, once a run, `before` having been done; nothing if it is not `old` any more.
+
+        Whoever comes meanwhile, or later, waits for that and shares what came of it, also a failure.
+        """
         with self._lock:
-            if self._made == old:
+            if self._made != old:
+                return
+            if self._renewed:
+                if self._failed_again:
+                    raise self._failed_again
+                return
+            self._renewed = True
+            try:
+                before()
                 self._made = self._make()
+            except RenewerError as error:
+                self._failed_again = error
+                raise
 
 
 class Conversation:
@@ -65,7 +84,8 @@ class Conversation:
         self.holder = Account(authority, state, eab_hmac)
         self._directory = Once(self._fetch_directory)
         self._url = Once(lambda: self.holder.ensure(lambda: self.directory, self.signed))
-        self._fetched_again = self._found_again = False
+        self._lost: dict[str, bool] = {}
+        self._asking = threading.Lock()
 
     @property
     def directory(self) -> Directory:
@@ -93,19 +113,24 @@ class Conversation:
     ) -> Reply:
         """A request in the account's name, whatever is answered; without a payload it is POST-as-GET (§6.3).
 
-        A `url` given as a function comes from the directory: answered with 404, the directory is fetched
-        again (cached ones go stale), once a run, and the request said where it now belongs. An account that
-        the authority has lost is found again or registered anew, once a run.
+        A `url` given as a function comes from the directory: answered with 404, or led elsewhere, the
+        directory is fetched again (cached ones go stale), once a run, and the request said where it now
+        belongs. An account that the authority has lost is found again or registered anew, once a run; whether
+        it is lost the authority is asked, once a run, when a refusal could mean that.
         """
         account = self.account
         target = url if isinstance(url, str) else url()
         reply = self.signed(target, payload, kid=account, repeatable=repeatable, accept=accept)
+        if reply.status == 406 and accept != _ANY:
+            return self.post(url, payload, repeatable=repeatable, accept=_ANY)
         if reply.ok:
             return reply
-        if reply.status == 404 and not isinstance(url, str):
-            self._fetch_again()
-        elif reply.problem().type == "accountDoesNotExist":
-            self._find_again(account)
+        if reply.status in _MOVED and not isinstance(url, str):
+            directory = self.directory
+            if url() == target:
+                self._directory.renew(directory)
+        if reply.problem().type == "accountDoesNotExist" or self.has_lost(reply, account):
+            self._url.renew(account, lambda: self.holder.forget(account))
         now = url if isinstance(url, str) else url()
         if (now, self.account) == (target, account):
             return reply
@@ -161,19 +186,42 @@ class Conversation:
     def _fetch_directory(self) -> Directory:
         url = self._authority.directory
         reply = self.transport.get(url)
+        try:
+            return self._directory_in(reply, url)
+        except RenewerError as error:
+            if reply.url == url:
+                raise
+            raise elsewhere(url, reply.url, error) from error
+
+    def _directory_in(self, reply: Reply, url: str) -> Directory:
         if reply.status in (404, 405, 410):  # 405: a resource for POST, not the directory
             text = f"there is no ACME directory at {url} (HTTP {reply.status}): it may have moved"
             hint = f"look up the directory's URL in the documentation of {self.name} and correct `directory`"
             raise GiveUp(text, kind="directory", hint=hint)
         return wire.directory(self.accepted(reply, "its directory").json(), url)
 
-    def _fetch_again(self) -> None:
-        if not self._fetched_again:
-            self._fetched_again = True
-            self._directory.renew(self.directory)
+    def has_lost(self, reply: Reply, account: str) -> bool:
+        """Whether a refusal of what our account said means that the authority has no such account any more.
 
-    def _find_again(self, account: str) -> None:
-        if not self._found_again:
-            self._found_again = True
-            self.holder.forget(account)
-            self._url.renew(account)
+        It is asked once a run, and who comes later or waited knows it, too.
+        """
+        if not _may_be_lost(reply):
+            return False
+        with self._asking:
+            if account not in self._lost:
+                try:
+                    self._lost[account] = self.holder.is_lost(account, lambda: self.directory, self.signed)
+                except RenewerError:
+                    self._lost[account] = False  # nothing was learnt; the refusal itself will be told
+            return self._lost[account]
+
+
+def _may_be_lost(reply: Reply) -> bool:
+    """Whether a refusal of what our account said may mean that there is no such account any more.
+
+    RFC 8555 §7.3.1 has accountDoesNotExist for it, but authorities that lost their accounts answered 401,
+    403, 404, "malformed" or 500 as well. A busy one (503, 429) says nothing of the account.
+    """
+    if reply.status >= 500:
+        return reply.status != 503
+    return reply.status in (400, 401, 403, 404) and problems.is_vague(reply.problem().type)

@@ -43,6 +43,14 @@ class Folder:
         except OSError as error:
             raise _failure(error, f"{self.path}/{new}") from error
 
+    def remove(self, name: str) -> None:
+        """Remove a file. Raises StateError."""
+        try:
+            os.unlink(name, dir_fd=self._handle)
+            os.fsync(self._handle)
+        except OSError as error:
+            raise _failure(error, f"{self.path}/{name}") from error
+
     def read(self, name: str) -> bytes | None:
         """A file's octets; None if there is none. Raises StateError if it is not ours or cannot be read."""
         try:

@@ -47,7 +47,9 @@ class Keeper:
         if url is None:
             return None
         reply = self._talk.signed(url, None, kid=url)
-        if not reply.ok and reply.problem().type == "accountDoesNotExist":
+        if not reply.ok and (
+            reply.problem().type == "accountDoesNotExist" or self._talk.has_lost(reply, url)
+        ):
             return None
         return wire.account(self._talk.accepted(reply, "to show the account").json(), url)
 

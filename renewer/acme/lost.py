@@ -7,7 +7,7 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from renewer.acme import problems
-from renewer.errors import GiveUp, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater
 
 _REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
 
@@ -50,6 +50,17 @@ def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float
     if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":
         return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
     return Lost(f"the connection to {host} broke: {told}", kind="network")
+
+
+def elsewhere(asked: str, url: str, error: RenewerError) -> RetryLater:
+    """What went wrong where a redirect led, which need not be the authority's place at all."""
+    return RetryLater(
+        f"{asked} leads to {problems.clean(url, 200) or 'no URL at all'}, and there: {error.text}",
+        kind="redirected",
+        hint="a login portal or a proxy may stand between this host and the authority: see what that page "
+        "asks for; if the directory has moved, correct `directory`",
+        not_before=error.not_before,
+    )
 
 
 def _innermost(error: BaseException) -> BaseException:

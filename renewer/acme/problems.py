@@ -47,6 +47,18 @@ VALIDATION = {
 }
 
 
+# What an authority says of what was asked, not of who asked (RFC 8555 §6.7, RFC 9773 §7.4).
+_DEFINITE = frozenset(
+    {*FINAL, *VALIDATION, "alreadyReplaced", "alreadyRevoked", "autoRenewalExpired", "badNonce", "compound"}
+    | {"orderNotReady", "rateLimited"}
+) - {"accountDoesNotExist", "unauthorized"}
+
+
+def is_vague(kind: str) -> bool:
+    """Whether a problem's type leaves open what was wrong: none, a foreign one, or one that means much."""
+    return kind not in _DEFINITE
+
+
 def clean(text: object, limit: int = _MAX_TEXT) -> str:
     """A foreign text made fit for terminals and logs: bounded, one line, no control characters."""
     if not isinstance(text, str):
@@ -183,6 +195,11 @@ def _final_hint(kind: str, problem: Problem) -> str:
 
 
 def _later_hint(problem: Problem, kinds: set[str]) -> str:
+    if 300 <= problem.status < 400:
+        return (
+            "signed requests are never sent elsewhere: a login portal or a proxy may stand between this host "
+            "and the authority; if the authority has moved, correct `directory`"
+        )
     if problem.type == "rateLimited":
         return "a rate limit of the authority was reached; it is tried again when the authority allows it"
     return next((VALIDATION[kind] for kind in sorted(kinds) if kind in VALIDATION), "")

@@ -53,8 +53,14 @@ class Reply:
         )
 
     def problem(self) -> Problem:
-        """The problem document of a refusal."""
-        return problems.from_reply(self.body, status=self.status, retry_after=self.retry_after)
+        """The problem document of a refusal; of a redirect that is not followed, where it leads."""
+        found = problems.from_reply(self.body, status=self.status, retry_after=self.retry_after)
+        target = self.headers.get("Location")
+        if 300 <= self.status < 400 and not found.type:
+            where = problems.clean(join(self.url, target), 300) if target else ""
+            said = f"{self.url} leads to {where}" if where else f"{self.url} leads elsewhere, unsaid where"
+            return msgspec.structs.replace(found, detail=said)
+        return found
 
     def links(self, relation: str) -> list[str]:
         """Every link of that relation, absolute (RFC 8288); all Link headers count."""

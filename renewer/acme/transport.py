@@ -6,6 +6,7 @@ signatures (`acme.jws`) are used, by `account_key.AccountKey`.
 """
 
 import contextlib
+import re
 import ssl
 import threading
 from collections import deque
@@ -20,8 +21,8 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from renewer import __version__, clock, tls
-from renewer.acme import problems, retry_after
-from renewer.acme.lost import Lost, Unreached, failure
+from renewer.acme import encoding, problems, retry_after
+from renewer.acme.lost import Lost, Unreached, elsewhere, failure
 from renewer.acme.reply import Reply, join
 from renewer.errors import GiveUp, RetryLater
 
@@ -31,8 +32,10 @@ _CHUNK = 1 << 16
 _POOL = 64  # connections kept; more than anybody's workers
 _PAUSES = (0.2, 0.8)  # seconds before a request whose reply was lost is sent again
 _MIN_NONCE_TRIES = 30
+REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _JSON = "application/json"
+_NONCE = re.compile(r"[A-Za-z0-9_-]+")  # RFC 8555 §6.5.1: a nonce that is not base64url is to be ignored
 _bound = threading.local()  # .end: when this thread's request must be over, on the clock that never jumps
 
 
@@ -87,18 +90,31 @@ class Transport:
         self._proxy = proxy
         self._proxies: dict[str, dict[str, str]] = {}
         self._nonces: deque[str] = deque(maxlen=_POOL)  # append and pop are atomic; the newest goes first
+        self._nonce_methods: tuple[str, ...] = ("HEAD", "GET")
         self._adapter: _Adapter | None = None
         self._lock = threading.Lock()
 
     def get(self, url: str) -> Reply:
-        """Fetch without authentication, following redirects (RFC 8555 §7.1.1, RFC 9773 §4.1)."""
+        """Fetch without authentication, following redirects (RFC 8555 §7.1.1, RFC 9773 §4.1).
+
+        What is final at the URL itself is RetryLater where a redirect led: portals do that, and go away.
+        """
+        asked = url
         for _ in range(_MAX_REDIRECTS):
-            reply = self._patiently(lambda url=url: self._send("GET", url), repeatable=True)  # type: ignore[misc]
+            try:
+                reply = self._patiently(lambda url=url: self._send("GET", url), repeatable=True)  # type: ignore[misc]
+            except GiveUp as error:
+                if url == asked:
+                    raise
+                raise elsewhere(asked, url, error) from error
             target = reply.headers.get("Location")
-            if reply.status not in (301, 302, 303, 307, 308) or not target:
+            if reply.status not in REDIRECTS or not target:
                 return reply
             url = join(url, target)
-        raise RetryLater(f"{url} leads from one place to the next without end", kind="redirects")
+        raise RetryLater(
+            f"{asked} leads from one place to the next without end, at last to {problems.clean(url, 200)}",
+            kind="redirects",
+        )
 
     def post(
         self,
@@ -126,10 +142,10 @@ class Transport:
                 repeatable=repeatable,
             )
             tries += 1
-            if reply.status != 400 or b"badNonce" not in reply.body or reply.problem().type != "badNonce":
+            if reply.ok or b"badNonce" not in reply.body or reply.problem().type != "badNonce":
                 self._keep_nonce(reply)
                 return reply
-            nonce = reply.headers.get("Replay-Nonce")
+            nonce = _nonce_of(reply)
             if tries >= _MIN_NONCE_TRIES and clock.monotonic() > end:
                 text = f"{urlsplit(url).netloc} refused {tries} nonces in a row"
                 raise RetryLater(text, kind="badNonce", not_before=reply.retry_after)
@@ -141,14 +157,23 @@ class Transport:
         with contextlib.suppress(IndexError):
             return self._nonces.pop()
         # Outside of any except: what goes wrong here is told by its innermost cause.
-        reply = self._send("HEAD", new_nonce)
-        nonce = reply.headers.get("Replay-Nonce")
+        reply = self._send(self._nonce_methods[0], new_nonce)
+        nonce = _nonce_of(reply)
+        if nonce is None and len(self._nonce_methods) > 1 and reply.status not in (429, 503):
+            # §7.2 has HEAD and GET; some servers, and some proxies before them, know GET alone.
+            reply = self._send(self._nonce_methods[1], new_nonce)
+            nonce = _nonce_of(reply)
+            if nonce is not None:
+                self._nonce_methods = self._nonce_methods[1:]
+        host = urlsplit(new_nonce).netloc
+        if nonce is None and reply.ok:
+            raise RetryLater(f"{host} answers {new_nonce} without a nonce", kind="bad-reply")
         if nonce is None:
-            raise problems.error(reply.problem(), "a nonce", urlsplit(new_nonce).netloc)
+            raise problems.error(reply.problem(), "a nonce", host)
         return nonce
 
     def _keep_nonce(self, reply: Reply) -> None:
-        if nonce := reply.headers.get("Replay-Nonce"):
+        if nonce := _nonce_of(reply):
             self._nonces.append(nonce)
 
     def _patiently(self, send: Callable[[], Reply], *, repeatable: bool) -> Reply:
@@ -211,7 +236,7 @@ class Transport:
             if size > MAX_BODY:
                 text = f"{response.url} sent more than {MAX_BODY >> 20} MiB, which no ACME authority does"
                 raise RetryLater(text, kind="bad-reply", hint="check the URL of the directory")
-        return b"".join(parts)
+        return encoding.decode(b"".join(parts), response.headers.get("Content-Encoding"), MAX_BODY)
 
     def _http(self) -> _Adapter:
         with self._lock:
@@ -237,6 +262,12 @@ class Transport:
         """Close the kept connections."""
         if self._adapter is not None:
             self._adapter.close()
+
+
+def _nonce_of(reply: Reply) -> str | None:
+    """The nonce that came with a reply, if it is one (RFC 8555 §6.5.1)."""
+    given = reply.headers.get("Replay-Nonce", "")
+    return given if _NONCE.fullmatch(given) else None
 
 
 def _is_https(url: str) -> bool:
