@@ -14,7 +14,7 @@ import msgspec
 
 from renewer.acme import ari, polling, problems, wire
 from renewer.acme.account_key import AccountKey
-from renewer.acme.conversation import Conversation
+from renewer.acme.conversation import Conversation, is_gone
 from renewer.acme.lost import Lost
 from renewer.acme.nouns import (
     AcmeOrder,
@@ -26,7 +26,7 @@ from renewer.acme.nouns import (
     Renewal,
 )
 from renewer.acme.reply import Reply
-from renewer.errors import GiveUp, OurFault, RetryLater
+from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Authority
 from renewer.model.names import Identifier
 
@@ -195,6 +195,9 @@ class Session:
         # An answer whose reply was lost is sent again, and then may be late: the authorization will tell.
         if reply.ok:
             reply.json()  # a portal's page would let us wait for a validation of which nobody knows
+        elif is_gone(reply):
+            text = f"{self._talk.name} knows the challenge {offer.type} that it offered no more"
+            raise RetryLater(f"{text} (HTTP {reply.status})", kind="challenge-gone")
         elif reply.problem().type != "malformed":
             raise problems.error(reply.problem(), f"the answer to {offer.type}", self._talk.name)
 
@@ -203,13 +206,22 @@ class Session:
 
         `deadline` is on clock.monotonic(). Raises RetryLater as `wait_order` does.
         """
-        return polling.until(
-            urls,
-            lambda one: self._talk.look(one, wire.authorization, "to show the authorization"),
-            lambda found: found.status is not AuthorizationStatus.PENDING,
-            deadline,
-            f"{self._talk.name} is still validating",
-        )
+        seen: dict[str, Authorization] = {}
+
+        def look(one: str) -> tuple[Authorization, Reply]:
+            seen[one], reply = self._talk.look(one, wire.authorization, "to show the authorization")
+            return seen[one], reply
+
+        try:
+            return polling.until(
+                urls,
+                look,
+                lambda found: found.status is not AuthorizationStatus.PENDING,
+                deadline,
+                f"{self._talk.name} is still validating",
+            )
+        except RenewerError as error:
+            raise problems.with_causes(error, seen.values()) from None
 
     def deactivate_authorization(self, url: str) -> None:
         """Give an authorization up (§7.5.2); one that is final already is no error."""

@@ -144,7 +144,7 @@ class Conversation:
         if reply.ok:
             return reply
         problem = reply.problem()
-        if reply.status in (404, 410) and (problem.type or not reply.body.strip()):
+        if is_gone(reply):
             raise GiveUp(f"{self.name} refused {doing}: it knows {reply.url} no more", kind="gone")
         raise problems.error(problem, doing, self.name)
 
@@ -214,6 +214,11 @@ class Conversation:
                 except RenewerError:
                     self._lost[account] = False  # nothing was learnt; the refusal itself will be told
             return self._lost[account]
+
+
+def is_gone(reply: Reply) -> bool:
+    """Whether the authority itself says that there is no such thing; a page in HTML proves nothing."""
+    return reply.status in (404, 410) and (bool(reply.problem().type) or not reply.body.strip())
 
 
 def _may_be_lost(reply: Reply) -> bool:

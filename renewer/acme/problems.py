@@ -1,7 +1,7 @@
 """From an authority's refusal to what to do next: RetryLater, GiveUp or OurFault, with a hint for people."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -159,6 +159,24 @@ def failed_authorizations(authorizations: list[Authorization], authority: str) -
     if all(k in FINAL for k in kinds):
         return GiveUp(text, kind=kind, hint=hint, identifiers=tuple(said))
     return RetryLater(text, kind=kind or "unauthorized", hint=hint, identifiers=tuple(said))
+
+
+def with_causes(error: RenewerError, authorizations: Iterable[Authorization]) -> RenewerError:
+    """The error, with what the authority has said so far of names that are still pending.
+
+    Some try again by themselves and show meanwhile why the last try failed (RFC 8555 §8.2).
+    """
+    seen = [
+        (one.error.type, f"{each.wanted.value}: {one.type}: {_told(one.error)}")
+        for each in authorizations
+        for one in each.challenges
+        if each.status == "pending" and one.error is not None
+    ]
+    if seen:
+        error.text += "; so far it says of " + "; ".join(dict.fromkeys(told for _, told in seen))
+        hints = (FINAL.get(kind) or VALIDATION.get(kind, "") for kind, _ in seen)
+        error.hint = " / ".join(filter(None, dict.fromkeys((*hints, error.hint))))
+    return error
 
 
 def order_error(problem: Problem | None, authority: str) -> RenewerError:

@@ -77,8 +77,8 @@ class Proof:
         groups = _by_solver(chosen)
         try:
             self._make_visible(groups)
-            for one in chosen:
-                self.session.answer(one.offer)
+            for one, authorization in zip(chosen, pending, strict=True):
+                self._answer(one, authorization.url)
             judged = self._judged(pending, until)
             with self._blaming(chosen, only_named=True):
                 if error := failed_authorizations(list(judged), authority):
@@ -93,6 +93,24 @@ class Proof:
         finally:
             for group in groups:
                 self._clean_up(group[0].solver, [one.task for one in group])
+
+    def _answer(self, one: Chosen, url: str) -> None:
+        """Tell the authority; if it will not hear of it, whatever it has said of that name is told, too."""
+        from renewer.acme.problems import with_causes
+
+        try:
+            self.session.answer(one.offer)
+        except RenewerError as error:
+            try:
+                found = self.session.authorization(url)
+            except RenewerError:
+                raise error from None
+            if found.status != "pending":
+                return  # judged already: its verdict will be told
+            told = with_causes(error, [found])
+            if error.kind == "challenge-gone":  # nothing is left to answer: the order is lost by this name
+                told.identifiers = ((one.name, error.text),)
+            raise told from None
 
     def _make_visible(self, groups: Sequence[Sequence[Chosen]]) -> None:
         """All are presented before anything is waited for."""
