@@ -174,6 +174,7 @@ def with_causes(error: RenewerError, authorizations: Iterable[Authorization]) ->
     ]
     if seen:
         error.text += "; so far it says of " + "; ".join(dict.fromkeys(told for _, told in seen))
+        error.args = (error.text,)
         hints = (FINAL.get(kind) or VALIDATION.get(kind, "") for kind, _ in seen)
         error.hint = " / ".join(filter(None, dict.fromkeys((*hints, error.hint))))
     return error

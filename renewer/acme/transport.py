@@ -24,7 +24,7 @@ from renewer import __version__, clock, tls
 from renewer.acme import encoding, problems, retry_after
 from renewer.acme.lost import Lost, Unreached, elsewhere, failure
 from renewer.acme.reply import Reply, join
-from renewer.errors import GiveUp, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater
 
 USER_AGENT = f"renewer/{__version__} (+python; linux)"  # RFC 8555 §6.1: every client must send one
 MAX_BODY = 1 << 20  # octets; the longest chains are a hundredth of it
@@ -103,7 +103,7 @@ class Transport:
         for _ in range(_MAX_REDIRECTS):
             try:
                 reply = self._patiently(lambda url=url: self._send("GET", url), repeatable=True)  # type: ignore[misc]
-            except GiveUp as error:
+            except RenewerError as error:
                 if url == asked:
                     raise
                 raise elsewhere(asked, url, error) from error
