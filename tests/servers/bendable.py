@@ -426,7 +426,7 @@ class Bendable:
         return Answer(200 if seen.method == "HEAD" else 204, headers={"Cache-Control": "no-store"})
 
     def _new_account(self, seen: Seen) -> Answer:
-        jwk = seen.protected.get("jwk")
+        jwk: Any = seen.protected.get("jwk")
         self._verified(seen, jwk)
         payload = seen.payload or {}
         looking = payload.get("onlyReturnExisting") is True

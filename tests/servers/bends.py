@@ -183,7 +183,7 @@ def stays(status: str, **headers: str) -> Bend:
         shown = {**request.order.document(), "status": status}
         if status != "valid":
             shown.pop("certificate", None)
-        return document(shown, **headers)
+        return document(shown, 200, **headers)
 
     return bend
 
