@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
+import msgspec
 from requests.utils import parse_header_links
 
 from renewer import clock
