@@ -7,8 +7,13 @@ the certificate.
 import os
 import ssl
 from functools import cache
+from typing import TYPE_CHECKING
 
 from renewer.errors import GiveUp
+
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+    from OpenSSL.SSL import Connection, Context
 
 SYSTEM = "system"
 _LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT, which Python names from 3.12 on
@@ -53,6 +58,42 @@ def blind() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.options |= ssl.OP_NO_TICKET | _LEGACY_SERVER_CONNECT
+    return context
+
+
+@cache
+def judging(roots: str | None) -> "Context":
+    """A context that completes a handshake with anybody, and writes down what it thinks of the chain.
+
+    The codes of what is wrong (X509_V_ERR_…) are appended to the list that is the connection's app data. It
+    trusts what `verifying(roots)` trusts; None asks for no chain. Raises GiveUp if the file cannot be used.
+    """
+    from OpenSSL import SSL
+    from OpenSSL.crypto import X509StoreFlags
+
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_VERSION)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    context.set_options(SSL.OP_NO_TICKET | _LEGACY_SERVER_CONNECT)
+    if roots is None:
+        context.set_verify(SSL.VERIFY_NONE)
+        return context
+    if roots == SYSTEM:
+        system = ssl.get_default_verify_paths()
+        context.load_verify_locations(system.cafile, system.capath)
+    else:
+        verifying(roots, names=False)  # whatever is wrong with the file is told by one
+        context.load_verify_locations(roots)
+        store = context.get_cert_store()
+        if store is not None:
+            store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
+
+    def judge(connection: "Connection", _certificate: "X509", code: int, _depth: int, fits: int) -> bool:
+        if not fits:
+            connection.get_app_data().append(code)
+        return True
+
+    context.set_verify(SSL.VERIFY_PEER, judge)
     return context
 
 

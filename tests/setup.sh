@@ -123,6 +123,7 @@ if [ "$mode" = test ]; then
     have vsftpd || missing+=(vsftpd)
     have keytool || missing+=(openjdk-17-jre-headless)
     [ -d /usr/share/tomcat10 ] || missing+=(tomcat10)
+    have fail2ban-regex || missing+=(fail2ban)
     have slapd || missing+=(slapd)
     have sshd || missing+=(openssh-server)
     have kubectl || missing+=(kubernetes-client)

@@ -55,6 +55,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "acme": ("renewer/acme/",),
     "josepy": ("renewer/acme/",),
     "requests": ("renewer/acme/",),
+    "OpenSSL": ("renewer/tls.py", "renewer/verify/polite.py"),
     "cryptography": ("renewer/x509.py", "renewer/acme/account_key.py"),
     "dns": ("renewer/challenges/",),
     "lexicon": ("renewer/challenges/dns01/providers/lexicon_child.py",),
@@ -75,7 +76,7 @@ LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
     "renewer/x509.py": (430, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (480, "nouns only: the list is the vocabulary"),
-    "renewer/model/desired.py": (480, "nouns only: the keys of the config as values"),
+    "renewer/model/desired.py": (520, "nouns only: the keys of the config as values"),
 }
 LONGER_FUNCTIONS = {
     "renewer/cli/story.py:words": (70, "one sentence an event: a table in the shape of a match"),
@@ -321,7 +322,7 @@ def test_foreign_imports_are_declared() -> None:
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     declared = {name.lower() for name in re.findall(r'^ +"([A-Za-z0-9_-]+)[\[<>=,.]', project, re.MULTILINE)}
     declared |= {name.lower() for name in re.findall(r'^\w+ = \["([A-Za-z0-9_-]+)', project, re.MULTILINE)}
-    declared |= {"dns", "lexicon"}  # the modules of dnspython and dns-lexicon
+    declared |= {"dns", "lexicon", "OpenSSL"}  # the modules of dnspython, dns-lexicon and pyOpenSSL
     declared |= {"urllib3", "typing_extensions"}  # what requests is; types alone
     foreign = {
         target.split(".")[0]

@@ -484,3 +484,82 @@ def test_many_settle_at_once(pair: Pair, nginx_factory: NginxFactory) -> None:
     sights = verify.settle_all(wanted, within=1.5, over=0.05)
 
     assert [sight.fitted for sight in sights] == [5, 0] * 10
+
+
+def demanding(pair: Pair, version: ssl.TLSVersion) -> Behaviour:
+    """A server that breaks the handshake off for want of a certificate of the client's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(pair.cert)
+    return tls(pair, context=context)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_demands_a_certificate_is_seen(pair: Pair, roots: str, version: ssl.TLSVersion) -> None:
+    """The leaf comes before the server breaks off, and it is judged as any other."""
+    with Peer(demanding(pair, version)) as peer:
+        sight = only(here(peer.port, roots=roots))
+
+    assert (sight.completed, sight.trusted, sight.name_matches, sight.error) == (True, True, True, None)
+    assert sight.fingerprint == fingerprint(pair)
+
+
+def test_a_demanding_server_with_a_foreign_chain_is_not_trusted(
+    pair: Pair, tmp_path: Path, root: ServerRoot
+) -> None:
+    """That the handshake could not be completed is no reason to believe its chain."""
+    others = str(ServerRoot().write(tmp_path / "others.pem"))
+    with Peer(demanding(pair, ssl.TLSVersion.TLSv1_2)) as peer:
+        sight = only(here(peer.port, roots=others))
+
+    assert root.pem != Path(others).read_bytes()
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.CHAIN_INCOMPLETE)
+
+
+def wanting_a_header(pair: Pair, heard: list[bytes]) -> Behaviour:
+    """A server behind a proxy that says for whom it connects; without that it hangs up."""
+    secured = tls(pair)
+
+    def serve(connection: socket.socket) -> None:
+        line = b""
+        while not line.endswith(b"\r\n") and len(line) < 107:
+            line += connection.recv(1)
+        heard.append(line)
+        if line.startswith(b"PROXY "):
+            secured(connection)
+
+    return serve
+
+
+def test_a_port_that_wants_the_proxy_protocol(pair: Pair, roots: str) -> None:
+    """The header says who looks, from where, and that it is nobody else; then comes TLS."""
+    heard: list[bytes] = []
+    with Peer(wanting_a_header(pair, heard)) as peer:
+        endpoint = Endpoint(server_name=NAME, port=peer.port, host="127.0.0.1", proxy_protocol=True)
+        (sight,) = verify.look([Target(endpoint=endpoint, roots=roots)])
+
+    assert (sight.completed, sight.trusted) == (True, True)
+    assert heard[0].split()[:4] == [b"PROXY", b"TCP4", b"127.0.0.1", b"127.0.0.1"]
+    assert int(heard[0].split()[5]) == peer.port
+
+
+def test_an_endpoint_may_be_slow_if_the_config_says_so(pair: Pair, roots: str) -> None:
+    """`timeout` of an endpoint counts for it, above and below what is usual."""
+    secured = tls(pair)
+
+    def late(connection: socket.socket) -> None:
+        time.sleep(6)
+        secured(connection)
+
+    with Peer(late) as peer:
+        targets = [
+            Target(
+                endpoint=Endpoint(server_name=NAME, port=peer.port, host="127.0.0.1", timeout=seconds),
+                roots=roots,
+            )
+            for seconds in (1.0, 60.0)
+        ]
+        hasty, patient = verify.look(targets)
+
+    assert (hasty.trouble, patient.completed) == (Trouble.TIMEOUT, True)

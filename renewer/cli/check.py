@@ -30,18 +30,19 @@ _BEFORE_TLS = {
     5222: Starttls.XMPP,
     5432: Starttls.POSTGRESQL,
 }
-_SCHEMES: dict[str, tuple[int, Starttls | None]] = {
-    "https": (443, None),
-    "tls": (443, None),
-    "wss": (443, None),
-    "imaps": (993, None),
-    "pop3s": (995, None),
-    "smtps": (465, None),
-    "ldaps": (636, None),
-    "ftps": (990, None),
-    "xmpps": (5223, None),
-    "dot": (853, None),
-} | {protocol.value: (port, protocol) for port, protocol in _BEFORE_TLS.items()}
+# By scheme: the port, what comes before TLS, what is spoken inside it
+_SCHEMES: dict[str, tuple[int, Starttls | None, Starttls | None]] = {
+    "https": (443, None, None),
+    "tls": (443, None, None),
+    "wss": (443, None, None),
+    "imaps": (993, None, Starttls.IMAP),
+    "pop3s": (995, None, Starttls.POP3),
+    "smtps": (465, None, Starttls.SMTP),
+    "ldaps": (636, None, Starttls.LDAP),
+    "ftps": (990, None, Starttls.FTP),
+    "xmpps": (5223, None, Starttls.XMPP),
+    "dot": (853, None, None),
+} | {protocol.value: (port, protocol, None) for port, protocol in _BEFORE_TLS.items()}
 _COLUMNS = ("target", "address", "state", "expires", "days left", "issuer")
 _NOT_REACHED = {Trouble.UNRESOLVED, Trouble.REFUSED, Trouble.TIMEOUT, Trouble.NETWORK}
 _NO_HANDSHAKE = _NOT_REACHED | {Trouble.STARTTLS, Trouble.NO_TLS}
@@ -73,7 +74,9 @@ class Wanted(NamedTuple):
     "--roots", metavar="ROOTS", help="What the chain must lead to: system (the default), any, or a PEM file."
 )
 @click.option("--server-name", metavar="NAME", help="Ask for this name, whatever address is looked at.")
-@click.option("--timeout", type=click.FloatRange(0.1, 120), default=5.0, show_default=True, help="Seconds.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 120), help="Seconds for each address; by default 5, SMTP 15."
+)
 @screen.json_option
 @screen.pass_setup
 def command(
@@ -83,7 +86,7 @@ def command(
     starttls: str | None,
     roots: str | None,
     server_name: str | None,
-    timeout: float,
+    timeout: float | None,
     as_json: bool,
 ) -> int:
     """Look at what ports serve: the certificate, its chain, its names, its time left.
@@ -182,20 +185,21 @@ def _configured(config: Config, roots: str | None) -> list[Wanted]:
 
 
 def _target(text: str, starttls: str | None, roots: str | None, server_name: str | None) -> Target:
-    host, port, protocol = _read(text)
+    host, port, before, inside = _read(text)
     if starttls is not None:
-        protocol = None if starttls == "none" else Starttls(starttls)
+        before = None if starttls == "none" else Starttls(starttls)
+        inside = None if before else inside
     try:
         name = str(Identifier.parse(server_name or host))
         address = None if server_name is None else str(Identifier.parse(host))
     except ValueError as error:
         raise UsageError(str(error), hint="write HOST, HOST:PORT, [IPv6]:PORT or a URL") from None
-    endpoint = Endpoint(server_name=name, port=port, host=address, starttls=protocol)
+    endpoint = Endpoint(server_name=name, port=port, host=address, starttls=before, protocol=inside)
     return Target(endpoint=endpoint, roots=roots or "system")
 
 
-def _read(text: str) -> tuple[str, int, Starttls | None]:
-    """Host, port and what is spoken before TLS. Raises UsageError."""
+def _read(text: str) -> tuple[str, int, Starttls | None, Starttls | None]:
+    """Host, port, and what is spoken before and inside TLS. Raises UsageError."""
     scheme = ""
     bare = text.count(":") > 1 and "[" not in text and "/" not in text  # an IPv6 address as it is
     try:
@@ -210,9 +214,9 @@ def _read(text: str) -> tuple[str, int, Starttls | None]:
             hint=f"write HOST, HOST:PORT, [IPv6]:PORT or a URL; its scheme may be {known}",
         )
     if scheme:
-        usual, protocol = _SCHEMES[scheme]
-        return host, port or usual, protocol
-    return host, port or 443, _BEFORE_TLS.get(port or 443)
+        usual, before, inside = _SCHEMES[scheme]
+        return host, port or usual, before, inside
+    return host, port or 443, _BEFORE_TLS.get(port or 443), None
 
 
 def _document(text: str, sight: Sight, found: tuple[Finding, ...], now: datetime) -> dict[str, object]:

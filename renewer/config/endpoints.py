@@ -2,7 +2,7 @@
 
 from msgspec import UNSET
 
-from renewer.config.scalars import host_and_port
+from renewer.config.scalars import duration, host_and_port
 from renewer.config.schema import EndpointTable
 from renewer.model.desired import Endpoint, Starttls
 from renewer.model.names import Identifier, IdentifierType
@@ -56,8 +56,17 @@ def resolve_endpoint(given: str | EndpointTable, names: tuple[Identifier, ...]) 
         server_name = address.value
     else:
         server_name = _first(names, address)
-    host_value = address.value if address else None
-    return Endpoint(server_name=server_name, port=port, host=host_value, starttls=starttls)
+    if starttls is not None and given.protocol is not UNSET:
+        raise ValueError("has starttls and protocol: the latter is for TLS from the first byte, take one out")
+    return Endpoint(
+        server_name=server_name,
+        port=port,
+        host=address.value if address else None,
+        starttls=starttls,
+        protocol=None if given.protocol is UNSET else given.protocol,
+        timeout=None if given.timeout is UNSET else duration(given.timeout, "1s", "2m").total_seconds(),
+        proxy_protocol=given.proxy_protocol is True,
+    )
 
 
 def _covered(name: Identifier, names: tuple[Identifier, ...]) -> bool:

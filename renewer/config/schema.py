@@ -116,6 +116,16 @@ class EndpointTable(Table):
     port: Annotated[int, Meta(description="Default 443, or the usual one of starttls.")] | UnsetType = UNSET
     server_name: Annotated[str, Meta(description="Name to ask for (SNI).")] | UnsetType = UNSET
     starttls: Annotated[Starttls, Meta(description="Protocol that turns to TLS.")] | UnsetType = UNSET
+    protocol: (
+        Annotated[Starttls, Meta(description="Protocol inside TLS; default that of the port.")] | UnsetType
+    ) = UNSET
+    timeout: (
+        Annotated[str, Meta(description="Of one look; default 5s, mail 15s.", extra_json_schema=DURATION)]
+        | UnsetType
+    ) = UNSET
+    proxy_protocol: Annotated[bool, Meta(description="The port wants a PROXY header first.")] | UnsetType = (
+        UNSET
+    )
 
 
 class CopyTable(Table):

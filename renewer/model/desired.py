@@ -193,16 +193,44 @@ class Starttls(StrEnum):
     SIEVE = "sieve"
 
 
+_TLS_AT_ONCE = {
+    465: Starttls.SMTP,
+    636: Starttls.LDAP,
+    990: Starttls.FTP,
+    993: Starttls.IMAP,
+    995: Starttls.POP3,
+    5223: Starttls.XMPP,
+}
+_GREETS_LATE = (Starttls.SMTP, Starttls.SUBMISSION)
+_USUAL_PATIENCE = 5.0
+_LATEST_GREETING = 15.0  # seconds: postscreen waits six by default before it says its first whole line
+
+
 class Endpoint(Value):
     """A port where a certificate must be served.
 
-    `host` is set only if the config names the address to look at; else `server_name` is resolved.
+    `host` is set only if the config names the address to look at; else `server_name` is resolved. `protocol`
+    is what is spoken inside TLS where no STARTTLS comes before it. `timeout` is that of one look, in seconds.
+    With `proxy_protocol` the port wants to hear first for whom the connection is.
     """
 
     server_name: str
     port: int = 443
     host: str | None = None
     starttls: Starttls | None = None
+    protocol: Starttls | None = None
+    timeout: float | None = None
+    proxy_protocol: bool = False
+
+    @property
+    def spoken(self) -> Starttls | None:
+        """The protocol in which a look takes its leave; None where nothing need be said, as in HTTP."""
+        return self.starttls or self.protocol or _TLS_AT_ONCE.get(self.port)
+
+    @property
+    def patience(self) -> float:
+        """How many seconds a look may take, from the first packet to the end of the handshake."""
+        return self.timeout or (_LATEST_GREETING if self.starttls in _GREETS_LATE else _USUAL_PATIENCE)
 
     def __str__(self) -> str:
         address = self.host or self.server_name

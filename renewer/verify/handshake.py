@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Callable
 from typing import NamedTuple
 
 from renewer import clock, tls
@@ -36,6 +37,7 @@ class Shown(NamedTuple):
     trouble: Trouble | None = None
     error: str | None = None
     tls_refused: bool = False  # it failed in TLS itself, so that a less demanding handshake may succeed
+    trusted: bool | None = None  # what a handshake that went on regardless thinks of the chain
 
 
 def see(place: Place, timeout: float) -> Sight:
@@ -43,6 +45,9 @@ def see(place: Place, timeout: float) -> Sight:
     if place.error is not None:
         return unresolved(place)
     roots = place.target.roots
+    if place.target.endpoint.spoken is not None:
+        shown = show_politely(place, timeout)
+        return _sight(place, shown, shown.trouble, shown.error, trusted=shown.trusted)
     try:
         context = tls.blind() if roots == ANY else tls.verifying(roots, names=False)
     except GiveUp as error:
@@ -53,13 +58,63 @@ def see(place: Place, timeout: float) -> Sight:
     # Python before 3.13 shows no certificate that it does not trust: once more without asking for trust.
     again = show(place, tls.blind(), timeout) if context is not tls.blind() else shown
     trouble = shown.trouble
+    if again.der is None and again.tls_refused:  # it may have shown its leaf before it broke off
+        wanting = show_politely(place, timeout)
+        if wanting.der is not None:
+            return _sight(place, wanting, wanting.trouble, wanting.error, trusted=wanting.trusted)
     if again.der is not None and trouble is Trouble.NO_TLS:
         trouble = Trouble.OLD_TLS
     return _sight(place, again, trouble, shown.error)
 
 
 def show(place: Place, context: ssl.SSLContext, timeout: float) -> Shown:
-    """One connection: TCP, the talk before TLS if any, the handshake, all within `timeout` seconds."""
+    """One connection: TCP, the talk before TLS if any, the handshake, all within `timeout` seconds.
+
+    Where the protocol wants a goodbye it is said, and the context does not matter.
+    """
+    if place.target.endpoint.spoken is not None:
+        return show_politely(place, timeout)
+
+    def shake(plain: socket.socket, deadline: float) -> Shown:
+        plain.settimeout(max(deadline - clock.monotonic(), 0.001))
+        with context.wrap_socket(plain, server_hostname=place.target.endpoint.server_name) as secured:
+            return Shown(True, secured.getpeercert(binary_form=True))
+
+    return _connected(place, timeout, shake)
+
+
+def show_politely(place: Place, timeout: float) -> Shown:
+    """One connection whose handshake is completed whatever the certificate, judged, and taken leave of."""
+    from renewer.verify import polite  # brings pyOpenSSL, for which web servers have no need
+
+    roots = None if place.target.roots == ANY else place.target.roots
+    unusable: str | None = None
+    try:
+        tls.judging(roots)
+    except GiveUp as error:
+        roots, unusable = None, error.text
+
+    def shake(plain: socket.socket, deadline: float) -> Shown:
+        judged = polite.handshake(plain, place.target.endpoint, roots, deadline)
+        trusted = None if roots is None else judged.verdict == 0
+        if unusable is not None:
+            return Shown(True, judged.der, Trouble.ROOTS, unusable, trusted=False)
+        shown = Shown(True, judged.der, trusted=trusted)
+        if judged.verdict:
+            trouble = _TROUBLES.get(judged.verdict, Trouble.UNTRUSTED)
+            error = f"{place.address}: {_MEANINGS.get(trouble) or polite.meaning(judged.verdict)}"
+            return shown._replace(trouble=trouble, error=error)
+        if judged.old:
+            return shown._replace(
+                trouble=Trouble.OLD_TLS, error=f"{place.address}: only protocols that clients refuse today"
+            )
+        return shown
+
+    return _connected(place, timeout, shake)
+
+
+def _connected(place: Place, timeout: float, shake: Callable[[socket.socket, float], Shown]) -> Shown:
+    """Connect, say what is said before TLS, and shake hands, all within `timeout` seconds."""
     deadline = clock.monotonic() + timeout
     endpoint = place.target.endpoint
     connected = False
@@ -68,13 +123,20 @@ def show(place: Place, context: ssl.SSLContext, timeout: float) -> Shown:
             plain.settimeout(timeout)
             plain.connect(place.sockaddr)
             connected = True
+            if endpoint.proxy_protocol:
+                plain.sendall(_header(plain))
             if endpoint.starttls is not None:
                 upgrade(plain, endpoint.starttls, endpoint.server_name, deadline)
-            plain.settimeout(max(deadline - clock.monotonic(), 0.001))
-            with context.wrap_socket(plain, server_hostname=endpoint.server_name) as secured:
-                return Shown(True, secured.getpeercert(binary_form=True))
+            return shake(plain, deadline)
     except (OSError, ValueError) as error:  # ValueError: a server name that TLS cannot carry
         return _failure(error, place, timeout, connected=connected)
+
+
+def _header(plain: socket.socket) -> bytes:
+    """PROXY protocol, version 1 (HAProxy's proxy-protocol.txt, §2.1): we speak for ourselves."""
+    family = "TCP6" if plain.family == socket.AF_INET6 else "TCP4"
+    (source, sport), (target, tport) = plain.getsockname()[:2], plain.getpeername()[:2]
+    return f"PROXY {family} {source} {target} {sport} {tport}\r\n".encode("ascii")
 
 
 def _failure(error: OSError | ValueError, place: Place, timeout: float, *, connected: bool) -> Shown:

@@ -10,9 +10,8 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from renewer import clock
-from renewer.verify.sight import Place, Sight, Target, Trouble, resolve, unresolved
+from renewer.verify.sight import RESOLVING, Place, Sight, Target, Trouble, resolve, unresolved
 
-TIMEOUT = 5.0  # seconds for one connection
 PAUSE = 0.05  # seconds between looks while the new certificate is not there
 
 
@@ -47,7 +46,7 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
     if not wanted:
         return []
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="settle") as pool:
-        resolved = pool.map(lambda one: resolve(one[0], TIMEOUT), wanted)
+        resolved = pool.map(lambda one: resolve(one[0], RESOLVING), wanted)
         places = [(place, one[1]) for one, found in zip(wanted, resolved, strict=True) for place in found]
         watch = _Watch(within=within, times=times, over=over, once=frozenset(once))
         return list(pool.map(lambda one: watch.one(*one), places))
@@ -69,13 +68,14 @@ class _Watch:
         if place.error is not None:
             return unresolved(place)
         if (str(place.target.endpoint), place.address) in self.once:
-            return see(place, TIMEOUT)
-        deadline = clock.monotonic() + self.within
+            return see(place, place.patience)
+        # Who may take long to greet gets that long once more
+        deadline = clock.monotonic() + max(self.within, 2 * place.patience)
         fitted = 0
         while True:
             last = fitted >= self.times - 1 or clock.monotonic() >= deadline
             if last:
-                sight = see(place, self._timeout(deadline))
+                sight = see(place, self._timeout(place, deadline))
                 fitted = fitted + 1 if sight.fingerprint == expect else 0
                 if fitted >= self.times or clock.monotonic() >= deadline:
                     return msgspec.structs.replace(sight, fitted=fitted)
@@ -83,7 +83,7 @@ class _Watch:
                 fits, lost = self._peek(place, expect, deadline)
                 fitted = fitted + 1 if fits else 0
                 if lost:
-                    return see(place, self._timeout(deadline))
+                    return see(place, self._timeout(place, deadline))
             clock.sleep(min(self.pause if fitted else PAUSE, deadline - clock.monotonic()))
 
     def _peek(self, place: Place, expect: str, deadline: float) -> tuple[bool, bool]:
@@ -93,12 +93,12 @@ class _Watch:
         from renewer import tls
         from renewer.verify.handshake import show
 
-        shown = show(place, tls.blind(), self._timeout(deadline))
+        shown = show(place, tls.blind(), self._timeout(place, deadline))
         fits = shown.der is not None and hashlib.sha256(shown.der).hexdigest() == expect
         # Behind NAT a host often cannot reach its own public address: silence there is no fault of a reload.
         silent = not shown.connected and shown.trouble in (Trouble.TIMEOUT, Trouble.NETWORK)
         return fits, silent and not place.local
 
-    def _timeout(self, deadline: float) -> float:
+    def _timeout(self, place: Place, deadline: float) -> float:
         """A connection's share: not past the deadline, but always enough for a server that is awake."""
-        return min(TIMEOUT, max(deadline - clock.monotonic(), 1.0))
+        return min(place.patience, max(deadline - clock.monotonic(), 1.0))

@@ -15,6 +15,7 @@ from renewer.model.names import Identifier
 from renewer.model.value import Value
 
 ANY = "any"  # roots that ask for no chain
+RESOLVING = 5.0  # seconds for the system's resolver
 
 
 class Target(Value):
@@ -93,6 +94,11 @@ class Place(Value):
     error: str | None = None
 
     @property
+    def patience(self) -> float:
+        """How many seconds a look may take there."""
+        return self.target.endpoint.patience
+
+    @property
     def address(self) -> str:
         """The address for people."""
         if not self.sockaddr:
@@ -104,13 +110,14 @@ class Place(Value):
 def look(
     targets: Sequence[Target],
     *,
-    timeout: float = 5.0,
+    timeout: float | None = None,
     workers: int = 16,
     until: Callable[[], float] = lambda: math.inf,
 ) -> list[Sight]:
     """See every address of every target once, many at a time; in the order of the targets.
 
-    `timeout` (seconds) bounds each connection from the first packet to the end of the handshake. From `until`
+    `timeout` (seconds; else each endpoint's own) bounds a connection from its first packet to the end of the
+    handshake. From `until`
     (on `clock.monotonic`) on nothing new is looked at, and there is no sight of it. Never raises for what the
     network does.
     """
@@ -121,9 +128,14 @@ def look(
     if not targets:
         return []
     with ThreadPoolExecutor(max_workers=min(workers, len(targets) * 2), thread_name_prefix="look") as pool:
-        found = pool.map(lambda one: resolve(one, timeout) if clock.monotonic() < until() else [], targets)
+        found = pool.map(
+            lambda one: resolve(one, timeout or RESOLVING) if clock.monotonic() < until() else [], targets
+        )
         places = [place for several in found for place in several]
-        seen = pool.map(lambda place: see(place, timeout) if clock.monotonic() < until() else None, places)
+        seen = pool.map(
+            lambda place: see(place, timeout or place.patience) if clock.monotonic() < until() else None,
+            places,
+        )
         return [sight for sight in seen if sight is not None]
 
 
