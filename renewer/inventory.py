@@ -15,6 +15,7 @@ from renewer.kit import Kit, asked
 from renewer.model.desired import Certificate
 from renewer.model.facts import (
     COPIES,
+    Acceptance,
     CopyFact,
     CopyState,
     Deployment,
@@ -54,6 +55,7 @@ class Memory:
         self.holds = self._load(Hold)
         self.owed = self._load(Owed)
         self.revoked = self._load(Revoked)
+        self.acceptances = self._load(Acceptance)
 
     def _load(self, kind: type[R]) -> _Grouped[R]:
         if self._only is None:
@@ -124,6 +126,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         holds=tuple(memory.holds.get(wish.name, ())),
         owed=tuple(o for o in memory.owed.get(wish.name, ()) if o.host == kit.host and o.error),
         revoked=tuple(record.version for record in memory.revoked.get(wish.name, ())),
+        acceptances=tuple(memory.acceptances.get(wish.name, ())),
         fault=fault,
     )
 

@@ -17,7 +17,7 @@ from renewer.ledger.contract import Ledger
 from renewer.ledger.open import open_ledger
 from renewer.logs import Journal, Listener
 from renewer.model.desired import Authority, Certificate, Config
-from renewer.model.facts import Asked, RunRecord, VersionFacts
+from renewer.model.facts import Asked, RunRecord, Version, VersionFacts
 from renewer.model.outcome import EventName
 from renewer.store.contract import Store
 from renewer.store.disk import DiskStore
@@ -129,6 +129,13 @@ def asked(wish: Certificate, authorities: Mapping[str, Authority]) -> tuple[Aske
         )
         for name in wish.authorities
     )
+
+
+def roots_of(config: Config, wish: Certificate, version: Version | None) -> str:
+    """What a version must chain to: the `roots` of the authority that issued it, else of the wish's first."""
+    issued_by = version.authority if version else None
+    known = issued_by is not None and issued_by in config.authorities
+    return config.authorities[issued_by if known and issued_by else wish.authorities[0]].roots
 
 
 def observed_wake(configured: timedelta, last_run: datetime | None, now: datetime) -> timedelta:

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
 
-from renewer import clock, deploy, freshen, install, inventory
+from renewer import acceptance, clock, deploy, freshen, install, inventory
 from renewer.around import Around
 from renewer.doctor.preflight import Preflight
 from renewer.errors import OurFault, RenewerError
@@ -68,7 +68,10 @@ class Rounds:
 
     def _read_again(self, touched: Iterable[str]) -> None:
         """Take in what has changed, and decide anew."""
-        for name, situation in inventory.take(self.kit, touched).items():
+        taken = inventory.take(self.kit, touched)
+        if judged := acceptance.judge(self.kit, taken.values()):  # what was just issued goes live only then
+            taken |= inventory.take(self.kit, judged)
+        for name, situation in taken.items():
             self.situations[name] = situation
             decision = decide(situation, self._terms_for(name))
             self.open.pop(name, None)

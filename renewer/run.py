@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from renewer import clock, freshen, inventory, watches
+from renewer import acceptance, clock, freshen, inventory, watches
 from renewer.errors import UsageError
 from renewer.kit import Kit
 from renewer.model.decision import Plan, Step
@@ -115,7 +115,9 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
         changed |= freshen.ports(kit, list(situations.values()))
         if not limits.only:
             watches.look(kit)
-    return situations | (inventory.take(kit, changed) if changed else {})
+    situations = situations | (inventory.take(kit, changed) if changed else {})
+    judged = acceptance.judge(kit, situations.values())
+    return situations | (inventory.take(kit, judged) if judged else {})
 
 
 def _terms(kit: Kit, limits: Limits) -> Terms:

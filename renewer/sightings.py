@@ -4,16 +4,19 @@ import math
 from collections.abc import Iterable, Sequence
 
 from renewer import clock, verify
-from renewer.kit import Kit
+from renewer.kit import Kit, roots_of
 from renewer.model.decision import Step
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.serving import judge
 
 
-def targets_of(kit: Kit, situation: Situation) -> list[verify.Target]:
-    """Every port where a certificate must be served, with the roots that its authority's chain leads to."""
-    roots = kit.config.authorities[situation.wish.authorities[0]].roots
+def targets_of(kit: Kit, situation: Situation, version: Version | None = None) -> list[verify.Target]:
+    """Every port where a certificate must be served, with the roots that its authority's chain leads to.
+
+    Its authority is the one that issued `version`, or the live one if none is given.
+    """
+    roots = roots_of(kit.config, situation.wish, version or situation.live_version)
     return [verify.Target(endpoint=endpoint, roots=roots) for endpoint in situation.wish.endpoints]
 
 
@@ -133,16 +136,14 @@ def look(kit: Kit, situations: Iterable[Situation], *, patience: float = math.in
     # Certificates may share an endpoint: one look serves them all.
     targets = list(dict.fromkeys(t for situation, _ in live.values() for t in targets_of(kit, situation)))
     owners = [name for name, (situation, _) in live.items() for _ in situation.wish.endpoints]
-    by_endpoint: dict[str, list[verify.Sight]] = {}
+    by_target: dict[verify.Target, list[verify.Sight]] = {}
     end = clock.monotonic() + patience
     for sight in verify.look(targets, until=lambda: min(end, kit.deadline)):
-        by_endpoint.setdefault(str(sight.endpoint), []).append(sight)
+        by_target.setdefault(verify.Target(endpoint=sight.endpoint, roots=sight.roots), []).append(sight)
     found = Sightings(kit)
     for name in dict.fromkeys(owners):
         situation, version = live[name]
-        sights = [
-            sight for endpoint in situation.wish.endpoints for sight in by_endpoint.get(str(endpoint), ())
-        ]
+        sights = [sight for target in targets_of(kit, situation) for sight in by_target.get(target, ())]
         found.add(situation, version, sights)
     return found
 

@@ -19,18 +19,24 @@ SYSTEM = "system"
 _LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT, which Python names from 3.12 on
 
 
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python does not name
+
+
 @cache
-def verifying(roots: str = SYSTEM, *, names: bool = True) -> ssl.SSLContext:
+def verifying(roots: str = SYSTEM, *, names: bool = True, times: bool = True) -> ssl.SSLContext:
     """A context that insists on a chain to `roots`: the system's, or those in a PEM file.
 
-    With `names` false the chain alone is checked, for callers that compare the names themselves. A
-    certificate in the PEM file is trusted also if it is no root, for that is why it was put there.
+    With `names` false the chain alone is checked, for callers that compare the names themselves, with `times`
+    false no dates are. A certificate in the PEM file is trusted also if it is no root, for that is why it was
+    put there.
     Raises GiveUp if the file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # Said here because Python's own choice differs between versions (3.13 adds VERIFY_X509_STRICT, which
     # refuses private authorities that every browser accepts).
     context.verify_flags = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST
+    if not times:
+        context.verify_flags |= _NO_CHECK_TIME
     context.check_hostname = names
     context.options |= ssl.OP_NO_TICKET
     if roots == SYSTEM:
@@ -98,19 +104,40 @@ def judging(roots: str | None) -> "Context":
 
 
 def answering(pair: bytes, protocol: str) -> ssl.SSLContext:
-    """A server's context for one key and certificate (PEM, both), speaking one protocol by ALPN (RFC 7301).
-
-    The pair reaches OpenSSL, which takes file names only, by a file that is in memory and has no name.
-    """
+    """A server's context for one key and certificate (PEM, both), with one protocol by ALPN (RFC 7301)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     context.set_alpn_protocols([protocol])
+    _load(context, pair)
+    return context
+
+
+def serving(pair: bytes) -> ssl.SSLContext:
+    """A server's context for one key and chain (PEM, both), however weak: what clients say is to be heard.
+
+    Raises ssl.SSLError if OpenSSL cannot use the pair.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    _load(context, pair)
+    return context
+
+
+def system_places() -> tuple[str, ...]:
+    """The file and the directory that the system's roots are read from."""
+    paths = ssl.get_default_verify_paths()
+    return tuple(path for path in (paths.cafile, paths.capath) if path)
+
+
+def _load(context: ssl.SSLContext, pair: bytes) -> None:
+    """The pair reaches OpenSSL, which takes file names only, by a file that is in memory and has no name."""
     fd = os.memfd_create("pair")
     try:
         os.write(fd, pair)
         context.load_cert_chain(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
-    return context

@@ -9,6 +9,7 @@ import binascii
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     pkcs12,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from renewer.model.desired import KeyType
 from renewer.model.facts import Leaf
@@ -198,6 +199,30 @@ def in_order(chain: Sequence[bytes]) -> bool:
     """
     certificates = [_load_chain(pem)[0] for pem in chain]
     return bool(certificates) and all(map(_issued_by, certificates, certificates[1:]))
+
+
+def unfit(pem: bytes) -> str | None:
+    """Why clients refuse a leaf whatever its chain, as a sentence; None if they do not.
+
+    Not all of them refuse an authority's certificate as a leaf, but browsers do (RFC 5280 §4.2.1.9).
+    """
+    extensions = _load_chain(pem)[0].extensions
+    with suppress(x509.ExtensionNotFound):
+        if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return "it is the certificate of an authority (CA:TRUE), which clients refuse from a server"
+    with suppress(x509.ExtensionNotFound):
+        if (
+            ExtendedKeyUsageOID.SERVER_AUTH
+            not in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        ):
+            return "its extended key usage does not allow it to serve (serverAuth is missing)"
+    return None
+
+
+def span(pem: bytes) -> tuple[datetime, datetime]:
+    """From when until when all certificates of a chain are valid."""
+    chain = _load_chain(pem)
+    return max(one.not_valid_before_utc for one in chain), min(one.not_valid_after_utc for one in chain)
 
 
 def leads_to(pem: bytes, root: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from renewer.model.desired import Certificate, Endpoint, Http01, KeyType
 from renewer.model.facts import (
+    Acceptance,
     Asked,
     Deployment,
     DeploymentState,
@@ -163,6 +164,19 @@ def sighting(of: Version, state: EndpointState = EndpointState.VERIFIED, **chang
         "failures": 0 if well else 1,
     }
     return Sighting(**(given | changes))
+
+
+def acceptance(of: Version, *, accepted: bool | None) -> Acceptance:
+    """Whether clients accept a version, as it was judged an hour ago."""
+    why = "the chain ends at a root that is not trusted"
+    return Acceptance(
+        certificate="www",
+        version=of.id,
+        roots="system",
+        at=NOW - HOUR,
+        accepted=accepted,
+        why="" if accepted else why,
+    )
 
 
 def hold(of: Version) -> Hold:

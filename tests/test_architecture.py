@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "store verify acme challenges",
         "soundness copies",
         "kit",
-        "inventory issue install sightings revoke rollback shelf report doctor around watches",
+        "acceptance inventory issue install sightings revoke rollback shelf report doctor around watches",
         "deploy freshen tell",
         "rounds rehearse",
         "run",
@@ -74,7 +74,7 @@ ENDINGS = frozenset({("", "print"), ("sys", "exit"), ("", "exit"), ("", "SystemE
 MODULE_LINES, FUNCTION_LINES = 320, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
-    "renewer/x509.py": (430, "one door to `cryptography`; two would be no door"),
+    "renewer/x509.py": (460, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (480, "nouns only: the list is the vocabulary"),
     "renewer/model/desired.py": (520, "nouns only: the keys of the config as values"),
 }

@@ -55,7 +55,10 @@ def _beyond_the_text(config: Config) -> list[Fault]:
     from renewer.hooks import problem
     from renewer.model.desired import Email, Program
 
-    looked_at = [(f"hook.{name}.run", problem(hook)) for name, hook in config.hooks.items()]
+    looked_at = [
+        (f"authority.{name}.roots", _unusable(one.roots)) for name, one in config.authorities.items()
+    ]
+    looked_at += [(f"hook.{name}.run", problem(hook)) for name, hook in config.hooks.items()]
     for name, channel in config.channels.items():
         if isinstance(channel, Email) and channel.sendmail:
             key = f"`sendmail` in [notify.{name}]"
@@ -64,6 +67,20 @@ def _beyond_the_text(config: Config) -> list[Fault]:
             key = f"`run` in [notify.{name}]"
             looked_at.append((f"notify.{name}.run", programs.problem(channel.run[0], key)))
     return [Fault(path=path, text=text, file=config.path) for path, text in looked_at if text]
+
+
+def _unusable(roots: str) -> str | None:
+    """Why nothing can be checked against these roots."""
+    from renewer import tls
+    from renewer.errors import GiveUp
+    from renewer.verify import ANY
+
+    try:
+        if roots != ANY:
+            tls.verifying(roots)
+    except GiveUp as error:
+        return f"{error.text}: {error.hint}"
+    return None
 
 
 def _count(number: int, one: str, several: str) -> str:

@@ -68,7 +68,7 @@ class Move:
     @property
     def targets(self) -> list[verify.Target]:
         """Its ports."""
-        return targets_of(self.kit, self.situation)
+        return targets_of(self.kit, self.situation, self.serves)
 
     def told(self, version: Version) -> HookCertificate:
         """What a hook is told of this certificate when `version` is live."""

@@ -33,7 +33,9 @@ class Transaction:
         self.silent: set[Place] = set()
         self.calls = Calls(kit, self.moves)
         for situation in batch:
-            version = best(situation, terms.now)  # with nothing wanted it is the live one that hooks wait for
+            version = best(
+                situation, terms.now, anyway=terms.redeploy
+            )  # with nothing wanted it is the live one that hooks wait for
             if version is not None:
                 called = hooks_to_run(situation, version, terms)
                 self.moves.append(Move(kit, situation, version, called, terms.wake))

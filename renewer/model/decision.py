@@ -38,6 +38,7 @@ class Reason(StrEnum):
     RENEW_BEFORE = "renew-before"
     EMERGENCY = "emergency"
     NAMES_FAIL = "names-fail"
+    REFUSED = "refused"
     FORCED = "forced"
     NOT_SEEN = "not-seen"
     BACKOFF = "backoff"

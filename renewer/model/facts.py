@@ -75,6 +75,31 @@ class VersionFacts(Record):
         return self.version.id
 
 
+class Acceptance(Record):
+    """Whether clients accept a version, as its chain and these `roots` were when it was judged.
+
+    `accepted` is None if it could not be judged; `why` says so, or why they refuse. `places` are the files
+    that the roots were read from, `stamp` what they were then (inode, size, mtime in ns of each). It holds as
+    long as they are the same, and until `until`.
+    """
+
+    kind: ClassVar[str] = "acceptance"
+    version: str
+    roots: str
+    at: datetime
+    accepted: bool | None = None
+    why: str = ""
+    hint: str = ""
+    places: tuple[str, ...] = ()
+    stamp: tuple[int, ...] = ()
+    until: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """One record a version."""
+        return self.version
+
+
 class OrderState(StrEnum):
     """How far we know an order to be."""
 
@@ -433,6 +458,7 @@ class Situation(Value):
     holds: tuple[Hold, ...] = ()
     owed: tuple[Owed, ...] = ()
     revoked: tuple[str, ...] = ()
+    acceptances: tuple[Acceptance, ...] = ()
     fault: str | None = None
     unread: bool = False
     modes: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     HOOK = "hook"  # a hook or a copy failed
     LATER = "later"  # a hook put it off
     POST = "post"  # what a pre hook stopped was not started again
+    REFUSED = "refused"  # clients would refuse what was issued, and a good one stays live
     PORT = "port"  # a port shows something else, or nothing
     ABSENT = "absent"
     REVOKED = "revoked"
@@ -28,7 +29,7 @@ class Kind(StrEnum):
     PENDING = "pending"  # it is on its way, and not everywhere yet
 
 
-FAILING = frozenset({Kind.DISK, Kind.ORDER, Kind.HOOK, Kind.POST, Kind.PORT})
+FAILING = frozenset({Kind.DISK, Kind.ORDER, Kind.HOOK, Kind.POST, Kind.REFUSED, Kind.PORT})
 """What begins a series of failures in the history; it ends when nothing at all is wrong."""
 
 

@@ -23,7 +23,7 @@ from renewer.policy.progress import (
     unseen,
     waits_for_its_window,
 )
-from renewer.policy.wanted import behind_the_holds, to_serve, wanted
+from renewer.policy.wanted import acceptance, behind_the_holds, to_serve, wanted, withheld
 from renewer.policy.window import renewal_moment
 
 NOTHING_YET = "there is no certificate yet"
@@ -122,6 +122,22 @@ def _posts(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa: A
         text = one.error or f"hook {one.hook} is still to be called"
         yield Trouble(
             kind=Kind.POST, where=one.hook, text=text, hint="the next run calls it again; or run it by hand"
+        )
+
+
+def _refused(situation: Situation, now: datetime) -> Iterator[Trouble]:
+    """Clients would refuse the version that is to be served, so that the good one stays live."""
+    version, live = withheld(situation, now), situation.live_version
+    found = acceptance(situation, version) if version else None
+    if version is not None and live is not None and found is not None:
+        yield Trouble(
+            kind=Kind.REFUSED,
+            mark=version.id,
+            text=f"clients would refuse version {version.id}: {found.why}; {live.id} stays live",
+            hint=found.hint,
+            exit=PERSON,
+            since=version.made_at,
+            at=found.at,
         )
 
 
@@ -267,4 +283,14 @@ def _real(situation: Situation) -> Version | None:
     return None if live is None or live.placeholder else live
 
 
-CHECKS: tuple[Check, ...] = (_the_disk, _orders, _hooks, _posts, _ports, _what_is_live, _modes, _of_a_test)
+CHECKS: tuple[Check, ...] = (
+    _the_disk,
+    _orders,
+    _hooks,
+    _posts,
+    _refused,
+    _ports,
+    _what_is_live,
+    _modes,
+    _of_a_test,
+)

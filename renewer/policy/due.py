@@ -27,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     deploying.somebody_asks_for_deployment,
     issuing.nothing_is_wanted,
     issuing.the_wanted_version_is_due,
+    issuing.clients_refuse_the_newest,
     issuing.it_ends_soon_and_some_names_fail,
     deploying.an_endpoint_was_not_seen,
 )
@@ -45,7 +46,7 @@ def decide(situation: Situation, terms: Terms) -> Decision:
         situation=situation,
         terms=terms,
         wanted=wanted(situation, terms.now),
-        serve=to_serve(situation, terms.now),
+        serve=to_serve(situation, terms.now, anyway=terms.redeploy),
         live=situation.live_version,
         choice=choose(situation, terms.now, asked=terms.asked or terms.force),
     )

@@ -39,6 +39,16 @@ def left_alone(situations: Iterable[Situation]) -> list[str]:
     return [f"{name}: {note}" for name, note in dict.fromkeys(notes)]
 
 
+def unjudged(situations: Iterable[Situation], now: datetime) -> list[str]:
+    """Versions that went live though nobody could tell whether clients accept them."""
+    return [
+        f"{situation.wish.name}: whether clients accept version {one.version} cannot be told: {one.why}"
+        for situation in situations
+        for one in situation.acceptances
+        if one.accepted is None and one.version == situation.live and one.at <= now
+    ]
+
+
 def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
     """Certificates that live too shortly for how rarely anybody looks."""
     found: list[str] = []

@@ -10,7 +10,7 @@ from renewer.model.value import Value
 from renewer.policy.deploy_window import closed_until
 from renewer.policy.diagnosis import diagnose
 from renewer.policy.progress import all_deployed, all_seen, in_warning_window
-from renewer.policy.wanted import to_serve
+from renewer.policy.wanted import to_serve, withheld
 
 __all__ = ["PERSON", "RETRIED", "WELL", "Health", "assess", "complete", "deploy_pending", "exit_code"]
 
@@ -71,6 +71,8 @@ def reached(situation: Situation, live: Version, now: datetime) -> State:
     newest = to_serve(situation, now)
     if newest is not None and newest.id != live.id and closed_until(situation, now) is None:
         return State.ISSUED  # the one to be served is on disk and not live
+    if withheld(situation, now) is not None:
+        return State.ISSUED  # so is this one, and clients would refuse it
     if not situation.hooks and not situation.wish.endpoints:
         return State.INSTALLED
     if not all_deployed(situation, live):

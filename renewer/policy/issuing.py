@@ -1,6 +1,6 @@
 """Checks about orders: is one open, is one due, is one for fewer names better than none?"""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import Order, OrderState, Situation
@@ -8,8 +8,8 @@ from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, issue_again
 from renewer.policy.need import Facts, Need, show, window_of
-from renewer.policy.wanted import best, in_part, order_fits
-from renewer.policy.window import in_last_hours, judge
+from renewer.policy.wanted import acceptance, best, in_part, order_fits, withheld
+from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
 
 
 def an_order_is_open(facts: Facts) -> Need | None:
@@ -82,6 +82,26 @@ def the_wanted_version_is_due(facts: Facts) -> Need | None:
     if terms.force:
         return _issue(facts, Reason.FORCED, "a new one was asked for")
     return None
+
+
+def clients_refuse_the_newest(facts: Facts) -> Need | None:
+    """Clients refuse what was issued, and a good one is live: once more when it is late, and once at the end.
+
+    The authority has signed it as it was asked; only a changed configuration makes it likely to sign another.
+    """
+    now, live = facts.terms.now, facts.live
+    refused = withheld(facts.situation, now)
+    if refused is None or live is None or _under_way(facts):
+        return None
+    ends = live.leaf.not_after
+    moment = renewal_moment(live, window_of(facts.situation, live), facts.situation.wish.renew_before)
+    late = ends - max(ends - moment.at, timedelta(0)) / 2
+    begun = [begin for begin in (late, ends - emergency_span(live.leaf.lifetime)) if begin <= now]
+    if not begun or refused.made_at >= max(begun):
+        return None
+    why = acceptance(facts.situation, refused)
+    text = f"clients refuse version {refused.id}: {why.why if why else ''}; the live one ends at {show(ends)}"
+    return _issue(facts, Reason.REFUSED, text)
 
 
 def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:

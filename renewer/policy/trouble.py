@@ -151,6 +151,7 @@ _SUBJECTS = {
     Kind.HOOK: "hook",
     Kind.LATER: "hook",
     Kind.POST: "post hook",
+    Kind.REFUSED: "refused",
     Kind.PORT: "port",
     Kind.REVOKED: "revoked",
     Kind.DEGRADED: "degraded",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from renewer.model.facts import Order, Situation, Version
+from renewer.model.facts import Acceptance, Order, Situation, Version
 from renewer.policy.window import in_emergency, in_last_wakes
 
 
@@ -57,8 +57,53 @@ def wanted(situation: Situation, now: datetime) -> Version | None:
     return next((version for version in usable(situation, now) if fits(version, situation)), None)
 
 
-def to_serve(situation: Situation, now: datetime) -> Version | None:
-    """The version that should be live: the wanted one, one behind the holds, or a degraded one at the end.
+def to_serve(situation: Situation, now: datetime, *, anyway: bool = False) -> Version | None:
+    """The version that should be live: the preferred one, unless clients refuse it and a good one is live.
+
+    In the last two wakes of the good one it is served all the same, and when a person asks for it (`anyway`).
+    """
+    if not anyway and withheld(situation, now) is not None:
+        return situation.live_version
+    return preferred(situation, now)
+
+
+def withheld(situation: Situation, now: datetime) -> Version | None:
+    """The preferred version, if it is not to go live because clients refuse it and accept the live one."""
+    first, live = preferred(situation, now), situation.live_version
+    if first is None or live is None or first.id == live.id or accepted(situation, first) is not False:
+        return None
+    stays = may_stay(situation, live, now) and accepted(situation, live)
+    return first if stays else None
+
+
+def to_compare(situation: Situation, now: datetime) -> tuple[Version, ...]:
+    """The versions of which must be known whether clients accept them: the preferred and the live one."""
+    live = situation.live_version
+    if live is None or not may_stay(situation, live, now):
+        return ()
+    first = preferred(situation, now)
+    return (first, live) if first is not None and first.id != live.id else ()
+
+
+def accepted(situation: Situation, version: Version) -> bool | None:
+    """Whether clients accept a version; None if nobody could tell, or nobody asked."""
+    found = acceptance(situation, version)
+    return found.accepted if found else None
+
+
+def acceptance(situation: Situation, version: Version) -> Acceptance | None:
+    """What is known of whether clients accept a version."""
+    return next((one for one in situation.acceptances if one.version == version.id), None)
+
+
+def may_stay(situation: Situation, live: Version, now: datetime) -> bool:
+    """Whether a live version is good but for what clients say of it, with more than two wakes left."""
+    sound = not live.placeholder and not live.degraded and live.id not in situation.revoked
+    return sound and live.leaf.not_after > now and not in_last_wakes(live.leaf, now, situation.wake)
+
+
+def preferred(situation: Situation, now: datetime) -> Version | None:
+    """The wanted version, one behind the holds, or a degraded one at the end.
 
     A degraded certificate steps in when the full one has less than two wakes left, or none is there.
     """
@@ -95,12 +140,12 @@ def in_part(situation: Situation, now: datetime) -> Version | None:
     return next((v for v in usable(situation, now) if fits_in_part(v, situation)), None)
 
 
-def best(situation: Situation, now: datetime) -> Version | None:
+def best(situation: Situation, now: datetime, *, anyway: bool = False) -> Version | None:
     """What visitors see meanwhile: what is to be served, else what is live, even if it has expired."""
     live = situation.live_version
     if live and live.placeholder:
         live = None
-    return to_serve(situation, now) or live
+    return to_serve(situation, now, anyway=anyway) or live
 
 
 def order_fits(order: Order, situation: Situation) -> bool:

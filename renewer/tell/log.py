@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from renewer import clock
 from renewer.kit import Kit
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import Debris, Situation
@@ -17,6 +18,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
             told.append(skew)
     told += odd.unreadable(situations)
     told += odd.left_alone(situations)
+    told += odd.unjudged(situations, clock.now())
     told += odd.seldom_woken(situations, kit.config.agent.wake)
     told += odd.windows_missed(situations, kit.config.agent.wake)
     told += odd.left_behind(kit.ledger.load(Debris))

@@ -140,13 +140,14 @@ def _header(plain: socket.socket) -> bytes:
 
 
 def _failure(error: OSError | ValueError, place: Place, timeout: float, *, connected: bool) -> Shown:
-    trouble, text = _words(error, timeout, connected=connected)
+    trouble, text = words(error, timeout, connected=connected)
     return Shown(
         connected, None, trouble, f"{place.address}: {text}", tls_refused=isinstance(error, ssl.SSLError)
     )
 
 
-def _words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tuple[Trouble, str]:
+def words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tuple[Trouble, str]:
+    """What ended a handshake, as a word and as a sentence; `timeout` is how many seconds it had."""
     match error:
         case ssl.SSLCertVerificationError():
             trouble = _TROUBLES.get(error.verify_code, Trouble.UNTRUSTED)
@@ -199,4 +200,5 @@ def _sight(
         name_matches=matches,
         error=error,
         trouble=trouble,
+        roots=place.target.roots,
     )

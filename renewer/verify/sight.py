@@ -52,7 +52,8 @@ class Sight(Value):
     `connected` is TCP's, `completed` TLS's word; `leaf` is what was shown. `trusted` is whether the chain
     leads to the roots at this moment (None if nobody asked), `name_matches` whether the leaf vouches for
     the endpoint's server name. `error` is the first thing wrong as a sentence, `trouble` as a word.
-    `fitted` counts the handshakes in a row, up to the last, that showed what `settle` waited for.
+    `fitted` counts the handshakes in a row, up to the last, that showed what `settle` waited for; `others`
+    are fingerprints that handshakes beside it showed instead, and `roots` those that it was checked against.
     """
 
     endpoint: Endpoint
@@ -67,6 +68,8 @@ class Sight(Value):
     error: str | None = None
     trouble: Trouble | None = None
     fitted: int = 0
+    others: tuple[str, ...] = ()
+    roots: str = "system"
 
     @property
     def fingerprint(self) -> str | None:
@@ -167,6 +170,7 @@ def unresolved(place: Place) -> Sight:
         local=place.local,
         error=place.error,
         trouble=Trouble.UNRESOLVED,
+        roots=place.target.roots,
     )
 
 

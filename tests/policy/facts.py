@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from renewer.model.desired import Certificate, KeyType
 from renewer.model.facts import (
     COPIES,
+    Acceptance,
     CopyState,
     Deployment,
     DeploymentState,
@@ -142,6 +143,18 @@ def _sightings(draw: st.DrawFn, of: Version, endpoint: str) -> Sighting:
 
 
 @st.composite
+def _acceptances(draw: st.DrawFn, of: Version) -> Acceptance:
+    return Acceptance(
+        certificate="www",
+        version=of.id,
+        roots="system",
+        at=draw(MOMENTS),
+        accepted=draw(st.sampled_from([None, True, False])),
+        why="its chain ends at a root that is not trusted",
+    )
+
+
+@st.composite
 def situations(draw: st.DrawFn) -> Situation:
     """Everything that could be known about one certificate."""
     of, shelf = draw(wishes()), draw(versions())
@@ -173,6 +186,7 @@ def situations(draw: st.DrawFn) -> Situation:
         sightings=tuple(
             draw(_sightings(draw(of_any), str(one))) for one in of.endpoints if draw(st.booleans())
         ),
+        acceptances=tuple(draw(_acceptances(one)) for one in shelf if draw(st.booleans())),
         holds=tuple(hold(one) for one in shelf if draw(st.integers(0, 4)) == 0),
         fault=draw(st.sampled_from([None, "a version is damaged"])),
     )

@@ -27,6 +27,7 @@ from tests.builders import (
     NOW,
     WISH,
     absent,
+    acceptance,
     deployment,
     failure,
     hold,
@@ -40,6 +41,8 @@ from tests.builders import (
 )
 
 FRESH = version(1)
+SHUNNED = version(7, age=50 * DAY, lifetime=398 * DAY)
+LATE = version(6, age=76 * DAY)
 OLD = version(2, age=61 * DAY)
 NEW = version(3, age=HOUR)
 DEAD = version(4, age=91 * DAY)
@@ -110,6 +113,15 @@ TABLE: dict[str, Case] = {
         ),
         Step.ISSUE,
         Reason.NAMES_FAIL,
+    ),
+    "Clients refuse the newest, and the renewal of the good one is late": Case(
+        situation(
+            versions=(SHUNNED, LATE),
+            live=LATE,
+            acceptances=(acceptance(SHUNNED, accepted=False), acceptance(LATE, accepted=True)),
+        ),
+        Step.ISSUE,
+        Reason.REFUSED,
     ),
     "A new name is in the config": Case(
         situation(wish=wish(names=(Identifier.parse("new.example.org"),))), Step.ISSUE, Reason.WISH_CHANGED

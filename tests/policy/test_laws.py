@@ -68,10 +68,11 @@ def test_a_deployment_has_something_to_do(facts: Situation, under: Terms) -> Non
     """DEPLOY is decided only if the link must turn or a hook is to be run."""
     if decide(facts, under).step is not Step.DEPLOY:
         return
-    version_to_serve = to_serve(facts, under.now) or facts.live_version
+    version_to_serve = to_serve(facts, under.now, anyway=under.redeploy) or facts.live_version
 
     assert version_to_serve is not None
-    assert version_to_serve.id != facts.live or hooks_to_run(facts, version_to_serve, under)
+    asked = under.redeploy  # by a person, who sees that no hook is named
+    assert version_to_serve.id != facts.live or asked or hooks_to_run(facts, version_to_serve, under)
 
 
 # --- monotone -----------------------------------------------------------------------------------------------

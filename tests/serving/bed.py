@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from renewer import clock, run, x509
+from renewer import clock, run, tls, x509
 from renewer.config.load import load
 from renewer.kit import Kit
-from renewer.model.facts import Situation, Version
+from renewer.model.decision import Decision
+from renewer.model.facts import Record, Situation, Version
 from renewer.model.outcome import RunReport
 from renewer.report import status_document
 from renewer.run import Limits
@@ -112,13 +113,15 @@ class Bed:
         self.peers.append(peer)
         return {"host": "127.0.0.1", "port": peer.port, "server_name": "www.example.org"}
 
-    def serving(self, *paths: Path) -> dict[str, Any]:
+    def serving(self, *paths: Path, weak: bool = False) -> dict[str, Any]:
         """A port that serves the files of these directories in turn, read anew at each handshake."""
         count = iter(range(1 << 30))
 
         def serve(connection: Any) -> None:
             path = paths[next(count) % len(paths)]
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            if weak:
+                context.set_ciphers("ALL:@SECLEVEL=0")
             context.load_cert_chain(path / "fullchain.pem", path / "privkey.pem")
             with context.wrap_socket(connection, server_side=True) as secured:
                 secured.recv(1)
@@ -150,6 +153,23 @@ class Bed:
             yield kit
             for session in kit.sessions().values():
                 session.close()
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        """As in another process: what this one has read of roots is forgotten."""
+        tls.verifying.cache_clear()
+        yield
+        tls.verifying.cache_clear()
+
+    def plan(self, name: str = "www") -> Decision:
+        """What a run would do now."""
+        with self.kit(write=False) as kit:
+            planned, _ = run.plan(kit, Limits())
+        return next(one for one in planned.decisions if one.certificate == name)
+
+    def records(self, kind: type[Record]) -> list[Any]:
+        """The ledger's records of a kind."""
+        return Agent(self.directory, self.tables).remembered(kind)
 
     def run(self, *only: str, **limits: Any) -> RunReport:
         """One pass."""

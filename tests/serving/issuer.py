@@ -54,6 +54,10 @@ class Signer:
             rest = (self.certificate, *self.above)
         return Material(privkey=pem_of(key), cert=_pem(leaf), chain=b"".join(map(_pem, rest)))
 
+    def issue_root(self) -> bytes:
+        """Its own certificate as PEM."""
+        return _pem(self.certificate)
+
     def write(self, path: Path) -> Path:
         """Its certificate as a file of roots."""
         path.write_bytes(_pem(self.certificate))
