@@ -1,9 +1,11 @@
-"""One POST to a URL that is a secret: bounded in time and size, no redirect, no proxy, no word of the URL.
+"""One POST to a URL that is a secret: bounded in time and size, no redirect, no word of the URL.
 
-Over TLS that is verified; in clear to a loopback address only.
+Over TLS that is verified, by way of the environment's proxy if there is one; in clear to a loopback address
+only.
 """
 
 import http.client
+import socket
 import ssl
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +14,7 @@ from renewer import __version__
 from renewer.config import scalars
 from renewer.errors import GiveUp, RetryLater
 from renewer.tell.connect import connect, deadline_in, is_loopback, lines, secured, send
+from renewer.tell.proxies import proxy_for, tunnel
 
 _LARGEST = 16 * 1024  # bytes of an answer that are read; only its status matters
 
@@ -26,7 +29,7 @@ def post(
     parts = _parts(url)
     what, deadline = f"{parts.scheme}://{parts.hostname}", deadline_in(limit)
     try:
-        with connect(parts.hostname or "", _port(parts), deadline) as plain:
+        with _connected(parts, deadline) as plain:
             if parts.scheme == "http" and not is_loopback(plain):
                 raise GiveUp(
                     f"{what} is not a loopback address: nothing is told in clear",
@@ -52,6 +55,12 @@ def post(
         raise RetryLater(f"{what}: {(error.strerror or str(error)).lower()}", kind="channel") from None
     except (http.client.HTTPException, ValueError):
         raise RetryLater(f"{what} does not speak HTTP", kind="channel") from None
+
+
+def _connected(parts: SplitResult, deadline: float) -> socket.socket:
+    host, port = parts.hostname or "", _port(parts)
+    proxy = proxy_for(host, port) if parts.scheme == "https" else None
+    return connect(host, port, deadline) if proxy is None else tunnel(proxy, host, port, deadline)
 
 
 class _Readable:
