@@ -63,7 +63,7 @@ class Around:
             failed = result.verdict in (Verdict.FAILED, Verdict.LATER)
             if failed and hook.convention is not Convention.CERTBOT:
                 hint = f"nothing was ordered; run it by hand: {hook.run} {HookEvent.PRE}"
-                raise RetryLater(result.error or "", hint=hint, kind="pre")
+                raise RetryLater(result.error or "", hint=hint, kind="pre", local=True, disturbing=True)
 
     def after(self) -> list[Outcome]:
         """Call every post hook that is owed; an outcome for each certificate of one that failed."""

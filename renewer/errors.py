@@ -14,10 +14,12 @@ class RenewerError(Exception):
 
     `kind` is a short stable word, for an ACME problem its type without the URN prefix (RFC 8555 §6.7).
     `identifiers` names those that failed, each with what was said of it. `not_before` (aware UTC) is set if
-    somebody said when to come back.
+    somebody said when to come back. `local` is whether the cause was found on this host before the authority
+    was asked for anything; `disturbing` whether programs of the operator's had to be run to find it.
+    `unasked` is whether it went wrong on our side while the authority's order waits, alive.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each by its name
         self,
         text: str,
         *,
@@ -25,6 +27,9 @@ class RenewerError(Exception):
         kind: str = "",
         identifiers: tuple[tuple[str, str], ...] = (),
         not_before: datetime | None = None,
+        local: bool = False,
+        disturbing: bool = False,
+        unasked: bool = False,
     ) -> None:
         super().__init__(text)
         self.text = text
@@ -32,6 +37,9 @@ class RenewerError(Exception):
         self.kind = kind
         self.identifiers = identifiers
         self.not_before = not_before
+        self.local = local
+        self.disturbing = disturbing
+        self.unasked = unasked
 
 
 class RetryLater(RenewerError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from renewer import clock
+from renewer.config import secrets
 from renewer.errors import RenewerError
 from renewer.ledger.contract import Ledger
 from renewer.ledger.open import open_ledger
@@ -52,6 +53,7 @@ class Kit:
         self.stopping = threading.Event()
         self.deadline = clock.monotonic() + config.agent.deadline.total_seconds()
         self._closing = ExitStack()
+        self._closing.enter_context(secrets.once())  # a program that prints a secret may ask a vault
         self.ledger: Ledger = open_ledger(config.agent, write=write)
         self._closing.callback(self.ledger.close)
         self.journal = Journal.of(config.agent, run=self.run, listener=listener)

@@ -40,13 +40,31 @@ Warn = Callable[[str], None]
 class Solver(Protocol):
     """Answers one type of challenge. Any method may be called from any thread.
 
-    The order for the tasks of a certificate: `prepare`, `debris_of` each, save that in the ledger,
-    `present_all`, `wait`, the authority looks, `clean_up_all`, `close`, then drop the records, or save in
-    their place what `clean_up_all` returned. So a run that is killed anywhere leaves a record behind, and a
-    later run's `sweep` finds what it left.
+    Before an order: `ready`, save what `held_by` says, `open`. Then for the tasks of a certificate:
+    `prepare`, `debris_of` each, save that in the ledger, `present_all`, `wait`, the authority looks,
+    `clean_up_all`,
+    `close`, then drop the records, or save in their place what `clean_up_all` returned. So a run that is
+    killed anywhere leaves a record behind, and a later run's `sweep` finds what it left.
     """
 
     type: str
+
+    def ready(self, names: Sequence[Identifier]) -> None:
+        """Whether what proving these names needs on this host is there, by presence and form only.
+
+        Files, programs, secrets: before any hook and any order. Asks nobody, changes nothing, runs nothing
+        but what prints a secret. Raises RetryLater or GiveUp; its `identifiers` are those of `names` that are
+        concerned, none if all are.
+        """
+
+    def held_by(self, certificate: str) -> Debris | None:
+        """What `open` is about to leave behind if nobody calls `close`; None if nothing outlives us."""
+
+    def open(self) -> None:
+        """Take what must be held while an authority looks, a port, before it is asked for an order.
+
+        Runs the `before` command; what is held already is no error. Raises RetryLater or GiveUp.
+        """
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Look up at once what the tasks will need; changes nothing, never raises."""
@@ -93,6 +111,17 @@ class Solver(Protocol):
         Returns what went wrong as a sentence: then the records of its debris stay, for a later `sweep`. Never
         raises; closing twice is no error.
         """
+
+
+class HoldsNothing:
+    """For solvers that need nothing which others could hold."""
+
+    def held_by(self, certificate: str) -> Debris | None:  # noqa: ARG002  the contract's signature
+        """Nothing is left."""
+        return None
+
+    def open(self) -> None:
+        """Nothing is held."""
 
 
 class OneByOne:

@@ -5,6 +5,9 @@ Nothing here puts a secret into an error, a log or a repr; a program's complaint
 
 import os
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from renewer import safety
 from renewer.errors import GiveUp, RenewerError, RetryLater
@@ -14,6 +17,32 @@ LARGEST = 32 * 1024  # bytes
 COMMAND_TIMEOUT = 30.0  # seconds; a password store that asks a person never answers here
 # stderr may hold anything, also parts of the secret; no word of the operator's is ever read by the shell
 _WITHOUT_STDERR = ("/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh")
+
+
+class _Printed:
+    """What came of a program; whoever comes while it runs waits for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.data: bytes | None = None
+        self.error: RenewerError | None = None
+
+
+_remembered: dict[tuple[str, ...], _Printed] | None = None
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Meanwhile a program that prints a secret is run once, however often and from wherever it is asked for.
+
+    It may ask a vault, or hang: what came of it, a failure too, goes for all. Forgotten at the end.
+    """
+    global _remembered  # noqa: PLW0603  one for the process, since threads share it
+    before, _remembered = _remembered, {} if _remembered is None else _remembered
+    try:
+        yield
+    finally:
+        _remembered = before
 
 
 def resolve(secret: Secret) -> str:
@@ -33,7 +62,7 @@ def resolve(secret: Secret) -> str:
                 raise _refused(f"the environment has no variable {argument}", hint)
             data = os.environ[argument].encode()
         case SecretSource.COMMAND:
-            data = _command(secret.argument)
+            data = _printed(secret.argument)
     where = f"{secret.source.value} {argument}"
     try:
         text = data.decode().removesuffix("\n").removesuffix("\r")
@@ -72,6 +101,24 @@ def _credential(name: str) -> str:
     if "/" in name or name in ("", ".", ".."):
         raise _refused(f"'{name}' is not a credential's name", "it holds no /")
     return f"{directory}/{name}"
+
+
+def _printed(argv: tuple[str, ...]) -> bytes:
+    """What the program prints; run once while `once` is in force."""
+    known = _remembered
+    if known is None:
+        return _command(argv)
+    found = known.setdefault(argv, _Printed())
+    with found.lock:
+        if found.data is None and found.error is None:
+            try:
+                found.data = _command(argv)
+            except RenewerError as error:
+                found.error = error
+    if found.data is None:
+        why = found.error or RetryLater("there is no secret")
+        raise type(why)(why.text, hint=why.hint, kind=why.kind)
+    return found.data
 
 
 def _command(argv: tuple[str, ...]) -> bytes:

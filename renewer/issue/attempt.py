@@ -10,6 +10,7 @@ import msgspec
 from renewer import clock, x509
 from renewer.errors import GiveUp, OurFault, RenewerError
 from renewer.issue.proof import Proof, resumable, shortly
+from renewer.issue.readiness import Readiness
 from renewer.model.decision import Decision, Step
 from renewer.model.facts import Order, OrderState, Revoked, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from renewer.acme.client import Session
     from renewer.acme.nouns import AcmeOrder
     from renewer.issue.issuer import Issuer
+    from renewer.model.names import Identifier
 
 
 class Attempt:
@@ -36,13 +38,18 @@ class Attempt:
         self.decision = decision
         self.authority = decision.authority or situation.wish.authorities[0]
         self.order: Order | None = None
+        failure = known(situation, self.authority)
+        self.ready = Readiness(issuer, self.wish, self.authority, failure)
         self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed
         self.started = clock.monotonic()
 
     def run(self) -> Outcome:
         """The whole way, with whatever goes wrong as an outcome."""
         try:
+            if self._is_to_order():
+                self.ready.files(self.ready.unproven(self._names()))
             self.issuer.before(self.situation)
+            self.ready.disturbed |= self.issuer.disturbs(self.situation)
             session = self.issuer.session(self.authority)
             found = self._take_up(session)
             if found.status != "valid":
@@ -79,9 +86,21 @@ class Attempt:
         elif self.situation.order is not None:
             self.order = self.situation.order
             self._abandon()  # it is for another wish, or its key is gone
+        self.ready.ports(self.ready.unproven(self._names()))
         if self.order is None:
             self._intend()
         return self._place(session)
+
+    def _is_to_order(self) -> bool:
+        """Whether nothing is open at the authority as far as we know."""
+        order = self.situation.order
+        return self.decision.step is Step.ISSUE or order is None or order.url is None
+
+    def _names(self) -> tuple[Identifier, ...]:
+        """Those to be ordered."""
+        if self.decision.step is Step.RESUME and self.situation.order:
+            return self.situation.order.identifiers
+        return self.decision.names or self.wish.names
 
     def _find_again(self, session: Session, order: Order) -> AcmeOrder | None:
         """Look an open order up: by its URL, else in the account's list where the authority has one."""
@@ -107,7 +126,7 @@ class Attempt:
             state=OrderState.INTENT,
             authority=self.authority,
             directory=self.kit.config.authorities[self.authority].directory,
-            identifiers=self.decision.names or self.wish.names,
+            identifiers=self._names(),
             degraded=bool(self.decision.names),
             key_type=self.wish.key,
             profile=self._profile(),
@@ -188,7 +207,7 @@ class Attempt:
         """Answer every pending authorization of an order that still needs it."""
         if found.status != "pending":
             return
-        proof = Proof(self.issuer, self.wish, session, found, known(self.situation, self.authority))
+        proof = Proof(self.ready, session, found)
         try:
             proof.run(self.authority, self._until())
         finally:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from renewer.challenges.solvers import solver_for
 from renewer.errors import RetryLater
 from renewer.issue.attempt import Attempt
+from renewer.model.desired import HookEvent
 from renewer.model.facts import Debris
 from renewer.model.outcome import EventName
 
@@ -61,6 +62,11 @@ class Issuer:
                 made = solver_for(challenge, left=self._left, until=lambda: self.kit.deadline)
                 self._solvers[challenge] = made
             return self._solvers[challenge]
+
+    def disturbs(self, situation: Situation) -> bool:
+        """Whether `before` calls programs of the operator's for this certificate."""
+        named = (self.kit.config.hooks[name] for name in situation.wish.hooks)
+        return any(HookEvent.PRE in hook.events for hook in named)
 
     def gone(self, solver: Solver, debris: Debris) -> None:
         """What was on record is cleaned up; forgotten when its solver is closed well: some end only then."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from renewer.challenges.contract import Task
-from renewer.errors import GiveUp, RenewerError, RetryLater, StateError
+from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError
 from renewer.model.outcome import EventName
 from renewer.policy import challenge as choosing
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from renewer.acme.client import Session
     from renewer.acme.nouns import AcmeOrder, Authorization, Offer
     from renewer.challenges.contract import Presented, Solver
-    from renewer.issue.issuer import Issuer
-    from renewer.model.desired import Certificate
-    from renewer.model.facts import Debris, Failure
+    from renewer.issue.readiness import Readiness
+    from renewer.model.facts import Debris
 
 _OUR_SIDE = frozenset({"untrusted", "ca_bundle", "url", "directory", "secret", "account-key"})
 _WITHOUT_TOKEN = frozenset({"dns-persist-01"})  # types that have none; of all others one is needed
@@ -45,23 +44,16 @@ class Proof:
     """The authorizations of one order, from the challenges to the authority's verdict.
 
     `failed` has the names whose challenge failed, each with its place, for the next try to begin with another
-    one; `failure` is what is known of the tries before.
+    one; `ready` knows which ways can be used on this host, and what is known of the tries before.
     """
 
-    def __init__(
-        self,
-        issuer: Issuer,
-        wish: Certificate,
-        session: Session,
-        found: AcmeOrder,
-        failure: Failure | None = None,
-    ) -> None:
-        self.issuer = issuer
-        self.kit = issuer.kit
-        self.wish = wish
+    def __init__(self, ready: Readiness, session: Session, found: AcmeOrder) -> None:
+        self.ready = ready
+        self.issuer = ready.issuer
+        self.kit = ready.issuer.kit
+        self.wish = ready.wish
         self.session = session
         self.found = found
-        self.failure = failure
         self.failed: dict[str, int] = {}
         self.expected: dict[str, Debris] = {}  # by token: what a killed run would leave behind
 
@@ -72,7 +64,10 @@ class Proof:
         """
         from renewer.acme.problems import failed_authorizations
 
-        pending = [one for one in self._authorizations() if one.status == "pending"]
+        found = self._authorizations()
+        self.ready.remember(found)
+        pending = [one for one in found if one.status == "pending"]
+        self.ready.ports(one.wanted for one in pending)
         chosen = [self._chosen(one) for one in pending]
         groups = _by_solver(chosen)
         try:
@@ -80,6 +75,7 @@ class Proof:
             for one, authorization in zip(chosen, pending, strict=True):
                 self._answer(one, authorization.url)
             judged = self._judged(pending, until)
+            self.ready.remember(judged)
             with self._blaming(chosen, only_named=True):
                 if error := failed_authorizations(list(judged), authority):
                     raise error
@@ -130,8 +126,15 @@ class Proof:
         except RenewerError as error:
             named = {name for name, _ in error.identifiers}
             culprits = [one for one in group if one.name in named]
-            if not culprits and not only_named:
-                culprits = [one for one in group if one.task.identifier.base in named] or list(group)
+            if not only_named and not isinstance(error, StateError):
+                culprits = culprits or [one for one in group if one.task.identifier.base in named]
+                culprits = culprits or list(group)
+                said = dict(error.identifiers)
+                why = (said.get(one.name) or said.get(one.task.identifier.base) for one in culprits)
+                error.identifiers = tuple(
+                    (one.name, text or error.text) for one, text in zip(culprits, why, strict=True)
+                )
+                error.unasked = not isinstance(error, OurFault)
             self.failed.update({one.name: one.place for one in culprits})
             raise
 
@@ -146,6 +149,7 @@ class Proof:
             kind=error.kind,
             identifiers=error.identifiers,
             not_before=error.not_before,
+            unasked=error.unasked,
         )
 
     def _judged(
@@ -193,7 +197,9 @@ class Proof:
             if offer.token or offer.type in _WITHOUT_TOKEN
         }
         ways = choosing.ways_of(self.wish, authorization.identifier, wildcard=wildcard)
-        way = choosing.choose(ways, offers, choosing.failed_place(self.failure, wanted))
+        ready = self.ready.usable(wanted, ways)
+        failed = choosing.failed_place(self.ready.failure, wanted)
+        way = choosing.choose(ready, offers, failed) or choosing.choose(ways, offers, failed)
         if way is None:
             raise GiveUp(
                 choosing.fault(wanted, ways, offers),
@@ -270,6 +276,8 @@ def resumable(error: RenewerError) -> bool:
     A disk that is full, or a trust that was misconfigured meanwhile, says nothing of the order: given up, the
     same certificate would be ordered again.
     """
+    if error.local or error.unasked:
+        return True
     if error.identifiers:
         return False
     return isinstance(error, RetryLater | StateError) or error.kind in _OUR_SIDE

@@ -164,6 +164,20 @@ class Failure(Record):
         return self.authority
 
 
+class Proven(Record):
+    """A name that an authority holds for proven until a moment (RFC 8555 §7.1.4): nothing must answer."""
+
+    kind: ClassVar[str] = "proven"
+    authority: str
+    name: str
+    until: datetime
+
+    @property
+    def key(self) -> str:
+        """One record an authority and name."""
+        return f"{self.authority} {self.name}"
+
+
 class Window(Record):
     """The authority's renewal information for one certificate (RFC 9773 §4.2), or that there was none.
 

@@ -30,7 +30,7 @@ def relevant(situation: Situation) -> dict[str, Failure]:
     }
 
 
-def choose(situation: Situation, now: datetime, *, asked: bool = False) -> Choice:
+def choose(situation: Situation, now: datetime, *, asked: bool = False, begun: bool = False) -> Choice:
     """The first authority in order that may be asked now, else the one that may be asked soonest.
 
     The next in order gets its turn when all before it failed finally or three times, or in emergency. If none
@@ -53,16 +53,21 @@ def choose(situation: Situation, now: datetime, *, asked: bool = False) -> Choic
                 if not choices
                 else _soonest([*choices, Choice(authority, None, None)])
             )
-        moment = issue_again(failure, meanwhile, now, in_part(situation, now))
+        moment = issue_again(failure, meanwhile, now, in_part(situation, now), begun=begun)
         if moment <= now:
             return Choice(authority, None, failure)
         choices.append(Choice(authority, moment, failure))
-        if not (urgent or failure.final or failure.count >= FAILURES_BEFORE_THE_NEXT):
+        if failure.local or not (urgent or failure.final or _theirs(failure) >= FAILURES_BEFORE_THE_NEXT):
             break
     if asked:
         free = [one for one in choices if one.failure and _is_free(one.failure, meanwhile, now)]
         return next(iter(free), _soonest(choices))
     return _soonest(choices)
+
+
+def _theirs(failure: Failure) -> int:
+    """The failures that say something of the authority."""
+    return failure.count - failure.own
 
 
 def _is_free(failure: Failure, meanwhile: Version | None, now: datetime) -> bool:

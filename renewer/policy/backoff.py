@@ -35,16 +35,26 @@ def _jitter(span: timedelta, *words: str) -> timedelta:
 
 
 def issue_again(
-    failure: Failure, best: Version | None, now: datetime, part: Version | None = None
+    failure: Failure,
+    best: Version | None,
+    now: datetime,
+    part: Version | None = None,
+    *,
+    begun: bool = False,
 ) -> datetime:
     """The earliest moment to ask that authority again for the full set.
 
-    `best` is what we have meanwhile, `part` a degraded version that stands in for it.
+    `best` is what we have meanwhile, `part` a degraded version that stands in for it. What was found on this
+    host, without disturbing anybody, is looked at again by the next run: it costs nobody anything. `begun` is
+    whether it was this very run that found it.
     """
     if from_the_future(failure.at, now):
         return now
+    if failure.local and not failure.disturbing:
+        moment = failure.at + LADDER[0] if begun else now
+        return max(moment, failure.not_before or moment)
     lifetime = best.leaf.lifetime if best else ASSUMED_LIFETIME
-    step = min(DAILY if failure.final else ladder(failure.count), lifetime / 10)
+    step = min(DAILY if failure.final and not failure.local else ladder(_rung(failure)), lifetime / 10)
     if part is not None:
         step = _degraded_step(failure.at - part.made_at)
     elif best and in_emergency(best.leaf, now):
@@ -53,6 +63,11 @@ def issue_again(
     if failure.not_before is None:
         return moment
     return max(moment, _asked_to_wait(failure, failure.not_before, best))
+
+
+def _rung(failure: Failure) -> int:
+    """How many failures in a row were of its kind: what is wrong here says nothing of an authority."""
+    return failure.own if failure.local else failure.count - failure.own
 
 
 def forced_again(failure: Failure, best: Version | None, now: datetime) -> datetime | None:
@@ -141,13 +156,16 @@ def count(  # noqa: PLR0913  what is known of the failure, each by its name
         authority=authority,
         wish=wish,
         count=before.count + 1 if before else 1,
+        own=(before.own if before else 0) + error.local,
+        local=error.local,
+        disturbing=error.disturbing,
         since=before.since if before else now,
         at=now,
         text=error.text,
         hint=error.hint,
         problem=error.kind,
         final=isinstance(error, GiveUp) or error.kind == MALFORMED,
-        not_before=error.not_before,
+        not_before=before.not_before if error.local and before else error.not_before,
         identifiers=_failing(error, before, in_part=in_part),
         named=bool(error.identifiers),
         tried=tuple(sorted({**dict(before.tried if before else ()), **tried}.items())),
@@ -165,9 +183,13 @@ def _wish_at(situation: Situation, authority: str) -> str:
 
 
 def _failing(error: RenewerError, before: Failure | None, *, in_part: bool) -> tuple[tuple[str, str], ...]:
-    """The names that fail now; those known before are not forgotten because only the network failed since."""
+    """The names that fail now; those known before are not forgotten because only the network failed since.
+
+    Nor because only this host was looked at since; but what was missing here before was looked at again.
+    """
     known = before.identifiers if before else ()
     if not error.identifiers:
         return known
     named = {name for name, _ in error.identifiers}
-    return error.identifiers + tuple(pair for pair in known if in_part and pair[0] not in named)
+    kept = in_part or (error.local and before is not None and not before.local)
+    return error.identifiers + tuple(pair for pair in known if kept and pair[0] not in named)

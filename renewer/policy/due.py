@@ -48,7 +48,7 @@ def decide(situation: Situation, terms: Terms) -> Decision:
         wanted=wanted(situation, terms.now),
         serve=to_serve(situation, terms.now, anyway=terms.redeploy),
         live=situation.live_version,
-        choice=choose(situation, terms.now, asked=terms.asked or terms.force),
+        choice=choose(situation, terms.now, asked=terms.asked or terms.force, begun=terms.begun),
     )
     needs = [need for check in CHECKS if (need := check(facts))]
     for index, need in enumerate(needs):

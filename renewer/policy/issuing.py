@@ -171,7 +171,8 @@ def _held_by(facts: Facts, authority: str) -> datetime | None:
     meanwhile = best(facts.situation, facts.terms.now)
     if facts.terms.force or facts.terms.asked:
         return forced_again(failure, meanwhile, facts.terms.now)
-    return issue_again(failure, meanwhile, facts.terms.now, in_part(facts.situation, facts.terms.now))
+    part = in_part(facts.situation, facts.terms.now)
+    return issue_again(failure, meanwhile, facts.terms.now, part, begun=facts.terms.begun)
 
 
 def _failed_at(facts: Facts, authority: str) -> datetime | None:

@@ -9,6 +9,7 @@ from renewer.acme import wire
 from renewer.acme.nouns import Authorization
 from renewer.errors import GiveUp, RetryLater
 from renewer.issue.proof import Chosen, Proof
+from renewer.issue.readiness import Readiness
 from renewer.model.desired import Challenge, DnsPersist01, Http01, TlsAlpn01
 from tests.builders import failure, wish
 
@@ -42,7 +43,7 @@ def proof(*ways: Challenge, tried: int | None = None) -> Proof:
     of = wish(challenge=ways[0], otherwise=ways[1:])
     before = None if tried is None else failure(tried=(("example.org", tried),))
     order: Any = None
-    return Proof(issuer, of, session, order, before)
+    return Proof(Readiness(issuer, of, of.authorities[0], before), session, order)
 
 
 def chosen(of: Proof, *offers: dict[str, Any]) -> Chosen:

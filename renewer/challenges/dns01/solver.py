@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, Presented, Task, Warn
 from renewer.challenges.dns01 import leftover
 from renewer.challenges.dns01.propagation import Watch
 from renewer.challenges.dns01.providers.contract import Provider, TxtRecord
@@ -18,6 +18,7 @@ from renewer.challenges.dns01.zones import Place, Zones
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Dns01, PropagationCheck
 from renewer.model.facts import Debris
+from renewer.model.names import Identifier
 
 PREFIX = "_acme-challenge"  # RFC 8555 §8.4
 PARALLEL = 8  # names looked up, and zones changed, at a time
@@ -26,7 +27,7 @@ _zone_locks: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
 
 
-class Dns01Solver:
+class Dns01Solver(HoldsNothing):
     """Publishes by the challenge's provider. `until` is the end of all waiting, on `clock.monotonic`."""
 
     type = "dns-01"
@@ -38,6 +39,23 @@ class Dns01Solver:
         self._lock = threading.Lock()
         self._made: Provider | None = None
         self._broken: dict[str, RenewerError] = {}  # by zone: what kept a sweep from removing
+
+    def ready(self, names: Sequence[Identifier]) -> None:
+        """Whether the provider has what it needs on this host, if it can tell."""
+        provider = self._provider()
+        if (
+            look := getattr(provider, "ready", None)
+        ) is None:  # one of others, from before there was such a method
+            return
+        bases = {name.base: name for name in names}
+        try:
+            look(list(bases))
+        except RenewerError as error:
+            concerned = {name for name, _ in error.identifiers}
+            error.identifiers = tuple((str(one), error.text) for one in names if one.base in concerned)
+            raise
+        except Exception as error:  # what others did not foresee is a fault of this provider alone
+            raise _broken(error, "?") from error
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Look up the places of all tasks at the same time; what fails is told by `present_all`."""
@@ -196,8 +214,12 @@ def _in_turn(zone: str, act: Callable[[], None]) -> None:
         except RenewerError:
             raise
         except Exception as error:  # what others did not foresee must not keep the rest from work
-            text = f"the DNS provider broke at the zone {zone or '?'}: {type(error).__name__}: {error}"
-            raise OurFault(text, hint="tell its authors", kind="provider") from error
+            raise _broken(error, zone or "?") from error
+
+
+def _broken(error: Exception, zone: str) -> OurFault:
+    text = f"the DNS provider broke at the zone {zone}: {type(error).__name__}: {error}"
+    return OurFault(text, hint="tell its authors", kind="provider")
 
 
 def _each(act: Callable[[str], object], names: Iterable[str]) -> Mapping[str, RenewerError | None]:

@@ -11,7 +11,7 @@ import dns.name
 import dns.rdatatype
 
 from renewer import clock
-from renewer.challenges.contract import OneByOne, Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task, Warn
 from renewer.challenges.dns01 import leftover
 from renewer.challenges.dns01.ask import Question, Silence, ask
 from renewer.challenges.dns01.propagation import Watch, txt_values
@@ -21,6 +21,7 @@ from renewer.challenges.dnspersist01 import record
 from renewer.errors import OurFault, RenewerError, RetryLater
 from renewer.model.desired import DnsPersist01, PropagationCheck
 from renewer.model.facts import Debris
+from renewer.model.names import Identifier
 
 PARALLEL = 8  # names looked up at a time
 LOOK_LIMIT = 20.0  # seconds for the servers of one name to show their values
@@ -28,7 +29,7 @@ _TIMEOUT = 2.0  # seconds for one of them
 _SHOWN = 3  # values in a message
 
 
-class DnsPersist01Solver(OneByOne):
+class DnsPersist01Solver(HoldsNothing, OneByOne):
     """Looks for the records. `until` is the end of all waiting, on `clock.monotonic`."""
 
     type = "dns-persist-01"
@@ -38,6 +39,9 @@ class DnsPersist01Solver(OneByOne):
         self._zones = Zones(Resolvers(self._rule.resolvers))
         self._watch = Watch(self._rule, self._zones, until=until)
         self._until = until
+
+    def ready(self, names: Sequence[Identifier]) -> None:
+        """Nothing of it lies on this host."""
 
     def debris_of(self, task: Task) -> Debris | None:  # noqa: ARG002  the contract's signature
         """Nothing is left, for nothing is put there."""

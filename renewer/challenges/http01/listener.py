@@ -1,5 +1,6 @@
 """Answering by listening ourselves: for hosts without a web server on port 80."""
 
+import shutil
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -9,8 +10,9 @@ from renewer.challenges.http01 import sockets
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
 from renewer.challenges.http01.server import Server
-from renewer.errors import RenewerError, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.facts import Debris
+from renewer.model.names import Identifier
 
 DEBRIS = "http-01 after"  # Debris.what: a killed run did not run `after`; `where` is the address
 COMMAND_TIMEOUT = 60.0  # seconds for `before` and for `after`
@@ -50,11 +52,30 @@ class ListenSolver(OneByOne):
         self._after_owed = False
         self._unsettled: str | None = None
 
-    def debris_of(self, task: Task) -> Debris | None:
+    def ready(self, names: Sequence[Identifier]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether the address is one, and the commands around listening are there."""
+        sockets.split(self._listen)
+        for key, argv in (("before", self._before), ("after", self._after)):
+            if argv and not shutil.which(argv[0], path=proc.scrubbed_environment().get("PATH")):
+                raise GiveUp(
+                    f"`{key}` of the challenge cannot be run: {argv[0]} is not there, or not executable",
+                    hint=f"correct {key}, or put the program there (chmod +x)",
+                    kind="config",
+                )
+
+    def held_by(self, certificate: str) -> Debris | None:
         """A listener ends with its process; only `after` can be left undone."""
         if not self._after:
             return None
-        return Debris(certificate=task.certificate, what=DEBRIS, where=self._listen, at=clock.now())
+        return Debris(certificate=certificate, what=DEBRIS, where=self._listen, at=clock.now())
+
+    def open(self) -> None:
+        """Run `before`, and listen."""
+        self._started()
+
+    def debris_of(self, task: Task) -> Debris | None:
+        """As `held_by`."""
+        return self.held_by(task.certificate)
 
     def present(self, task: Task) -> Presented:
         """Serve the token; starts to listen if nobody does yet.

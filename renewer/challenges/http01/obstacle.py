@@ -44,8 +44,13 @@ def explain(error: OSError, path: str) -> RenewerError:
     if error.errno in (errno.ENOTDIR, errno.ELOOP):
         return GiveUp(text + _what_stands_there(place), hint=_way_round(place), kind="webroot")
     if error.errno == errno.ENOENT and "/.well-known" not in place:
+        missing = (
+            f"leads to {os.path.realpath(place)}, which does not exist"
+            if _is_link(place)
+            else "does not exist"
+        )
         return GiveUp(
-            f"{text}the webroot {place} does not exist",
+            f"{text}the webroot {place} {missing}",
             hint="make that directory, or correct `webroot` to the one that the web server serves on port 80",
             kind="webroot",
         )

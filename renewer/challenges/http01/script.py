@@ -19,11 +19,12 @@ from enum import StrEnum
 import msgspec
 
 from renewer import clock, proc, programs
-from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, Presented, Task, Warn
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.facts import Debris
+from renewer.model.names import Identifier
 
 DEBRIS = "http-01 script"  # Debris.what; `where` is the program and the token, `detail` the identifier
 SCHEMA = 1
@@ -38,7 +39,7 @@ class Event(StrEnum):
     CLEAN_UP = "clean_up"
 
 
-class ScriptSolver:
+class ScriptSolver(HoldsNothing):
     """Calls the program; its own look afterwards is that of every http-01 challenge."""
 
     type = "http-01"
@@ -47,6 +48,10 @@ class ScriptSolver:
         self._argv = tuple(argv)
         self._preflight = preflight
         self._called: set[str] = set()  # tokens that it was told of
+
+    def ready(self, names: Sequence[Identifier]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether the program is there and may be run."""
+        self._check()
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Nothing is to be looked up."""

@@ -12,20 +12,21 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 
 from renewer import clock
-from renewer.challenges.contract import OneByOne, Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task, Warn
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01 import walk
 from renewer.challenges.http01.obstacle import explain
 from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp
 from renewer.model.facts import Debris
+from renewer.model.names import Identifier
 
 DEBRIS = "http-01 file"  # Debris.what; `where` is the file, `detail` the directories that we made for it
 _READ_LIMIT = 1024  # more than any answer has
 _ATTEMPTS = 50  # another client may remove an empty directory between our two steps
 
 
-class WebrootSolver(OneByOne):
+class WebrootSolver(HoldsNothing, OneByOne):
     """Puts answers below `webroot`. `left` are records of earlier runs: their directories are ours, too."""
 
     type = "http-01"
@@ -35,6 +36,14 @@ class WebrootSolver(OneByOne):
         self._preflight = preflight
         for debris in left:
             _recall(debris)
+
+    def ready(self, names: Sequence[Identifier]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether a file can be made there: the webroot exists, and nothing stands in the way."""
+        try:
+            with walk.lock, walk.directories(self._root) as opened:
+                _may_write(self._root, opened)
+        except OSError as error:
+            raise explain(error, "/".join((self._root.rstrip("/"), *walk.PARTS))) from error
 
     def debris_of(self, task: Task) -> Debris | None:
         """The file, and the directories that do not exist yet or that we made before."""
@@ -139,6 +148,17 @@ def _recall(debris: Debris) -> None:
         for depth in range(len(opened) - 1):
             if "/".join(walk.PARTS[: depth + 1]) in made:
                 walk.adopt(opened, depth)
+
+
+def _may_write(root: str, opened: Sequence[int]) -> None:
+    """Raises OSError if nothing can be made in the innermost directory."""
+    place = "/".join((root.rstrip("/"), *walk.PARTS[: len(opened) - 1])) or "/"
+    target = f"/proc/self/fd/{opened[-1]}"
+    if os.access(target, os.W_OK | os.X_OK, effective_ids=True):
+        return
+    read_only = os.statvfs(target).f_flag & os.ST_RDONLY
+    code = errno.EROFS if read_only else errno.EACCES
+    raise OSError(code, os.strerror(code), place)
 
 
 def _put(root: str, token: str, answer: bytes) -> None:

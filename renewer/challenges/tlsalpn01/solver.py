@@ -58,6 +58,18 @@ class TlsAlpn01Solver:
             self._door = _doors.setdefault(listen, _Door())
         self._holding: dict[Task, str] = {}
 
+    def ready(self, names: Sequence[Identifier]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether the address is one."""
+        sockets.split(self._listen)
+
+    def held_by(self, certificate: str) -> Debris | None:  # noqa: ARG002  the contract's signature
+        """Nothing: a listener ends with its process."""
+        return None
+
+    def open(self) -> None:
+        """Listen."""
+        self._started()
+
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Nothing is to be looked up."""
 

@@ -37,6 +37,15 @@ class AcmeDnsProvider:
             raise GiveUp("acme-dns needs a file for its accounts", hint='storage = "/path"', kind="config")
         self.storage = str(self._options["storage"])
 
+    def ready(self, names: Sequence[str]) -> None:
+        """Whether the file of accounts can be used, and has any: aliases may lead a name to any of them."""
+        if names and not accounts.load(self.storage):
+            raise GiveUp(
+                f"there is no acme-dns account for {names[0]} in {self.storage}",
+                hint="make one, and publish the CNAME that this prints: renewer acme-dns register",
+                kind="config",
+            )
+
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Set each value at the account of its name."""
         known = accounts.load(self.storage)

@@ -40,6 +40,14 @@ class Provider(Protocol):
     needs_zone: bool
     """Whether it must be told the zone. If not, it is used even if no zone can be found, with the zone ""."""
 
+    def ready(self, names: Sequence[str]) -> None:
+        """Whether what is needed on this host is there: programs, files, secrets; by form only.
+
+        `names` are those to be proved, without the wildcard's label. Asks no server. Raises RetryLater or
+        GiveUp; its `identifiers` are those of `names` that are concerned, none if all are. A provider may
+        come without this method.
+        """
+
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Publish the records of one zone, if possible at once, and return when that is accepted.
 

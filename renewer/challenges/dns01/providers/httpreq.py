@@ -27,6 +27,10 @@ class HttpreqProvider:
         self._raw = "mode" in self._options
         self._api = Api("httpreq server", str(self._options["endpoint"]), self._options)
 
+    def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether the credentials are there."""
+        self._credentials()
+
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:  # noqa: ARG002  the server knows its zones
         """One request a record."""
         for record in records:

@@ -4,11 +4,13 @@ It runs in a process of its own (`lexicon_child.py`), one a zone and call. Nothi
 The zones of a service take turns: what is made for one command at a time meets services that allow no more.
 """
 
+import contextlib
 import os.path
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import msgspec
@@ -48,6 +50,19 @@ class LexiconProvider:
         self._limit = time_limit(self._given, TIME_LIMIT)
         with _guard:
             self._turn = _locks.setdefault(self._service, threading.Lock())
+
+    def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether dns-lexicon is there and has that service, and the secrets are there."""
+        if find_spec("lexicon") is None:
+            raise GiveUp("dns-lexicon is not there", hint=_INSTALL, kind="config")
+        known = _services()
+        if known and self._service not in known:
+            near = get_close_matches(self._service, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            text = f"dns-lexicon has no service '{self._service}'"
+            raise GiveUp(text, hint=f"{hint}`lexicon --help` lists them", kind="config")
+        for value in (*self._given.values(), *(value for _, value in self._env)):
+            text_of(value)
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Create the records, in one session."""
@@ -135,3 +150,16 @@ class LexiconProvider:
         hint = f"did you mean {near[0]}? " if near else ""
         text = f"the option {name} is none of lexicon's provider {self._service}"
         return GiveUp(text, hint=f"{hint}It takes: {', '.join(known)}", kind="config")
+
+
+def _services() -> list[str]:
+    """The services that dns-lexicon has, by the names of its modules; none if they lie elsewhere now."""
+    found = find_spec("lexicon")
+    places = list(found.submodule_search_locations or ()) if found else []
+    for place in places:
+        for below in ("_private/providers", "providers"):
+            with contextlib.suppress(OSError):
+                files = os.listdir(os.path.join(place, below))
+                if names := sorted(name[:-3] for name in files if name.endswith(".py") and name[0] != "_"):
+                    return names
+    return []

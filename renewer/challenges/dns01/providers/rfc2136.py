@@ -41,6 +41,11 @@ class Rfc2136Provider:
             raise GiveUp("rfc2136 needs a server", hint='server = "192.0.2.53:53"', kind="config")
         self._to: Rfc2136 = challenge.rfc2136
 
+    def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether there is a key of the right form, if one is configured."""
+        if self._to.tsig is not None:
+            _key(self._to.tsig)
+
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Add the values in one update."""
 

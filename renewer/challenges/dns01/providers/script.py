@@ -41,6 +41,11 @@ class ScriptProvider:
         with _guard:
             self._turn = _locks.setdefault(self._path, threading.Lock())
 
+    def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
+        """Whether the programs may be run, and the secrets of their environment are there."""
+        self._check()
+        self._environment()
+
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Every call in order; the first that fails ends it."""
         env = self._environment()
@@ -60,12 +65,16 @@ class ScriptProvider:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _calls(self, event: Event, zone: str, records: Sequence[TxtRecord]) -> Sequence[Call]:
+    def _check(self) -> None:
+        """Raises GiveUp if one of the programs must not be run."""
         for option, path, executable in programs(self._options):
             key = f"the option {option} of the provider script"
             if fault := problem(path, key, executable=executable):
                 text, _, hint = fault.partition("; ")
                 raise GiveUp(f"the script of the provider script: {text}", hint=hint, kind="config")
+
+    def _calls(self, event: Event, zone: str, records: Sequence[TxtRecord]) -> Sequence[Call]:
+        self._check()
         job = Job(event=event, zone=zone, records=tuple(records), options=self._options, said=self._said)
         return calls(job)
 
