@@ -11,7 +11,9 @@ from renewer.errors import RenewerError
 from renewer.kit import Kit
 from renewer.model.facts import Debris, Owed, Revoked, Situation, Version, Window
 from renewer.model.outcome import EventName, Outcome
+from renewer.policy.backoff import from_the_future
 from renewer.policy.challenge import challenges_of
+from renewer.policy.findings import debris_ends
 from renewer.policy.freshness import ask_after, to_ask, to_look
 from renewer.policy.need import window_of
 
@@ -135,16 +137,35 @@ def ports(kit: Kit, situations: Sequence[Situation]) -> set[str]:
 
 
 def debris(kit: Kit) -> None:
-    """Remove what challenges of earlier runs left behind."""
+    """Remove what challenges of earlier runs left behind; what nobody can remove is told a last time."""
     left = kit.ledger.load(Debris)
     if not left:
         return
-    from renewer.challenges.solvers import solver_for, sweep
+    gone, kept = swept(kit, left)
+    now = clock.now()
+    for item, answered in kept:
+        if debris_ends(item, answered=answered) <= now:
+            text = (
+                f"{item.where} ({item.what}), left behind by a challenge, is tried no more: remove it by hand"
+            )
+            kit.journal.tell(EventName.NOTICE, item.certificate, text=text)
+            gone.append(item)
+        elif from_the_future(item.at, now):
+            kit.ledger.save(msgspec.structs.replace(item, at=now))
+    kit.ledger.drop(*gone)
+
+
+def swept(kit: Kit, left: Sequence[Debris]) -> tuple[list[Debris], list[tuple[Debris, bool]]]:
+    """Try once to remove each: what is gone, and what is not, with whether the config still has who could."""
+    from renewer.challenges.solvers import answerable, solver_for, sweep
 
     used = {challenge for wish in kit.config.certificates.values() for challenge in challenges_of(wish)}
     solvers = [solver_for(challenge, left=left, until=lambda: kit.deadline) for challenge in used]
     gone = [item for item in left if sweep(item, solvers)]
-    kit.ledger.drop(*gone)
+    kept = [(item, answerable(item, solvers)) for item in left if item not in gone]
+    for solver in solvers:
+        solver.close()
+    return gone, kept
 
 
 def posts(kit: Kit) -> list[Outcome]:

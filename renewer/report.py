@@ -103,6 +103,7 @@ def _steps(decision: Decision) -> Iterable[Document]:
         "reason": decision.reason,
         "because": decision.because,
         "not_before": decision.not_before or decision.look_again,
+        "way_out": decision.way_out or None,
     }
     for step in decision.then:
         yield {
@@ -111,6 +112,7 @@ def _steps(decision: Decision) -> Iterable[Document]:
             "reason": "follows",
             "because": f"follows {decision.step}",
             "not_before": None,
+            "way_out": None,
         }
 
 
@@ -131,6 +133,7 @@ def _certificate(
         "hint": troubles[0].hint if troubles else "",
         "renewal": _renewal(decision, troubles, situation),
         "waits_because": decision.because if decision.step is Step.WAIT else None,
+        "way_out": decision.way_out or None,
         **_leaf(real),
         **_renew_at(situation, newest or real),
         "failures": failures(troubles),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 from renewer.challenges.contract import Solver
 from renewer.challenges.http01 import webroot
@@ -11,6 +12,14 @@ from renewer.model.desired import Challenge, Dns01, DnsAccount01, DnsPersist01, 
 from renewer.model.facts import Debris
 
 DNS_RECORD = "dns-01 record"  # Debris.what of dns01, which is imported only when needed
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A solver that publishes records through somebody."""
+
+    def answers_for(self, debris: Debris) -> bool:
+        """Whether a record was published through the same."""
 
 
 def solver_for(
@@ -67,6 +76,13 @@ def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver
         hint='name the directory that the web server serves on port 80, or listen = "[::]:80"',
         kind="config",
     )
+
+
+def answerable(debris: Debris, solvers: Iterable[Solver]) -> bool:
+    """Whether any solver of the present config could remove it at all."""
+    if debris.what != DNS_RECORD:
+        return True
+    return any(one.answers_for(debris) for one in solvers if isinstance(one, Publishes))
 
 
 def sweep(debris: Debris, solvers: Iterable[Solver] = ()) -> bool:

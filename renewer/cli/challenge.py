@@ -1,13 +1,14 @@
 """`renewer challenge`: where authorities will look, what to publish for that, snippets for web servers."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from renewer.cli import exits, screen
+from renewer.cli.limits import complete
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import DnsAccount01, DnsPersist01, Http01, TlsAlpn01
@@ -18,6 +19,7 @@ from renewer.policy import challenge as choosing
 if TYPE_CHECKING:
     from renewer.acme.keeper import Keeper
     from renewer.model.desired import Authority, Certificate, Challenge, Config
+    from renewer.model.facts import Debris
 
 TXT = "a TXT record, made and removed by each order"
 
@@ -100,6 +102,91 @@ def snippet(name: str | None, as_json: bool) -> int:
     else:
         screen.out(text.rstrip("\n"))
     return exits.OK
+
+
+@command.command()
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=complete)
+@click.option("--yes", is_flag=True, help="Forget without asking what cannot be removed.")
+@screen.json_option
+@screen.pass_setup
+def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
+    """Remove what challenges left behind: try once more, and forget what cannot be removed.
+
+    What is forgotten is named, to be removed by hand: a record or a file of a challenge that is over does no
+    harm. Without --yes a person is asked first. Exit 1 if something is still left.
+    """
+    removed, kept = _swept(setup, name)
+    agreed = yes or (not as_json and bool(kept) and _agreed(kept))
+    if agreed and kept:
+        _forget(setup, kept)
+    if as_json:
+        parts = {"removed": removed, "forgotten": kept if agreed else [], "left": [] if agreed else kept}
+        documents = {word: [_left(one) for one in items] for word, items in parts.items()}
+        screen.emit({"schema": screen.SCHEMA, **documents})
+        return exits.OK if agreed or not kept else exits.FAILED
+    for one in removed:
+        screen.out(f"removed   {one.where} ({one.what})")
+    for one in kept:
+        why = one.detail.partition(": ")[2]
+        told = f"{one.where} ({one.what})" + (f": {why}" if why else "")
+        screen.out(f"forgotten {told}; remove it by hand" if agreed else f"left      {told}")
+    if kept and not agreed:
+        screen.out("    → to forget it: renewer challenge clean --yes")
+    if not removed and not kept:
+        screen.out("nothing is left over")
+    return exits.OK if agreed or not kept else exits.FAILED
+
+
+def _swept(setup: Setup, name: str | None) -> "tuple[list[Debris], list[Debris]]":
+    """What is gone now, and what is not; under the agent's lock."""
+    from renewer import freshen
+    from renewer.kit import Kit
+    from renewer.model.facts import Debris
+    from renewer.store.lock import Lock
+
+    config = setup.config()
+    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
+        left = kit.ledger.load(Debris, name)
+        if name is not None and not left and name not in config.certificates:
+            known = ", ".join(config.certificates) or "none"
+            raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=f"there are: {known}")
+        gone, kept = freshen.swept(kit, left)
+        kit.ledger.drop(*gone)
+        return gone, [one for one, _ in kept]
+
+
+def _agreed(kept: "Sequence[Debris]") -> bool:
+    """Whether a person says so; nobody else is asked, and nobody keeps the timer's run waiting meanwhile."""
+    import sys
+
+    if not sys.stdin.isatty():
+        return False
+    for one in kept:
+        screen.say(f"{one.where} ({one.what})")
+    return click.confirm(f"{len(kept)} cannot be removed now. Forget?", err=True)
+
+
+def _forget(setup: Setup, kept: "Sequence[Debris]") -> None:
+    from renewer.kit import Kit
+    from renewer.model.outcome import EventName
+    from renewer.store.lock import Lock
+
+    config = setup.config()
+    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
+        for one in kept:
+            text = f"{one.where} ({one.what}), left behind by a challenge, is forgotten on request"
+            kit.journal.tell(EventName.NOTICE, one.certificate, text=text)
+        kit.ledger.drop(*kept)
+
+
+def _left(one: "Debris") -> "dict[str, object]":
+    return {
+        "certificate": one.certificate,
+        "what": one.what,
+        "where": one.where,
+        "at": one.at,
+        "why": one.detail.partition(": ")[2],
+    }
 
 
 class _Known:

@@ -219,7 +219,7 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
         if one["held"]:
             yield _rolled_back(one)
         if one["healthy"] and one["waits_because"]:
-            yield Note("none", one["name"], one["waits_because"])
+            yield Note("none", one["name"], one["waits_because"], tuple(filter(None, [one.get("way_out")])))
     yield from _explained(certificates)
     for finding in (*document.get("unread", ()), *document["findings"]):
         yield Note("warn", "note", finding)
@@ -233,13 +233,24 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
 def _troubles(ill: Iterable[Document], about: frozenset[str] | None) -> Iterator[Note]:
     """Those with the same trouble together."""
     groups: dict[tuple[str, str, str], list[str]] = {}
+    ways = {one["name"]: one.get("way_out") for one in ill if one.get("way_out")}
     for one in ill:
         groups.setdefault((tone(one), one["why"], one["hint"]), []).append(one["name"])
     for (kind, why, hint), names in groups.items():
         if about is not None and about.isdisjoint(names):
             continue
         asking = f"renewer log {names[0]} --last" if kind == "bad" else ""
-        yield Note(kind, several(names), why, tuple(text for text in (hint, asking) if text))
+        hints = (hint, *_ways_out(names, ways), asking)
+        yield Note(kind, several(names), why, tuple(text for text in hints if text))
+
+
+def _ways_out(names: Sequence[str], ways: Mapping[str, str]) -> Iterator[str]:
+    """What ends the waits of those with the same trouble: one line where it is the same command."""
+    found = [name for name in names if name in ways]
+    same = [name for name in found if ways[name].endswith(f"renewer run {name}")]
+    if len(same) > 1:
+        yield ways[same[0]].removesuffix(same[0]) + " ".join(same[:_FEW]) + (" …" if len(same) > _FEW else "")
+    yield from dict.fromkeys(ways[name] for name in found if len(same) < 2 or name not in same)
 
 
 def several(names: Sequence[str]) -> str:

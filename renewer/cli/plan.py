@@ -48,7 +48,8 @@ def command(
         moment = decision.not_before or decision.look_again
         when = f" ({screen.moment(moment)})" if moment else ""
         then = f", then {', '.join(decision.then)}" if decision.then else ""
-        screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}")
+        out = f"; {decision.way_out}" if decision.way_out else ""
+        screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}{out}")
         if setup.verbose:
             screen.out(f"    reason: {decision.reason}")
     return code

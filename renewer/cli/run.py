@@ -172,7 +172,7 @@ def _idle(report: "RunReport") -> str:
         first = waiting[0]
         moment = f" until {screen.moment(first.not_before)}" if first.not_before else ""
         held = f"{first.certificate} waits{moment} to {first.held}: {first.because}"
-        return f"{held} ({len(waiting)} of {all_of_them})"
+        return f"{held} ({len(waiting)} of {all_of_them}); {first.way_out}"
     moments = [decision.look_again for decision in report.plan.decisions if decision.look_again]
     following = f"; the next renewal is at {screen.moment(min(moments))}" if moments else ""
     if report.exit:

@@ -27,7 +27,8 @@ def words(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  
             return f"run {say('run')} finished with exit code {say('exit')}"
         case EventName.DECIDED:
             until = f" until {say('not_before')}" if say("not_before") else ""
-            return f"decided: {say('step')}{until}, because {say('because')} [{say('reason')}]"
+            out = f"; {say('way_out')}" if say("way_out") else ""
+            return f"decided: {say('step')}{until}, because {say('because')} [{say('reason')}]{out}"
         case EventName.ORDERED:
             text = "goes on with the order" if say("resumed") else f"ordered at {say('authority')}"
             profile = f", profile {say('profile')}" if say("profile") else ""

@@ -56,6 +56,7 @@ class Decision(Value):
 
     `not_before` is set for WAIT (the earliest moment anything may act); `look_again` for KEEP: when
     the next thing falls due. `held` names the step that waits. `names` are those to order if not all are.
+    `way_out` says of WAIT which command does not wait, or why none helps.
     """
 
     certificate: str
@@ -68,6 +69,7 @@ class Decision(Value):
     authority: str | None = None
     then: tuple[Step, ...] = ()
     names: tuple[Identifier, ...] = ()
+    way_out: str = ""
 
 
 class Plan(Value):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from renewer.model.decision import Decision, Reason, Step
 from renewer.model.facts import Situation
-from renewer.policy import deploying, issuing
+from renewer.policy import deploying, issuing, waits
 from renewer.policy.authority import choose
 from renewer.policy.need import ALL_STEPS, Facts, Need, Terms, show, window_of
 from renewer.policy.wanted import to_serve, wanted
@@ -89,8 +89,7 @@ def _wait(facts: Facts, needs: list[Need]) -> Decision:
         reason, moment = Reason.STEP_NOT_ALLOWED, None
     else:
         need = min(free, key=lambda item: item.not_before or facts.terms.now)
-        asked = need.step is Step.ISSUE and facts.choice.failure and facts.choice.failure.not_before
-        reason = Reason.AUTHORITY_ASKED_TO_WAIT if asked else need.waits_for
+        reason = waits.reason_of(facts, need)
         moment = need.not_before
     return Decision(
         certificate=facts.situation.wish.name,
@@ -100,6 +99,7 @@ def _wait(facts: Facts, needs: list[Need]) -> Decision:
         not_before=moment,
         held=need.step,
         authority=need.authority,
+        way_out=waits.way_out(facts, need),
     )
 
 

@@ -7,6 +7,8 @@ from renewer.model.facts import Debris, Situation
 from renewer.policy.deploy_window import length
 
 TOLERATED_SKEW = timedelta(minutes=5)
+LEFT_FOR = timedelta(days=30)  # what a challenge left behind is tried to be removed for so long
+LEFT_TO_NOBODY_FOR = timedelta(days=1)
 
 
 def wrong_clock(now: datetime, built: datetime) -> str | None:
@@ -65,8 +67,17 @@ def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
 
 def left_behind(debris: Iterable[Debris]) -> list[str]:
     """What challenges left behind and nobody could remove yet."""
-    places = dict.fromkeys(f"{item.where} ({item.what})" for item in debris)
-    return [f"left behind by a challenge: {place}; each run tries again to remove it" for place in places]
+    places = {f"{item.where} ({item.what})": debris_ends(item, answered=True) for item in debris}
+    return [
+        f"left behind by a challenge: {place}; each run tries again to remove it, at the latest until "
+        f"{ends:%Y-%m-%d}; at once, and to forget it: renewer challenge clean"
+        for place, ends in places.items()
+    ]
+
+
+def debris_ends(item: Debris, *, answered: bool) -> datetime:
+    """When nobody tries any more to remove it; soon, if no challenge of the config can (`answered`)."""
+    return item.at + (LEFT_FOR if answered else LEFT_TO_NOBODY_FOR)
 
 
 def windows_missed(situations: Iterable[Situation], wake: timedelta) -> list[str]:

@@ -3,13 +3,17 @@
 from datetime import datetime, timedelta
 
 from renewer.model.decision import Reason, Step
-from renewer.model.facts import Order, OrderState, Situation
+from renewer.model.facts import Order, OrderState, Situation, Version
 from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
-from renewer.policy.backoff import EMERGENCY_STEP, forced_again, issue_again
+from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
 from renewer.policy.need import Facts, Need, show, window_of
-from renewer.policy.wanted import acceptance, best, in_part, order_fits, withheld
+from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld
 from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
+
+# Where nothing valid is served, some names are better than none after so many failures and so long
+FAILURES_BEFORE_SOME = 2
+PATIENCE_AT_FIRST = timedelta(hours=1)
 
 
 def an_order_is_open(facts: Facts) -> Need | None:
@@ -60,6 +64,9 @@ def nothing_is_wanted(facts: Facts) -> Need | None:
         reason, text = Reason.ABSENT, "there is no certificate yet"
     elif live.leaf.not_after <= facts.terms.now:
         reason, text = Reason.EXPIRED, f"the live one expired at {show(live.leaf.not_after)}"
+    elif live.degraded and fits_in_part(live, facts.situation):
+        missing = [str(name) for name in facts.situation.wish.names if name not in live.leaf.names]
+        reason, text = Reason.NAMES_FAIL, f"the live one is without {', '.join(missing)}"
     elif live.id in facts.situation.revoked:
         reason, text = Reason.REVOKED, f"the live one, serial {live.leaf.serial}, was revoked"
     else:
@@ -105,32 +112,54 @@ def clients_refuse_the_newest(facts: Facts) -> Need | None:
 
 
 def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
-    """Rather a certificate for the names that validate than none for any; it steps in at the very end."""
+    """Rather a certificate for the names that validate than none for any.
+
+    It steps in at the very end of the full one; where nothing valid is served, after the second failure and
+    an hour. `names_that_validate` knows whose challenge failed, whatever the cause was and on whose side.
+    """
     names, now = names_that_validate(facts.situation), facts.terms.now
-    ending = facts.wanted or facts.live
-    if not names or ending is None or ending.placeholder or _under_way(facts):
-        return None
-    if not in_last_hours(ending.leaf, now):
+    if not names or _under_way(facts, names):
         return None
     part = in_part(facts.situation, now)
     if part is not None and set(names) <= set(part.leaf.names) and not in_last_hours(part.leaf, now):
         return None
-    failure = relevant(facts.situation).get(facts.choice.authority)
+    known = relevant(facts.situation)
+    left = ", ".join(str(name) for name in facts.situation.wish.names if name not in names)
+    ending, patient = _ending(facts), None
+    if ending is not None:
+        if not in_last_hours(ending.leaf, now):
+            return None
+        ends = show(ending.leaf.not_after)
+        because = f"it ends at {ends}, {left} cannot be validated: one for the others"
+    else:
+        if sum(one.count for one in known.values()) < FAILURES_BEFORE_SOME:
+            return None
+        patient = min(one.since for one in known.values())
+        because = f"nothing valid is served, {left} cannot be validated: one for the others"
+    failure = known.get(facts.choice.authority)
     held = None
     if failure is not None:
         asked = forced_again(failure, best(facts.situation, now), now)
-        held = asked if failure.named else failure.at + EMERGENCY_STEP
-    left = ", ".join(str(name) for name in facts.situation.wish.names if name not in names)
-    text = f"it ends at {show(ending.leaf.not_after)}, {left} cannot be validated: one for the others"
-    authority = facts.choice.authority
+        held = asked if failure.named or facts.terms.asked else failure.at + EMERGENCY_STEP
+    if patient is not None and not (facts.terms.asked or from_the_future(patient, now)):
+        held = max(held or patient, patient + PATIENCE_AT_FIRST)
     return Need(
         step=Step.ISSUE,
         reason=Reason.NAMES_FAIL,
-        because=text,
+        because=because,
         not_before=held,
-        authority=authority,
+        since=patient,
+        authority=facts.choice.authority,
         names=names,
     )
+
+
+def _ending(facts: Facts) -> Version | None:
+    """The valid certificate whose end is to be waited for: all names of it are better than some."""
+    ending = facts.wanted or facts.live
+    if ending is None or ending.placeholder or ending.id in facts.situation.revoked:
+        return None
+    return None if ending.degraded and ending.leaf.not_after <= facts.terms.now else ending
 
 
 def names_that_validate(situation: Situation) -> tuple[Identifier, ...]:
@@ -142,10 +171,15 @@ def names_that_validate(situation: Situation) -> tuple[Identifier, ...]:
     return good if len(good) < len(situation.wish.names) else ()
 
 
-def _under_way(facts: Facts) -> bool:
-    """Whether an order that fits exists already: then RESUME or INSTALL speaks, never a second ISSUE."""
+def _under_way(facts: Facts, names: tuple[Identifier, ...] = ()) -> bool:
+    """Whether an order that fits exists already: then RESUME or INSTALL speaks, never a second ISSUE.
+
+    With `names`, those that are left of a failing set, an open order for more of them is in nobody's way.
+    """
     order = facts.situation.order
     if order is None or not order_fits(order, facts.situation):
+        return False
+    if names and order.state is not OrderState.ISSUED and not set(order.identifiers) <= set(names):
         return False
     return order.state is OrderState.ISSUED or (
         order.state is not OrderState.ABANDONED

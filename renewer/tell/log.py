@@ -41,4 +41,5 @@ def decisions(kit: Kit, decided: Plan) -> None:
             reason=decision.reason.value,
             because=decision.because,
             not_before=decision.not_before,
+            way_out=decision.way_out or None,
         )

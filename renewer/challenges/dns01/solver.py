@@ -38,6 +38,7 @@ class Dns01Solver(HoldsNothing):
         self._watch = Watch(challenge.propagation, self._zones, until=until)
         self._lock = threading.Lock()
         self._made: Provider | None = None
+        self._untouched: set[Task] = set()  # what was certainly never published
         self._broken: dict[str, RenewerError] = {}  # by zone: what kept a sweep from removing
 
     def ready(self, names: Sequence[Identifier]) -> None:
@@ -76,6 +77,7 @@ class Dns01Solver(HoldsNothing):
 
     def present_all(self, tasks: Sequence[Task]) -> list[Presented]:
         """Publish every record, in one call a zone. Raises RetryLater or GiveUp, naming who failed."""
+        self._untouched.update(tasks)
         provider = self._provider()
         self.prepare(tasks)
         failed: dict[str, tuple[RenewerError, list[Task]]] = {}
@@ -89,9 +91,13 @@ class Dns01Solver(HoldsNothing):
                 by_zone.setdefault(zone, {})[task] = record
         if failed:  # nothing is published in vain
             raise _joined(failed.values())
+        self._untouched.difference_update(tasks)
         found = _each(
             lambda zone: _in_turn(zone, lambda: provider.add(zone, list(by_zone[zone].values()))), by_zone
         )
+        for zone, refused in found.items():
+            if refused is not None and refused.untouched:
+                self._untouched.update(by_zone[zone])
         if errors := [(error, list(by_zone[zone])) for zone, error in found.items() if error]:
             raise _joined(errors)
         where = {task: record for records in by_zone.values() for task, record in records.items()}
@@ -121,6 +127,8 @@ class Dns01Solver(HoldsNothing):
         """Remove our values, in one call a zone."""
         by_zone: dict[str, list[tuple[Task, TxtRecord]]] = {}
         for task in tasks:
+            if task in self._untouched:
+                continue
             try:
                 record, zone = self._record(task)
             except RenewerError:
@@ -147,6 +155,11 @@ class Dns01Solver(HoldsNothing):
             self._broken[left.zone] = error
             return False
         return True
+
+    def answers_for(self, debris: Debris) -> bool:
+        """Whether the record was published by this provider, so that it may be removed by it."""
+        left = leftover.read(debris)
+        return left is not None and left.provider == self._challenge.provider
 
     def close(self) -> None:
         """Let the provider close its connections."""

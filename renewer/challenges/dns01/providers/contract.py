@@ -7,9 +7,11 @@ attribute `rules`) that takes the challenge's table and returns the provider:
     example = "renewer_example:ExampleProvider"
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
+from renewer.errors import RenewerError
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import Rules
 from renewer.model.value import Value
@@ -29,6 +31,16 @@ class TxtRecord(Value):
     domain: str
     token: str = ""
     key_authorization: str = ""
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Whatever goes wrong in here has changed nothing anywhere: nothing need be removed afterwards."""
+    try:
+        yield
+    except RenewerError as error:
+        error.untouched = True
+        raise
 
 
 class Provider(Protocol):
@@ -53,7 +65,8 @@ class Provider(Protocol):
 
         Adds to what is there: a wildcard and its apex share one name, and so may other people. A record
         that is there already is no error. Raises RetryLater or GiveUp; then `remove` is called for all of
-        them, whatever was published. Calls are bounded in time.
+        them, whatever was published, unless the error is known to have left them `untouched`. Calls are
+        bounded in time.
         """
 
     def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:

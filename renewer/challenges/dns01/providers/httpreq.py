@@ -8,10 +8,10 @@ import base64
 from collections.abc import Sequence
 from typing import ClassVar
 
-from renewer.challenges.dns01.providers.contract import TxtRecord
+from renewer.challenges.dns01.providers.contract import TxtRecord, untouched
 from renewer.challenges.dns01.providers.each import each
 from renewer.challenges.dns01.providers.web import Api, text_of
-from renewer.errors import GiveUp
+from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import BUILT_IN, Rules
 
@@ -33,8 +33,12 @@ class HttpreqProvider:
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:  # noqa: ARG002  the server knows its zones
         """One request a record."""
-        for record in records:
-            self._post("/present", record)
+        for number, record in enumerate(records):
+            try:
+                self._post("/present", record)
+            except RenewerError as error:
+                error.untouched = error.untouched and not number
+                raise
 
     def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:  # noqa: ARG002
         """One request a record."""
@@ -44,7 +48,9 @@ class HttpreqProvider:
         """Every request has a connection of its own."""
 
     def _post(self, path: str, record: TxtRecord) -> None:
-        reply = self._api.post(path, self._body(record), self._credentials())
+        with untouched():
+            credentials = self._credentials()
+        reply = self._api.post(path, self._body(record), credentials)
         if not 200 <= reply.status < 300:
             raise self._api.refused(reply)
 

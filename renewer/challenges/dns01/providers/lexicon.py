@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from renewer.challenges.dns01.providers.contract import TxtRecord
+from renewer.challenges.dns01.providers.contract import TxtRecord, untouched
 from renewer.challenges.dns01.providers.web import text_of, time_limit
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
@@ -61,11 +61,12 @@ class LexiconProvider:
             hint = f"did you mean {near[0]}? " if near else ""
             text = f"dns-lexicon has no service '{self._service}'"
             raise GiveUp(text, hint=f"{hint}`lexicon --help` lists them", kind="config")
-        for value in (*self._given.values(), *(value for _, value in self._env)):
-            text_of(value)
+        self._secrets()
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Create the records, in one session."""
+        with untouched():
+            self._secrets()
         self._run("add", zone, records)
 
     def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
@@ -74,6 +75,11 @@ class LexiconProvider:
 
     def close(self) -> None:
         """Every session ends with its call."""
+
+    def _secrets(self) -> None:
+        """Raises RetryLater or GiveUp if one is not there."""
+        for value in (*self._given.values(), *(value for _, value in self._env)):
+            text_of(value)
 
     def _run(self, act: str, zone: str, records: Sequence[TxtRecord]) -> None:
         options = {name: text_of(value) for name, value in self._given.items() if name not in _WAYS}
@@ -96,7 +102,11 @@ class LexiconProvider:
         for secret in sorted(secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST:
                 text = text.replace(secret, "…")
-        raise type(error)(text, hint=error.hint, kind=error.kind)
+        told = type(error)(text, hint=error.hint, kind=error.kind)
+        told.untouched = said.keys() & {"missing", "unknown"} != set() or "AuthenticationError" in said.get(
+            "kinds", ()
+        )
+        raise told
 
     def _child(self, job: Mapping[str, object]) -> dict[str, Any]:
         """What the other process says. Raises RetryLater if that is nothing."""

@@ -20,7 +20,7 @@ import dns.update
 
 from renewer import clock
 from renewer.challenges.dns01.providers.advice import ADVICE, UNKNOWN, UNSIGNED
-from renewer.challenges.dns01.providers.contract import TxtRecord
+from renewer.challenges.dns01.providers.contract import TxtRecord, untouched
 from renewer.config.secrets import resolve
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Rfc2136, Tsig
@@ -71,7 +71,8 @@ class Rfc2136Provider:
         records: Sequence[TxtRecord],
         change: Callable[[dns.update.UpdateMessage, TxtRecord], None],
     ) -> None:
-        key = _key(self._to.tsig) if self._to.tsig else None
+        with untouched():
+            key = _key(self._to.tsig) if self._to.tsig else None
         update = dns.update.UpdateMessage(dns.name.from_text(zone))
         if key is not None:
             update.use_tsig(key)
@@ -92,20 +93,27 @@ class Rfc2136Provider:
     def _exchange(self, update: dns.update.UpdateMessage) -> dns.message.Message:
         """Send it to the first address of the server that takes a connection. Raises RetryLater."""
         said: list[str] = []
-        for address, port in self._addresses():
+        with untouched():
+            addresses = self._addresses()
+        sent = False
+        for address, port in addresses:
             try:
-                return _read(update, _carry(update.to_wire(prepend_length=True), address, port))
+                with socket.create_connection((address, port), timeout=TIME_LIMIT) as connection:
+                    sent = True
+                    return _read(update, _carry(update.to_wire(prepend_length=True), connection))
             except TimeoutError:
                 said.append(f"{address}: no answer in {TIME_LIMIT:g} s")
             except OSError as error:
                 said.append(f"{address}: {error.strerror or error}")
             except (EOFError, ValueError):
                 said.append(f"{address}: it does not speak DNS properly")
-        raise RetryLater(
+        silent = RetryLater(
             f"the DNS server {self._to.server} could not be sent an update: {'; '.join(said)}",
             hint="does it listen there for TCP, and is no firewall between?",
             kind="dns",
         )
+        silent.untouched = not sent
+        raise silent
 
     def _addresses(self) -> list[tuple[str, int]]:
         host, _, port = self._to.server.rpartition(":")
@@ -128,7 +136,9 @@ class Rfc2136Provider:
         said = advice.meaning.format(**about)
         text = f"the DNS server {self._to.server} refused to change {zone} ({code}): {said}"
         hint = advice.remedy.format(**about)
-        return (RetryLater if advice.passes else GiveUp)(text, hint=hint, kind=code.lower())
+        error = (RetryLater if advice.passes else GiveUp)(text, hint=hint, kind=code.lower())
+        error.untouched = code != UNSIGNED  # RFC 2136 §3: an update is done as a whole, or refused as a whole
+        return error
 
 
 _TSIG_ERRORS = (
@@ -143,18 +153,17 @@ _PEER_ERRORS: dict[type[Exception], str] = {
 }
 
 
-def _carry(wire: bytes, address: str, port: int) -> bytes:
+def _carry(wire: bytes, connection: socket.socket) -> bytes:
     """Send a message with its length (RFC 1035 §4.2.2); the answer comes without. OSError, EOFError."""
     deadline = clock.monotonic() + TIME_LIMIT
-    with socket.create_connection((address, port), timeout=TIME_LIMIT) as connection:
-        connection.sendall(wire)
-        received = b""
-        while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2]):
-            connection.settimeout(max(0.001, deadline - clock.monotonic()))
-            part = connection.recv(65536)
-            if not part:
-                raise EOFError
-            received += part
+    connection.sendall(wire)
+    received = b""
+    while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2]):
+        connection.settimeout(max(0.001, deadline - clock.monotonic()))
+        part = connection.recv(65536)
+        if not part:
+            raise EOFError
+        received += part
     return received[2:]
 
 

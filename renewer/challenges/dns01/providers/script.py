@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from renewer.challenges.dns01.providers.contract import TxtRecord
+from renewer.challenges.dns01.providers.contract import TxtRecord, untouched
 from renewer.challenges.dns01.providers.conventions import LATER, Call, Event, Job, calls, programs
 from renewer.challenges.dns01.providers.each import each
 from renewer.challenges.dns01.providers.web import text_of, time_limit
@@ -48,7 +48,9 @@ class ScriptProvider:
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Every call in order; the first that fails ends it."""
-        env = self._environment()
+        with untouched():
+            self._check()
+            env = self._environment()
         with self._turn:
             for call in self._calls(Event.PRESENT, zone, records):
                 said = self._run(Event.PRESENT, zone, call, env)

@@ -72,21 +72,23 @@ class Api:
         """POST a document. Raises RetryLater or GiveUp if there is no answer at all."""
         parts = urlsplit(self.url)
         deadline = clock.monotonic() + self._limit
+        sent = False
         try:
             with _connected(parts.scheme, parts.hostname or "", parts.port, self._roots, deadline) as sock:
+                sent = True
                 sock.settimeout(left(deadline))
                 sock.sendall(_request(parts.netloc, parts.path + path, body, headers))
                 return _reply(Bounded(sock, deadline, _LARGEST))
         except TimeoutError:
-            raise self._silent(f"no answer in {self._limit:g} s") from None
+            raise self._silent(f"no answer in {self._limit:g} s", sent=sent) from None
         except ssl.SSLCertVerificationError as error:
             why = f"its certificate is not trusted: {error.verify_message}"
-            raise self._silent(why, "for a private authority: ca_bundle") from None
+            raise self._silent(why, "for a private authority: ca_bundle", sent=False) from None
         except (OSError, UnicodeError) as error:
             strerror = error.strerror if isinstance(error, OSError) else None
-            raise self._silent((strerror or str(error)).lower()) from None
+            raise self._silent((strerror or str(error)).lower(), sent=sent) from None
         except (http.client.HTTPException, ValueError) as error:
-            raise self._silent(f"it does not speak HTTP ({type(error).__name__})") from None
+            raise self._silent(f"it does not speak HTTP ({type(error).__name__})", sent=sent) from None
 
     def refused(self, reply: Reply) -> RenewerError:
         """The error for an answer that is no success."""
@@ -97,10 +99,16 @@ class Api:
             meaning, hint = _FINAL.get(reply.status, ("it failed", "its log says why"))
         final = reply.status in _FINAL or 300 <= reply.status < 400
         text = f"{self} answered {reply.status}, {meaning}{said}"
-        return (GiveUp if final else RetryLater)(text, hint=hint, kind=f"http-{reply.status}")
+        error = (GiveUp if final else RetryLater)(text, hint=hint, kind=f"http-{reply.status}")
+        error.untouched = final
+        return error
 
-    def _silent(self, why: str, hint: str = "is it running, and is no firewall between?") -> RetryLater:
-        return RetryLater(f"{self} could not be asked: {why}", hint=hint, kind="http")
+    def _silent(
+        self, why: str, hint: str = "is it running, and is no firewall between?", *, sent: bool
+    ) -> RetryLater:
+        error = RetryLater(f"{self} could not be asked: {why}", hint=hint, kind="http")
+        error.untouched = not sent
+        return error
 
 
 def text_of(value: OptionValue) -> str:
