@@ -103,7 +103,6 @@ def _steps(decision: Decision) -> Iterable[Document]:
         "reason": decision.reason,
         "because": decision.because,
         "not_before": decision.not_before or decision.look_again,
-        "way_out": decision.way_out or None,
     }
     for step in decision.then:
         yield {
@@ -112,7 +111,6 @@ def _steps(decision: Decision) -> Iterable[Document]:
             "reason": "follows",
             "because": f"follows {decision.step}",
             "not_before": None,
-            "way_out": None,
         }
 
 
@@ -132,13 +130,11 @@ def _certificate(
         "why": health.why,
         "hint": troubles[0].hint if troubles else "",
         "renewal": _renewal(decision, troubles, situation),
-        "waits_because": decision.because if decision.step is Step.WAIT else None,
-        "way_out": decision.way_out or None,
+        **_waiting(decision),
         **_leaf(real),
         **_renew_at(situation, newest or real),
         "failures": failures(troubles),
         "last_error": last.text if last else None,
-        "next_attempt": decision.not_before if decision.step is Step.WAIT else None,
         "degraded": bool(live and live.degraded),
         "deploy_pending": deploy_pending(situation, now),
         "wanted": newest.id if newest else None,
@@ -156,6 +152,16 @@ def _certificate(
             for one in situation.deployments
         ],
         "endpoints": _endpoints(situation),
+    }
+
+
+def _waiting(decision: Decision) -> Document:
+    """Why it waits, until when, and what does not wait; all null if it does not."""
+    waits = decision.step is Step.WAIT
+    return {
+        "waits_because": decision.because if waits else None,
+        "next_attempt": decision.not_before if waits else None,
+        "way_out": decision.way_out or None,
     }
 
 

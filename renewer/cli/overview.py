@@ -233,7 +233,7 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
 def _troubles(ill: Iterable[Document], about: frozenset[str] | None) -> Iterator[Note]:
     """Those with the same trouble together."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    ways = {one["name"]: one.get("way_out") for one in ill if one.get("way_out")}
+    ways = {one["name"]: str(one["way_out"]) for one in ill if one.get("way_out")}
     for one in ill:
         groups.setdefault((tone(one), one["why"], one["hint"]), []).append(one["name"])
     for (kind, why, hint), names in groups.items():

@@ -136,22 +136,27 @@ def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
             return None
         patient = min(one.since for one in known.values())
         because = f"nothing valid is served, {left} cannot be validated: one for the others"
-    failure = known.get(facts.choice.authority)
+    return Need(
+        step=Step.ISSUE,
+        reason=Reason.NAMES_FAIL,
+        because=because,
+        not_before=_some_held(facts, patient),
+        since=patient,
+        authority=facts.choice.authority,
+        names=names,
+    )
+
+
+def _some_held(facts: Facts, patient: datetime | None) -> datetime | None:
+    """Until when a certificate for some names waits; `patient` is since when nothing valid is served."""
+    now, failure = facts.terms.now, relevant(facts.situation).get(facts.choice.authority)
     held = None
     if failure is not None:
         asked = forced_again(failure, best(facts.situation, now), now)
         held = asked if failure.named or facts.terms.asked else failure.at + EMERGENCY_STEP
     if patient is not None and not (facts.terms.asked or from_the_future(patient, now)):
         held = max(held or patient, patient + PATIENCE_AT_FIRST)
-    return Need(
-        step=Step.ISSUE,
-        reason=Reason.NAMES_FAIL,
-        because=because,
-        not_before=held,
-        since=patient,
-        authority=facts.choice.authority,
-        names=names,
-    )
+    return held
 
 
 def _ending(facts: Facts) -> Version | None:
