@@ -1,6 +1,6 @@
 """Brings facts up to date before anything is decided: the authorities' windows, the ports, old debris."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -194,6 +194,50 @@ def versions(kit: Kit) -> None:
         kit.parsed.clear()
 
 
+def repairs(kit: Kit, situations: Mapping[str, Situation]) -> set[str]:
+    """Put damaged live versions again, where their other files tell what they held; whose facts changed."""
+    changed: set[str] = set()
+    damaged = [(name, one) for name, one in kit.damaged.items() if name in situations]
+    kit.damaged.clear()
+    for name, one in damaged:
+        try:
+            key_mode = situations[name].wish.key_mode
+            done = kit.store.repair(name, one.version, remembered=one.remembered, key_mode=key_mode)
+        except RenewerError as error:
+            kit.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
+            continue
+        if done:
+            changed.add(name)
+            _mended(kit, name, f"{one.why}: it was put right from its other files")
+    return changed
+
+
+def rights(kit: Kit, situations: Mapping[str, Situation]) -> set[str]:
+    """Give versions the mode and group that the configuration says now; whose facts changed."""
+    loose = dict.fromkeys(pair for pair in kit.loose if pair[0] in situations)
+    kit.loose.clear()
+    changed: set[str] = set()
+    for name, version in loose:
+        situation = situations[name]
+        try:
+            kit.store.settle(name, version, key_mode=situation.wish.key_mode)
+        except RenewerError as error:
+            kit.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
+            continue
+        changed.add(name)
+        if version == situation.live:
+            for text in situation.modes:
+                _mended(
+                    kit, name, f"{text}: it was put right; if somebody has read it, revoke it: renewer revoke"
+                )
+    kit.loose.clear()
+    return changed
+
+
+def _mended(kit: Kit, name: str, text: str) -> None:
+    kit.mended.append(f"{name}: {text}")
+
+
 def placeholders(kit: Kit, situations: Iterable[Situation]) -> set[str]:
     """Lay a self-signed version where nothing stands at all, so that servers can start; whose it was.
 
@@ -225,7 +269,8 @@ def _needs_placeholder(situation: Situation) -> bool:
     """
     return (
         situation.wish.placeholder
-        and situation.live is None
+        and situation.live_version is None
+        and situation.blocked is None
         and all(version.placeholder for version in situation.versions)
         and not situation.fault
     )

@@ -11,7 +11,7 @@ from renewer import copies, hooks
 from renewer.copies import files
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import OurFault, RenewerError
-from renewer.kit import Kit, asked
+from renewer.kit import Damaged, Kit, asked
 from renewer.model.desired import Certificate
 from renewer.model.facts import (
     COPIES,
@@ -32,6 +32,7 @@ from renewer.model.facts import (
     VersionFacts,
     Window,
 )
+from renewer.store import mending
 from renewer.store.contract import Shelf
 
 R = TypeVar("R", bound=Record)
@@ -127,6 +128,8 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         owed=tuple(o for o in memory.owed.get(wish.name, ()) if o.host == kit.host and o.error),
         revoked=tuple(record.version for record in memory.revoked.get(wish.name, ())),
         acceptances=tuple(memory.acceptances.get(wish.name, ())),
+        modes=_modes(kit, wish, shelf),
+        blocked=shelf.blocked,
         fault=fault,
     )
 
@@ -147,11 +150,30 @@ def _versions(
             version = kit.store.about(name, found.id)
         except RenewerError as error:
             fault = error.text  # a version that is no good is as good as absent, and is told
+            if found.id == shelf.live:
+                before = facts.version if facts else None
+                kit.damaged[name] = Damaged(version=found.id, why=error.text, remembered=before)
             continue
         versions.append(version)
         kit.parsed.append(VersionFacts(certificate=name, version=version, stamp=found.stamp))
     versions.sort(key=lambda version: (version.made_at, version.id), reverse=True)
     return tuple(versions), fault
+
+
+def _modes(kit: Kit, wish: Certificate, shelf: Shelf) -> tuple[str, ...]:
+    """What of the live version others may read than configured; what is otherwise is noted for the run."""
+    try:
+        group = kit.group
+    except RenewerError:  # told by whoever writes
+        return ()
+    loose = [one for one in shelf.found if mending.otherwise(one, wish.key_mode, group)]
+    kit.loose += [(wish.name, one.id) for one in loose]
+    keys = [one.rights[1] for one in loose if one.id == shelf.live]
+    return tuple(
+        f"the live key's mode is {key[0]:04o}, wider than {wish.key_mode:04o} as configured"
+        for key in keys
+        if key is not None and key[0] & ~wish.key_mode
+    )
 
 
 def _order(kit: Kit, name: str, shelf: Shelf, records: Sequence[Order]) -> tuple[Order | None, bool]:

@@ -20,8 +20,10 @@ from renewer.logs import Journal, Listener
 from renewer.model.desired import Authority, Certificate, Config
 from renewer.model.facts import Asked, RunRecord, Version, VersionFacts
 from renewer.model.outcome import EventName
+from renewer.model.value import Value
 from renewer.store.contract import Store
 from renewer.store.disk import DiskStore
+from renewer.store.group import group_number
 
 if TYPE_CHECKING:
     from renewer.acme.client import Session
@@ -30,13 +32,22 @@ if TYPE_CHECKING:
 STOPPING = 3.0  # seconds that an order in flight still has when the run is told to stop
 
 
+class Damaged(Value):
+    """A live version that cannot be read: why, and its facts if they are remembered."""
+
+    version: str
+    why: str
+    remembered: Version | None = None
+
+
 class Kit:
     """One run's equipment; closing it closes all that was opened. `run` is the run's id.
 
     `stopping` is set when somebody asks the run to end: what is in flight is finished, nothing new begins.
     `deadline` is that of the run, on `clock.monotonic`; `request_timeout` (seconds) bounds each request to an
     authority, `order_limit` (seconds) its validating and its signing. `parsed` are the facts of versions that
-    the ledger did not know.
+    the ledger did not know, `damaged` live versions by certificate, `loose` versions (certificate, id) whose
+    files have other rights than configured, and `mended` sentences about what was put right of both.
     """
 
     request_timeout = 30.0
@@ -59,6 +70,9 @@ class Kit:
         self.journal = Journal.of(config.agent, run=self.run, listener=listener)
         self._closing.callback(self.journal.close)
         self.parsed: list[VersionFacts] = []
+        self.damaged: dict[str, Damaged] = {}
+        self.loose: list[tuple[str, str]] = []
+        self.mended: list[str] = []
         self._sessions: dict[str, Session] = {}
         self._guard = threading.Lock()
 
@@ -75,6 +89,11 @@ class Kit:
         """How long until anybody looks again, as it was when this run began."""
         runs = [record.at for record in self.ledger.load(RunRecord) if record.host == self.host]
         return observed_wake(self.config.agent.wake, max(runs, default=None), clock.now())
+
+    @cached_property
+    def group(self) -> int | None:
+        """The number of `[agent] group`. Raises StateError if the system does not know it."""
+        return group_number(self.config.agent.group)
 
     def session(self, authority: str) -> "Session":
         """The conversation with an authority: opened when first needed, shared by all threads.

@@ -108,6 +108,8 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
     """Facts that are too old are gathered anew; only what changed is read again."""
     freshen.debris(kit)
     freshen.revocations(kit)
+    if mended := freshen.rights(kit, situations) | freshen.repairs(kit, situations):
+        situations = situations | inventory.take(kit, mended)
     freshen.versions(kit)
     changed = freshen.placeholders(kit, situations.values()) if Step.INSTALL in limits.steps else set()
     changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)

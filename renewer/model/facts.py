@@ -452,6 +452,7 @@ class Situation(Value):
     `owed` the post hooks of this host whose last call failed. `unread` is whether its facts could not be read
     at all: then nothing is known, and nothing is done. `modes` are sentences about files of the live version
     that others may read than configured; `tests` names and directories of authorities that only test.
+    `blocked` says what stands in the link's place, if that is no link: then nothing can be made live.
     """
 
     wish: Certificate
@@ -476,6 +477,7 @@ class Situation(Value):
     fault: str | None = None
     unread: bool = False
     modes: tuple[str, ...] = ()
+    blocked: str | None = None
     tests: tuple[str, ...] = ()
 
     @property

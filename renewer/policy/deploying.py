@@ -15,7 +15,7 @@ from renewer.policy.need import Facts, Need, Terms, show
 def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
     """The version to be served is on disk, and another is what servers load."""
     version = facts.serve
-    if version is None or version.id == facts.situation.live:
+    if version is None or version.id == facts.situation.live or facts.situation.blocked:
         return None
     failed = [
         deploy_again(record, version.leaf.lifetime, facts.terms.now, urgent=_is_urgent(facts))

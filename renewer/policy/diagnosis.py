@@ -55,7 +55,16 @@ _TIMED = (Kind.ORDER, Kind.HOOK, Kind.LATER)
 
 
 def _the_disk(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa: ARG001  as every check
-    """Something on disk cannot be read: that version is as good as absent."""
+    """Something on disk cannot be read: that version is as good as absent. Or no link can be turned."""
+    if situation.blocked is not None:
+        name, place = situation.wish.name, situation.blocked.partition(" is a ")[0]
+        yield Trouble(
+            kind=Kind.DISK,
+            text=situation.blocked,
+            mark=situation.blocked,
+            hint=f"move it away: mv {place} {place}.restored; then: renewer run {name}",
+            exit=PERSON,
+        )
     if situation.fault is not None:
         yield Trouble(
             kind=Kind.DISK,

@@ -36,18 +36,24 @@ class Pending(Value):
 
 
 class Found(Value):
-    """A version directory as the disk shows it: its id and what tells whether it changed."""
+    """A version directory as the disk shows it: its id and what tells whether it changed.
+
+    `rights` are mode and group of the directory, then of its files (key, leaf, chain, both, its note); None
+    for what is not there.
+    """
 
     id: str
     stamp: tuple[int, ...]
+    rights: tuple[tuple[int, int] | None, ...] = ()
 
 
 class Shelf(Value):
-    """All that the store has of one certificate."""
+    """All that the store has of one certificate; `blocked` says what stands in place of the link, if so."""
 
     live: str | None
     found: tuple[Found, ...]
     pending: tuple[str, ...]
+    blocked: str | None = None
 
 
 class Store(Protocol):
@@ -70,6 +76,12 @@ class Store(Protocol):
 
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done."""
+
+    def repair(self, certificate: str, version: str, *, remembered: Version | None, key_mode: int) -> bool:
+        """Put a damaged version again, from those of its files that are whole; whether that could be done."""
+
+    def settle(self, certificate: str, version: str, *, key_mode: int) -> None:
+        """Give a version's files the mode and group that they would be made with now."""
 
     def turn(self, certificate: str, version: str) -> None:
         """Point `live` at a version by one rename."""

@@ -14,7 +14,7 @@ from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
-from renewer.store import homes, layout, pendings, safe
+from renewer.store import homes, layout, mending, pendings, safe
 from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
@@ -54,8 +54,8 @@ class DiskStore:
     def shelf(self, certificate: str) -> Shelf:
         """What lies there: one look at three directories, no file is opened.
 
-        A version's stamp is inode, size and mtime in ns of `cert.pem` and of `privkey.pem`, zeros for a file
-        that is missing; such a version is listed, and `about` says what is wrong with it.
+        A version's stamp is inode, size and mtime in ns of each of its files, zeros for one that is missing;
+        such a version is listed, and `about` says what is wrong with it.
         """
         demand(CERTIFICATE_NAME, certificate, "certificate")
         return look(f"{self._bench.state}/{layout.CERTIFICATES}/{certificate}")
@@ -157,6 +157,28 @@ class DiskStore:
             hint="look at it and move it away",
             kind="exists",
         )
+
+    def repair(self, certificate: str, version: str, *, remembered: Version | None, key_mode: int) -> bool:
+        """Put a damaged version again, from those of its files that are whole; whether that could be done.
+
+        `remembered` are its facts, if anybody knows them: then nothing but that very leaf is put.
+        """
+        from renewer import x509
+
+        demand(layout.VERSION_ID, version, "version")
+        known = remembered.leaf.fingerprint if remembered else None
+        material = mending.whole(self._bench, certificate, version, known)
+        if material is None:
+            return False
+        leaf, made = x509.leaf(material.cert), layout.made_at(version)
+        about = remembered or Version(id=version, made_at=made, leaf=leaf)
+        self.put(certificate, about, material, key_mode=key_mode)
+        return True
+
+    def settle(self, certificate: str, version: str, *, key_mode: int) -> None:
+        """Give a version's directory and files the mode and group that they would be made with now."""
+        demand(layout.VERSION_ID, version, "version")
+        mending.settle(self._bench, certificate, version, key_mode)
 
     def turn(self, certificate: str, version: str) -> None:
         """Point `live` at a version by one rename. Raises StateError if that version is not there."""

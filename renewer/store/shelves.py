@@ -1,6 +1,8 @@
 """A quick look at what lies of one certificate: done for each of thousands at every run."""
 
+import errno
 import os
+import stat
 
 from renewer.errors import StateError
 from renewer.model.names import CERTIFICATE_NAME
@@ -9,6 +11,7 @@ from renewer.store.contract import Found, Shelf
 from renewer.store.safe import check_owner, told
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILES = (layout.PRIVKEY, layout.CERT, layout.CHAIN, layout.FULLCHAIN, layout.ABOUT)
 _PREFIX = f"{layout.VERSIONS}/"
 _EMPTY = Shelf(live=None, found=(), pending=())
 
@@ -31,8 +34,10 @@ def look(path: str) -> Shelf:
     try:
         with told(path):
             check_owner(os.fstat(fd), path)
+            live, blocked = _live(fd, f"{path}/{layout.LIVE}")
             return Shelf(
-                live=_live(fd),
+                live=live,
+                blocked=blocked,
                 found=_versions(fd, f"{path}/{layout.VERSIONS}"),
                 pending=_pending(fd, f"{path}/{layout.PENDING}"),
             )
@@ -55,14 +60,18 @@ def _tell_of_a_renaming(path: str) -> None:
         )
 
 
-def _live(home: int) -> str | None:
-    """The version that the link names; None without a link, or with one that is not ours."""
+def _live(home: int, path: str) -> tuple[str | None, str | None]:
+    """The version that the link names, None without one; and what stands in its place if that is no link."""
     try:
         target = os.readlink(layout.LIVE, dir_fd=home)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            return None, None
+        kind = stat.S_ISDIR(os.stat(layout.LIVE, dir_fd=home, follow_symlinks=False).st_mode)
+        what = "a directory" if kind else "a file"
+        return None, f"{path} is {what} and not the link to a version (a restore that followed links?)"
     version = target.removeprefix(_PREFIX)
-    return version if version != target and layout.VERSION_ID.fullmatch(version) else None
+    return (version if version != target and layout.VERSION_ID.fullmatch(version) else None), None
 
 
 def _versions(home: int, path: str) -> tuple[Found, ...]:
@@ -72,21 +81,26 @@ def _versions(home: int, path: str) -> tuple[Found, ...]:
         return ()
     try:
         check_owner(os.fstat(fd), path)
-        return tuple(
-            Found(id=name, stamp=_stamp(fd, f"{name}/{layout.CERT}") + _stamp(fd, f"{name}/{layout.PRIVKEY}"))
-            for name in sorted(os.listdir(fd))
-            if layout.VERSION_ID.fullmatch(name)
-        )
+        return tuple(_found(fd, name) for name in sorted(os.listdir(fd)) if layout.VERSION_ID.fullmatch(name))
     finally:
         os.close(fd)
 
 
-def _stamp(versions: int, name: str) -> tuple[int, int, int]:
+def _found(versions: int, name: str) -> Found:
+    files = [_status(versions, f"{name}/{file}") for file in _FILES]
+    place = _status(versions, name)
+    stamp: tuple[int, ...] = ()
+    for one in files:
+        stamp += (one.st_ino, one.st_size, one.st_mtime_ns) if one else (0, 0, 0)
+    rights = tuple((stat.S_IMODE(one.st_mode), one.st_gid) if one else None for one in (place, *files))
+    return Found(id=name, stamp=stamp, rights=rights)
+
+
+def _status(versions: int, name: str) -> os.stat_result | None:
     try:
-        status = os.stat(name, dir_fd=versions, follow_symlinks=False)
+        return os.stat(name, dir_fd=versions, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
-        return (0, 0, 0)
-    return (status.st_ino, status.st_size, status.st_mtime_ns)
+        return None
 
 
 def _pending(home: int, path: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     told += odd.seldom_woken(situations, kit.config.agent.wake)
     told += odd.windows_missed(situations, kit.config.agent.wake)
     told += odd.left_behind(kit.ledger.load(Debris))
+    told += kit.mended
     told += kit.ledger.notes
     told += kit.journal.faults
     for text in told:
