@@ -5,6 +5,7 @@ import shutil
 import stat
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ NAME = "www.example.org"
 LOG = 'echo "$1" >>$calls'
 
 
-def deployed(bed: Bed, **keys: object) -> dict[str, bytes]:
+def deployed(bed: Bed, **keys: Any) -> dict[str, bytes]:
     """A certificate with a chain that is live everywhere; its files."""
     bed.hook("web", LOG)
     bed.certificate(hooks=["web"], **keys)
