@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from renewer import clock
+from renewer.acme import card
 from renewer.errors import RenewerError
 from renewer.kit import Kit
 from renewer.model.facts import Debris, Owed, Revoked, Situation, Version, Window
@@ -185,6 +186,17 @@ def revocations(kit: Kit) -> None:
         from renewer import revoke
 
         revoke.finish(kit, left)
+
+
+def contacts(kit: Kit) -> None:
+    """Tell authorities a contact that was changed in the config, rather than at the next order."""
+    for name, authority in kit.config.authorities.items():
+        try:
+            if card.contact_to_tell(card.about(kit.accounts, authority), authority):
+                _ = kit.session(name).account  # says it, if it was not said
+        except RenewerError as error:
+            text = f"the contact that changed did not reach {name}: {error.text}"
+            kit.journal.tell(EventName.NOTICE, text=text, hint=error.hint)
 
 
 def versions(kit: Kit) -> None:

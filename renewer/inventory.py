@@ -3,11 +3,13 @@
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
 from renewer import copies, hooks
+from renewer.acme import card
 from renewer.copies import files
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import OurFault, RenewerError
@@ -57,6 +59,7 @@ class Memory:
         self.owed = self._load(Owed)
         self.revoked = self._load(Revoked)
         self.acceptances = self._load(Acceptance)
+        self.ended = _ended(kit)
 
     def _load(self, kind: type[R]) -> _Grouped[R]:
         if self._only is None:
@@ -75,6 +78,17 @@ def take(kit: Kit, names: Iterable[str] | None = None) -> dict[str, Situation]:
     memory = Memory(kit, [wish.name for wish in chosen] if len(chosen) <= FEW else None)
     fingerprints = _fingerprints(kit, chosen)
     return {wish.name: _guarded(kit, wish, memory, fingerprints) for wish in chosen}
+
+
+def _ended(kit: Kit) -> dict[str, str]:
+    """The authorities of the config at which our account was ended, each with how."""
+    found: dict[str, str] = {}
+    for name, authority in kit.config.authorities.items():
+        with suppress(RenewerError):  # told by whoever needs the account
+            known = card.about(kit.accounts, authority)
+            if known.get("directory") == authority.directory and (how := card.ended(known)):
+                found[name] = how
+    return found
 
 
 def orphans(kit: Kit) -> list[str]:
@@ -130,6 +144,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         acceptances=tuple(memory.acceptances.get(wish.name, ())),
         modes=_modes(kit, wish, shelf),
         blocked=shelf.blocked,
+        ended=tuple((name, memory.ended[name]) for name in wish.authorities if name in memory.ended),
         fault=fault,
     )
 

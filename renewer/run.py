@@ -110,6 +110,8 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
     freshen.revocations(kit)
     if mended := freshen.rights(kit, situations) | freshen.repairs(kit, situations):
         situations = situations | inventory.take(kit, mended)
+    if Step.ISSUE in limits.steps:
+        freshen.contacts(kit)
     freshen.versions(kit)
     changed = freshen.placeholders(kit, situations.values()) if Step.INSTALL in limits.steps else set()
     changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)

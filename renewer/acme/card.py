@@ -25,6 +25,26 @@ def about(state: str, authority: Authority) -> dict[str, Any]:
         return {"files": folder.names(), **document(folder.read(ACCOUNT))}
 
 
+def ended(known: dict[str, Any]) -> str | None:
+    """That the account was ended, and when, to stand behind "the account at X"; None if it was not."""
+    when = known.get("deactivated_at")
+    return f"was deactivated at {_said(when, 40)}" if when else None
+
+
+def contact_to_tell(known: dict[str, Any], authority: Authority) -> bool:
+    """Whether the authority was told another contact than the config has now, and did not refuse this one."""
+    if known.get("directory") != authority.directory or not known.get("url") or ended(known):
+        return False
+    return list(authority.contact) not in (known.get("contact"), known.get("contact_refused"))
+
+
+def contact_refused(known: dict[str, Any], authority: Authority) -> str | None:
+    """Why the authority does not take the contact of the config; None if it did not say so."""
+    if not authority.contact or known.get("contact_refused") != list(authority.contact):
+        return None
+    return _said(known.get("refusal"), 500)
+
+
 def document(data: bytes | None) -> dict[str, Any]:
     """The object in account.json; empty if there is none."""
     try:
@@ -32,3 +52,9 @@ def document(data: bytes | None) -> dict[str, Any]:
     except UndecodableError:
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def _said(text: object, limit: int) -> str:
+    """A text out of the file, fit for a terminal; "?" if there is none."""
+    given = " ".join(text[:limit].split()) if isinstance(text, str) else ""
+    return "".join(c if c.isprintable() else "?" for c in given) or "?"

@@ -29,6 +29,8 @@ def command(
     """
     from renewer import clock
     from renewer.kit import Kit
+    from renewer.model.trouble import Kind
+    from renewer.policy.diagnosis import diagnose
     from renewer.policy.health import assess, exit_code
     from renewer.run import plan
 
@@ -37,10 +39,16 @@ def command(
     with Kit(config, write=False) as kit:
         planned, situations = plan(kit, limits)
     code = exit_code(assess(situation, clock.now()) for situation in situations.values())
+    notes = [
+        f"{name}: {one.text}; {one.hint}"
+        for name, situation in situations.items()
+        for one in diagnose(situation, clock.now())
+        if one.kind is Kind.ACCOUNT
+    ]
     if as_json:
         from renewer.report import plan_document
 
-        screen.emit(plan_document(planned))
+        screen.emit(plan_document(planned) | {"notes": notes})
         return code
     if not planned.decisions:
         screen.out("the configuration has no certificate for this host")
@@ -52,4 +60,6 @@ def command(
         screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}{out}")
         if setup.verbose:
             screen.out(f"    reason: {decision.reason}")
+    for note in notes:
+        screen.out(note)
     return code

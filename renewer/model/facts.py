@@ -453,6 +453,7 @@ class Situation(Value):
     at all: then nothing is known, and nothing is done. `modes` are sentences about files of the live version
     that others may read than configured; `tests` names and directories of authorities that only test.
     `blocked` says what stands in the link's place, if that is no link: then nothing can be made live.
+    `ended` has the authorities of the wish at which our account was ended, each with how.
     """
 
     wish: Certificate
@@ -479,6 +480,7 @@ class Situation(Value):
     modes: tuple[str, ...] = ()
     blocked: str | None = None
     tests: tuple[str, ...] = ()
+    ended: tuple[tuple[str, str], ...] = ()
 
     @property
     def live_version(self) -> Version | None:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     """What sort of trouble it is; the most telling first."""
 
     DISK = "disk"  # something of it cannot be read
+    ACCOUNT = "account"  # none of its authorities has an account for it any more
     ORDER = "order"  # an authority did not issue it
     HOOK = "hook"  # a hook or a copy failed
     LATER = "later"  # a hook put it off

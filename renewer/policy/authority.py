@@ -1,5 +1,6 @@
 """Which authority to ask, and when: the configured order, failures and urgency. Pure."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -38,14 +39,14 @@ def choose(situation: Situation, now: datetime, *, asked: bool = False, begun: b
     """
     failures = relevant(situation) if situation.failures else {}
     if not failures:
-        return Choice(situation.wish.authorities[0], None, None)
+        return Choice(_askable(situation)[0], None, None)
     meanwhile = best(situation, now)
     live = situation.live_version
     urgent = (meanwhile is not None and in_emergency(meanwhile.leaf, now)) or (
         live is not None and not live.placeholder and live.leaf.not_after <= now
     )
     choices: list[Choice] = []
-    for authority in situation.wish.authorities:
+    for authority in _askable(situation):
         failure = failures.get(authority)
         if failure is None:
             return (
@@ -73,6 +74,12 @@ def _theirs(failure: Failure) -> int:
 def _is_free(failure: Failure, meanwhile: Version | None, now: datetime) -> bool:
     held = forced_again(failure, meanwhile, now)
     return held is None or held <= now
+
+
+def _askable(situation: Situation) -> Sequence[str]:
+    """Those where our account was not ended, as long as there is one."""
+    ended = {name for name, _ in situation.ended}
+    return [name for name in situation.wish.authorities if name not in ended] or situation.wish.authorities
 
 
 def _soonest(choices: list[Choice]) -> Choice:

@@ -75,6 +75,22 @@ def _the_disk(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa
         )
 
 
+def _accounts(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa: ARG001  as every check
+    """No authority of the wish has an account of ours any more: well now, it will not be renewed."""
+    ended = dict(situation.ended)
+    if ended and all(name in ended for name in situation.wish.authorities):
+        first = situation.wish.authorities[0]
+        told = " and ".join(f"the account at {name} {ended[name]}" for name in situation.wish.authorities)
+        yield Trouble(
+            kind=Kind.ACCOUNT,
+            where=first,
+            mark=ended[first],
+            text=f"nothing can be renewed there: {told}",
+            hint=f"make a new one: renewer account register {first}",
+            exit=PERSON,
+        )
+
+
 def _orders(situation: Situation, now: datetime) -> Iterator[Trouble]:
     """Failures to get it from authorities that are named, since it was needed."""
     if not situation.failures or not issue_is_needed(situation, now):
@@ -294,6 +310,7 @@ def _real(situation: Situation) -> Version | None:
 
 CHECKS: tuple[Check, ...] = (
     _the_disk,
+    _accounts,
     _orders,
     _hooks,
     _posts,

@@ -65,6 +65,17 @@ def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
     return found
 
 
+def ended_accounts(situations: Iterable[Situation]) -> list[str]:
+    """Accounts that were ended while other authorities of the certificate remain: those are asked instead."""
+    found = {
+        f"the account at {name} {how}: nothing is ordered there; renewer account register {name}"
+        for situation in situations
+        for name, how in situation.ended
+        if len(situation.ended) < len(situation.wish.authorities)
+    }
+    return sorted(found)
+
+
 def left_behind(debris: Iterable[Debris]) -> list[str]:
     """What challenges left behind and nobody could remove yet."""
     places = {f"{item.where} ({item.what})": debris_ends(item, answered=True) for item in debris}

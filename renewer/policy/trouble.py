@@ -148,6 +148,7 @@ def _each_once(troubles: Iterable[Trouble]) -> Iterator[Trouble]:
 
 _SUBJECTS = {
     Kind.DISK: "disk",
+    Kind.ACCOUNT: "account",
     Kind.HOOK: "hook",
     Kind.LATER: "hook",
     Kind.POST: "post hook",

@@ -1,8 +1,11 @@
 """What a run tells the renewal log beside what each act tells of itself."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from renewer import clock
+from renewer.acme import card
+from renewer.errors import RenewerError
 from renewer.kit import Kit
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import Debris, Situation
@@ -21,6 +24,8 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     told += odd.unjudged(situations, clock.now())
     told += odd.seldom_woken(situations, kit.config.agent.wake)
     told += odd.windows_missed(situations, kit.config.agent.wake)
+    told += _contacts(kit)
+    told += odd.ended_accounts(situations)
     told += odd.left_behind(kit.ledger.load(Debris))
     told += kit.mended
     told += kit.ledger.notes
@@ -28,6 +33,17 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     for text in told:
         kit.journal.tell(EventName.NOTICE, text=text)
     return tuple(told)
+
+
+def _contacts(kit: Kit) -> list[str]:
+    """Contacts of the config that an authority does not take: it goes on with those before."""
+    found = []
+    for name, authority in kit.config.authorities.items():
+        with suppress(RenewerError):
+            refusal = card.contact_refused(card.about(kit.accounts, authority), authority)
+            if refusal:
+                found.append(f"{refusal}; correct contact in [authority.{name}] or [defaults]")
+    return found
 
 
 def decisions(kit: Kit, decided: Plan) -> None:
