@@ -1,10 +1,17 @@
 """`renewer plan`: the very plan that `run` would carry out."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from renewer.cli import screen
 from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from renewer.model.facts import Situation
 
 
 @click.command("plan")
@@ -29,8 +36,6 @@ def command(
     """
     from renewer import clock
     from renewer.kit import Kit
-    from renewer.model.trouble import Kind
-    from renewer.policy.diagnosis import diagnose
     from renewer.policy.health import assess, exit_code
     from renewer.run import plan
 
@@ -39,12 +44,7 @@ def command(
     with Kit(config, write=False) as kit:
         planned, situations = plan(kit, limits)
     code = exit_code(assess(situation, clock.now()) for situation in situations.values())
-    notes = [
-        f"{name}: {one.text}; {one.hint}"
-        for name, situation in situations.items()
-        for one in diagnose(situation, clock.now())
-        if one.kind is Kind.ACCOUNT
-    ]
+    notes = _notes(situations)
     if as_json:
         from renewer.report import plan_document
 
@@ -63,3 +63,17 @@ def command(
     for note in notes:
         screen.out(note)
     return code
+
+
+def _notes(situations: "Mapping[str, Situation]") -> list[str]:
+    """What will keep a renewal from coming though nothing of it has failed yet."""
+    from renewer import clock
+    from renewer.model.trouble import Kind
+    from renewer.policy.diagnosis import diagnose
+
+    return [
+        f"{name}: {one.text}; {one.hint}"
+        for name, situation in situations.items()
+        for one in diagnose(situation, clock.now())
+        if one.kind is Kind.ACCOUNT
+    ]
