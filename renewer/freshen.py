@@ -16,6 +16,7 @@ from renewer.policy.backoff import from_the_future
 from renewer.policy.challenge import challenges_of
 from renewer.policy.findings import debris_ends
 from renewer.policy.freshness import ask_after, to_ask, to_look
+from renewer.policy.freshness import ask_after, chain_to_ask, to_ask, to_look
 from renewer.policy.need import window_of
 
 if TYPE_CHECKING:
@@ -186,6 +187,17 @@ def revocations(kit: Kit) -> None:
         from renewer import revoke
 
         revoke.finish(kit, left)
+
+
+def chains(kit: Kit, situations: Iterable[Situation]) -> set[str]:
+    """Ask again for preferred chains that could not be had; returns whose facts changed."""
+    now = clock.now()
+    due = [(one, version) for one in situations if (version := chain_to_ask(one, now))]
+    if not due:
+        return set()
+    from renewer.issue import chains as issued
+
+    return issued.again(kit, due)
 
 
 def contacts(kit: Kit) -> None:

@@ -26,6 +26,7 @@ from renewer.model.facts import (
     Order,
     OrderState,
     Owed,
+    PreferredChain,
     Record,
     Revoked,
     Sighting,
@@ -60,6 +61,7 @@ class Memory:
         self.revoked = self._load(Revoked)
         self.acceptances = self._load(Acceptance)
         self.ended = _ended(kit)
+        self.chains = self._load(PreferredChain)
 
     def _load(self, kind: type[R]) -> _Grouped[R]:
         if self._only is None:
@@ -144,6 +146,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         acceptances=tuple(memory.acceptances.get(wish.name, ())),
         modes=_modes(kit, wish, shelf),
         blocked=shelf.blocked,
+        chain=_chain(kit, wish, memory.chains.get(wish.name, ())),
         ended=tuple((name, memory.ended[name]) for name in wish.authorities if name in memory.ended),
         fault=fault,
     )
@@ -209,6 +212,15 @@ def _order(kit: Kit, name: str, shelf: Shelf, records: Sequence[Order]) -> tuple
     if pending.has_chain and order.state is not OrderState.ABANDONED:
         order = msgspec.structs.replace(order, state=OrderState.ISSUED)
     return order, pending.has_key
+
+
+def _chain(kit: Kit, wish: Certificate, records: Sequence[PreferredChain]) -> PreferredChain | None:
+    """What was missed, as long as the config still prefers it."""
+    for one in records:
+        authority = kit.config.authorities.get(one.authority)
+        if authority is not None and authority.chain == one.name and one.authority in wish.authorities:
+            return one
+    return None
 
 
 def _copies_as_hook(wish: Certificate) -> tuple[tuple[str, str], ...]:

@@ -114,6 +114,8 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
         freshen.contacts(kit)
     freshen.versions(kit)
     changed = freshen.placeholders(kit, situations.values()) if Step.INSTALL in limits.steps else set()
+    if Step.INSTALL in limits.steps:
+        changed |= freshen.chains(kit, situations.values())
     changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)
     if Step.LOOK in limits.steps:
         changed |= freshen.ports(kit, list(situations.values()))

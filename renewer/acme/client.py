@@ -166,22 +166,41 @@ class Session:
             return self.order(order.url)
         return wire.order(self._talk.accepted(reply, "to issue the certificate").json(), order.url)
 
-    def download(self, order: AcmeOrder, *, choose: Callable[[bytes], bool] | None = None) -> bytes:
+    def download(
+        self,
+        order: AcmeOrder,
+        *,
+        choose: Callable[[bytes], bool] | None = None,
+        fails: Callable[[str, RenewerError], None] = lambda *_: None,
+    ) -> bytes:
         """The chain as PEM, leaf first, as the authority sent it (§7.4.2).
 
         If `choose` does not like the chain that comes first, its alternates (every Link header) are fetched
-        one by one until it likes one; if it likes none, the first is handed back.
+        one by one until it likes one; if it likes none, the first is handed back. An alternate that
+        cannot be had is told to `fails` and passed over.
         """
         if order.certificate is None:
             raise OurFault(f"the order {order.url} has no certificate yet ({order.status})")
         first, alternates = self._chain(order.certificate)
         if choose is None or choose(first):
             return first
+        unanswered = 0
         for url in alternates[:_MAX_ALTERNATES]:
-            chain, _ = self._chain(url)
+            try:
+                chain = self.alternate(url)
+            except RenewerError as error:
+                fails(url, error)
+                unanswered += isinstance(error, Lost)
+                if unanswered > 1:
+                    break  # the rest would only take the run's time
+                continue
             if choose(chain):
                 return chain
         return first
+
+    def alternate(self, url: str) -> bytes:
+        """Another chain of a certificate, from its own URL, as PEM (§7.4.2)."""
+        return self._chain(url)[0]
 
     # --- authorizations and challenges ----------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from renewer.model.decision import Plan
     from renewer.model.facts import Situation
 
 
@@ -50,6 +51,11 @@ def command(
 
         screen.emit(plan_document(planned) | {"notes": notes})
         return code
+    _print(planned, notes, verbose=bool(setup.verbose))
+    return code
+
+
+def _print(planned: "Plan", notes: "Sequence[str]", *, verbose: bool) -> None:
     if not planned.decisions:
         screen.out("the configuration has no certificate for this host")
     for decision in planned.decisions:
@@ -59,10 +65,11 @@ def command(
         out = f"; {decision.way_out}" if decision.way_out else ""
         screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}{out}")
         if setup.verbose:
+        screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}")
+        if verbose:
             screen.out(f"    reason: {decision.reason}")
     for note in notes:
         screen.out(note)
-    return code
 
 
 def _notes(situations: "Mapping[str, Situation]") -> list[str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from renewer import clock, x509
 from renewer.errors import GiveUp, OurFault, RenewerError
+from renewer.issue import chains
 from renewer.issue.proof import Proof, resumable, shortly
 from renewer.issue.readiness import Readiness
 from renewer.model.decision import Decision, Step
@@ -243,16 +244,8 @@ class Attempt:
 
     def _download(self, session: Session, found: AcmeOrder) -> None:
         """Fetch the chain and put it beside its key."""
-        preferred = self.kit.config.authorities[self.authority].chain
-
-        def leads_there(chain: bytes) -> bool:
-            try:
-                return preferred is None or x509.leads_to(chain, preferred)
-            except ValueError:
-                return False  # what is wrong with it is told when it is to be installed
-
         order = self._known_order()
-        chain = session.download(found, choose=leads_there)
+        chain = chains.download(self.kit, session, found, self.wish.name, self.authority)
         self.kit.store.keep_chain(self.wish.name, order.pending, chain)
         self.order = msgspec.structs.replace(order, state=OrderState.ISSUED)
         self.kit.ledger.save(self.order)

@@ -332,6 +332,33 @@ class Owed(Record):
         return f"{self.host}/{self.hook}"
 
 
+class PreferredChain(Record):
+    """The chain that the config prefers could not be had; the default one was installed (RFC 8555 §7.4.2).
+
+    `serial` is of the leaf, `name` the root that was wanted; `urls` are alternates that failed, `why` what
+    the last of them said. Without any it was not offered.
+    """
+
+    kind: ClassVar[str] = "chain"
+    serial: str
+    authority: str
+    name: str
+    at: datetime
+    tried_at: datetime
+    urls: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def text(self) -> str:
+        """What happened, as a sentence."""
+        if not self.urls:
+            return f"{self.authority} offers no chain to {self.name}: its default one is installed"
+        return (
+            f"the chain to {self.name} cannot be had ({self.why}): the default one of {self.authority} is "
+            "installed; it is asked for again for a day"
+        )
+
+
 class Hold(Record):
     """A version that must not become live: somebody rolled back behind it."""
 
@@ -454,6 +481,8 @@ class Situation(Value):
     that others may read than configured; `tests` names and directories of authorities that only test.
     `blocked` says what stands in the link's place, if that is no link: then nothing can be made live.
     `ended` has the authorities of the wish at which our account was ended, each with how.
+    `ended` has the authorities of the wish at which our account was ended, each with how;
+    `chain` is the chain that is preferred and could not be had.
     """
 
     wish: Certificate
@@ -481,6 +510,7 @@ class Situation(Value):
     blocked: str | None = None
     tests: tuple[str, ...] = ()
     ended: tuple[tuple[str, str], ...] = ()
+    chain: PreferredChain | None = None
 
     @property
     def live_version(self) -> Version | None:

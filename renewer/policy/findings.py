@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from renewer.model.facts import Debris, Situation
 from renewer.policy.deploy_window import length
+from renewer.policy.freshness import chain_missed
 
 TOLERATED_SKEW = timedelta(minutes=5)
 LEFT_FOR = timedelta(days=30)  # what a challenge left behind is tried to be removed for so long
@@ -63,6 +64,11 @@ def seldom_woken(situations: Iterable[Situation], wake: timedelta) -> list[str]:
                 "let the timer call at least four times in a lifetime ([agent] wake)"
             )
     return found
+
+
+def missed_chains(situations: Iterable[Situation]) -> list[str]:
+    """Preferred chains that could not be had: the default one stands in."""
+    return [f"{one.wish.name}: {one.chain.text}" for one in situations if one.chain and chain_missed(one)]
 
 
 def ended_accounts(situations: Iterable[Situation]) -> list[str]:

@@ -10,6 +10,8 @@ from renewer.policy.window import fraction, slack
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=6)
+CHAIN_FOR = timedelta(days=1)  # so long a preferred chain that could not be had is asked for again,
+CHAIN_EVERY = timedelta(minutes=10)  # at most so often
 
 
 def to_ask(situation: Situation, now: datetime, *, anyway: bool = False) -> Version | None:
@@ -51,3 +53,21 @@ def to_look(situation: Situation, now: datetime, every: timedelta, wake: timedel
 def ends_at(sighting: Sighting, every: timedelta, share: float) -> datetime:
     """When a sighting is too old to be relied upon."""
     return sighting.at + every * (1 + share) / 2
+
+
+def chain_to_ask(situation: Situation, now: datetime) -> Version | None:
+    """The version whose preferred chain is to be asked for again: for a day after it was issued."""
+    missed, newest = situation.chain, next((v for v in situation.versions if not v.placeholder), None)
+    if missed is None or newest is None or not missed.urls or situation.order is not None:
+        return None
+    asked = timedelta(0) <= now - missed.tried_at < CHAIN_EVERY
+    over = not -CHAIN_FOR < now - missed.at < CHAIN_FOR
+    same = newest.leaf.serial == missed.serial and newest.authority == missed.authority
+    held = situation.holds or newest.id in situation.revoked or newest.leaf.not_after <= now
+    return newest if same and not (asked or over or held) else None
+
+
+def chain_missed(situation: Situation) -> bool:
+    """Whether the newest version is the one whose preferred chain could not be had."""
+    newest = next((v for v in situation.versions if not v.placeholder), None)
+    return situation.chain is not None and newest is not None and newest.leaf.serial == situation.chain.serial

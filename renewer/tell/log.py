@@ -26,6 +26,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     told += odd.windows_missed(situations, kit.config.agent.wake)
     told += _contacts(kit)
     told += odd.ended_accounts(situations)
+    told += odd.missed_chains(situations)
     told += odd.left_behind(kit.ledger.load(Debris))
     told += kit.mended
     told += kit.ledger.notes

@@ -1,0 +1,152 @@
+"""The chain that the config prefers (`chain` of an authority): chosen among those offered (RFC 8555 §7.4.2).
+
+A preference never costs a certificate: where it cannot be had the default chain is installed, that is on
+record and told, and for a day the alternates that failed are asked for again, without an order.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from renewer import clock, x509
+from renewer.errors import RenewerError
+from renewer.model.facts import Order, OrderState, PreferredChain
+from renewer.model.outcome import EventName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from renewer.acme.client import Session
+    from renewer.acme.nouns import AcmeOrder
+    from renewer.kit import Kit
+    from renewer.model.facts import Situation, Version
+
+
+def download(kit: Kit, session: Session, found: AcmeOrder, certificate: str, authority: str) -> bytes:
+    """The chain of a valid order; the preferred one if it can be had, and if not, that is put on record."""
+    preferred = kit.config.authorities[authority].chain
+    if preferred is None:
+        return session.download(found)
+    first: list[bytes] = []
+    failed: dict[str, str] = {}
+
+    def choose(chain: bytes) -> bool:
+        first.append(chain)
+        return leads(chain, first[0], preferred)
+
+    def fails(url: str, error: RenewerError) -> None:
+        failed[url] = error.text
+
+    chain = session.download(found, choose=choose, fails=fails)
+    missed = None
+    if not leads(chain, first[0], preferred):
+        missed = _missed(certificate, authority, preferred, chain, failed)
+    if missed is None:
+        kit.ledger.drop(*kit.ledger.load(PreferredChain, certificate))
+    else:
+        kit.ledger.save(missed)
+        kit.journal.tell(EventName.NOTICE, certificate, text=missed.text)
+    return chain
+
+
+def leads(chain: bytes, first: bytes, preferred: str) -> bool:
+    """Whether a chain is one for the certificate that `first` begins with, and ends where it is wanted."""
+    try:
+        if not x509.leads_to(chain, preferred):
+            return False
+        return chain == first or (
+            x509.der(chain) == x509.der(first) and x509.in_order(x509.split_chain(chain))
+        )
+    except ValueError:
+        return False  # what is wrong with the default one is told when it is to be installed
+
+
+def _missed(
+    certificate: str, authority: str, preferred: str, chain: bytes, failed: dict[str, str]
+) -> PreferredChain | None:
+    try:
+        serial = x509.leaf(chain).serial
+    except ValueError:
+        return None
+    now = clock.now()
+    return PreferredChain(
+        certificate=certificate,
+        serial=serial,
+        authority=authority,
+        name=preferred,
+        urls=tuple(failed),
+        why=next(iter(failed.values()), ""),
+        at=now,
+        tried_at=now,
+    )
+
+
+def again(kit: Kit, due: Iterable[tuple[Situation, Version]]) -> set[str]:
+    """Ask for alternates that failed; one that leads where it is wanted lies ready to be installed then.
+
+    Each version comes with its situation, whose `chain` is what was missed; returns whose facts changed.
+    """
+    changed: set[str] = set()
+    for situation, version in due:
+        name, missed = situation.wish.name, situation.chain
+        if missed is None:
+            continue
+        try:
+            chain, missed = _ask(kit, situation, version, missed)
+            if chain is not None:
+                _ready(kit, situation, version, chain)
+                kit.ledger.drop(missed)
+            else:
+                kit.ledger.save(missed)
+        except RenewerError as error:
+            kit.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
+        changed.add(name)
+    return changed
+
+
+def _ask(
+    kit: Kit, situation: Situation, version: Version, missed: PreferredChain
+) -> tuple[bytes | None, PreferredChain]:
+    session = kit.session(missed.authority)
+    first = kit.store.read(situation.wish.name, version.id).fullchain
+    left: list[str] = []
+    why = missed.why
+    for url in missed.urls:
+        try:
+            chain = session.alternate(url)
+        except RenewerError as error:
+            left.append(url)
+            why = error.text
+            continue
+        if leads(chain, first, missed.name):
+            return chain, missed
+    return None, msgspec.structs.replace(
+        missed, urls=tuple(left), why=why if left else "", tried_at=clock.now()
+    )
+
+
+def _ready(kit: Kit, situation: Situation, version: Version, chain: bytes) -> None:
+    """Lay the chain beside the key, as if it had just been issued: installed and deployed like any other."""
+    name, now = situation.wish.name, clock.now()
+    order = Order(
+        certificate=name,
+        pending=f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:08x}",
+        state=OrderState.ISSUED,
+        authority=version.authority or "",
+        directory=version.directory or "",
+        identifiers=version.leaf.names,
+        key_type=version.leaf.key or situation.wish.key,
+        profile=version.profile,
+        at=max([now, *(one.made_at + timedelta(seconds=1) for one in situation.versions)]),
+        account=version.account,
+        degraded=version.degraded,
+    )
+    privkey = kit.store.read(name, version.id).privkey
+    kit.store.prepare(name, order.pending, privkey, msgspec.json.encode(order))
+    kit.store.keep_chain(name, order.pending, chain)
+    kit.ledger.save(order)
+    text = f"{order.authority} hands out the chain that was missed: it is installed, without an order"
+    kit.journal.tell(EventName.NOTICE, name, text=text)
