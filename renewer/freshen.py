@@ -15,7 +15,6 @@ from renewer.model.outcome import EventName, Outcome
 from renewer.policy.backoff import from_the_future
 from renewer.policy.challenge import challenges_of
 from renewer.policy.findings import debris_ends
-from renewer.policy.freshness import ask_after, to_ask, to_look
 from renewer.policy.freshness import ask_after, chain_to_ask, to_ask, to_look
 from renewer.policy.need import window_of
 

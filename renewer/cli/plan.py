@@ -64,8 +64,6 @@ def _print(planned: "Plan", notes: "Sequence[str]", *, verbose: bool) -> None:
         then = f", then {', '.join(decision.then)}" if decision.then else ""
         out = f"; {decision.way_out}" if decision.way_out else ""
         screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}{out}")
-        if setup.verbose:
-        screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}")
         if verbose:
             screen.out(f"    reason: {decision.reason}")
     for note in notes:

@@ -480,7 +480,6 @@ class Situation(Value):
     at all: then nothing is known, and nothing is done. `modes` are sentences about files of the live version
     that others may read than configured; `tests` names and directories of authorities that only test.
     `blocked` says what stands in the link's place, if that is no link: then nothing can be made live.
-    `ended` has the authorities of the wish at which our account was ended, each with how.
     `ended` has the authorities of the wish at which our account was ended, each with how;
     `chain` is the chain that is preferred and could not be had.
     """

@@ -77,18 +77,12 @@ def _the_disk(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa
 
 def _accounts(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa: ARG001  as every check
     """No authority of the wish has an account of ours any more: well now, it will not be renewed."""
-    ended = dict(situation.ended)
-    if ended and all(name in ended for name in situation.wish.authorities):
-        first = situation.wish.authorities[0]
-        told = " and ".join(f"the account at {name} {ended[name]}" for name in situation.wish.authorities)
-        yield Trouble(
-            kind=Kind.ACCOUNT,
-            where=first,
-            mark=ended[first],
-            text=f"nothing can be renewed there: {told}",
-            hint=f"make a new one: renewer account register {first}",
-            exit=PERSON,
-        )
+    ended, names = dict(situation.ended), situation.wish.authorities
+    if ended and all(name in ended for name in names):
+        told = " and ".join(f"the account at {name} {ended[name]}" for name in names)
+        text = f"nothing can be renewed there: {told}"
+        hint = f"make a new one: renewer account register {names[0]}"
+        yield Trouble(kind=Kind.ACCOUNT, where=names[0], text=text, hint=hint, exit=PERSON)
 
 
 def _orders(situation: Situation, now: datetime) -> Iterator[Trouble]:
