@@ -66,6 +66,11 @@ class Session:
         return self._talk.account
 
     @property
+    def thumbprint(self) -> str:
+        """Of our account's key (RFC 7638), in base64url."""
+        return self._talk.thumbprint
+
+    @property
     def date_skew(self) -> timedelta | None:
         """The authority's Date minus our clock, as of its last reply; exact to about a second."""
         return self._talk.transport.date_skew

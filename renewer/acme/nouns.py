@@ -131,6 +131,8 @@ class Directory(Value):
     """What the authority offers (RFC 8555 §7.1.1); `profiles` is name → description, empty if it has none.
 
     `website`, `terms` and `caa` come from its meta object; `renewal_info` is None without ARI (RFC 9773 §4).
+    `account_hash_prefix` and `issuers` are of dns-persist-01 (draft -02 §3.2, §4.1): the beginning of hashed
+    accounts, and the names by which records may call the authority.
     """
 
     url: str
@@ -145,6 +147,8 @@ class Directory(Value):
     eab_required: bool = False
     caa: tuple[str, ...] = ()
     website: str | None = None
+    account_hash_prefix: str | None = None
+    issuers: tuple[str, ...] = ()
 
 
 class Renewal(Value):

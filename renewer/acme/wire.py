@@ -28,6 +28,7 @@ from renewer.model.names import Identifier
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _MAX_TOKEN = 255  # a file's name
 _MAX_ITEMS = 1000
+_MAX_ISSUERS = 10
 _FIRST_YEAR, _LAST_YEAR = 1900, 9998
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,8}")
 _URI = re.compile(r"[!#-:<-\[\]-~]{1,300}")  # printed, but no quote, semicolon or backslash
@@ -70,6 +71,8 @@ def directory(document: Mapping[str, Any], url: str) -> Directory:
             profiles={problems.clean(k, 200): problems.clean(v, 500) for k, v in profiles.items()},
             terms=problems.clean(meta.get("termsOfService"), 500) or None,
             eab_required=meta.get("externalAccountRequired") is True,
+            account_hash_prefix=_account_uri(meta.get("accountHashPrefix")),
+            issuers=_issuers(meta),
             caa=tuple(problems.clean(name, 300) for name in caa if name) if isinstance(caa, list) else (),
             website=problems.clean(meta.get("website"), 500) or None,
         )
@@ -137,6 +140,9 @@ def offer(document: object) -> Offer | None:
         raise _bad("a challenge came with a status that is no text")
     if status not in set(ChallengeStatus):
         return None
+    named = document.get("issuerDomainNames")
+    if isinstance(named, list) and not 1 <= len(named) <= _MAX_ISSUERS:
+        return None  # draft-ietf-acme-dns-persist-02 §3.1: "MUST reject such challenges"
     token = document.get("token")
     return Offer(
         type=problems.clean(kind, 100),

@@ -13,7 +13,8 @@ class Task(Value):
 
     `account` is our account's URL, as the challenge names it if it does. Challenges without a token
     (dns-persist-01) have neither token nor key authorization; `issuers` are the names of the authority that
-    theirs carry. `wildcard` is whether `*.` stands before the identifier in the order.
+    theirs carry, `hashes` the account's hashed URIs for this name, and `named` is whether the challenge asks
+    for `account` itself. `wildcard` is whether `*.` stands before the identifier in the order.
     """
 
     certificate: str
@@ -23,6 +24,8 @@ class Task(Value):
     key_authorization: str
     account: str | None = None
     issuers: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
+    named: bool = False
     wildcard: bool = False
 
 

@@ -9,6 +9,9 @@ import click
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
+from renewer.model import persist
+from renewer.model.desired import DnsPersist01
+from renewer.policy import challenge as choosing
 
 if TYPE_CHECKING:
     from renewer.acme.keeper import Keeper
@@ -62,18 +65,60 @@ def register(setup: Setup, name: str | None, as_json: bool) -> int:
 
 @command.command()
 @_authority
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @screen.json_option
 @screen.pass_setup
-def rollover(setup: Setup, name: str | None, as_json: bool) -> int:
+def rollover(setup: Setup, name: str | None, yes: bool, as_json: bool) -> int:
     """Give the account a new key, of the type that `account_key` says now.
 
-    Safe to kill at any instant: the next run asks the authority which key it knows. Challenges that were
-    published for long (dns-persist-01) name the account's URL and stay good.
+    Safe to kill at any instant: the next run asks the authority which key it knows. Records of dns-persist-01
+    that carry a hash of the key must be published again: they are listed, and you are asked before.
     """
-    with _keeper(setup, name) as (authority, keeper):
+    config = setup.config()
+    picked = _pick(config, name)
+    with _keeper(setup, picked.name) as (authority, keeper):
+        before = _hashed_records(config, authority, keeper)
+        if before and not yes:
+            listed = ", ".join(one.partition(" ")[0] for one in before)
+            screen.confirm(
+                f"These records carry a hash of the account's key, and are to be published again: {listed}"
+            )
         url = keeper.roll_over()
+        records = _hashed_records(config, authority, keeper) if before else []
+        if records and not as_json:
+            screen.say("publish these records, then remove the former ones:")
+            for one in records:
+                screen.say(f"  {one}")
         text = f"the account at {authority.name} has a new key, {authority.account_key}"
-        return _done(authority, keeper, url, text, as_json)
+        return _done(authority, keeper, url, text, as_json, records=records)
+
+
+def _hashed_records(config: "Config", authority: "Authority", keeper: "Keeper") -> list[str]:
+    """The records of dns-persist-01 that carry a hash of this account's key, as zone files have them."""
+    names: dict[str, bool] = {}  # by base name: whether its wildcard is proved by it, too
+    for wish in config.certificates.values():
+        if authority.name in wish.authorities:
+            for one in wish.names:
+                ways = choosing.ways_of(wish, one, wildcard=one.wildcard)
+                if any(isinstance(way.challenge, DnsPersist01) for way in ways):
+                    names[one.base] = names.get(one.base, False) or one.wildcard
+    url = keeper.url() if names else None
+    prefix = keeper.directory.account_hash_prefix if url else None
+    if url is None or prefix is None:
+        return []
+    issuers = keeper.directory.issuers or tuple(keeper.directory.caa)
+    claims = {
+        base: persist.Claim(
+            issuers=issuers,
+            account=url,
+            wildcard=wildcard,
+            hashes=persist.hashes(prefix, base, keeper.thumbprint, url),
+        )
+        for base, wildcard in names.items()
+    }
+    return [
+        persist.zone_line(persist.name_of(base), persist.text_of(claim)) for base, claim in claims.items()
+    ]
 
 
 @command.command()

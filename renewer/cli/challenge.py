@@ -11,6 +11,7 @@ from renewer.cli import exits, screen
 from renewer.cli.limits import complete
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
+from renewer.model import persist
 from renewer.model.desired import DnsAccount01, DnsPersist01, Http01, TlsAlpn01
 from renewer.model.names import Identifier
 from renewer.model.value import Value
@@ -222,9 +223,15 @@ class _Known:
         """Close what is open."""
         self._keeper.close()
 
+    def hashes(self, base: str) -> tuple[str, ...]:
+        """Our account's hashed URIs for a name, where the authority wants them. Raises RenewerError."""
+        url = self.account()  # which also takes the key in hand
+        return persist.hashes(self._keeper.directory.account_hash_prefix, base, self._keeper.thumbprint, url)
+
     def issuers(self) -> tuple[str, ...]:
         """Its names, as its directory says them (RFC 8555 §9.7.6). Raises RenewerError."""
-        found = tuple(one.lower().removesuffix(".") for one in self._keeper.directory.caa)
+        directory = self._keeper.directory
+        found = directory.issuers or tuple(one.lower().removesuffix(".") for one in directory.caa)
         if not found:
             hint = "the first order tells it: its failure shows the record to publish (renewer log)"
             raise UsageError(f"the directory of {self.name} does not say the authority's own name", hint=hint)
@@ -291,14 +298,17 @@ def _of_account(name: Identifier, known: _Known) -> Shown:
 
 def _persistent(name: Identifier, known: _Known, *, wildcard: bool) -> Shown:
     """One record for a name and its wildcard: both are proved by it."""
-    from renewer.challenges.dnspersist01.record import Claim, name_of, text_of, zone_line
-
-    kind, where = "dns-persist-01", name_of(name.base)
+    kind, where = "dns-persist-01", persist.name_of(name.base)
     try:
-        claim = Claim(issuers=known.issuers(), account=known.account(), wildcard=wildcard)
+        claim = persist.Claim(
+            issuers=known.issuers(),
+            account=known.account(),
+            wildcard=wildcard,
+            hashes=known.hashes(name.base),
+        )
     except RenewerError as error:
         return Shown(name=str(name), type=kind, where=where, authority=known.name, error=_words(error))
-    line = zone_line(where, text_of(claim))
+    line = persist.zone_line(where, persist.text_of(claim))
     return Shown(name=str(name), type=kind, where=where, authority=known.name, publish=line)
 
 

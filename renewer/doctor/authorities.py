@@ -19,28 +19,43 @@ def candidate(config: Config, name: str, state: str, timeout: float) -> Candidat
     authority = config.authorities[name]
     identities = IDENTITIES.get(authority.directory, ())
     public = authority.directory in IDENTITIES  # a private one may look from anywhere
-    account = account_on_disk(authority, state)
+    account, thumbprint = _on_disk(authority, state)
+    prefix = None
     with contextlib.suppress(RenewerError):  # if it does not answer, what is known of it has to do
         keeper = Keeper(authority, state=state, timeout=timeout)
         try:
-            said = [one.lower().rstrip(".") for one in keeper.directory.caa]
+            directory = keeper.directory
+            said = [*directory.issuers, *(one.lower().rstrip(".") for one in directory.caa)]
+            prefix = directory.account_hash_prefix
         finally:
             keeper.close()
         identities = tuple(dict.fromkeys((*filter(_DOMAIN.fullmatch, said), *identities)))
-    return Candidate(name=name, identities=identities, account=account, public=public)
+    return Candidate(
+        name=name,
+        identities=identities,
+        account=account,
+        hash_prefix=prefix,
+        thumbprint=thumbprint,
+        public=public,
+    )
 
 
 def account_on_disk(authority: Authority, state: str) -> str:
     """The URL of our account, "" if there is none or it was deactivated. Never raises."""
+    return _on_disk(authority, state)[0]
+
+
+def _on_disk(authority: Authority, state: str) -> tuple[str, str]:
+    """The URL of our account and its key's thumbprint, as they are remembered; "" for what is not."""
     try:
         keeper = Keeper(authority, state=state)
         disk = keeper.on_disk()
         keeper.close()
     except RenewerError:
-        return ""
+        return "", ""
     if disk.get("directory") != authority.directory or disk.get("deactivated_at"):
-        return ""
-    return str(disk.get("url") or "")
+        return "", ""
+    return str(disk.get("url") or ""), str(disk.get("thumbprint") or "")
 
 
 def account_label(account: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from renewer.challenges.contract import Task
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError
+from renewer.model import persist
 from renewer.model.outcome import EventName
 from renewer.policy import challenge as choosing
 
@@ -227,7 +228,20 @@ class Proof:
             key_authorization=self.session.key_authorization(token) if token else "",
             account=offer.account or self.session.account,
             issuers=offer.issuers,
+            hashes=self._hashes(authorization, offer),
+            named=offer.account is not None,
             wildcard=authorization.wildcard,
+        )
+
+    def _hashes(self, authorization: Authorization, offer: Offer) -> tuple[str, ...]:
+        """The hashed URIs of our account for a name, if the record of its challenge may carry them."""
+        if offer.type not in _WITHOUT_TOKEN:
+            return ()
+        return persist.hashes(
+            self.session.directory.account_hash_prefix,
+            authorization.identifier.base,
+            self.session.thumbprint,
+            self.session.account,
         )
 
     def _present(self, solver: Solver, tasks: Sequence[Task]) -> Sequence[Presented]:

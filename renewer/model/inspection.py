@@ -177,12 +177,15 @@ class Candidate(Value):
     """An authority that may be asked for a name, as far as it is known.
 
     `identities` are its own in CAA records, empty if nobody knows them; `account` is the URL of ours, "" if
-    there is none yet. `public` is whether it looks from the internet at large.
+    there is none yet. `hash_prefix` and `thumbprint` are what a hashed account is made of, where a record
+    of dns-persist-01 must have one. `public` is whether it looks from the internet at large.
     """
 
     name: str
     identities: tuple[str, ...] = ()
     account: str = ""
+    hash_prefix: str | None = None
+    thumbprint: str = ""
     public: bool = True
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from renewer.model.inspection import Asked, Candidate, Hop, NameSeen, PortSeen, Said, Signed, Trail
+from renewer.model.persist import hashes
 from renewer.policy.names import judge
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -113,6 +114,40 @@ def test_the_record_of_dns_persist_01(values: list[str], expected: dict[str, str
     trail = Trail(asked=name, hops=(Hop(name=name, zone="example.org", said=(said,)),))
 
     assert codes("dns-persist-01", proof=trail) == expected
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        (hashes("https://ca.example/h/", "www.example.org", "k" * 43, URL)[0], None),
+        (hashes("https://ca.example/h/", "*", "k" * 43, URL)[0], None),
+        (hashes("https://ca.example/h/", "example.org", "k" * 43, URL)[0], "of another name"),
+        (URL, "takes a hash of it only"),
+    ],
+)
+def test_a_hashed_account_is_told_from_its_url(uri: str, said: str | None) -> None:
+    """Where the authority hashes accounts, doctor says that a record is of the earlier draft."""
+    record = Said(server="ns1", texts=(f"ca.example; accounturi={uri}",))
+    name = "_validation-persist.www.example.org"
+    trail = Trail(asked=name, hops=(Hop(name=name, zone="example.org", said=(record,)),))
+    authority = Candidate(
+        name="ours",
+        identities=("ca.example",),
+        account=URL,
+        hash_prefix="https://ca.example/h/",
+        thumbprint="k" * 43,
+    )
+    asked = Asked(
+        certificate="www",
+        name="www.example.org",
+        wildcard=False,
+        challenge="dns-persist-01",
+        authorities=(authority,),
+    )
+    found = judge(NameSeen(name="www.example.org", proof=trail), asked, NOW)
+    texts = [one.text for one in found if one.code == "persist-missing"]
+    assert bool(texts) == (said is not None)
+    assert said is None or said in texts[0]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from renewer.challenges.dns01.ask import Question, Silence, ask
 from renewer.challenges.dns01.propagation import Watch, txt_values
 from renewer.challenges.dns01.resolvers import Resolvers
 from renewer.challenges.dns01.zones import Place, Zones
-from renewer.challenges.dnspersist01 import record
 from renewer.errors import OurFault, RenewerError, RetryLater
+from renewer.model import persist as record
 from renewer.model.desired import DnsPersist01, PropagationCheck
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
@@ -119,7 +119,13 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
 def _claim(task: Task) -> record.Claim:
     if task.account is None:
         raise OurFault("dns-persist-01 needs the account's URL, and the task has none")
-    return record.Claim(issuers=task.issuers, account=task.account, wildcard=task.wildcard)
+    return record.Claim(
+        issuers=task.issuers,
+        account=task.account,
+        wildcard=task.wildcard,
+        hashes=task.hashes,
+        named=task.named,
+    )
 
 
 def _missing(task: Task, claim: record.Claim, asked: str, values: Sequence[str]) -> RetryLater:

@@ -23,7 +23,7 @@ def judge(seen: NameSeen, asked: Asked, now: datetime) -> tuple[Finding, ...]:
         *servers.judge(seen),
         *caa.judge(seen.caa, asked),
         *dnssec.judge(seen.signed, now),
-        *proof.judge(seen, asked),
+        *proof.judge(seen, asked, now),
         *ports.judge(seen.ports, asked),
         *_unfinished(seen),
     ]

@@ -1,14 +1,16 @@
 """The record of dns-persist-01 (SC-088, draft-ietf-acme-dns-persist): published once by the operator."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from renewer.model.inspection import Asked, Candidate, Finding, Trail
+from renewer.model.persist import Claim, hashes, misfit
 from renewer.policy.names.words import error, listed, warning
 
 TYPE = "dns-persist-01"
 
 
-def judge(trail: Trail, asked: Asked) -> Iterator[Finding]:
+def judge(trail: Trail, asked: Asked, now: datetime) -> Iterator[Finding]:
     """Whether one of the values lets one of the authorities in."""
     said = [one for one in trail.end.said if not one.trouble]
     if not said or trail.trouble or trail.loop:
@@ -16,7 +18,7 @@ def judge(trail: Trail, asked: Asked) -> Iterator[Finding]:
     values = dict.fromkeys(text for one in said for text in one.texts)
     reasons: list[str] = []
     for value in values:
-        fits = [_misfit(value, one, asked) for one in asked.authorities]
+        fits = [_misfit(value, one, asked, now) for one in asked.authorities]
         if not all(fits):
             return
         reasons += [why for why in fits if why]
@@ -31,14 +33,19 @@ def judge(trail: Trail, asked: Asked) -> Iterator[Finding]:
     )
 
 
-def _misfit(value: str, authority: Candidate, asked: Asked) -> str:
+def _misfit(value: str, authority: Candidate, asked: Asked, now: datetime) -> str:
     """Why a value does not let an authority in; "" if it does, as far as is known."""
-    issuer, *given = (part.strip() for part in value.split(";"))
-    parameters = {key.strip().lower(): one.strip() for key, _, one in (part.partition("=") for part in given)}
-    if authority.identities and issuer.lower().rstrip(".") not in authority.identities:
-        return f"“{issuer[:48]}” is not {authority.name}"
-    if authority.account and parameters.get("accounturi", authority.account) != authority.account:
-        return f"it is for another account than {authority.account}"
-    if asked.wildcard and parameters.get("policy", "").lower() != "wildcard":
-        return "it has no policy=wildcard"
-    return ""
+    claim = Claim(
+        issuers=authority.identities,
+        account=authority.account,
+        wildcard=asked.wildcard,
+        hashes=hashes(authority.hash_prefix, asked.name, authority.thumbprint, authority.account),
+    )
+    if not authority.account:  # then whom it names cannot be judged, nor held against it
+        claim = Claim(issuers=claim.issuers, account=_named_in(value), wildcard=asked.wildcard)
+    return misfit(value, claim, now) or ""
+
+
+def _named_in(value: str) -> str:
+    given = (part.partition("=") for part in value.split(";")[1:])
+    return next((one.strip() for key, _, one in given if key.strip().lower() == "accounturi"), "")

@@ -1,13 +1,14 @@
 """Where the challenge's own record lies: aliases, delegations, wildcards, leftovers."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from renewer.model.inspection import Asked, Finding, NameSeen, Trail
 from renewer.policy.names import persist
 from renewer.policy.names.words import arrows, error, info, warning
 
 
-def judge(seen: NameSeen, asked: Asked) -> Iterator[Finding]:
+def judge(seen: NameSeen, asked: Asked, now: datetime) -> Iterator[Finding]:
     """Nothing here for challenges without a record."""
     trail = seen.proof
     if trail is None:
@@ -22,7 +23,7 @@ def judge(seen: NameSeen, asked: Asked) -> Iterator[Finding]:
             f"make an explicit record for {trail.asked}, or see that the wildcard is meant for it",
         )
     if asked.challenge == persist.TYPE:
-        yield from persist.judge(trail, asked)
+        yield from persist.judge(trail, asked, now)
     elif trail.end.said and any(one.texts for one in trail.end.said):
         values = len({text for one in trail.end.said for text in one.texts})
         yield info(

@@ -16,13 +16,13 @@ from renewer import clock
 from renewer.acme import wire
 from renewer.challenges.contract import Task
 from renewer.challenges.dns01.account import DnsAccount01Solver, record_name
-from renewer.challenges.dnspersist01.record import Claim, misfit, text_of, zone_line
 from renewer.challenges.dnspersist01.solver import DnsPersist01Solver
 from renewer.challenges.solvers import solver_for
 from renewer.errors import OurFault, RetryLater
 from renewer.model.desired import DnsAccount01, DnsPersist01, Propagation, PropagationCheck
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.persist import Claim, hashes, misfit, text_of, zone_line
 from tests.builders import NOW
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, Bed
 from tests.challenges.dns01.test_whole_runs import LIMIT, Host, left
@@ -288,5 +288,89 @@ def test_whole_run_of_dns_persist_01(tmp_path: Path, bed: Bed, authority: Pebble
         document = host.document("run", "--only", "www", "--force")
         assert {one["result"] for one in document["outcomes"]} == {"done"}
         assert left(bed) == {(name, value)}
+    finally:
+        unpublish(bed, name)
+
+
+# --- draft -02: hashed accounts -----------------------------------------------------------------------------
+
+PREFIX = "https://ca.example/account-hash/"
+THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"  # RFC 7638 §3.1
+URL = "https://ca.example/acct/123"
+BOUND = f"{PREFIX}sha-256/5SQm7n6tPh2-PlLbCKGnViTXX5z19SCN4cPGQHSk-kw"
+ANY = f"{PREFIX}sha-256/NpDnSwUthQK8zCgFdefYxAdAVPnygMLbs9US6oO-5ug"
+
+
+def test_the_drafts_own_vectors() -> None:
+    """The hash for a name, and for any name (draft-ietf-acme-dns-persist-02 §10.2)."""
+    assert hashes(PREFIX, "example.com", THUMBPRINT, URL) == (BOUND, ANY)
+    assert hashes(PREFIX, "EXAMPLE.com.", THUMBPRINT, URL) == (BOUND, ANY)
+    assert hashes(None, "example.com", THUMBPRINT, URL) == ()
+
+
+@pytest.mark.parametrize(
+    ("uri", "hashed", "named", "why"),
+    [
+        (BOUND, True, False, None),
+        (ANY, True, False, None),
+        (URL, True, False, "takes a hash of it only"),
+        (URL, True, True, None),  # the challenge itself asks for it
+        (BOUND[:-1] + "x", True, False, "of another key of it, or of another name"),
+        (BOUND.upper(), True, False, "another account"),  # compared letter by letter
+        (URL, False, False, None),
+        (BOUND, False, False, "knows the account's URL only"),
+    ],
+)
+def test_either_form_is_told_from_the_other(uri: str, *, hashed: bool, named: bool, why: str | None) -> None:
+    """What the authority's directory asks for decides, and a misfit says which draft a record is of."""
+    claim = Claim(
+        issuers=("authority.example",), account=URL, hashes=(BOUND, ANY) if hashed else (), named=named
+    )
+    said = misfit(f"authority.example; accounturi={uri}", claim, NOW)
+    assert (said is None) == (why is None)
+    assert why is None or why in (said or "")
+
+
+def test_the_hash_is_what_is_to_be_published() -> None:
+    """For exactly this name, and with the policy where a wildcard is to be proved."""
+    claim = Claim(issuers=("authority.example",), account=URL, hashes=(BOUND, ANY), wildcard=True)
+    assert text_of(claim) == f"authority.example; accounturi={BOUND}; policy=wildcard"
+
+
+@pytest.mark.parametrize("count", [0, 11])
+def test_a_challenge_with_too_many_names_of_the_authority_is_none(count: int) -> None:
+    """Draft -02 §3.1: it must be rejected; ten are fine."""
+    document: dict[str, Any] = {"type": "dns-persist-01", "url": "https://acme.example/chall/1"}
+    document |= {"status": "pending", "issuerDomainNames": [f"ca{n}.example" for n in range(count)]}
+    assert wire.offer(document) is None
+    document["issuerDomainNames"] = [f"ca{n}.example" for n in range(10)]
+    assert wire.offer(document) is not None
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", 'x"y', "https://ca.example/;x", 7, None, ["x"]])
+def test_a_prefix_that_no_record_can_carry_is_none(prefix: object) -> None:
+    """A directory is a stranger's: nothing of it ends up in a zone unless it fits there."""
+    document = {one: f"https://ca.example/{one}" for one in ("newNonce", "newAccount", "newOrder")}
+    meta = {"accountHashPrefix": prefix, "issuerDomainNames": ["authority.example", "not a name"]}
+    found = wire.directory({**document, "meta": meta}, "https://ca.example/directory")
+    assert (found.account_hash_prefix, found.issuers) == (None, ("authority.example",))
+
+
+def test_a_published_hash_is_found(bed: Bed) -> None:
+    """The solver takes the account's hash for this name, and not its URL, at an authority that hashes."""
+    base = f"hashed.{BIND_ZONE}"
+    name, found = f"_validation-persist.{base}", hashes(PREFIX, base, THUMBPRINT, URL)
+    solver = persist(bed)
+    wanted = [task(base, account=URL, hashes=found)]
+    publish(bed, name, f"ca.example; accounturi={URL}")
+    try:
+        with pytest.raises(RetryLater, match="takes a hash of it only") as refusal:
+            solver.wait(solver.present_all(wanted), lambda _: None)
+        assert f"accounturi={found[0]}" in refusal.value.hint
+    finally:
+        unpublish(bed, name)
+    publish(bed, name, f"ca.example; accounturi={found[0]}")
+    try:
+        solver.wait(solver.present_all(wanted), lambda _: None)
     finally:
         unpublish(bed, name)
