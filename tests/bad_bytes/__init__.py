@@ -1,0 +1,1 @@
+"""Bad bytes in a real state directory."""
