@@ -9,6 +9,10 @@ import errno
 from datetime import datetime
 
 
+SHORTAGE = "resources"
+"""The kind of an error that says what this machine is out of."""
+
+
 class RenewerError(Exception):
     """Something went wrong; `text` is for people, `hint` says what they can do about it.
 
@@ -122,7 +126,7 @@ def shortage(error: BaseException | None) -> RetryLater | None:
         if want := _want(error):
             said = " ".join(str(error).split())[:200]
             text = f"out of resources: {want[0]}" + (f" ({said})" if said else "")
-            return RetryLater(text, hint=want[1], kind="resources")
+            return RetryLater(text, hint=want[1], kind=SHORTAGE)
         # What was raised while another was handled may be a defect of its own; not so what libraries wrap
         wraps = isinstance(error, (OSError, RuntimeError, ImportError))
         error = error.__cause__ or (error.__context__ if wraps else None)

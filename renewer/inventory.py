@@ -12,7 +12,7 @@ from renewer import copies, hooks
 from renewer.acme import card
 from renewer.copies import files
 from renewer.decoding import UndecodableError, decode
-from renewer.errors import OurFault, RenewerError
+from renewer.errors import SHORTAGE, OurFault, RenewerError, shortage
 from renewer.kit import Damaged, Kit, asked
 from renewer.model.desired import Certificate
 from renewer.model.facts import (
@@ -99,10 +99,17 @@ def orphans(kit: Kit) -> list[str]:
 
 
 def _guarded(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
-    """One certificate's situation; what nobody foresaw while reading it is its fault, and nobody else's."""
+    """One certificate's situation; what nobody foresaw while reading it is its fault, and nobody else's.
+
+    Not so what this machine is out of: who cannot open a file must not take it for missing.
+    """
     try:
         return _situation(kit, wish, memory, fingerprints)
-    except Exception as error:  # noqa: BLE001  the others go on
+    except Exception as error:
+        if want := shortage(error):
+            raise want from error
+        if isinstance(error, RenewerError) and error.kind == SHORTAGE:
+            raise
         kit.journal.trace(wish.name, error)
         return Situation(
             wish=wish,
@@ -122,6 +129,8 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         order, ready = _order(kit, wish.name, shelf, memory.orders.get(wish.name, ()))
         fault = unreadable
     except RenewerError as error:
+        if error.kind == SHORTAGE:
+            raise
         shelf, versions, order, ready = Shelf(live=None, found=(), pending=()), (), None, False
         fault = f"{error.text}; {error.hint}" if error.hint else error.text
     return Situation(
@@ -167,6 +176,8 @@ def _versions(
         try:
             version = kit.store.about(name, found.id)
         except RenewerError as error:
+            if error.kind == SHORTAGE:
+                raise
             fault = error.text  # a version that is no good is as good as absent, and is told
             if found.id == shelf.live:
                 before = facts.version if facts else None

@@ -123,7 +123,7 @@ def refused(path: str, error: sqlite3.Error) -> StateError:
         sqlite3.SQLITE_PERM: "run as root or as its owner",
     }
     if code == sqlite3.SQLITE_CANTOPEN and (want := _no_more_files()):
-        return StateError(f"the ledger {path} cannot be used: {want.text}", hint=want.hint, kind="resources")
+        return StateError(f"the ledger {path} cannot be used: {want.text}", hint=want.hint, kind=want.kind)
     return StateError(f"the ledger {path} cannot be used: {error}", hint=hints.get(code, ""), kind="ledger")
 
 

@@ -243,6 +243,8 @@ def told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in _SHORT and (want := shortage(error)):
+            raise StateError(f"{path}: {want.text}", hint=want.hint, kind=want.kind) from error
         raise StateError(
             f"{path}: {os.strerror(error.errno) if error.errno else error}",
             hint=_hint(error.errno, path),
@@ -250,6 +252,7 @@ def told(path: str) -> Iterator[None]:
         ) from error
 
 
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # it says nothing of what lies there
 _HINTS = {
     (
         errno.ENOSPC,
@@ -274,9 +277,7 @@ _HINTS = {
 
 
 def _hint(number: int | None, path: str) -> str:
-    found = next((text.format(path=path) for numbers, text in _HINTS.items() if number in numbers), "")
-    want = None if found or not number else shortage(OSError(number, ""))
-    return want.hint if want else found
+    return next((text.format(path=path) for numbers, text in _HINTS.items() if number in numbers), "")
 
 
 def _unsafe(path: str, why: str) -> StateError:
