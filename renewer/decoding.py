@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 _EARLIEST, _LATEST = 1900, 9998  # years: a day more or less must still be a date
+_TOO_MANY = 2**63
 _ENDS = "not_after"  # RFC 5280 §4.1.2.5: 9999-12-31 there means that it never ends
 
 
@@ -26,7 +27,7 @@ _readers: dict[Any, Read] = {}
 def decode(data: object, kind: Any = Any) -> Any:
     """JSON as a value of this kind, as it stands if none is named. Raises UndecodableError.
 
-    A struct's moments are aware and lie where a date can be reckoned with.
+    A struct's moments are aware and lie where a date can be reckoned with; its numbers are counts.
     """
     reader = _readers.get(kind)
     if reader is None:  # made once: that takes longer than to read a hundred
@@ -52,7 +53,10 @@ def _reader(kind: Any) -> Read:
             raise UndecodableError(str(error)) from None
         for name, get in getters:
             moment = get(value)
-            if moment is not None and not _usable(moment, name):
+            if isinstance(moment, int):
+                if not 0 <= moment < _TOO_MANY:
+                    raise UndecodableError(f"{name} is no number that was ever counted")
+            elif moment is not None and not _usable(moment, name):
                 raise UndecodableError(f"{name} is no moment that can be reckoned with")
         return value
 
@@ -65,12 +69,12 @@ def _usable(moment: datetime, name: str) -> bool:
 
 
 def _moments(kind: type[msgspec.Struct], above: str = "") -> list[str]:
-    """Where moments stand in a struct and in the structs that it holds, dotted."""
+    """Where moments and counts stand in a struct and in the structs that it holds, dotted."""
     found: list[str] = []
     hints = get_type_hints(kind)
     for name in kind.__struct_fields__:
         hint = hints[name]
-        if hint is datetime or hint == datetime | None:
+        if hint in (datetime, int) or hint in (datetime | None, int | None):
             found.append(above + name)
         elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             found += _moments(hint, f"{above}{name}.")

@@ -8,7 +8,6 @@ program). Every message says what happened and why; `hint` says what to do.
 import errno
 from datetime import datetime
 
-
 SHORTAGE = "resources"
 """The kind of an error that says what this machine is out of."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from renewer import copies, hooks
+from renewer import copies, hooks, proc
 from renewer.acme import card
 from renewer.copies import files
 from renewer.decoding import UndecodableError, decode
@@ -40,6 +40,7 @@ from renewer.store.contract import Shelf
 
 R = TypeVar("R", bound=Record)
 FEW = 16  # certificates whose records are asked for one by one, rather than all there are
+_PARSING = 40 << 20  # octets of addresses that reading a certificate takes
 _Grouped = Mapping[str, Sequence[R]]
 
 
@@ -173,6 +174,7 @@ def _versions(
         if facts and facts.stamp == found.stamp:
             versions.append(facts.version)
             continue
+        proc.demand_memory(_PARSING)
         try:
             version = kit.store.about(name, found.id)
         except RenewerError as error:

@@ -14,6 +14,7 @@ import msgspec
 from renewer import clock
 from renewer.config import secrets
 from renewer.errors import RenewerError
+from renewer.ledger import reserve
 from renewer.ledger.contract import Ledger
 from renewer.ledger.open import open_ledger
 from renewer.logs import Journal, Listener
@@ -66,6 +67,8 @@ class Kit:
         self._closing = ExitStack()
         self._closing.enter_context(secrets.once())  # a program that prints a secret may ask a vault
         self.ledger: Ledger = open_ledger(config.agent, write=write)
+        if write:
+            reserve.lay(config.agent.state)
         self._closing.callback(self.ledger.close)
         self.journal = Journal.of(config.agent, run=self.run, listener=listener)
         self._closing.callback(self.journal.close)

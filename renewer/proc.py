@@ -11,6 +11,7 @@ import errno
 import os
 import pwd
 import re
+import resource
 import selectors
 import signal
 import subprocess  # noqa: TID251  this is the door
@@ -82,6 +83,25 @@ def run(  # noqa: PLR0913  all but the argv by name
         took_ms=round((clock.monotonic() - began) * 1000),
         complaints=watch.complaints.text(),
     )
+
+
+def demand_memory(octets: int) -> None:
+    """Raise MemoryError if fewer addresses than that are left below this process's limit (RLIMIT_AS).
+
+    Libraries in other languages end the whole process where they get none: it is asked before they are used.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError):
+        return
+    if limit - used < octets:
+        raise MemoryError(
+            f"{(limit - used) >> 20} MiB of {limit >> 20} MiB left, {octets >> 20} MiB are needed"
+        )
 
 
 def scrubbed_environment() -> dict[str, str]:

@@ -21,7 +21,7 @@ from renewer.acme.keeper import Keeper
 from renewer.around import Around
 from renewer.config.authorities import BUILT_IN
 from renewer.deploy.move import Move
-from renewer.errors import RenewerError, UsageError
+from renewer.errors import RenewerError, StateError, UsageError
 from renewer.hooks import HookResult, Verdict
 from renewer.issue import Issuer
 from renewer.kit import Kit
@@ -105,7 +105,11 @@ class _Ledger:
         self._scratch = scratch
         self._real = real
         self.notes = scratch.notes
+        self.forgets = real.forgets
         self.orders: dict[str, str] = {}  # certificate → its order's URL
+
+    def go_on_in_memory(self, error: StateError) -> None:
+        self._real.go_on_in_memory(error)
 
     def load(self, kind: type[R], certificate: str | None = None) -> list[R]:
         return (self._real if kind in _HOST else self._scratch).load(kind, certificate)

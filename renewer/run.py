@@ -7,18 +7,21 @@ from collections.abc import Iterable
 
 import msgspec
 
-from renewer import acceptance, clock, freshen, inventory, watches
-from renewer.errors import UsageError
+from renewer import acceptance, clock, freshen, inventory, proc, watches
+from renewer.errors import SHORTAGE, RenewerError, StateError, UsageError, shortage
 from renewer.kit import Kit
+from renewer.ledger.contract import UNWRITABLE
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
-from renewer.model.outcome import EventName, RunReport
+from renewer.model.outcome import EventName, Outcome, Result, RunReport
 from renewer.model.value import Value
 from renewer.policy import findings, punctual
 from renewer.policy.due import ALL_STEPS, Terms, decide
-from renewer.policy.health import PERSON, assess, exit_code
+from renewer.policy.health import PERSON, RETRIED, assess, exit_code
 from renewer.policy.plan import arrange
 from renewer.tell import files, heartbeat, history, log, notices
+
+ACTING = 160 << 20  # octets of addresses: threads, cryptography, TLS, an authority's door
 
 
 class Limits(Value):
@@ -46,10 +49,24 @@ def plan(kit: Kit, limits: Limits) -> tuple[Plan, dict[str, Situation]]:
 def run(kit: Kit, limits: Limits) -> RunReport:
     """One pass over all certificates, or those named; a heartbeat is pinged around the timer's runs."""
     with heartbeat.beating(kit, quiet=bool(limits.only)) as beat:
-        report = _pass(kit, limits)
+        report = _remembering(kit, limits)
         if beat is not None:
             beat.ended(report)
     return report
+
+
+def _remembering(kit: Kit, limits: Limits) -> RunReport:
+    """One pass; where nothing can be written down any more nothing is done, but looked and told as ever."""
+    fault = kit.ledger.forgets
+    if fault is None:
+        try:
+            return _pass(kit, limits)
+        except StateError as error:
+            if error.kind != UNWRITABLE:
+                raise
+            fault = error
+    kit.ledger.go_on_in_memory(fault)
+    return _pass(kit, msgspec.structs.replace(limits, steps=limits.steps & {Step.LOOK}))
 
 
 def _pass(kit: Kit, limits: Limits) -> RunReport:
@@ -65,9 +82,7 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
     first = _decide(situations.values(), msgspec.structs.replace(terms, now=clock.now()))
     log.decisions(kit, first)
     if not first.idle:
-        from renewer.rounds import Rounds  # all that acts, and what it needs: nothing due, nothing imported
-
-        acted, situations = Rounds(kit, terms, situations).work(first)
+        acted, situations = _act(kit, terms, situations, first)
         outcomes += acted
     history.keep(kit, situations)
     odd = log.findings(kit, situations.values(), wrong_clock)
@@ -78,6 +93,8 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
         code = max(code, *watches.exit_codes(kit))
     if wrong_clock:
         code = PERSON
+    if kit.ledger.forgets:
+        code = max(code, RETRIED)
     ended = punctual.ended(record, clock.now(), code, odd, all_of_them=not limits.only)
     ended = files.write(kit, ended, situations, first)
     kit.ledger.save(ended)
@@ -92,6 +109,35 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
         exit=code,
         findings=ended.findings,
     )
+
+
+def _act(
+    kit: Kit, terms: Terms, situations: dict[str, Situation], first: Plan
+) -> tuple[list[Outcome], dict[str, Situation]]:
+    """Carry the plan out; what this machine is out of keeps it from acting, and not from telling."""
+    try:
+        proc.demand_memory(ACTING)
+        from renewer.rounds import Rounds  # all that acts, and what it needs: nothing due, nothing imported
+
+        return Rounds(kit, terms, situations).work(first)
+    except Exception as error:
+        want: RenewerError | None = shortage(error)
+        if want is None and isinstance(error, RenewerError) and error.kind == SHORTAGE:
+            want = error
+        if want is None:
+            raise
+        kit.journal.tell(EventName.FAILED, error=want.text, hint=want.hint)
+        return [
+            Outcome(
+                certificate=one.certificate,
+                step=one.step,
+                result=Result.FAILED,
+                detail=want.text,
+                hint=want.hint,
+            )
+            for one in first.decisions
+            if one.step not in (Step.KEEP, Step.WAIT)
+        ], situations
 
 
 def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:

@@ -17,6 +17,7 @@ from renewer.model.desired import Config
 from renewer.tell import words
 
 SCHEMA = 1
+_STATES: list[str] = []  # of the configurations loaded: the last net knows no other way to it
 
 
 class Setup:
@@ -30,7 +31,9 @@ class Setup:
         """The checked config. Raises ConfigError with every fault in it."""
         from renewer.config.load import load
 
-        return load(self.config_path)
+        found = load(self.config_path)
+        _STATES.append(found.agent.state)
+        return found
 
 
 pass_setup = click.make_pass_decorator(Setup)
@@ -231,8 +234,17 @@ def defect(error: Exception, *, as_json: bool) -> int:
 
 
 def _trace(error: Exception) -> str:
-    """Write the trace to a file of its own; its path. Raises OSError."""
+    """Write the trace to the state directory, if that is known, else to a file of its own; its path.
+
+    Raises OSError.
+    """
     import tempfile
+
+    from renewer.logs import defects
+
+    if _STATES:
+        with contextlib.suppress(OSError):
+            return defects.keep(_STATES[-1], error, " ".join(sys.argv[1:])[:200])
     import traceback
 
     stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")

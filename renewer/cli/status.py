@@ -98,6 +98,8 @@ def document(config: "Config", names: tuple[str, ...] = ()) -> "Document":
     """How things stand, from what is known; asks nobody."""
     from renewer import inventory, watches
     from renewer.kit import Kit
+    from renewer.ledger import reserve
+    from renewer.logs import defects
     from renewer.model.facts import RunRecord
     from renewer.policy.punctual import patience
     from renewer.report import status_document
@@ -116,7 +118,12 @@ def document(config: "Config", names: tuple[str, ...] = ()) -> "Document":
             watches=() if names else watches.rows(config.watches, watches.take(kit), clock.now()),
             patience=patience(config.agent.wake, config.agent.deadline),
         )
-        return found | {"unread": list(kit.ledger.notes)}
+        unread, findings = list(kit.ledger.notes), list(found["findings"])
+        if (full := reserve.want(config.agent.state)) is not None:
+            unread.append(full)
+        if (defect := defects.noted(config.agent.state)) is not None:
+            findings.append(defect)
+        return found | {"unread": unread, "findings": findings}
 
 
 def _holder(config: "Config") -> str:

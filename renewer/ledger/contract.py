@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from renewer.errors import StateError
 from renewer.model.facts import Record
 from renewer.model.value import Value
 
@@ -11,6 +12,10 @@ R = TypeVar("R", bound=Record)
 
 KEPT = timedelta(days=400)  # a line of history is kept that long: this month can be held against last year's
 KEPT_LINES = 1000  # and of one certificate no more than so many: one that fails all the time fills no disk
+
+
+UNWRITABLE = "ledger-unwritable"
+"""The kind of a StateError: the ledger can perhaps be read, and nothing can be written to it."""
 
 
 class Happening(Value):
@@ -32,6 +37,11 @@ class Ledger(Protocol):
     """
 
     notes: list[str]
+    forgets: StateError | None
+    """Why nothing is remembered that is saved: set by `go_on_in_memory`."""
+
+    def go_on_in_memory(self, error: StateError) -> None:
+        """Keep what is known, and what is saved from now on, in this process only; never raises."""
 
     def load(self, kind: type[R], certificate: str | None = None) -> list[R]:
         """All records of a kind, or those of one certificate, ordered by certificate and key.

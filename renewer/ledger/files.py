@@ -1,5 +1,6 @@
 """The ledger's file: made private, checked before it is opened, moved aside when it is damaged."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -7,6 +8,7 @@ from typing import NamedTuple
 
 from renewer import clock
 from renewer.errors import RetryLater, StateError, shortage
+from renewer.ledger.contract import UNWRITABLE
 
 _NEEDED = 4  # files that SQLite opens at once: database, WAL, its index, the directory
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -111,6 +113,11 @@ def set_aside(path: str) -> str:
     return f"{path} was damaged and is kept as {unique}; history is lost, no certificate is"
 
 
+NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""Codes of SQLite that tell of a file that cannot be written, whatever the reason."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+
+
 def refused(path: str, error: sqlite3.Error) -> StateError:
     """What SQLite could not do, and what to do about it."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -124,7 +131,8 @@ def refused(path: str, error: sqlite3.Error) -> StateError:
     }
     if code == sqlite3.SQLITE_CANTOPEN and (want := _no_more_files()):
         return StateError(f"the ledger {path} cannot be used: {want.text}", hint=want.hint, kind=want.kind)
-    return StateError(f"the ledger {path} cannot be used: {error}", hint=hints.get(code, ""), kind="ledger")
+    kind = UNWRITABLE if code in NO_ROOM else "ledger"
+    return StateError(f"the ledger {path} cannot be used: {error}", hint=hints.get(code, ""), kind=kind)
 
 
 def _no_more_files() -> RetryLater | None:
@@ -145,4 +153,6 @@ def _failed(path: str, error: OSError) -> StateError:
     hint = f"run as root or as the owner of the state directory; look at: namei -l {path}"
     if isinstance(error, FileNotFoundError):
         hint = "the state directory is missing: a run makes it when it takes the lock"
+    if error.errno in _FULL and (want := shortage(error)):
+        return StateError(f"{path}: {want.text}", hint=want.hint, kind=UNWRITABLE)
     return StateError(f"{path}: {os.strerror(error.errno or 0)}", hint=hint, kind="ledger")

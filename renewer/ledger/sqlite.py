@@ -5,6 +5,7 @@ added harms no older one.
 """
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ from enum import Enum
 from typing import Self, TypeVar, assert_never
 
 from renewer.errors import StateError
-from renewer.ledger import bodies, files, schema, tables
+from renewer.ledger import bodies, connecting, files, reserve, schema, tables
 from renewer.ledger.contract import KEPT, KEPT_LINES, Happening, R
 from renewer.ledger.filesystem import network_filesystem
 from renewer.model.facts import Record
@@ -48,6 +49,7 @@ class SqliteLedger:
         self._seen: files.Stamp | None = None
         self._connection: sqlite3.Connection | None = None
         self._incomprehensible: set[str] = set()
+        self.forgets: StateError | None = None
         self._attempt(lambda _: None)
 
     @classmethod
@@ -62,6 +64,14 @@ class SqliteLedger:
     def look(cls, path: str) -> Self:
         """The ledger to read only. A missing one is empty; nothing is made, whatever is found."""
         return cls(path, _Way.LOOK)
+
+    @classmethod
+    def unwritable(cls, path: str, error: StateError) -> Self:
+        """What can be read of a ledger that cannot be written: `forgets` has why, as each change does."""
+        made = cls(path, _Way.MEMORY)
+        made.go_on_in_memory(error)
+        made._write = False
+        return made
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -142,6 +152,17 @@ class SqliteLedger:
         with self._guard:
             self._let_go()
 
+    def go_on_in_memory(self, error: StateError) -> None:
+        """What is known stays known in this process; what is saved from now on goes with it."""
+        with self._guard:
+            if self._way is not _Way.MEMORY:
+                with contextlib.suppress(sqlite3.Error):
+                    self._let_go()
+            if self._way is not _Way.MEMORY or not self.forgets:
+                self._connection, _ = connecting.copied(self.path)
+            self._seen, self._way, self.forgets, self._write = None, _Way.MEMORY, error, True
+            self._note(f"nothing of this can be remembered: {error.text}; {error.hint}")
+
     # reading ---------------------------------------------------------------------------------------------
 
     def _put_aside(self, what: str, moves: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
@@ -157,7 +178,7 @@ class SqliteLedger:
 
     def _change(self, action: Callable[[sqlite3.Connection], object], rows: Iterable[object]) -> None:
         if not self._write:
-            raise StateError(f"{self.path} was opened to look only", kind="ledger")
+            raise self.forgets or StateError(f"{self.path} was opened to look only", kind="ledger")
         if not rows:
             return
 
@@ -200,8 +221,21 @@ class SqliteLedger:
         if not last and not changed and (code in _DAMAGE or (code in _ODD and self._is_damaged())):
             self._let_go()
             self._replace()
+        elif self._write and not last and code in files.NO_ROOM and self._give_up_reserve():
+            self._let_go()
+        elif self._way is _Way.LOOK and not last and code in files.NO_ROOM:
+            self._let_go()  # without room beside it a WAL cannot be read
+            self._connection, _ = connecting.copied(self.path)
+            self._seen, self._way = None, _Way.MEMORY
+            self._note(f"{files.refused(self.path, error).text}: what stands in it may be older than it is")
         elif not changed or last:
             raise files.refused(self.path, error) from error
+
+    def _give_up_reserve(self) -> bool:
+        given = reserve.give_up(os.path.dirname(self.path))
+        if given:
+            self._note(f"the reserve beside {self.path} was given up: make room on that file system (df -h)")
+        return given
 
     def _is_damaged(self) -> bool:
         """Whether the file is not what we made, though SQLite blames something else."""
@@ -213,7 +247,7 @@ class SqliteLedger:
             return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (*_DAMAGE, sqlite3.SQLITE_ERROR)
 
     def _as_made(self) -> bool:
-        connection = _connection(files.uri(self.path, immutable=files.stamp(self.path).quiet))
+        connection = connecting.to(files.uri(self.path, immutable=files.stamp(self.path).quiet))
         try:
             return schema.is_ours(connection)
         finally:
@@ -241,14 +275,14 @@ class SqliteLedger:
             case _Way.LOOK:
                 return self._open_to_look()
             case _Way.MEMORY:
-                return _in_memory()
+                return connecting.in_memory()
             case _:
                 assert_never(self._way)
 
     def _open_to_write(self) -> sqlite3.Connection:
         files.prepare(self.path)
         network = network_filesystem(self.path)
-        connection = _connection(self.path)
+        connection = connecting.to(self.path, BUSY_SECONDS)
         try:
             if network is None:
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -271,49 +305,18 @@ class SqliteLedger:
         seen = files.stamp(self.path)
         if not seen.inode:
             self._seen = seen
-            return _in_memory()
+            return connecting.in_memory()
         files.demand_safe(self.path)
-        connection = _connection(files.uri(self.path, immutable=seen.quiet))
+        connection = connecting.to(files.uri(self.path, immutable=seen.quiet), BUSY_SECONDS)
         self._seen = seen if seen.quiet else None
         try:
             if schema.version(connection) < len(schema.MIGRATIONS):
-                return self._upgraded_copy(connection)
+                return connecting.upgraded(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _upgraded_copy(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """An older file, brought up to date in memory."""
-        copy = _connection(":memory:")
-        connection.backup(copy)
-        connection.close()
-        schema.migrate(copy)
-        return copy
-
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _connection(target: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        target,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        uri=target.startswith("file:"),
-    )
-    connection.text_factory = _text
-    return connection
-
-
-def _text(data: bytes) -> str:
-    """Text of a row, whatever it is: what it means is judged where it is read."""
-    return data.decode("utf-8", "replace")
-
-
-def _in_memory() -> sqlite3.Connection:
-    connection = _connection(":memory:")
-    schema.migrate(connection)
-    return connection

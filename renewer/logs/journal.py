@@ -1,5 +1,6 @@
 """Writes what happens: to the renewal log, and wherever else the config says."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -48,10 +49,12 @@ class Journal:
         rotation: Rotation = _NO_ROTATION,
         group: str | None = None,
         senders: tuple[Sender, ...] = (),
+        state: str = "",
     ) -> None:
         self.path = path
         self.host = host
         self.run = run
+        self._state = state  # where traces of defects are kept
         self.fault: str | None = None
         self._listener = listener
         self._senders = senders
@@ -70,6 +73,7 @@ class Journal:
             rotation=Rotation(size=agent.log_size, keep=agent.log_keep),
             group=agent.group,
             senders=_senders(agent),
+            state=agent.state,
         )
 
     @property
@@ -110,6 +114,11 @@ class Journal:
             return
         import traceback
 
+        from renewer.logs import defects
+
+        if self._state:
+            with contextlib.suppress(OSError):
+                defects.keep(self._state, error, f"{self.run} {certificate}")
         where = "".join(traceback.format_exception(error))[-_MAX_TEXT:]
         self.tell(EventName.NOTICE, certificate, text=f"defect: {type(error).__name__}", trace=where)
 

@@ -1,5 +1,6 @@
 """One agent at a time: a lock that the kernel lets go of when its holder dies, and that says who holds it."""
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -57,9 +58,10 @@ class Lock:
                 if left <= 0:
                     raise _held(_read(fd))  # noqa: TRY301  the except below only closes what was opened
                 clock.sleep(min(_POLL, left) if wait_seconds > 0 else _PATIENCE / 3)
-            with safe.told(self._path):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, self._card(), 0)
+            card = self._card()
+            with contextlib.suppress(OSError):  # a full disk: what it says is for people, the lock holds
+                os.pwrite(fd, card, 0)  # over what stands there, which needs no room
+                os.ftruncate(fd, len(card))
         except BaseException:
             os.close(fd)
             raise

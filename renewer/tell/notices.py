@@ -3,8 +3,9 @@
 The order is: send, remember. A run that is killed in between repeats one message; none is ever lost.
 """
 
+import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -25,6 +26,8 @@ from renewer.tell import channels
 from renewer.tell.message import Message, clean
 from renewer.tell.writing import About, Writer
 
+_REPEATED = timedelta(hours=6)  # between two tellings of the same where nothing can be remembered
+
 
 def tell(kit: Kit, situations: Mapping[str, Situation], began: datetime, *, all_of_them: bool) -> list[str]:
     """Tell every channel what it must hear now; returns what is wrong with channels, as findings.
@@ -33,6 +36,8 @@ def tell(kit: Kit, situations: Mapping[str, Situation], began: datetime, *, all_
     the next. `began` is when the run did; `all_of_them` whether `situations` has every certificate.
     """
     if not kit.config.channels or kit.stopping.is_set():
+        return []
+    if kit.ledger.forgets and not _may_repeat(kit):
         return []
     try:
         return _Round(kit, situations, began, all_of_them=all_of_them).go()
@@ -43,6 +48,22 @@ def tell(kit: Kit, situations: Mapping[str, Situation], began: datetime, *, all_
         fault = OurFault.of(error)
     kit.journal.tell(EventName.NOTICE, text=f"notices: {fault.text}", hint=fault.hint)
     return [f"notices could not be told: {fault.text}"]
+
+
+def _may_repeat(kit: Kit) -> bool:
+    """Whether it is time to tell again what nobody will remember that it was told.
+
+    A moment needs no room: the ledger's file, which nobody can write, has it for its mtime.
+    """
+    path, now = f"{kit.config.agent.state}/ledger.db", clock.now().timestamp()
+    try:
+        since = now - os.stat(path).st_mtime
+        if 0 <= since < _REPEATED.total_seconds():
+            return False
+        os.utime(path, (now, now))
+    except OSError:
+        return True  # told too often rather than never
+    return True
 
 
 class _Round:
