@@ -117,11 +117,13 @@ _SAID = (  # where a library keeps the number for itself
 _DEPTH = 8  # causes of causes
 
 
-def shortage(error: BaseException | None) -> RetryLater | None:
+def shortage(error: BaseException | None) -> RenewerError | None:
     """What this machine is out of, if that is why something failed: no defect, and it may pass by itself."""
     for _ in range(_DEPTH):
         if error is None:
             return None
+        if isinstance(error, RenewerError) and error.kind == SHORTAGE:
+            return error
         if want := _want(error):
             said = " ".join(str(error).split())[:200]
             text = f"out of resources: {want[0]}" + (f" ({said})" if said else "")

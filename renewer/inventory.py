@@ -109,8 +109,6 @@ def _guarded(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[
     except Exception as error:
         if want := shortage(error):
             raise want from error
-        if isinstance(error, RenewerError) and error.kind == SHORTAGE:
-            raise
         kit.journal.trace(wish.name, error)
         return Situation(
             wish=wish,

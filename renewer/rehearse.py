@@ -104,8 +104,7 @@ class _Ledger:
     def __init__(self, scratch: Ledger, real: Ledger) -> None:
         self._scratch = scratch
         self._real = real
-        self.notes = scratch.notes
-        self.forgets = real.forgets
+        self.notes, self.forgets = scratch.notes, real.forgets
         self.orders: dict[str, str] = {}  # certificate → its order's URL
 
     def go_on_in_memory(self, error: StateError) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from renewer import acceptance, clock, freshen, inventory, proc, watches
-from renewer.errors import SHORTAGE, RenewerError, StateError, UsageError, shortage
+from renewer.errors import StateError, UsageError, shortage
 from renewer.kit import Kit
 from renewer.ledger.contract import UNWRITABLE
 from renewer.model.decision import Plan, Step
@@ -121,10 +121,7 @@ def _act(
 
         return Rounds(kit, terms, situations).work(first)
     except Exception as error:
-        want: RenewerError | None = shortage(error)
-        if want is None and isinstance(error, RenewerError) and error.kind == SHORTAGE:
-            want = error
-        if want is None:
+        if (want := shortage(error)) is None:
             raise
         kit.journal.tell(EventName.FAILED, error=want.text, hint=want.hint)
         return [

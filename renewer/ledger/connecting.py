@@ -21,6 +21,15 @@ def to(target: str, timeout: float = _SOON) -> sqlite3.Connection:
     return connection
 
 
+def is_ours(path: str) -> bool:
+    """Whether the file has the tables that it should have, and is whole. Raises sqlite3.Error."""
+    connection = to(files.uri(path, immutable=files.stamp(path).quiet))
+    try:
+        return schema.is_ours(connection)
+    finally:
+        connection.close()
+
+
 def in_memory() -> sqlite3.Connection:
     """An empty ledger that goes with the process."""
     connection = to(":memory:")

@@ -7,7 +7,7 @@ import stat
 from typing import NamedTuple
 
 from renewer import clock
-from renewer.errors import RetryLater, StateError, shortage
+from renewer.errors import RenewerError, StateError, shortage
 from renewer.ledger.contract import UNWRITABLE
 
 _NEEDED = 4  # files that SQLite opens at once: database, WAL, its index, the directory
@@ -135,7 +135,7 @@ def refused(path: str, error: sqlite3.Error) -> StateError:
     return StateError(f"the ledger {path} cannot be used: {error}", hint=hints.get(code, ""), kind=kind)
 
 
-def _no_more_files() -> RetryLater | None:
+def _no_more_files() -> RenewerError | None:
     """SQLite keeps the cause for itself: one may be that nothing can be opened any more, it needs a few."""
     opened: list[int] = []
     try:

@@ -242,16 +242,9 @@ class SqliteLedger:
         if not files.header_is_sound(self.path):
             return True
         try:
-            return not self._as_made()
+            return not connecting.is_ours(self.path)
         except sqlite3.Error as error:
             return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (*_DAMAGE, sqlite3.SQLITE_ERROR)
-
-    def _as_made(self) -> bool:
-        connection = connecting.to(files.uri(self.path, immutable=files.stamp(self.path).quiet))
-        try:
-            return schema.is_ours(connection)
-        finally:
-            connection.close()
 
     def _replace(self) -> None:
         """A damaged file is moved aside by who may write, and seen as empty by who only looks."""

@@ -243,7 +243,7 @@ def told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _SHORT and (want := shortage(error)):
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) and (want := shortage(error)):
             raise StateError(f"{path}: {want.text}", hint=want.hint, kind=want.kind) from error
         raise StateError(
             f"{path}: {os.strerror(error.errno) if error.errno else error}",
@@ -252,7 +252,6 @@ def told(path: str) -> Iterator[None]:
         ) from error
 
 
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # it says nothing of what lies there
 _HINTS = {
     (
         errno.ENOSPC,
