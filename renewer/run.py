@@ -13,7 +13,7 @@ from renewer.kit import Kit
 from renewer.ledger.contract import UNWRITABLE
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
-from renewer.model.outcome import EventName, Outcome, Result, RunReport
+from renewer.model.outcome import EventName, Outcome, RunReport
 from renewer.model.value import Value
 from renewer.policy import findings, punctual
 from renewer.policy.due import ALL_STEPS, Terms, decide
@@ -123,18 +123,7 @@ def _act(
     except Exception as error:
         if (want := shortage(error)) is None:
             raise
-        kit.journal.tell(EventName.FAILED, error=want.text, hint=want.hint)
-        return [
-            Outcome(
-                certificate=one.certificate,
-                step=one.step,
-                result=Result.FAILED,
-                detail=want.text,
-                hint=want.hint,
-            )
-            for one in first.decisions
-            if one.step not in (Step.KEEP, Step.WAIT)
-        ], situations
+        return log.short(kit, first, want), situations
 
 
 def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:

@@ -9,7 +9,7 @@ from renewer.errors import RenewerError
 from renewer.kit import Kit
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import Debris, Situation
-from renewer.model.outcome import EventName
+from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import findings as odd
 
 
@@ -61,3 +61,19 @@ def decisions(kit: Kit, decided: Plan) -> None:
             not_before=decision.not_before,
             way_out=decision.way_out or None,
         )
+
+
+def short(kit: Kit, decided: Plan, want: RenewerError) -> list[Outcome]:
+    """What this machine is out of, as what came of every decision to act: none could be carried out."""
+    kit.journal.tell(EventName.FAILED, error=want.text, hint=want.hint)
+    return [
+        Outcome(
+            certificate=one.certificate,
+            step=one.step,
+            result=Result.FAILED,
+            detail=want.text,
+            hint=want.hint,
+        )
+        for one in decided.decisions
+        if one.step not in (Step.KEEP, Step.WAIT)
+    ]
