@@ -71,6 +71,11 @@ class AccountKey:
             return cls.load(pem, "the JWK"), pem
         return None
 
+    @classmethod
+    def read(cls, data: bytes, what: str) -> tuple["AccountKey", bytes]:
+        """The key of a PEM or a JWK, and its PEM. Raises StateError if it is none."""
+        return cls.of_jwk(data) or (cls.load(data, what), data)
+
     @property
     def public(self) -> dict[str, Any]:
         """The public half as a JWK (RFC 7517)."""

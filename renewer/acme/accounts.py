@@ -140,6 +140,7 @@ class Account:
         """Give the account a new key (RFC 8555 §7.3.5); killed anywhere, the next run goes on."""
         with locked(self._state, self._parts) as folder:
             url = self._in(folder, directory, post)
+            self._must_exist(directory, post)
             rollover.roll(self, folder, directory, url, post)
             self._remember(folder, url)
             return url
@@ -155,6 +156,7 @@ class Account:
             url = known if isinstance(known, str) else str(known["url"])
             reply = post(url, {"status": "deactivated"}, kid=url)
             if not reply.ok:
+                self._must_exist(directory, post)
                 raise problems.error(reply.problem(), "to deactivate the account", self.authority.name)
             self._remember(folder, url, deactivated_at=_now())
             return url
@@ -166,11 +168,11 @@ class Account:
         """
         with locked(self._state, self._parts) as folder:
             if given is not None:
-                return self._adopt(folder, directory, post, *_read_key(given, "the given key"))
+                return self._adopt(folder, directory, post, *AccountKey.read(given, "the given key"))
             if self._load(folder, directory, post) and (url := self._found(folder, directory, post)):
                 return url
             if (pem := folder.read(rollover.UNUSED)) is not None:
-                return self._adopt(folder, directory, post, *_read_key(pem, rollover.UNUSED))
+                return self._adopt(folder, directory, post, *AccountKey.read(pem, rollover.UNUSED))
             raise self._unknown("no key here opens an account")
 
     def about(self) -> dict[str, Any]:
@@ -193,7 +195,11 @@ class Account:
         """Keep a copy of the key before another takes its place."""
         pem = folder.read(KEY)
         if pem is not None:
-            folder.write(f"former-{_read_key(pem, KEY)[0].thumbprint[:8]}.pem", pem)
+            folder.write(f"former-{AccountKey.read(pem, KEY)[0].thumbprint[:8]}.pem", pem)
+
+    def _must_exist(self, directory: Ask, post: Post) -> None:
+        if self._registry.existing(self.key, directory(), post).unknown:
+            raise self._unknown("there is no account any more")
 
     def _unknown(self, text: str) -> GiveUp:
         name = self.authority.name
@@ -307,11 +313,6 @@ class Account:
             **{key: value for key, value in more.items() if value is not None},
         }
         folder.write(ACCOUNT, msgspec.json.format(msgspec.json.encode(known)) + b"\n")
-
-
-def _read_key(data: bytes, what: str) -> tuple[AccountKey, bytes]:
-    """A key from PEM or JWK, and its PEM. Raises StateError if it is none."""
-    return AccountKey.of_jwk(data) or (AccountKey.load(data, what), data)
 
 
 def _now() -> str:

@@ -223,7 +223,9 @@ def _show(config: "Config", authority: "Authority") -> dict[str, Any]:
         account = keeper.look()
         shown["thumbprint"] = keeper.thumbprint
         if account is None:
-            shown |= {"status": "unknown", "error": "the authority knows no account with this key"}
+            hint = f"the next order makes it again, or: renewer account register {authority.name}"
+            error = f"the authority knows no account with this key; {hint}"
+            shown |= {"status": "unknown", "error": error}
         else:
             shown |= {"url": account.url, "status": account.status, "contact": list(account.contact)}
             shown["orders"] = account.orders

@@ -178,6 +178,19 @@ def test_an_operator_registers_again(authority: Bendable, state: Path, how: Bend
     assert shown.url == again
 
 
+@pytest.mark.parametrize("how", LOST.values(), ids=LOST)
+def test_what_an_operator_cannot_do_with_a_lost_account(authority: Bendable, state: Path, how: Bend) -> None:
+    """A new key, or an end, for an account that is gone: said so, with the command that makes another."""
+    keeper(authority, state).register()
+    loses(authority, how)
+    before = {one.name: one.read_bytes() for one in on_disk(state).iterdir()}
+    for act in (keeper(authority, state).roll_over, keeper(authority, state).deactivate):
+        with pytest.raises(GiveUp, match="there is no account any more") as caught:
+            act()
+        assert "renewer account register bendable" in caught.value.hint
+    assert {one.name: one.read_bytes() for one in on_disk(state).iterdir()} == before
+
+
 @pytest.mark.parametrize("how", [problem("malformed", 404), problem("urn:x:nobody"), problem("malformed")])
 def test_looking_that_is_refused_in_strange_words(authority: Bendable, state: Path, how: Bend) -> None:
     """An authority that does not know how to look an account up: registering hands out what there is."""
