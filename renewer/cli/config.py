@@ -50,7 +50,7 @@ def schema() -> int:
 
 
 def _beyond_the_text(config: Config) -> list[Fault]:
-    """What only this host can tell: programs that cannot be run."""
+    """What only this host can tell: programs that cannot be run, webroots and secrets that are not there."""
     from renewer import programs
     from renewer.hooks import problem
     from renewer.model.desired import Email, Program
@@ -66,7 +66,22 @@ def _beyond_the_text(config: Config) -> list[Fault]:
         elif isinstance(channel, Program):
             key = f"`run` in [notify.{name}]"
             looked_at.append((f"notify.{name}.run", programs.problem(channel.run[0], key)))
-    return [Fault(path=path, text=text, file=config.path) for path, text in looked_at if text]
+    faults = [Fault(path=path, text=text, file=config.path) for path, text in looked_at if text]
+    return faults + _not_ready(config)
+
+
+def _not_ready(config: Config) -> list[Fault]:
+    """Challenges that cannot be answered on this host: each once, however many certificates use it."""
+    from renewer.doctor.local import missing
+
+    told: dict[str, Fault] = {}
+    for name, wish in config.certificates.items():
+        if config.agent.host in wish.hosts:
+            for _, _, error in missing(wish):
+                path = f"certificate.{name}.challenge"
+                fault = Fault(path=path, text=error.text, hint=error.hint, file=config.path)
+                told.setdefault(error.text, fault)
+    return list(told.values())
 
 
 def _unusable(roots: str) -> str | None:

@@ -1,14 +1,19 @@
 """`renewer doctor`: would the names of the certificates be validated?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from renewer import clock
 from renewer.cli import exits, screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.model.inspection import Checkup, Finding, Severity
+
+if TYPE_CHECKING:
+    from renewer.model.desired import Certificate
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""}
 
@@ -23,6 +28,8 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""
 def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool) -> int:
     """Look at the names of certificates as an authority would: DNS, CAA, DNSSEC, ports. Changes nothing.
 
+    And at what their challenges need on this host: webroots, programs, secrets.
+
     NAME is a certificate; without one, all of them. Exit: 0 no errors (there may be warnings), 3 something
     will stop the validation of a name.
     """
@@ -31,7 +38,8 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
     config = setup.config()
     limits_of(config, names, None)
     wishes = [config.certificates[name] for name in dict.fromkeys(names or config.certificates)]
-    checkups = examine(config, wishes, state=config.agent.state, limit=timeout)
+    looked = examine(config, wishes, state=config.agent.state, limit=timeout)
+    checkups = [one for wish in wishes for one in _with_local(wish, looked)]
     healthy = not _of(checkups, Severity.ERROR)
     if as_json:
         documents = [_document(one) for one in checkups]
@@ -40,6 +48,17 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
     else:
         _print(checkups)
     return exits.OK if healthy else exits.PERSON
+
+
+def _with_local(wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Checkup]:
+    """The names of a certificate, with what is missing for them on this host in front."""
+    from renewer.doctor.local import findings
+
+    missing = findings(wish)
+    for one in checkups:
+        if one.certificate == wish.name:
+            new = (missing[one.name],) if one.name in missing else ()
+            yield msgspec.structs.replace(one, findings=new + one.findings)
 
 
 def _document(checkup: Checkup) -> dict[str, object]:

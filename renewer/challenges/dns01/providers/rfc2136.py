@@ -137,10 +137,12 @@ class Rfc2136Provider:
         text = f"the DNS server {self._to.server} refused to change {zone} ({code}): {said}"
         hint = advice.remedy.format(**about)
         error = (RetryLater if advice.passes else GiveUp)(text, hint=hint, kind=code.lower())
-        error.untouched = code != UNSIGNED  # RFC 2136 §3: an update is done as a whole, or refused as a whole
+        error.untouched = code in _LEAVES_NOTHING
         return error
 
 
+# RFC 2136 §3: these are said before anything of an update is done; SERVFAIL may come of a server in between
+_LEAVES_NOTHING = frozenset(ADVICE) - {"SERVFAIL", UNSIGNED}
 _TSIG_ERRORS = (
     *(dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm, dns.tsig.BadTime),
     *(dns.tsig.PeerError, dns.message.UnknownTSIGKey),

@@ -1,0 +1,61 @@
+"""What challenges need on this host, looked at by form only: files, programs, secrets. Asks nobody."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from renewer.challenges.solvers import solver_for
+from renewer.config import secrets
+from renewer.errors import RenewerError
+from renewer.model.desired import Certificate, Challenge, Dns01, Secret, SecretSource
+from renewer.model.inspection import Finding, Severity
+from renewer.model.names import Identifier
+from renewer.policy import challenge as choosing
+
+CODE = "challenge-not-ready"
+_OF_THE_UNIT = (SecretSource.CREDENTIAL, SecretSource.ENV)  # a person's shell has other ones than the unit
+
+
+def missing(wish: Certificate) -> Iterator[tuple[Challenge, list[Identifier], RenewerError]]:
+    """Each challenge of a certificate that cannot be answered here, for which names, and why."""
+    groups: dict[Challenge, list[Identifier]] = {}
+    for name in wish.names:
+        for way in choosing.ways_of(wish, name, wildcard=name.wildcard):
+            groups.setdefault(way.challenge, []).append(name)
+    with secrets.once():
+        for challenge, names in groups.items():
+            try:
+                solver = solver_for(challenge)
+                try:
+                    solver.ready(names)
+                finally:
+                    solver.close()
+            except RenewerError as error:
+                if error.kind == "secret" and any(one.source in _OF_THE_UNIT for one in _secrets(challenge)):
+                    continue
+                named = {name for name, _ in error.identifiers}
+                yield challenge, [one for one in names if not named or str(one) in named], error
+
+
+def findings(wish: Certificate) -> Mapping[str, Finding]:
+    """What is missing, by name: an error if no other way is left for it."""
+    faults: dict[str, list[RenewerError]] = {}
+    for _, names, error in missing(wish):
+        for name in names:
+            faults.setdefault(str(name), []).append(error)
+    found = {}
+    for name in wish.names:
+        errors = faults.get(str(name), [])
+        if errors:
+            others = len(choosing.ways_of(wish, name, wildcard=name.wildcard)) > len(errors)
+            severity = Severity.WARNING if others else Severity.ERROR
+            found[str(name)] = Finding(severity=severity, code=CODE, text=errors[0].text, hint=errors[0].hint)
+    return found
+
+
+def _secrets(challenge: Challenge) -> Iterable[Secret]:
+    if not isinstance(challenge, Dns01):
+        return
+    if challenge.rfc2136 is not None and challenge.rfc2136.tsig is not None:
+        yield challenge.rfc2136.tsig.secret
+    for _, value in (*challenge.options, *challenge.env):
+        if isinstance(value, Secret):
+            yield value
