@@ -1,6 +1,7 @@
 """Brings facts up to date before anything is decided: the authorities' windows, the ports, old debris."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -8,11 +9,12 @@ import msgspec
 
 from renewer import clock
 from renewer.acme import card
-from renewer.errors import RenewerError
+from renewer.errors import RenewerError, StateError
 from renewer.kit import Kit
 from renewer.model.facts import Debris, Owed, Revoked, Situation, Version, Window
 from renewer.model.outcome import EventName, Outcome
 from renewer.policy.backoff import from_the_future
+from renewer.policy.budget import seen_by
 from renewer.policy.challenge import challenges_of
 from renewer.policy.findings import debris_ends
 from renewer.policy.freshness import ask_after, chain_to_ask, to_ask, to_look
@@ -135,6 +137,14 @@ def ports(kit: Kit, situations: Sequence[Situation]) -> set[str]:
     found.save()
     found.outcomes()
     return {situation.wish.name for situation in due}
+
+
+def budgets(kit: Kit, situations: Iterable[Situation]) -> set[str]:
+    """Note in the order budgets that our clock is back from a time to come; returns whose facts changed."""
+    noted = [record for situation in situations for record in seen_by(situation, clock.now())]
+    with suppress(StateError):  # then it counts as now once more
+        kit.ledger.save(*noted)
+    return {record.certificate for record in noted}
 
 
 def debris(kit: Kit) -> None:

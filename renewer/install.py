@@ -5,8 +5,9 @@ from renewer.errors import OurFault, RenewerError, StateError
 from renewer.kit import Kit
 from renewer.model.decision import Step
 from renewer.model.desired import Certificate
-from renewer.model.facts import Failure, Order, Situation, Version, VersionFacts
+from renewer.model.facts import Failure, Order, Ordered, Situation, Version, VersionFacts
 from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy import budget
 from renewer.policy.backoff import count
 from renewer.store.contract import Material
 from renewer.store.disk import version_id
@@ -124,7 +125,8 @@ def placeholder(kit: Kit, situation: Situation) -> None:
 
 def _abandon(kit: Kit, situation: Situation, order: Order, error: RenewerError) -> None:
     """What the authority issued is no good: forget it, and remember that it failed."""
-    kit.ledger.save(count(situation, order.authority, error, clock.now()))
+    ordered = budget.wasted(kit.ledger.load(Ordered, order.certificate), order.at)
+    kit.ledger.save(count(situation, order.authority, error, clock.now()), *ordered)
     kit.ledger.drop(order)
     kit.store.clear(situation.wish.name, order.pending)
     kit.journal.tell(

@@ -24,6 +24,7 @@ from renewer.model.facts import (
     Failure,
     Hold,
     Order,
+    Ordered,
     OrderState,
     Owed,
     PreferredChain,
@@ -52,6 +53,7 @@ class Memory:
         self._only = only
         self.versions = self._load(VersionFacts)
         self.orders = self._load(Order)
+        self.ordered = self._load(Ordered)
         self.failures = self._load(Failure)
         self.windows = self._load(Window)
         self.deployments = self._load(Deployment)
@@ -141,6 +143,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         live=shelf.live,
         order=order,
         order_ready=ready,
+        ordered=tuple(memory.ordered.get(wish.name, ())),
         failures=tuple(memory.failures.get(wish.name, ())),
         windows=tuple(memory.windows.get(wish.name, ())),
         deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == kit.host),

@@ -186,7 +186,7 @@ def _renew_at(situation: Situation, version: Version | None) -> Document:
     return {
         "renew_at": moment.at,
         "renew_reason": moment.reason,
-        "renew_explanation": window.explanation_url if window and usable(window) else None,
+        "renew_explanation": window.explanation_url if window and usable(version, window) else None,
     }
 
 

@@ -15,6 +15,7 @@ from renewer.around import Around
 from renewer.doctor.preflight import Preflight
 from renewer.errors import OurFault, RenewerError
 from renewer.issue import Issuer
+from renewer.issue.allowance import Allowance
 from renewer.kit import Kit
 from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import DeploymentState, EndpointState, Situation
@@ -43,6 +44,8 @@ class Rounds:
         self.flying: dict[Future[list[Outcome]], Decision] = {}
         self.preflight = Preflight(kit)
         self.ready_since: float | None = None
+        self.allowance: Allowance | None = None
+        self.issued: set[str] = set()
 
     def work(self, plan: Plan) -> tuple[list[Outcome], dict[str, Situation]]:
         """Carry a plan out, and what follows from it; returns what came of it and the facts at the end."""
@@ -53,7 +56,8 @@ class Rounds:
         posts: list[Outcome] = []
         try:
             # Whoever listens for challenges has ended before `post` starts a server at the same port
-            with Issuer(self.kit, around.before) as issuer, self._pool(workers) as pool:
+            with Issuer(self.kit, around.before, self.terms) as issuer, self._pool(workers) as pool:
+                self.allowance = issuer.allowance
                 while touched := self._round(issuer, pool):
                     self._read_again(touched)
         finally:  # what `pre` stopped is started whatever happened
@@ -140,7 +144,7 @@ class Rounds:
         issued = self.taken[name, Step.ISSUE] + self.taken[name, Step.RESUME]
         failed = self.failed.get(name, set())
         over = {Step.INSTALL} & failed  # it knows no backoff
-        if issued and self.taken[name, Step.ISSUE] and not failed:
+        if name in self.issued:
             over.add(Step.ISSUE)
         return msgspec.structs.replace(
             self.terms,
@@ -151,6 +155,7 @@ class Rounds:
             urged=self.terms.urged and not self.taken[name, Step.DEPLOY],
             redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],
             begun=any(self.taken[name, step] for step in Step),
+            ordered=self.allowance.ordered(name) if self.allowance else frozenset(),
         )
 
     # orders --------------------------------------------------------------------------------------------
@@ -197,6 +202,8 @@ class Rounds:
             self.outcomes.append(one)
             if one.result is Result.FAILED:
                 self.failed[one.certificate].add(one.step)
+            elif one.result is Result.DONE and one.step is Step.ISSUE:
+                self.issued.add(one.certificate)
 
     # servers -------------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
         acted, situations = _act(kit, terms, situations, first)
         outcomes += acted
     history.keep(kit, situations)
-    odd = log.findings(kit, situations.values(), wrong_clock)
+    odd = log.findings(kit, situations.values(), first, wrong_clock)
     if not wrong_clock:  # by a wrong clock what has expired is well again
         odd += tuple(notices.tell(kit, situations, record.at, all_of_them=not limits.only))
     code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
@@ -138,6 +138,7 @@ def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:
 
 def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict[str, Situation]:
     """Facts that are too old are gathered anew; only what changed is read again."""
+    changed = freshen.budgets(kit, situations.values())
     freshen.debris(kit)
     freshen.revocations(kit)
     if mended := freshen.rights(kit, situations) | freshen.repairs(kit, situations):
@@ -145,8 +146,8 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
     if Step.ISSUE in limits.steps:
         freshen.contacts(kit)
     freshen.versions(kit)
-    changed = freshen.placeholders(kit, situations.values()) if Step.INSTALL in limits.steps else set()
     if Step.INSTALL in limits.steps:
+        changed |= freshen.placeholders(kit, situations.values())
         changed |= freshen.chains(kit, situations.values())
     changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)
     if Step.LOOK in limits.steps:

@@ -8,6 +8,7 @@ from typing import Any
 from renewer.model.desired import Certificate, Endpoint, Http01, KeyType
 from renewer.model.facts import (
     Acceptance,
+    Accepted,
     Asked,
     Deployment,
     DeploymentState,
@@ -16,6 +17,7 @@ from renewer.model.facts import (
     Hold,
     Leaf,
     Order,
+    Ordered,
     OrderState,
     Sighting,
     Situation,
@@ -100,6 +102,17 @@ def order(**changes: Any) -> Order:
         "url": "https://acme.example.org/order/1",
     }
     return Order(**(given | changes))
+
+
+def ordered(*ago: timedelta, at: datetime = NOW, **changes: Any) -> Ordered:
+    """The orders that the default authority accepted so long ago."""
+    given: dict[str, Any] = {
+        "certificate": "www",
+        "authority": "letsencrypt",
+        "directory": "",
+        "orders": tuple(Accepted(order_at=at - one, at=(at - one,), url=f"/{one}") for one in ago),
+    }
+    return Ordered(**(given | changes))
 
 
 def failure(count: int = 1, *, ago: timedelta = timedelta(0), at: datetime = NOW, **changes: Any) -> Failure:

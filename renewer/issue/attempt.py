@@ -10,11 +10,13 @@ import msgspec
 from renewer import clock, x509
 from renewer.errors import GiveUp, OurFault, RenewerError
 from renewer.issue import chains
+from renewer.issue.allowance import BUDGET
 from renewer.issue.proof import Proof, resumable, shortly
 from renewer.issue.readiness import Readiness
 from renewer.model.decision import Decision, Step
-from renewer.model.facts import Order, OrderState, Revoked, Situation, Version
+from renewer.model.facts import Order, Ordered, OrderState, Revoked, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy import budget
 from renewer.policy.backoff import count, known
 from renewer.policy.wanted import fits
 
@@ -39,6 +41,7 @@ class Attempt:
         self.decision = decision
         self.authority = decision.authority or situation.wish.authorities[0]
         self.order: Order | None = None
+        self.valid = False  # whether the authority has issued it
         failure = known(situation, self.authority)
         self.ready = Readiness(issuer, self.wish, self.authority, failure)
         self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed
@@ -163,10 +166,10 @@ class Attempt:
         """Send newOrder and keep the order's URL before anything waits (RFC 8555 §7.4)."""
         order = self._known_order()
         replaced = self._replaced(session)
-        found = session.new_order(
-            order.identifiers, profile=order.profile, replaces=replaced.leaf.ari_id if replaced else None
-        )
-        self._keep_url(session, found, replaces=replaced.leaf.ari_id if replaced else None)
+        replaces = replaced.leaf.ari_id if replaced else None
+        with self.issuer.allowance.spent(self.situation, order, self.decision) as record:
+            found = session.new_order(order.identifiers, profile=order.profile, replaces=replaces)
+        self._keep_url(session, found, budget.accepted(record, found.url), replaces=replaces)
         self.kit.journal.tell(
             EventName.ORDERED,
             self.wish.name,
@@ -186,7 +189,9 @@ class Attempt:
                 return version
         return None
 
-    def _keep_url(self, session: Session, found: AcmeOrder, replaces: str | None = None) -> None:
+    def _keep_url(
+        self, session: Session, found: AcmeOrder, *counted: Ordered, replaces: str | None = None
+    ) -> None:
         order = msgspec.structs.replace(
             self._known_order(),
             state=OrderState.OPEN,
@@ -195,7 +200,7 @@ class Attempt:
             expires=found.expires,
             replaces=replaces,
         )
-        self.kit.ledger.save(order)
+        self.kit.ledger.save(order, *counted)
         self.order = order
 
     def _known_order(self) -> Order:
@@ -244,7 +249,7 @@ class Attempt:
 
     def _download(self, session: Session, found: AcmeOrder) -> None:
         """Fetch the chain and put it beside its key."""
-        order = self._known_order()
+        order, self.valid = self._known_order(), True
         chain = chains.download(self.kit, session, found, self.wish.name, self.authority)
         self.kit.store.keep_chain(self.wish.name, order.pending, chain)
         self.order = msgspec.structs.replace(order, state=OrderState.ISSUED)
@@ -266,12 +271,16 @@ class Attempt:
 
     def _failed(self, error: RenewerError) -> Outcome:
         """Remember the failure; an order that can still be finished stays for the next run."""
+        if error.kind == BUDGET:
+            return self._waits(error)
         part = bool(self.decision.names)
         failure = count(self.situation, self.authority, error, clock.now(), in_part=part, tried=self.tried)
         stopped = error.kind == "waiting" and self.kit.stopping.is_set()
         if not stopped:  # that we were told to stop is nobody's failure
             self.kit.ledger.save(failure)
         if self.order is not None and not resumable(error):
+            if self.valid:
+                self.issuer.allowance.wasted(self.order)
             self._abandon()
         self.kit.journal.tell(
             EventName.FAILED,
@@ -290,4 +299,13 @@ class Attempt:
             hint=error.hint,
             took_ms=round((clock.monotonic() - self.started) * 1000),
             final=failure.final,
+        )
+
+    def _waits(self, error: RenewerError) -> Outcome:
+        """The order budget says not now: nobody has failed."""
+        if self.order is not None and self.order.url is None:
+            self._abandon()
+        self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=error.text)
+        return Outcome(
+            certificate=self.wish.name, step=self.decision.step, result=Result.WAITING, detail=error.text
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from renewer.challenges.solvers import solver_for
 from renewer.errors import RetryLater
+from renewer.issue.allowance import Allowance
 from renewer.issue.attempt import Attempt
 from renewer.model.desired import HookEvent
 from renewer.model.facts import Debris
@@ -23,17 +24,25 @@ if TYPE_CHECKING:
     from renewer.model.desired import Challenge
     from renewer.model.facts import Situation
     from renewer.model.outcome import Outcome
+    from renewer.policy.need import Terms
 
 
 class Issuer:
     """Issues certificates, any number at a time; solvers are shared and closed at the end.
 
-    `before` is called ahead of each order and raises RetryLater if it must not be begun.
+    `before` is called ahead of each order and raises RetryLater if it must not be begun; `terms` are those of
+    the run, for the order budget.
     """
 
-    def __init__(self, kit: Kit, before: Callable[[Situation], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        kit: Kit,
+        before: Callable[[Situation], None] = lambda _: None,
+        terms: Terms | None = None,
+    ) -> None:
         self.kit = kit
         self.before = before
+        self.allowance = Allowance(kit, terms)
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None
         self._gone: list[tuple[Solver, Debris]] = []

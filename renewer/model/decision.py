@@ -42,6 +42,7 @@ class Reason(StrEnum):
     FORCED = "forced"
     NOT_SEEN = "not-seen"
     BACKOFF = "backoff"
+    ORDER_BUDGET = "order-budget"
     DEPLOY_WINDOW = "deploy-window"
     AUTHORITY_ASKED_TO_WAIT = "authority-asked-to-wait"
     UNREADABLE = "unreadable"

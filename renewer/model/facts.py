@@ -128,6 +128,46 @@ class Order(Record):
     degraded: bool = False
 
 
+class Purse(StrEnum):
+    """Who pays for an order: the timer's budget, that of a person who asked for it, or nobody (`--force`)."""
+
+    TIMER = "timer"
+    PERSON = "person"
+    FORCE = "force"
+
+
+class Accepted(Value):
+    """A newOrder that an authority accepted, or that was about to be sent and counts until that is known.
+
+    `order_at` is the order's moment, and that of the version it became. `at` has what our clock showed when
+    it was sent, and later if that was wrong. `renewal` is whether a good certificate was due again, `wasted`
+    whether something was issued that came to nothing, `reserve` the version in whose last two wakes it was
+    sent beyond the budget.
+    """
+
+    order_at: datetime
+    at: tuple[datetime, ...]
+    url: str = ""
+    purse: Purse = Purse.TIMER
+    renewal: bool = False
+    wasted: bool = False
+    reserve: str = ""
+
+
+class Ordered(Record):
+    """The orders of a certificate that an authority accepted of late, oldest first: what a budget knows."""
+
+    kind: ClassVar[str] = "ordered"
+    authority: str
+    directory: str
+    orders: tuple[Accepted, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """One record a directory: an authority may be called otherwise and counts the same."""
+        return self.directory
+
+
 class Failure(Record):
     """Consecutive failures to get a certificate from an authority; `wish` is the wish's fingerprint.
 
@@ -492,6 +532,7 @@ class Situation(Value):
     live: str | None = None
     order: Order | None = None
     order_ready: bool = False
+    ordered: tuple[Ordered, ...] = ()
     failures: tuple[Failure, ...] = ()
     windows: tuple[Window, ...] = ()
     deployments: tuple[Deployment, ...] = ()

@@ -1,11 +1,12 @@
 """Which authority to ask, and when: the configured order, failures and urgency. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from renewer.model.facts import Failure, Situation, Version
 from renewer.policy.backoff import forced_again, issue_again
+from renewer.policy.budget import Hold
 from renewer.policy.wanted import best, in_part
 from renewer.policy.window import in_emergency
 
@@ -14,11 +15,15 @@ _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 class Choice(NamedTuple):
-    """The authority to ask; `not_before` is None if it may be asked now; `failure` is its last one."""
+    """The authority to ask; `not_before` is None if it may be asked now; `failure` is its last one.
+
+    `hold` is set if it is the order budget that `not_before` comes from.
+    """
 
     authority: str
     not_before: datetime | None
     failure: Failure | None
+    hold: Hold | None = None
 
 
 def relevant(situation: Situation) -> dict[str, Failure]:
@@ -31,15 +36,25 @@ def relevant(situation: Situation) -> dict[str, Failure]:
     }
 
 
-def choose(situation: Situation, now: datetime, *, asked: bool = False, begun: bool = False) -> Choice:
+def _never(_: str) -> Hold | None:
+    return None
+
+
+def choose(
+    situation: Situation,
+    now: datetime,
+    held: Callable[[str], Hold | None] = _never,
+    *,
+    asked: bool = False,
+    begun: bool = False,
+) -> Choice:
     """The first authority in order that may be asked now, else the one that may be asked soonest.
 
     The next in order gets its turn when all before it failed finally or three times, or in emergency. If none
-    may be asked and a person `asked` for it, the first whose wait a person overrules.
+    may be asked and a person `asked` for it, the first whose wait a person overrules. `held` says until when
+    the order budget of each is used up.
     """
     failures = relevant(situation) if situation.failures else {}
-    if not failures:
-        return Choice(_askable(situation)[0], None, None)
     meanwhile = best(situation, now)
     live = situation.live_version
     urgent = (meanwhile is not None and in_emergency(meanwhile.leaf, now)) or (
@@ -48,20 +63,18 @@ def choose(situation: Situation, now: datetime, *, asked: bool = False, begun: b
     choices: list[Choice] = []
     for authority in _askable(situation):
         failure = failures.get(authority)
-        if failure is None:
-            return (
-                Choice(authority, None, None)
-                if not choices
-                else _soonest([*choices, Choice(authority, None, None)])
-            )
-        moment = issue_again(failure, meanwhile, now, in_part(situation, now), begun=begun)
-        if moment <= now:
-            return Choice(authority, None, failure)
-        choices.append(Choice(authority, moment, failure))
-        if failure.local or not (urgent or failure.final or _theirs(failure) >= FAILURES_BEFORE_THE_NEXT):
+        again = failure and issue_again(failure, meanwhile, now, in_part(situation, now), begun=begun)
+        choice = _held(Choice(authority, again if again and again > now else None, failure), held(authority))
+        choices.append(choice)
+        if choice.not_before is None or (failure and failure.local):
+            break
+        turn = failure is not None and (failure.final or _theirs(failure) >= FAILURES_BEFORE_THE_NEXT)
+        if not (urgent or turn):
             break
     if asked:
-        free = [one for one in choices if one.failure and _is_free(one.failure, meanwhile, now)]
+        free = [
+            one for one in choices if one.failure and not one.hold and _is_free(one.failure, meanwhile, now)
+        ]
         return next(iter(free), _soonest(choices))
     return _soonest(choices)
 
@@ -69,6 +82,13 @@ def choose(situation: Situation, now: datetime, *, asked: bool = False, begun: b
 def _theirs(failure: Failure) -> int:
     """The failures that say something of the authority."""
     return failure.count - failure.own
+
+
+def _held(choice: Choice, hold: Hold | None) -> Choice:
+    """The later of both: a wait after a failure, and the order budget."""
+    if hold is None or (choice.not_before is not None and choice.not_before >= hold.until):
+        return choice
+    return choice._replace(not_before=hold.until, hold=hold)
 
 
 def _is_free(failure: Failure, meanwhile: Version | None, now: datetime) -> bool:

@@ -19,9 +19,12 @@ ASSUMED_LIFETIME = timedelta(days=90)
 PAUSED = "paused"
 MALFORMED = "malformed"  # what an authority cannot read once, it cannot read twice
 CLOCKS_DIFFER = timedelta(minutes=5)  # a fact from further ahead was written while the clock was wrong
-# While a degraded certificate serves, the full set is tried again after 1, 3, 6 hours, then every 6
-DEGRADED_LADDER = ((timedelta(hours=1), timedelta(hours=1)), (timedelta(hours=4), timedelta(hours=3)))
-DEGRADED_STEP = timedelta(hours=6)
+# While a degraded certificate serves, the full set is tried again after 1, 3, 6 hours, then daily
+DEGRADED_LADDER = (
+    (timedelta(hours=1), timedelta(hours=1)),
+    (timedelta(hours=4), timedelta(hours=3)),
+    (timedelta(hours=10), timedelta(hours=6)),
+)
 
 
 def ladder(count: int) -> timedelta:
@@ -56,7 +59,7 @@ def issue_again(
     lifetime = best.leaf.lifetime if best else ASSUMED_LIFETIME
     step = min(DAILY if failure.final and not failure.local else ladder(_rung(failure)), lifetime / 10)
     if part is not None:
-        step = _degraded_step(failure.at - part.made_at)
+        step = min(_degraded_step(failure.at - part.made_at), lifetime / 10)
     elif best and in_emergency(best.leaf, now):
         step = min(step, EMERGENCY_STEP)
     moment = failure.at + step - _jitter(step, failure.certificate, failure.authority, str(failure.count))
@@ -83,7 +86,7 @@ def from_the_future(at: datetime, now: datetime) -> bool:
 
 
 def _degraded_step(since: timedelta) -> timedelta:
-    return next((step for until, step in DEGRADED_LADDER if since < until), DEGRADED_STEP)
+    return next((step for until, step in DEGRADED_LADDER if since < until), DAILY)
 
 
 def _asked_to_wait(failure: Failure, not_before: datetime, best: Version | None) -> datetime:

@@ -9,6 +9,7 @@ from renewer.model.decision import Decision, Reason, Step
 from renewer.model.facts import Situation
 from renewer.policy import deploying, issuing, waits
 from renewer.policy.authority import choose
+from renewer.policy.budget import Hold, next_order
 from renewer.policy.need import ALL_STEPS, Facts, Need, Terms, show, window_of
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import renewal_moment
@@ -48,13 +49,24 @@ def decide(situation: Situation, terms: Terms) -> Decision:
         wanted=wanted(situation, terms.now),
         serve=to_serve(situation, terms.now, anyway=terms.redeploy),
         live=situation.live_version,
-        choice=choose(situation, terms.now, asked=terms.asked or terms.force, begun=terms.begun),
+        choice=choose(
+            situation,
+            terms.now,
+            _budget(situation, terms),
+            asked=terms.asked or terms.force,
+            begun=terms.begun,
+        ),
     )
     needs = [need for check in CHECKS if (need := check(facts))]
     for index, need in enumerate(needs):
         if need.step in terms.steps and need.may_act(terms):
             return _act(facts, need, needs[index + 1 :])
     return _wait(facts, needs) if needs else _keep(facts)
+
+
+def _budget(situation: Situation, terms: Terms) -> Callable[[str], Hold | None]:
+    call = issuing.calling(situation, terms)
+    return lambda authority: next_order(situation, authority, call)
 
 
 _THEN = {

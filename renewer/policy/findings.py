@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from renewer.model.decision import Decision, Reason
 from renewer.model.facts import Debris, Situation
 from renewer.policy.deploy_window import length
 from renewer.policy.freshness import chain_missed
@@ -49,6 +50,15 @@ def unjudged(situations: Iterable[Situation], now: datetime) -> list[str]:
         for situation in situations
         for one in situation.acceptances
         if one.accepted is None and one.version == situation.live and one.at <= now
+    ]
+
+
+def budgets(decisions: Iterable[Decision]) -> list[str]:
+    """Certificates that would be ordered, were it not too often."""
+    return [
+        f"{one.certificate}: {one.because}; the next order not before {one.not_before:%Y-%m-%d %H:%M:%SZ}"
+        for one in decisions
+        if one.reason is Reason.ORDER_BUDGET and one.not_before is not None
     ]
 
 

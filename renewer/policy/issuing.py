@@ -2,12 +2,15 @@
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import Order, OrderState, Situation, Version
 from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
-from renewer.policy.need import Facts, Need, show, window_of
+from renewer.policy.budget import Call, Hold, next_order
+from renewer.policy.need import Facts, Need, Terms, show, window_of
 from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld
 from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
 
@@ -136,7 +139,7 @@ def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
             return None
         patient = min(one.since for one in known.values())
         because = f"nothing valid is served, {left} cannot be validated: one for the others"
-    return Need(
+    need = Need(
         step=Step.ISSUE,
         reason=Reason.NAMES_FAIL,
         because=because,
@@ -145,6 +148,7 @@ def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
         authority=facts.choice.authority,
         names=names,
     )
+    return _within(facts, need, next_order(facts.situation, facts.choice.authority, facts.terms.call))
 
 
 def _some_held(facts: Facts, patient: datetime | None) -> datetime | None:
@@ -222,14 +226,54 @@ def _failed_at(facts: Facts, authority: str) -> datetime | None:
 def _issue(facts: Facts, reason: Reason, because: str) -> Need:
     choice = facts.choice
     overruled = facts.terms.force or facts.terms.asked
-    held = _held_by(facts, choice.authority) if overruled else choice.not_before
+    held = choice.not_before if choice.hold is None else None
+    if overruled:
+        held = _held_by(facts, choice.authority)
     if choice.failure:
         because = f"{because}; last time: {choice.failure.text}"
-    return Need(
+    need = Need(
         step=Step.ISSUE,
         reason=reason,
         because=because,
         not_before=held,
         since=_failed_at(facts, choice.authority),
         authority=choice.authority,
+    )
+    call = replace(calling(facts.situation, facts.terms), renewal=reason in RENEWALS)
+    return _within(facts, need, next_order(facts.situation, choice.authority, call))
+
+
+RENEWALS = frozenset(
+    {Reason.WINDOW_REACHED, Reason.WINDOW_WOULD_BE_MISSED, Reason.LIFETIME_SHARE, Reason.RENEW_BEFORE}
+)
+"""Reasons by which a good certificate is due again: an authority that gives them daily is not obeyed."""
+
+
+def calling(situation: Situation, terms: Terms) -> Call:
+    """What the order budget must know of an order for all names.
+
+    One order is spared for those names that validate, as long as there is no certificate for them.
+    """
+    names = names_that_validate(situation)
+    part = in_part(situation, terms.now) if names else None
+    missing = bool(names) and (part is None or not set(names) <= set(part.leaf.names))
+    return replace(terms.call, spare=1 if missing else 0)
+
+
+def _within(facts: Facts, need: Need, hold: Hold | None) -> Need:
+    """The same, held back by the order budget, or because this run has ordered these names there already."""
+    names = frozenset(str(name) for name in need.names or facts.situation.wish.names)
+    if (need.authority, names) in facts.terms.ordered:
+        text = "; it was ordered in this run: the next one goes on"
+        hold = Hold(facts.terms.now + facts.terms.wake, f"{need.because}{text}")
+    elif hold is not None:
+        hold = hold._replace(because=f"{need.because}; {hold.because}")
+    if hold is None or (need.not_before is not None and need.not_before >= hold.until):
+        return need
+    return replace(
+        need,
+        because=hold.because,
+        not_before=hold.until,
+        since=hold.until,  # not even a little early: it would add up
+        waits_for=Reason.ORDER_BUDGET,
     )

@@ -7,6 +7,7 @@ from renewer.model.facts import Situation, Version, Window
 from renewer.model.names import Identifier
 from renewer.model.value import Value
 from renewer.policy.authority import Choice
+from renewer.policy.budget import Call
 from renewer.policy.window import slack
 
 ALL_STEPS = frozenset({Step.RESUME, Step.INSTALL, Step.DEPLOY, Step.ISSUE, Step.LOOK})
@@ -19,7 +20,8 @@ class Terms(Value):
     though all was done. `steps` are those that this run may take. `asked` is whether a person wants orders
     now, and `urged` deployments: every wait is overruled but an authority's Retry-After, a paused account,
     deploy windows and holds. `begun` is whether this run has acted on it already: then waits count in full,
-    so that what failed a moment ago is not tried again at once.
+    so that what failed a moment ago is not tried again at once. `ordered` has what this run has ordered of it
+    already: authorities with the names.
     """
 
     now: datetime
@@ -30,6 +32,12 @@ class Terms(Value):
     asked: bool = False
     urged: bool = False
     begun: bool = False
+    ordered: frozenset[tuple[str, frozenset[str]]] = frozenset()
+
+    @property
+    def call(self) -> Call:
+        """The same for the order budget."""
+        return Call(now=self.now, wake=self.wake, asked=self.asked, force=self.force)
 
     @property
     def reached(self) -> datetime:

@@ -9,7 +9,8 @@ from renewer.policy.wanted import best
 
 def reason_of(facts: Facts, need: Need) -> Reason:
     """Why it is held back: what an authority asked for is nobody's to overrule."""
-    return Reason.AUTHORITY_ASKED_TO_WAIT if _asked(facts, need) else need.waits_for
+    asked = need.waits_for is not Reason.ORDER_BUDGET and _asked(facts, need)
+    return Reason.AUTHORITY_ASKED_TO_WAIT if asked else need.waits_for
 
 
 def way_out(facts: Facts, need: Need) -> str:
@@ -19,6 +20,8 @@ def way_out(facts: Facts, need: Need) -> str:
         return f"renewer run {name} takes every step"
     if need.waits_for is Reason.DEPLOY_WINDOW:
         return f"before the window opens: renewer deploy {name}"
+    if need.waits_for is Reason.ORDER_BUDGET and facts.terms.asked:
+        return f"it was asked for too often by hand, too; in spite of that: renewer run --force {name}"
     if not _asked(facts, need):
         return f"without waiting: renewer run {name}"
     failure = relevant(facts.situation)[need.authority or ""]

@@ -12,6 +12,9 @@ from renewer.model.facts import Leaf, Version, Window
 
 SHORT_LIFETIME = timedelta(days=10)
 DAY = timedelta(days=1)
+# An authority says "at once" by a window that is over: Boulder's closed half an hour before it is asked for,
+# and the certificate may be younger than that
+AT_ONCE = timedelta(hours=2)
 
 
 class RenewalMoment(NamedTuple):
@@ -61,15 +64,21 @@ def fraction(fingerprint: str) -> float:
     return int(fingerprint[:13], 16) / 16**13
 
 
-def usable(window: Window | None) -> bool:
-    """Whether the authority gave a window at all; `end <= start` counts as none (RFC 9773 §4.2)."""
-    return bool(window and window.start and window.end and window.start < window.end)
+def usable(version: Version, window: Window | None) -> bool:
+    """Whether the authority gave a window that means anything; `end <= start` counts as none (RFC 9773 §4.2).
+
+    So does one that was over before the version was made, as an authority gives that does not know what it
+    issued: obeyed, it would be renewed at every run. And one that opens after the version's end.
+    """
+    if window is None or window.start is None or window.end is None or window.end <= window.start:
+        return False
+    return window.end > version.made_at - AT_ONCE and window.start < version.leaf.not_after
 
 
 def renewal_moment(version: Version, window: Window | None, renew_before: timedelta | None) -> RenewalMoment:
     """The one instant at which this version is to be replaced."""
     leaf = version.leaf
-    if window and window.start and window.end and usable(window):
+    if window and window.start and window.end and usable(version, window):
         instant = window.start + (window.end - window.start) * fraction(leaf.fingerprint)
         return RenewalMoment(instant, Reason.WINDOW_REACHED, window.start, window.end)
     if renew_before is not None and renew_before < leaf.lifetime:

@@ -26,6 +26,7 @@ class Bench:
         self._group_name = group
         self._swept = False
         self._sweeping = threading.Lock()
+        self._measuring = threading.Lock()  # one at a time: many at once would need many times as much
 
     @property
     def group(self) -> int | None:
@@ -111,6 +112,17 @@ class Bench:
                 with tmp.ensure(name, 0o700):
                     yield f"{self.state}/{layout.TMP}/{name}"
                 tmp.discard(name)
+
+    def demand_room(self, size: int) -> None:
+        """Make sure that so many octets can be written below `<state>`, and give them back."""
+        with (
+            safe.ensure_root(self.state, self.mode, self.group) as root,
+            root.ensure(layout.TMP, 0o700) as tmp,
+            self._measuring,
+            fresh(tmp) as name,
+        ):
+            tmp.write(name, bytes(size), 0o600)
+            tmp.discard(name)
 
     def _sweep(self, tmp: safe.Directory) -> None:
         """Once: remove what a run that was killed left in `tmp`, and nothing that is not ours."""

@@ -74,6 +74,9 @@ class Store(Protocol):
     def scratch(self) -> AbstractContextManager[str]:
         """The path of a private directory, empty at first and gone afterwards, also after a kill."""
 
+    def demand_room(self, size: int) -> None:
+        """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
+
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done."""
 

@@ -107,6 +107,10 @@ class DiskStore:
         """A private directory for a moment, below `<state>/tmp`, for programs that need real paths."""
         return self._bench.scratch()
 
+    def demand_room(self, size: int) -> None:
+        """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
+        self._bench.demand_room(size)
+
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done.
 

@@ -13,8 +13,10 @@ from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import findings as odd
 
 
-def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None) -> tuple[str, ...]:
-    """Everything odd, each told once a run."""
+def findings(
+    kit: Kit, situations: Iterable[Situation], decided: Plan, wrong_clock: str | None
+) -> tuple[str, ...]:
+    """Everything odd, each told once a run; `decided` is what the run began with."""
     told = [wrong_clock] if wrong_clock else []
     for name, session in kit.sessions().items():
         if (skew := odd.skewed_clock(name, session.date_skew)) and not wrong_clock:
@@ -22,6 +24,7 @@ def findings(kit: Kit, situations: Iterable[Situation], wrong_clock: str | None)
     told += odd.unreadable(situations)
     told += odd.left_alone(situations)
     told += odd.unjudged(situations, clock.now())
+    told += odd.budgets(decided.decisions)
     told += odd.seldom_woken(situations, kit.config.agent.wake)
     told += odd.windows_missed(situations, kit.config.agent.wake)
     told += _contacts(kit)

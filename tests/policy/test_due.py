@@ -32,6 +32,7 @@ from tests.builders import (
     failure,
     hold,
     order,
+    ordered,
     sighting,
     situation,
     terms,
@@ -183,6 +184,9 @@ TABLE: dict[str, Case] = {
     ),
     "An abandoned order is nothing": Case(
         absent(order=order(state=OrderState.ABANDONED), order_ready=True), Step.ISSUE, Reason.ABSENT
+    ),
+    "Three orders of late are enough": Case(
+        absent(ordered=(ordered(3 * HOUR, 2 * HOUR, HOUR),)), Step.WAIT, Reason.ORDER_BUDGET
     ),
     "An open order waits while its authority does": Case(
         absent(order=order(), order_ready=True, failures=(failure(3),)), Step.WAIT, Reason.BACKOFF
