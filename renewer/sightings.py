@@ -1,11 +1,12 @@
 """From what a port shows to a fact in the ledger: judged against what is live, with a count of bad looks."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from renewer import clock, verify
 from renewer.kit import Kit, roots_of
 from renewer.model.decision import Step
+from renewer.model.desired import Endpoint
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.serving import judge
@@ -19,6 +20,8 @@ def targets_of(kit: Kit, situation: Situation, version: Version | None = None) -
     roots = roots_of(kit.config, situation.wish, version or situation.live_version)
     return [verify.Target(endpoint=endpoint, roots=roots) for endpoint in situation.wish.endpoints]
 
+
+BESIDE, BESIDE_UNWELL = 4, 14  # handshakes beside the first: five in a row make a verdict
 
 Place = tuple[str, str]
 """An endpoint and one of its addresses."""
@@ -60,6 +63,8 @@ class Sightings:
                 name_matches=sight.name_matches,
                 live=live.leaf.fingerprint,
                 ours=ours,
+                others=sight.others,
+                settled=sight.fitted >= sight.expected,
             )
             former = before.get(place)
             if former is None or (former.state, former.fingerprint) != (state, sight.fingerprint):
@@ -115,9 +120,9 @@ class Sightings:
             places = ", ".join(dict.fromkeys(record.endpoint for record in records))
             if bad:
                 detail = "; ".join(record.error or record.state.value for record in bad)
-                self.kit.journal.tell(
-                    EventName.FAILED, name, step=Step.LOOK, state=bad[0].state.value, error=detail
-                )
+                # What is as it was the last time is for those who watch, as below
+                tell = self.kit.journal.tell if name in self._news else self.kit.journal.show
+                tell(EventName.FAILED, name, step=Step.LOOK, state=bad[0].state.value, error=detail)
                 outcomes.append(_outcome(name, Result.FAILED, detail, hint=_HINTS[bad[0].state]))
             else:
                 # What is as it was is for those who watch: ten thousand lines an hour would tell nothing
@@ -138,7 +143,15 @@ def look(kit: Kit, situations: Iterable[Situation], *, patience: float = math.in
     owners = [name for name, (situation, _) in live.items() for _ in situation.wish.endpoints]
     by_target: dict[verify.Target, list[verify.Sight]] = {}
     end = clock.monotonic() + patience
-    for sight in verify.look(targets, until=lambda: min(end, kit.deadline)):
+    unwell = {
+        sighting.endpoint
+        for situation, _ in live.values()
+        for sighting in situation.sightings
+        if sighting.state is not EndpointState.VERIFIED
+    }
+    for sight in verify.look(
+        targets, until=lambda: min(end, kit.deadline), again=lambda endpoint: _again(endpoint, unwell)
+    ):
         by_target.setdefault(verify.Target(endpoint=sight.endpoint, roots=sight.roots), []).append(sight)
     found = Sightings(kit)
     for name in dict.fromkeys(owners):
@@ -146,6 +159,16 @@ def look(kit: Kit, situations: Iterable[Situation], *, patience: float = math.in
         sights = [sight for target in targets_of(kit, situation) for sight in by_target.get(target, ())]
         found.add(situation, version, sights)
     return found
+
+
+def _again(endpoint: Endpoint, unwell: Collection[str]) -> int:
+    """How many more handshakes a look takes: more where something was wrong, so that luck does not end it.
+
+    Fewer where a protocol is spoken: such servers may take seconds to greet, and count who comes.
+    """
+    if str(endpoint) in unwell:
+        return BESIDE if endpoint.spoken is not None else BESIDE_UNWELL
+    return 2 if endpoint.spoken is not None else BESIDE
 
 
 _HINTS = {
@@ -160,6 +183,11 @@ _HINTS = {
 
 def _sentence(state: EndpointState, sight: verify.Sight) -> str:
     place = f"{sight.endpoint}" + (f" ({sight.address})" if sight.address else "")
+    if sight.completed and sight.others and state in (EndpointState.STALE, EndpointState.FOREIGN):
+        what = "an older one of ours" if state is EndpointState.STALE else "one that is not ours"
+        return f"{place} serves different certificates in turn, serial {sight.serial} and {what}"
+    if sight.completed and state is EndpointState.UNREACHABLE:
+        return f"{place} does not answer each time: {sight.fitted} of {sight.expected} handshakes in a row"
     match state:
         case EndpointState.STALE:
             return f"{place} serves an older certificate of ours, serial {sight.serial}"

@@ -47,6 +47,7 @@ class Asking(click.Command):
     flag_value="",
     help="Draw it again and again, every 2 seconds unless said otherwise, until Ctrl-C.",
 )
+@click.option("--look", is_flag=True, help="Look at the ports first, at this moment.")
 @click.option("--check", is_flag=True, help="One line for Nagios or Icinga, with their exit codes.")
 @screen.json_option
 @screen.pass_setup
@@ -56,10 +57,11 @@ def command(
     names: tuple[str, ...],
     all_of_them: bool,
     watch: str | None,
+    look: bool,
     check: bool,
     as_json: bool,
 ) -> int:
-    """Show the state of every certificate, the most urgent first. Changes nothing.
+    """Show the state of every certificate, the most urgent first. Changes nothing but what --look sees.
 
     Exit: 0 all well, 1 something is not well and will be retried, 3 a person must act. With --check: 0 OK,
     1 WARNING, 2 CRITICAL, 3 UNKNOWN, as monitoring plugins do.
@@ -67,13 +69,15 @@ def command(
     if check:
         from renewer.cli import plugin
 
-        return plugin.answer(lambda: _looked(setup, names), alone=not as_json and watch is None)
+        return plugin.answer(lambda: _looked(setup, names, look=look), alone=not as_json and watch is None)
     if watch is not None:
+        if look:
+            raise UsageError("--look and --watch do not go together", hint="take one of them")
         if as_json or not screen.is_terminal():
             raise UsageError("--watch draws on a terminal", hint="scripts call renewer status --json again")
         return _watch(setup, names, watch, all_of_them=all_of_them)
     config = setup.config()
-    found = document(config, names)
+    found = document(config, names, look=look)
     if as_json:
         screen.emit(found)
     elif screen.is_terminal():
@@ -87,16 +91,17 @@ def command(
     return int(found["exit"])
 
 
-def _looked(setup: Setup, names: tuple[str, ...]) -> "tuple[Document, timedelta]":
+def _looked(setup: Setup, names: tuple[str, ...], *, look: bool) -> "tuple[Document, timedelta]":
     from renewer.policy.punctual import patience
 
     config = setup.config()
-    return document(config, names), patience(config.agent.wake, config.agent.deadline)
+    return document(config, names, look=look), patience(config.agent.wake, config.agent.deadline)
 
 
-def document(config: "Config", names: tuple[str, ...] = ()) -> "Document":
-    """How things stand, from what is known; asks nobody."""
+def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = False) -> "Document":
+    """How things stand, from what is known; asks nobody, but the ports if it is to `look`."""
     from renewer import inventory, watches
+    from renewer.cli.looking import look_now, with_seen
     from renewer.kit import Kit
     from renewer.ledger import reserve
     from renewer.logs import defects
@@ -105,8 +110,12 @@ def document(config: "Config", names: tuple[str, ...] = ()) -> "Document":
     from renewer.report import status_document
     from renewer.run import plan
 
+    limits = limits_of(config, names, None)
+    seen = look_now(config, names) if look else ()
     with Kit(config, write=False) as kit:
-        planned, situations = plan(kit, limits_of(config, names, None))
+        planned, situations = plan(kit, limits)
+        if seen:
+            situations = with_seen(situations, seen)
         runs = [record for record in kit.ledger.load(RunRecord) if record.host == kit.host]
         found = status_document(
             situations,

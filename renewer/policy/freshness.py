@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from renewer.model.facts import Sighting, Situation, Version
+from renewer.model.facts import EndpointState, Sighting, Situation, Version
 from renewer.policy.backoff import from_the_future
 from renewer.policy.need import window_of
 from renewer.policy.wanted import wanted
@@ -12,6 +12,9 @@ FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=6)
 CHAIN_FOR = timedelta(days=1)  # so long a preferred chain that could not be had is asked for again,
 CHAIN_EVERY = timedelta(minutes=10)  # at most so often
+UNWELL_PAUSE = timedelta(minutes=5)  # at most so often a port is looked at that is not well
+_SECONDS = timedelta(seconds=30)  # by which runs every five minutes come early or late
+UNWELL_FOR = timedelta(days=1)  # after that at the usual pace
 
 
 def to_ask(situation: Situation, now: datetime, *, anyway: bool = False) -> Version | None:
@@ -45,9 +48,18 @@ def to_look(situation: Situation, now: datetime, every: timedelta, wake: timedel
         return False
     share = fraction(live.leaf.fingerprint)
     return any(
-        ends_at(sighting, every, share) <= now + slack(wake) or from_the_future(sighting.at, now)
+        ends_at(sighting, every, share) <= now + slack(wake)
+        or from_the_future(sighting.at, now)
+        or _is_watched(sighting, now + min(slack(wake), _SECONDS))
         for sighting in situation.sightings
     )
+
+
+def _is_watched(sighting: Sighting, now: datetime) -> bool:
+    """Whether every run looks at it again: it is not well, and has not been so for a day."""
+    if sighting.state is EndpointState.VERIFIED or now < sighting.at + UNWELL_PAUSE:
+        return False
+    return now - (sighting.since or sighting.at) < UNWELL_FOR
 
 
 def ends_at(sighting: Sighting, every: timedelta, share: float) -> datetime:

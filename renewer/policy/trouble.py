@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from renewer.model.desired import Topic, Watch
-from renewer.model.facts import EndpointState, Situation, Version
+from renewer.model.facts import Situation, Version
 from renewer.model.told import Matter, Watched
 from renewer.model.trouble import Kind, Trouble
 from renewer.policy.backoff import LADDER
@@ -17,6 +17,7 @@ from renewer.policy.progress import DAY, grace, overdue
 
 USUAL_LIFETIME = timedelta(days=90)  # the stages are days of such a one; of a shorter one the same shares
 STAGES = (1, 2, 3, 7, 15, 30)  # 2 because the last three days are told daily
+HOUR = timedelta(hours=1)  # so long a port may be unwell before anybody is told
 IN_A_ROW = 3  # failures that may pass by themselves are told when so many came one after the other
 AGAIN = timedelta(days=7)  # where no end is coming nearer, what still fails is told again so often
 
@@ -44,7 +45,7 @@ def of(situation: Situation, now: datetime, troubles: Iterable[Trouble] | None =
     return (
         *_expiring(situation, real, found, now),
         *_orders(situation, real, found, now),
-        *(_matter(situation, real, one) for one in _each_once(found)),
+        *(_matter(situation, real, one) for one in _each_once(found, now)),
     )
 
 
@@ -137,11 +138,11 @@ def _sentence(order: Trouble) -> str:
     return f"{order.where}: {order.text}{times}" + (f"; {order.more}" if order.more else "")
 
 
-def _each_once(troubles: Iterable[Trouble]) -> Iterator[Trouble]:
+def _each_once(troubles: Iterable[Trouble], now: datetime) -> Iterator[Trouble]:
     """What is told as it is: one matter a subject, though an endpoint may have several addresses."""
     told: set[str] = set()
     for one in sorted(troubles, key=lambda one: one.kind is Kind.DISK):  # what lies on disk comes last
-        if one.kind in _SUBJECTS and _is_lasting(one) and _subject(one) not in told:
+        if one.kind in _SUBJECTS and _is_lasting(one, now) and _subject(one) not in told:
             told.add(_subject(one))
             yield one
 
@@ -164,17 +165,20 @@ def _subject(one: Trouble) -> str:
     return f"{_SUBJECTS[one.kind]} {one.where}".rstrip()
 
 
-def _is_lasting(one: Trouble) -> bool:
+def _is_lasting(one: Trouble, now: datetime) -> bool:
     """Whether it was given another look: a server that restarts just now is no news.
 
-    What shows something else is told when seen twice, what does not answer the third time; a hook that puts
-    it off again and again, once it is left alone for a day.
+    A port is told of after two bad looks and an hour; a hook that puts it off again and again, once it is
+    left alone for a day.
     """
     if one.kind is Kind.LATER:
         return one.count > len(LADDER)
     if one.kind is Kind.PORT:
-        wrong = one.state in SERVED_WRONGLY and one.count > 1
-        return wrong or (one.state is EndpointState.UNREACHABLE and one.count >= IN_A_ROW)
+        if (
+            one.since is None or one.since == one.at
+        ):  # a record of an earlier release: since when is not known
+            return one.count > (1 if one.state in SERVED_WRONGLY else IN_A_ROW - 1)
+        return one.count > 1 and now - one.since >= HOUR
     return True
 
 

@@ -1,9 +1,12 @@
 """One handshake with one address. Imports `ssl`, so it is imported only when there is something to see."""
 
+import hashlib
 import socket
 import ssl
 from collections.abc import Callable
 from typing import NamedTuple
+
+import msgspec
 
 from renewer import clock, tls
 from renewer.errors import GiveUp
@@ -40,8 +43,26 @@ class Shown(NamedTuple):
     trusted: bool | None = None  # what a handshake that went on regardless thinks of the chain
 
 
-def see(place: Place, timeout: float) -> Sight:
-    """Everything about one address: a handshake that checks the chain, and if need be one that does not."""
+def see(place: Place, timeout: float, again: int = 0) -> Sight:
+    """Everything about one address: a handshake that checks the chain, and if need be one that does not.
+
+    If it completes, as many more as `again` says, for whatever else is served there in turn.
+    """
+    sight = _see(place, timeout)
+    if sight.fingerprint is None or not again:
+        return sight
+    others: dict[str, None] = {}
+    for _ in range(again):
+        shown = show(place, tls.blind(), timeout)
+        if shown.der is None:
+            break  # one that answered a moment ago, and takes no more from us so soon
+        fingerprint = hashlib.sha256(shown.der).hexdigest()
+        if fingerprint != sight.fingerprint:
+            others[fingerprint] = None
+    return msgspec.structs.replace(sight, others=tuple(others))
+
+
+def _see(place: Place, timeout: float) -> Sight:
     if place.error is not None:
         return unresolved(place)
     roots = place.target.roots

@@ -5,6 +5,7 @@ reload (nginx), or with the old one for as much as a second before the first new
 proves nothing. So it takes several in a row, spread over a while, that all show the new leaf.
 """
 
+from collections import deque
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -23,7 +24,8 @@ def settle(
     For good: `times` handshakes in a row, the first and the last at least `over` seconds apart. Gives up
     after `within` seconds, and earlier only where a name has no address or where an address of somebody
     else's does not answer at all. A refused connection is no reason: a server may be starting. Returns the
-    last sight of each address; it has settled if `fitted` is at least `times`.
+    last sight of each address; it has settled if `fitted` is at least `times`. Whatever fits when the time is
+    over is watched a little longer.
     """
     return settle_all([(target, expect)], within=within, times=times, over=over)
 
@@ -71,33 +73,41 @@ class _Watch:
             return see(place, place.patience)
         # Who may take long to greet gets that long once more
         deadline = clock.monotonic() + max(self.within, 2 * place.patience)
-        fitted = 0
+        extra, fitted, recent = 0, 0, deque[str | None](maxlen=self.times)
         while True:
-            last = fitted >= self.times - 1 or clock.monotonic() >= deadline
-            if last:
+            late = clock.monotonic() >= deadline
+            if fitted >= self.times - 1 or (late and not fitted):
                 sight = see(place, self._timeout(place, deadline))
+                recent.append(sight.fingerprint)
                 fitted = fitted + 1 if sight.fingerprint == expect else 0
-                if fitted >= self.times or clock.monotonic() >= deadline:
-                    return msgspec.structs.replace(sight, fitted=fitted)
+                extra += clock.monotonic() >= deadline
+                if fitted >= self.times or (extra and not fitted) or extra > self.times:
+                    seen = (None, expect, sight.fingerprint)
+                    others = dict.fromkeys(one for one in recent if one not in seen)
+                    return msgspec.structs.replace(
+                        sight, fitted=fitted, expected=self.times, others=tuple(one for one in others if one)
+                    )
             else:
-                fits, lost = self._peek(place, expect, deadline)
-                fitted = fitted + 1 if fits else 0
+                shown, lost = self._peek(place, deadline)
+                recent.append(shown)
+                fitted = fitted + 1 if shown == expect else 0
                 if lost:
                     return see(place, self._timeout(place, deadline))
-            clock.sleep(min(self.pause if fitted else PAUSE, deadline - clock.monotonic()))
+            if fitted or not late:  # what fits so far is watched to its end
+                clock.sleep(self.pause if fitted else min(PAUSE, deadline - clock.monotonic()))
 
-    def _peek(self, place: Place, expect: str, deadline: float) -> tuple[bool, bool]:
-        """Whether the leaf fits, and whether it is pointless to go on; a single cheap handshake."""
+    def _peek(self, place: Place, deadline: float) -> tuple[str | None, bool]:
+        """The leaf's fingerprint, and whether it is pointless to go on; a single cheap handshake."""
         import hashlib
 
         from renewer import tls
         from renewer.verify.handshake import show
 
         shown = show(place, tls.blind(), self._timeout(place, deadline))
-        fits = shown.der is not None and hashlib.sha256(shown.der).hexdigest() == expect
         # Behind NAT a host often cannot reach its own public address: silence there is no fault of a reload.
         silent = not shown.connected and shown.trouble in (Trouble.TIMEOUT, Trouble.NETWORK)
-        return fits, silent and not place.local
+        seen = hashlib.sha256(shown.der).hexdigest() if shown.der is not None else None
+        return seen, silent and not place.local
 
     def _timeout(self, place: Place, deadline: float) -> float:
         """A connection's share: not past the deadline, but always enough for a server that is awake."""

@@ -52,8 +52,9 @@ class Sight(Value):
     `connected` is TCP's, `completed` TLS's word; `leaf` is what was shown. `trusted` is whether the chain
     leads to the roots at this moment (None if nobody asked), `name_matches` whether the leaf vouches for
     the endpoint's server name. `error` is the first thing wrong as a sentence, `trouble` as a word.
-    `fitted` counts the handshakes in a row, up to the last, that showed what `settle` waited for; `others`
-    are fingerprints that handshakes beside it showed instead, and `roots` those that it was checked against.
+    `fitted` counts the handshakes in a row, up to the last, that showed what `settle` waited for, of as many
+    as `expected` (0: nobody counted); `others` are fingerprints that handshakes beside it showed instead, and
+    `roots` those that it was checked against.
     """
 
     endpoint: Endpoint
@@ -68,6 +69,7 @@ class Sight(Value):
     error: str | None = None
     trouble: Trouble | None = None
     fitted: int = 0
+    expected: int = 0
     others: tuple[str, ...] = ()
     roots: str = "system"
 
@@ -116,13 +118,14 @@ def look(
     timeout: float | None = None,
     workers: int = 16,
     until: Callable[[], float] = lambda: math.inf,
+    again: Callable[[Endpoint], int] = lambda _: 0,
 ) -> list[Sight]:
     """See every address of every target once, many at a time; in the order of the targets.
 
+    Whoever answers is asked `again` so often: a port that shows different leaves in turn is found out.
     `timeout` (seconds; else each endpoint's own) bounds a connection from its first packet to the end of the
-    handshake. From `until`
-    (on `clock.monotonic`) on nothing new is looked at, and there is no sight of it. Never raises for what the
-    network does.
+    handshake. From `until` (on `clock.monotonic`) on nothing new is looked at, and there is no sight of it.
+    Never raises for what the network does.
     """
     from concurrent.futures import ThreadPoolExecutor  # brings logging: 15 ms that only those pay who look
 
@@ -136,7 +139,11 @@ def look(
         )
         places = [place for several in found for place in several]
         seen = pool.map(
-            lambda place: see(place, timeout or place.patience) if clock.monotonic() < until() else None,
+            lambda place: (
+                see(place, timeout or place.patience, again(place.target.endpoint))
+                if clock.monotonic() < until()
+                else None
+            ),
             places,
         )
         return [sight for sight in seen if sight is not None]

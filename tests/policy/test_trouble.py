@@ -193,6 +193,15 @@ def test_ports_are_given_another_look_first(state: EndpointState, failures: int,
     assert found == (["port www.example.org:443"] if told else [])
 
 
+@pytest.mark.parametrize(("minutes", "failures", "told"), [(59, 9, False), (60, 1, False), (60, 2, True)])
+def test_ports_are_told_of_after_two_bad_looks_and_an_hour(minutes: int, failures: int, told: bool) -> None:  # noqa: FBT001
+    """Looking every five minutes is no reason to wake anybody after ten."""
+    live = version()
+    since = NOW - timedelta(minutes=minutes)
+    seen = sighting(live, EndpointState.UNREACHABLE, failures=failures, since=since, at=NOW)
+    assert bool(trouble.of(situation(versions=[live], sightings=(seen,)), NOW)) is told
+
+
 def test_degraded_revoked_and_unreadable_are_told() -> None:
     """Each with its own subject."""
     live = version(degraded=True)

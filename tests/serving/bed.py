@@ -115,6 +115,10 @@ class Bed:
 
     def serving(self, *paths: Path, weak: bool = False) -> dict[str, Any]:
         """A port that serves the files of these directories in turn, read anew at each handshake."""
+        return self.serving_any(list(paths), weak=weak)
+
+    def serving_any(self, paths: list[Path], *, weak: bool = False) -> dict[str, Any]:
+        """The same of a list that the test may change meanwhile."""
         count = iter(range(1 << 30))
 
         def serve(connection: Any) -> None:
