@@ -174,9 +174,7 @@ def _is_lasting(one: Trouble, now: datetime) -> bool:
     if one.kind is Kind.LATER:
         return one.count > len(LADDER)
     if one.kind is Kind.PORT:
-        if (
-            one.since is None or one.since == one.at
-        ):  # a record of an earlier release: since when is not known
+        if one.since is None or one.since == one.at:  # of an earlier release: since when?
             return one.count > (1 if one.state in SERVED_WRONGLY else IN_A_ROW - 1)
         return one.count > 1 and now - one.since >= HOUR
     return True

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from renewer.model.desired import Topic, Watch
@@ -238,6 +238,7 @@ def test_a_watched_certificate_that_cannot_be_seen_is_told_the_third_time() -> N
     assert trouble.of_watch(WATCH, None, NOW) == ()
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations(), MOMENTS | st.just(NOW))
 def test_total_and_silent_when_healthy(of: Situation, now: datetime) -> None:
     """Whatever the facts: no error; and of what is as well as can be there is nothing to tell."""
