@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from renewer import programs
+from renewer import programs, secrets
 from renewer.errors import RenewerError
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent
 from renewer.model.value import Value
@@ -140,7 +140,7 @@ def run(
 def environment(
     hook: Hook, event: HookEvent, certificates: Sequence[HookCertificate], *, host: str, run_id: str
 ) -> dict[str, str]:
-    """All that a hook called so would find in its environment."""
+    """All that a hook called so would find in its environment; secrets are left empty."""
     return _environment(hook, _Occasion(event, certificates, host, run_id))
 
 
@@ -216,7 +216,9 @@ def _start(
 
     who = f"hook {hook.name}" if argv[0] == hook.run else f"hook {hook.name}: {argv[0]}"
     try:
-        ended = proc.run(argv, stdin=told, env=env, timeout=hook.timeout)
+        own, found = secrets.variables(hook.env)
+        ended = proc.run(argv, stdin=told, env={**env, **own}, timeout=hook.timeout)
+        ended = msgspec.structs.replace(ended, output=secrets.hidden(ended.output, found))
     except RenewerError as error:
         why = f"hook {hook.name}: {error.text}" + (f"; {error.hint}" if error.hint else "")
         return _unstarted(hook, occasion, Verdict.FAILED, why)
@@ -272,7 +274,7 @@ def _environment(hook: Hook, occasion: _Occasion) -> dict[str, str]:
     env |= {name: value for name, value in lists.items() if len(os.fsencode(value)) <= _LIST}
     if hook.convention is Convention.CERTBOT:
         env |= _in_certbots_words(occasion)
-    return env | dict(hook.env)
+    return env | {name: value if isinstance(value, str) else "" for name, value in hook.env}
 
 
 def _in_certbots_words(occasion: _Occasion) -> dict[str, str]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from renewer import clock
-from renewer.config import secrets
+from renewer import clock, secrets
 from renewer.errors import RenewerError
 from renewer.ledger import reserve
 from renewer.ledger.contract import Ledger
@@ -104,7 +103,7 @@ class Kit:
         Raises RetryLater or GiveUp if the account cannot be used.
         """
         from renewer.acme.client import Session
-        from renewer.config.secrets import resolve
+        from renewer.secrets import resolve
 
         with self._guard:
             if authority not in self._sessions:

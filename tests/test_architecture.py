@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ errors clock safety decoding",
         "proc tls programs",
         "model",
-        "policy",
+        "policy secrets",
         "config ledger hooks x509 logs",
         "store verify acme challenges",
         "soundness copies",

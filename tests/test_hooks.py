@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from renewer import hooks
 from renewer.hooks import HookCertificate, HookResult, Verdict
-from renewer.model.desired import Convention, Hook, HookEvent
+from renewer.model.desired import Convention, Hook, HookEvent, Secret, SecretSource
 
 DEPLOY, TEST, ROLLBACK = HookEvent.DEPLOY, HookEvent.TEST, HookEvent.ROLLBACK
 FIELDS = [
@@ -340,3 +340,53 @@ def test_the_fingerprint_follows_table_and_file(script: Script) -> None:
 
     assert len(set(seen)) == len(seen)
     assert all(len(one) == 8 for one in seen)
+
+
+# --- secrets in the environment -----------------------------------------------------------------------------
+
+
+def secret(path: Path, text: str = "t0ken-of-the-cache\n") -> Secret:
+    """A reference to a secret that lies in a file."""
+    path.write_text(text)
+    path.chmod(0o600)
+    return Secret(source=SecretSource.FILE, argument=(str(path),))
+
+
+def test_a_secret_reaches_the_hook_and_nobody_else(script: "Script", tmp_path: Path) -> None:
+    """It is read when the hook is called, and what the hook says of it is blotted out."""
+    env = (("TOKEN", secret(tmp_path / "token")), ("PLAIN", "text"))
+    told = tmp_path / "told"
+    hook = script(f'printf %s "$TOKEN$PLAIN" > {told}; echo "with $TOKEN"; exit 1', env=env)
+
+    result = call(hook)
+
+    assert told.read_text() == "t0ken-of-the-cachetext"
+    assert result.verdict is Verdict.FAILED
+    assert "with …" in result.output
+    assert "t0ken" not in f"{result}"
+    assert "t0ken" not in f"{hooks.environment(hook, DEPLOY, [WWW], host='h', run_id='r')}"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.unlink(), "cannot be read: No such file"),
+        (lambda path: path.write_text(""), "is empty"),
+        (lambda path: path.chmod(0o644), "everybody can read it"),
+        (lambda path: path.write_bytes(b"a\0b"), "TOKEN: the secret holds a NUL"),
+    ],
+)
+def test_a_secret_that_cannot_be_had(
+    script: "Script", tmp_path: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    """The hook is not called with less than it asks for; the variable and the file are named."""
+    env = (("TOKEN", secret(tmp_path / "token")),)
+    hook = script(f"touch {tmp_path}/called", env=env)
+    spoil(tmp_path / "token")
+
+    result = call(hook)
+
+    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert said in (result.error or "")
+    assert "TOKEN" in (result.error or "")
+    assert not (tmp_path / "called").exists()

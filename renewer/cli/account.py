@@ -170,7 +170,7 @@ def _pick(config: "Config", name: str | None) -> "Authority":
 
 def _open(config: "Config", authority: "Authority", *, strict: bool = False) -> "Keeper":
     from renewer.acme.keeper import Keeper
-    from renewer.config.secrets import resolve
+    from renewer.secrets import resolve
 
     hmac = None
     try:

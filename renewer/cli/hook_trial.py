@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from renewer import clock, hooks, proc, programs, x509
+from renewer import clock, hooks, proc, programs, secrets, x509
 from renewer.hooks import HookCertificate, HookOrder, HookResult, Verdict
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent, KeyType
 from renewer.model.facts import Version
@@ -105,7 +105,8 @@ class Trial:
 
     def _unknown(self) -> HookResult:
         """What it says to an event of a later day."""
-        env = self._environment(UNKNOWN)
+        own, found = secrets.variables(self.hook.env)
+        env = self._environment(UNKNOWN) | own
         ended = proc.run([self.hook.run, UNKNOWN], stdin=b"{}", env=env, timeout=self.hook.timeout)
         verdict = Verdict.FAILED if ended.code is None else Verdict.DONE
         return HookResult(
@@ -114,7 +115,7 @@ class Trial:
             certificates=(NAME,),
             verdict=Verdict.NOT_MINE if ended.code == 42 else verdict,
             code=ended.code,
-            output=ended.output,
+            output=secrets.hidden(ended.output, found),
             took_ms=ended.took_ms,
         )
 

@@ -155,7 +155,7 @@ def _written_by(hook: Hook) -> Iterator[tuple[str, str]]:
     if hook.shipped:
         yield from _WRITTEN_BY.get(basename(hook.run), ())
     for variable, value in hook.env:
-        if value.startswith("/"):
+        if isinstance(value, str) and value.startswith("/"):
             if _FILE_VARIABLES.fullmatch(variable):
                 yield dirname(value), f"{variable} of the hook {hook.name}"
             elif _DIRECTORY_VARIABLES.fullmatch(variable):

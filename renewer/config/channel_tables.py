@@ -67,7 +67,13 @@ class ProgramTable(Table, tag_field="type", tag="command"):
         Annotated[str, Meta(description="Longest time it may take, as 60s.", extra_json_schema=DURATION)]
         | UnsetType
     ) = UNSET
-    env: Annotated[dict[str, str], Meta(description="Environment variables for it.")] | UnsetType = UNSET
+    env: (
+        Annotated[
+            dict[str, str | SecretTable],
+            Meta(description="Environment variables for it; a secret as { file = … } and the like."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 ChannelTable = EmailTable | WebhookTable | AppriseTable | ProgramTable

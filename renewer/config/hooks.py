@@ -9,10 +9,12 @@ from msgspec import UNSET, UnsetType
 
 from renewer.config import scalars
 from renewer.config.agent import checked
+from renewer.config.authorities import resolve_secret
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.config.schema import HookTable
 from renewer.config.shipped import shipped, shipped_names
-from renewer.model.desired import CERTBOT_EVENTS, SERVER_EVENTS, Convention, Hook, HookEvent
+from renewer.config.tables import SecretTable
+from renewer.model.desired import CERTBOT_EVENTS, SERVER_EVENTS, Convention, Hook, HookEvent, Secret
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _RESERVED = ("RENEWER_", "RENEWED_")
@@ -128,17 +130,23 @@ class Hooks:
 
 
 def variables(
-    path: Path, given: Mapping[str, str] | UnsetType, faults: Faults
-) -> tuple[tuple[str, str], ...]:
+    path: Path, given: Mapping[str, str | SecretTable] | UnsetType, faults: Faults
+) -> tuple[tuple[str, str | Secret], ...]:
     """Environment variables for a program of the operator's."""
     if given is UNSET:
         return ()
+    read: list[tuple[str, str | Secret]] = []
     for name, value in given.items():
         if not _VARIABLE.fullmatch(name):
             hint = "letters, digits and _ only, not beginning with a digit"
             faults.add((*path, name), "is not a variable's name", hint)
         elif name.startswith(_RESERVED):
             faults.add((*path, name), "is kept for what hooks are told by us", "take another name")
+        if not isinstance(value, str):
+            if secret := resolve_secret((*path, name), value, faults):
+                read.append((name, secret))
+            continue
         if "\0" in value:
             faults.add((*path, name), "holds a NUL character")
-    return tuple(given.items())
+        read.append((name, value))
+    return tuple(read)

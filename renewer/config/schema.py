@@ -252,7 +252,13 @@ class HookTable(Table):
         Annotated[str, Meta(description="Longest time it may take, as 60s.", extra_json_schema=DURATION)]
         | UnsetType
     ) = UNSET
-    env: Annotated[dict[str, str], Meta(description="Environment variables for it.")] | UnsetType = UNSET
+    env: (
+        Annotated[
+            dict[str, str | SecretTable],
+            Meta(description="Environment variables for it; a secret as { file = … } and the like."),
+        ]
+        | UnsetType
+    ) = UNSET
     required: (
         Annotated[bool, Meta(description="false: its failure is told and retried, and turns nothing back.")]
         | UnsetType

@@ -15,8 +15,7 @@ from functools import cached_property
 
 import msgspec
 
-from renewer import proc
-from renewer.config import secrets
+from renewer import proc, secrets
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Copy, CopyPart

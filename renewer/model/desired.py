@@ -311,7 +311,7 @@ class Hook(Value):
     convention: Convention = Convention.RENEWER
     events: tuple[HookEvent, ...] = (HookEvent.DEPLOY,)
     timeout: float = 60.0
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str | Secret], ...] = ()
     required: bool = True
 
     @property
@@ -439,7 +439,7 @@ class Program(Value, tag="command"):
     on: frozenset[Topic]
     run: tuple[str, ...]
     timeout: float = 60.0
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str | Secret], ...] = ()
 
 
 Channel = Email | Webhook | Apprise | Program

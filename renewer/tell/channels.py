@@ -6,9 +6,9 @@ What a channel took it is not given again. Secrets are taken when a channel is u
 import base64
 from collections.abc import Callable, Iterable
 
-from renewer.config.secrets import resolve
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Apprise, Channel, Email, Program, Secret, Webhook
+from renewer.secrets import resolve
 from renewer.tell.message import Message
 
 Resolve = Callable[[Secret | None], str | None]

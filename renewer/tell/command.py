@@ -1,6 +1,6 @@
 """Notices as JSON on the stdin of a program of the operator's."""
 
-from renewer import proc, programs
+from renewer import proc, programs, secrets
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Program
 from renewer.tell.message import Message, clean
@@ -12,14 +12,15 @@ def deliver(channel: Program, message: Message) -> str:
     path = channel.run[0]
     if fault := programs.problem(path, f"`run` in [notify.{channel.name}]"):
         raise GiveUp(fault, kind="channel")
-    env = {**proc.scrubbed_environment(), **dict(channel.env)}
+    own, found = secrets.variables(channel.env)
+    env = {**proc.scrubbed_environment(), **own}
     env |= {"RENEWER_CHANNEL": channel.name, "RENEWER_RUN": message.run, "RENEWER_SUBJECT": message.subject}
     body = document(message, as_text=True)
     ended = proc.run(channel.run, stdin=body, env=env, timeout=channel.timeout)
     if ended.timed_out:
         raise RetryLater(f"{path} was not done within {channel.timeout:g} s", kind="channel")
     if ended.code != 0:
-        said = clean(programs.last_telling_line(ended.output), 200)
+        said = clean(secrets.hidden(programs.last_telling_line(ended.output), found), 200)
         text = f"{path} failed with exit code {programs.exit_words(ended.code)}" + (
             f": {said}" if said else ""
         )

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
-from renewer.config.secrets import resolve
 from renewer.errors import RenewerError, RetryLater
 from renewer.kit import Kit
 from renewer.model.outcome import EventName, RunReport
+from renewer.secrets import resolve
 from renewer.tell.message import clean
 
 LIMIT = 5.0  # seconds for one ping

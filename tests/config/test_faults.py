@@ -140,6 +140,8 @@ CASES = [
     ("[hook.x]\nrun='/usr/'", "hook.x.run", "/usr is a directory", 'convention = "certbot"'),
     ("[hook.x]\nrun='/x'\ntimeout='2h'", "hook.x.timeout", "1s to 1h", ""),
     ("[hook.x]\nrun='/x'\nenv={'a b'='c'}", 'hook.x.env."a b"', "not a variable's name", ""),
+    ("[hook.x]\nrun='/x'\nenv={X={file='/a', env='B'}}", "hook.x.env.X", "exactly one of file, env", ""),
+    ("[hook.x]\nrun='/x'\nenv={X={file='a'}}", "hook.x.env.X.file", "absolute", ""),
     ("[hook.x]\nrun='/x'\nenv={RENEWER_X='c'}", "hook.x.env.RENEWER_X", "kept for", ""),
     ("[hook.x]\nrun='/x'\nenv={X='\\u0000'}".replace("'\\u0000'", '"\\u0000"'), "hook.x.env.X", "NUL", ""),
     # names of tables

@@ -21,10 +21,10 @@ import dns.update
 from renewer import clock
 from renewer.challenges.dns01.providers.advice import ADVICE, UNKNOWN, UNSIGNED
 from renewer.challenges.dns01.providers.contract import TxtRecord, untouched
-from renewer.config.secrets import resolve
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Rfc2136, Tsig
 from renewer.model.dns_options import Rules
+from renewer.secrets import resolve
 
 TTL = 1  # seconds: no cache may still hold these values when the next order comes with others
 TIME_LIMIT = 10.0  # seconds for one message to one address

@@ -14,12 +14,12 @@ import msgspec
 from renewer import __version__, clock, tls
 from renewer.challenges.bounded import Bounded, left
 from renewer.config import scalars
-from renewer.config.secrets import resolve
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import OptionValue, Secret
 from renewer.model.value import Value
 from renewer.proc import printable
+from renewer.secrets import resolve
 
 TIME_LIMIT = 30.0  # seconds for one request, unless the config says otherwise
 _LARGEST = 64 * 1024

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.config import secrets
+from renewer import secrets
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Secret, SecretSource
 

@@ -6,7 +6,7 @@ Nothing here puts a secret into an error, a log or a repr; a program's complaint
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from renewer import safety
@@ -43,6 +43,38 @@ def once() -> Iterator[None]:
         yield
     finally:
         _remembered = before
+
+
+SHORTEST = 6  # characters; what is shorter is found by chance, and hiding it would hide words
+
+
+def variables(given: Iterable[tuple[str, str | Secret]]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """A program's environment variables with its secrets in their places, and those secrets by themselves.
+
+    Raises what `resolve` raises, with the variable's name.
+    """
+    env: dict[str, str] = {}
+    found: list[str] = []
+    for name, value in given:
+        if isinstance(value, str):
+            env[name] = value
+            continue
+        try:
+            env[name] = resolve(value)
+        except (GiveUp, RetryLater) as error:
+            raise type(error)(f"{name}: {error.text}", hint=error.hint, kind=error.kind) from None
+        if "\0" in env[name]:
+            raise _refused(f"{name}: the secret holds a NUL character, which no environment can carry")
+        found.append(env[name])
+    return env, tuple(found)
+
+
+def hidden(text: str, found: Iterable[str]) -> str:
+    """A program's output without the secrets that it was given."""
+    for secret in sorted(found, key=len, reverse=True):
+        if len(secret) >= SHORTEST:
+            text = text.replace(secret, "…")
+    return text
 
 
 def resolve(secret: Secret) -> str:
