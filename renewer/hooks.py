@@ -239,7 +239,8 @@ def _start(
 def _together(hook: Hook, occasion: _Occasion, calls: Sequence[tuple[str, HookResult]]) -> HookResult:
     """The scripts of a directory as one: failed if one of them did, and each says for itself what it said."""
     failed = [result for _, result in calls if result.verdict is Verdict.FAILED]
-    output = "".join(f"== {path}: {_ended(one)}\n{one.output.rstrip()}\n" for path, one in calls)
+    ends = {path: "no" if one.code is None else programs.exit_words(one.code) for path, one in calls}
+    output = "".join(f"== {path}: exit code {ends[path]}\n{one.output.rstrip()}\n" for path, one in calls)
     if len(output) > _OUTPUT:
         output = f"{output[: _OUTPUT // 2]}\n[…]\n{output[-_OUTPUT // 2 :]}"
     return HookResult(
@@ -252,10 +253,6 @@ def _together(hook: Hook, occasion: _Occasion, calls: Sequence[tuple[str, HookRe
         took_ms=sum(result.took_ms for _, result in calls),
         error="; ".join(result.error or "" for result in failed) or None,
     )
-
-
-def _ended(result: HookResult) -> str:
-    return "no exit code" if result.code is None else f"exit code {programs.exit_words(result.code)}"
 
 
 def _environment(hook: Hook, occasion: _Occasion) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from renewer import secrets
 from renewer.challenges.solvers import solver_for
-from renewer.config import secrets
 from renewer.errors import RenewerError
 from renewer.model.desired import Certificate, Challenge, Dns01, Secret, SecretSource
 from renewer.model.inspection import Finding, Severity
