@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from renewer.model.desired import Topic, Watch
 from renewer.model.facts import DeploymentState, EndpointState, Situation
@@ -248,3 +249,15 @@ def test_total_and_silent_when_healthy(of: Situation, now: datetime) -> None:
     if assess(of, now).healthy:
         assert subjects == []
     assert trouble.most_urgent_first(matters) == trouble.most_urgent_first(reversed(matters))
+
+
+def test_accounts_that_were_ended_are_told_at_once() -> None:
+    """Not in sixty days: what is wrong is that nothing can be renewed, and the command mends it."""
+    healthy = left(80 * DAY)
+    ended = [(name, "was deactivated at noon") for name in healthy.wish.authorities]
+    told = [one for one in trouble.of(replace(healthy, ended=tuple(ended)), NOW) if "account" in one.subject]
+    assert [one.topic for one in told] == [Topic.FAILED]
+    assert "nothing can be renewed there" in told[0].text
+    assert f"renewer account register {ended[0][0]}" in told[0].hint
+    assert assess(replace(healthy, ended=tuple(ended)), NOW).exit == 3
+    assert not [one for one in trouble.of(healthy, NOW) if "account" in one.subject]
