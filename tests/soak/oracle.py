@@ -180,17 +180,17 @@ class Oracle:
         life = self._life(name)
         return f"it should have been renewed: {left} left of {life}" if left < life / 8 else ""
 
-    def pair(self, name: str) -> None:
-        """Key and chain at `live` fit each other."""
+    def unfit(self, name: str) -> str:
+        """What is wrong with key and chain at `live`; empty if they fit each other."""
         live = self.world.live(name)
         try:
             key = load_pem_private_key((live / "privkey.pem").read_bytes(), None)
             leaf = x509.load_pem_x509_certificate((live / "fullchain.pem").read_bytes())
         except (OSError, ValueError) as error:
-            raise ViolationError(f"{name}: what lies at live cannot be read: {error}") from error
+            return f"what lies at live cannot be read: {error}"
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
-            raise ViolationError(f"{name}: key and chain at live do not fit each other")
+        fits = key.public_key().public_bytes(*form) == leaf.public_key().public_bytes(*form)
+        return "" if fits else "key and chain at live do not fit each other"
 
     def green(self, name: str, sight: Sight, row: Any, code: int) -> None:
         """What is called well is well at the port; a wrong port may go unseen until the next look."""

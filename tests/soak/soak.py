@@ -94,8 +94,8 @@ class Soak:
             row = self.rows.get(name)
             if sight.wrong or row is None or not row["healthy"]:
                 return f"{name}: the port: {sight.text}; status: {row['state'] if row else '?'}: {_why(row)}"
-            if late := self.oracle.overdue(name, sight):
-                return f"{name}: {late}"
+            if odd := self.oracle.overdue(name, sight) or self.oracle.unfit(name):
+                return f"{name}: {odd}"
         if self.last is None or self.last.code != 0:
             code, said = (self.last.code, self.last.out + self.last.err) if self.last else (None, "")
             return f"the run exits {code}:\n{said}"
@@ -184,10 +184,10 @@ class Soak:
             oracle.green(name, sight, self.rows.get(name), self.last.code)
             oracle.neighbours(name, sight)
             oracle.expired(name, sight)
-            memory = oracle.memory[name]
-            if not sight.wrong and memory.runs > 0:
-                oracle.pair(name)
-                memory.well = True
+            memory, unfit = oracle.memory[name], oracle.unfit(name)
+            if unfit and memory.well:
+                raise ViolationError(f"{name}: was well, nothing concerned it, and now {unfit}")
+            memory.well = not sight.wrong and not unfit and memory.runs > 0
 
     def _note(self, text: str) -> None:
         line = f"{self.world.clock.now():%Y-%m-%d %H:%M:%S} #{self.figures.turns} {text}"
