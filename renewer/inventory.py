@@ -124,11 +124,12 @@ def _guarded(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[
 
 def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
     fault: str | None = None
+    broken: tuple[tuple[str, str], ...] = ()
     try:
         shelf = kit.store.shelf(wish.name)
         versions, unreadable = _versions(kit, wish.name, shelf, memory.versions.get(wish.name, ()))
         order, ready = _order(kit, wish.name, shelf, memory.orders.get(wish.name, ()))
-        fault = unreadable
+        fault, broken = _broken(shelf, versions, unreadable)
     except RenewerError as error:
         if error.kind == SHORTAGE:
             raise
@@ -160,16 +161,20 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         chain=_chain(kit, wish, memory.chains.get(wish.name, ())),
         ended=tuple((name, memory.ended[name]) for name in wish.authorities if name in memory.ended),
         fault=fault,
+        broken=broken,
     )
 
 
 def _versions(
     kit: Kit, name: str, shelf: Shelf, remembered: Sequence[VersionFacts]
-) -> tuple[tuple[Version, ...], str | None]:
-    """The complete versions, newest first: remembered as long as their files are the same, else parsed."""
+) -> tuple[tuple[Version, ...], dict[str, str]]:
+    """The complete versions, newest first: remembered as long as their files are the same, else parsed.
+
+    And those that are no good, with the reasons: they are as good as absent, and told.
+    """
     known = {facts.version.id: facts for facts in remembered}
     versions: list[Version] = []
-    fault: str | None = None
+    unreadable: dict[str, str] = {}
     for found in shelf.found:
         facts = known.get(found.id)
         if facts and facts.stamp == found.stamp:
@@ -181,7 +186,7 @@ def _versions(
         except RenewerError as error:
             if error.kind == SHORTAGE:
                 raise
-            fault = error.text  # a version that is no good is as good as absent, and is told
+            unreadable[found.id] = error.text
             if found.id == shelf.live:
                 before = facts.version if facts else None
                 kit.damaged[name] = Damaged(version=found.id, why=error.text, remembered=before)
@@ -189,7 +194,16 @@ def _versions(
         versions.append(version)
         kit.parsed.append(VersionFacts(certificate=name, version=version, stamp=found.stamp))
     versions.sort(key=lambda version: (version.made_at, version.id), reverse=True)
-    return tuple(versions), fault
+    return tuple(versions), unreadable
+
+
+def _broken(
+    shelf: Shelf, versions: Sequence[Version], unreadable: dict[str, str]
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """What is wrong here, and the versions that are no good but that nobody needs: a complete one is live."""
+    if any(version.id == shelf.live and not version.placeholder for version in versions):
+        return None, tuple(unreadable.items())
+    return (unreadable.get(shelf.live or "") or next(reversed(unreadable.values()), None)), ()
 
 
 def _modes(kit: Kit, wish: Certificate, shelf: Shelf) -> tuple[str, ...]:

@@ -522,6 +522,7 @@ class Situation(Value):
     `blocked` says what stands in the link's place, if that is no link: then nothing can be made live.
     `ended` has the authorities of the wish at which our account was ended, each with how;
     `chain` is the chain that is preferred and could not be had.
+    `broken` are versions that cannot be read and that nobody needs, id and why: another one is live.
     """
 
     wish: Certificate
@@ -545,6 +546,7 @@ class Situation(Value):
     revoked: tuple[str, ...] = ()
     acceptances: tuple[Acceptance, ...] = ()
     fault: str | None = None
+    broken: tuple[tuple[str, str], ...] = ()
     unread: bool = False
     modes: tuple[str, ...] = ()
     blocked: str | None = None

@@ -34,7 +34,15 @@ def skewed_clock(authority: str, skew: timedelta | None) -> str | None:
 
 def unreadable(situations: Iterable[Situation]) -> list[str]:
     """Versions on disk that are damaged or unsafe: as good as absent, and somebody should know."""
-    return [f"{situation.wish.name}: {situation.fault}" for situation in situations if situation.fault]
+    return [
+        f"{situation.wish.name}: {text}"
+        for situation in situations
+        for text in (
+            situation.fault,
+            *(f"{why}; it goes with the next renewal" for _, why in situation.broken),
+        )
+        if text
+    ]
 
 
 def left_alone(situations: Iterable[Situation]) -> list[str]:

@@ -10,7 +10,7 @@ KEPT = 5
 
 
 def removable(situation: Situation, now: datetime) -> tuple[str, ...]:
-    """Versions that nobody needs: beyond the newest five old ones, and placeholders once a real one is live.
+    """Versions that nobody needs: beyond the newest five old ones, what cannot be read, and placeholders.
 
     Never the wanted or live one, never one that a port still serves, and nothing while the live version is
     not yet seen everywhere: then an older one is the last good one.
@@ -22,7 +22,8 @@ def removable(situation: Situation, now: datetime) -> tuple[str, ...]:
     kept = {situation.live, *(version.id for version in needed if version)}
     old = [v for v in situation.versions if v.id not in kept and v.leaf.fingerprint not in served]
     real = [version for version in old if not version.placeholder]
-    return tuple(v.id for v in old if v.placeholder) + tuple(version.id for version in real[KEPT:])
+    broken = tuple(version for version, _ in situation.broken)
+    return broken + tuple(v.id for v in old if v.placeholder) + tuple(version.id for version in real[KEPT:])
 
 
 def ended_holds(situation: Situation) -> tuple[Hold, ...]:

@@ -130,7 +130,10 @@ TABLE: dict[str, Case] = {
     "An authority for tests signed it": Case(
         situation(tests=("letsencrypt",)), State.VERIFIED, 1, "an authority for tests"
     ),
-    "An old version is damaged": Case(situation(fault="versions/x is damaged"), State.VERIFIED, 1, "damaged"),
+    "Something on disk is damaged": Case(
+        situation(fault="versions/x is damaged"), State.VERIFIED, 1, "damaged"
+    ),
+    "An old version is damaged": Case(situation(broken=(("x", "x is damaged"),)), State.VERIFIED, 0),
     "Failures of a wish that has changed are nothing": Case(
         situation(failures=(failure(9, wish="wish-as-it-was"),)), State.VERIFIED, 0
     ),

@@ -50,3 +50,10 @@ def test_the_live_version_is_kept_after_a_rollback() -> None:
     facts = situation(versions=MANY, live=MANY[8], holds=tuple(hold(one) for one in MANY[:8]))
 
     assert MANY[8].id not in removable(facts, NOW)
+
+
+def test_what_cannot_be_read_goes_too() -> None:
+    """Nobody can serve it; but not before the live version is everywhere."""
+    broken = (("20261101T000000Z-00000001", "it is damaged"),)
+    assert removable(situation(versions=(FRESH,), broken=broken), NOW) == (broken[0][0],)
+    assert removable(situation(versions=(FRESH,), broken=broken, sightings=()), NOW) == ()
