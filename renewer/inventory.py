@@ -123,8 +123,6 @@ def _guarded(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[
 
 
 def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
-    fault: str | None = None
-    broken: tuple[tuple[str, str], ...] = ()
     try:
         shelf = kit.store.shelf(wish.name)
         versions, unreadable = _versions(kit, wish.name, shelf, memory.versions.get(wish.name, ()))
@@ -133,7 +131,8 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
     except RenewerError as error:
         if error.kind == SHORTAGE:
             raise
-        shelf, versions, order, ready = Shelf(live=None, found=(), pending=()), (), None, False
+        shelf, versions, broken = Shelf(live=None, found=(), pending=()), (), ()
+        order, ready = None, False
         fault = f"{error.text}; {error.hint}" if error.hint else error.text
     return Situation(
         wish=wish,
