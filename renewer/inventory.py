@@ -14,7 +14,7 @@ from renewer.copies import files
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import SHORTAGE, OurFault, RenewerError, shortage
 from renewer.kit import Damaged, Kit, asked
-from renewer.model.desired import Certificate
+from renewer.model.desired import Certificate, HookEvent
 from renewer.model.facts import (
     COPIES,
     Acceptance,
@@ -152,13 +152,14 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         copies=_copies(kit, wish, memory.copies.get(wish.name, ())),
         sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),
-        owed=tuple(o for o in memory.owed.get(wish.name, ()) if o.host == kit.host and o.error),
+        owed=tuple(one for one in memory.owed.get(wish.name, ()) if _is_owed(kit, one)),
         revoked=tuple(record.version for record in memory.revoked.get(wish.name, ())),
         acceptances=tuple(memory.acceptances.get(wish.name, ())),
         modes=_modes(kit, wish, shelf),
         blocked=shelf.blocked,
         chain=_chain(kit, wish, memory.chains.get(wish.name, ())),
         ended=tuple((name, memory.ended[name]) for name in wish.authorities if name in memory.ended),
+        tests=_tests(kit),
         fault=fault,
         broken=broken,
     )
@@ -248,6 +249,22 @@ def _chain(kit: Kit, wish: Certificate, records: Sequence[PreferredChain]) -> Pr
         if authority is not None and authority.chain == one.name and one.authority in wish.authorities:
             return one
     return None
+
+
+def _tests(kit: Kit) -> tuple[str, ...]:
+    """Names and directories of authorities that only test; but none that another one shares."""
+    known = kit.config.authorities.values()
+    names = [one.name for one in known if one.test]
+    real = {one.directory for one in known if not one.test}
+    directories = {one.directory for one in known if one.test} - real
+    return (*names, *sorted(directories))
+
+
+def _is_owed(kit: Kit, owed: Owed) -> bool:
+    """Whether a post hook of this host failed that still is in the config: else the next run forgets it."""
+    hook = kit.config.hooks.get(owed.hook)
+    named = hook is not None and HookEvent.POST in hook.events
+    return owed.host == kit.host and bool(owed.error) and named
 
 
 def _copies_as_hook(wish: Certificate) -> tuple[tuple[str, str], ...]:

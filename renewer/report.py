@@ -7,13 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
+from renewer.model.concern import Concern
 from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import EndpointState, Hold, RunRecord, Situation, Version
 from renewer.model.outcome import RunReport
 from renewer.model.shelf import Contents
 from renewer.model.trouble import Kind, Trouble
+from renewer.policy.concerns import worst
 from renewer.policy.diagnosis import diagnose, failures, last_error
-from renewer.policy.health import PERSON, WELL, Health, deploy_pending, exit_code, health_of
+from renewer.policy.health import PERSON, WELL, Health, deploy_pending, health_of
 from renewer.policy.need import window_of
 from renewer.policy.punctual import stopped_since
 from renewer.policy.wanted import to_serve, wanted
@@ -65,35 +69,45 @@ def status_document(  # noqa: PLR0913  the facts of the page
     last_run: RunRecord | None,
     watches: Sequence[Document] = (),
     patience: timedelta | None = None,
+    concerns: Sequence[Concern] = (),
+    still_served: Sequence[Document] = (),
 ) -> Document:
     """`status --json`: every certificate, the most urgent first; `watches` are rows of `renewer.watches`.
 
-    With `patience`, how long the next run may be in coming, all is not well if it did not come.
+    With `patience`, how long the next run may be in coming, all is not well if it did not come. `concerns`
+    are of the host as a whole, `still_served` certificates that are configured no more and seen at a port.
     """
     stopped = stopped_since(last_run, patience, now) if patience else None
-    decisions = {decision.certificate: decision for decision in plan.decisions}
-    troubles = {name: diagnose(situation, now) for name, situation in situations.items()}
-    healths = {name: health_of(one, troubles[name], now) for name, one in situations.items()}
-    rows = [
-        _certificate(one, healths[name], troubles[name], decisions[name], now)
-        for name, one in situations.items()
-    ]
-    rows.sort(key=lambda row: (-row["exit"], row["not_after"] or now, row["name"]))
+    rows = _rows(situations, plan, now)
+    codes = [one["exit"] for one in (*rows, *watches)]
+    code = max([PERSON if stopped else WELL, worst(concerns), *codes])
     return {
         "schema": SCHEMA,
         "at": now,
         "host": host,
-        "healthy": not stopped and all(one["healthy"] for one in (*rows, *watches)),
-        "exit": max(
-            [exit_code(healths.values()), PERSON if stopped else WELL, *(one["exit"] for one in watches)]
-        ),
+        "healthy": code == WELL and all(one["healthy"] for one in (*rows, *watches)),
+        "exit": code,
         "last_run": last_run.at if last_run else None,
         "stopped_since": stopped,
         "findings": list(last_run.findings) if last_run else [],
         "certificates": rows,
         "watches": list(watches),
         "orphans": list(orphans),
+        "concerns": [msgspec.structs.asdict(one) for one in concerns],
+        "still_served": list(still_served),
     }
+
+
+def _rows(situations: Mapping[str, Situation], plan: Plan, now: datetime) -> list[Document]:
+    """The certificates, the most urgent first."""
+    decisions = {decision.certificate: decision for decision in plan.decisions}
+    rows = []
+    for name, situation in situations.items():
+        troubles = diagnose(situation, now)
+        health = health_of(situation, troubles, now)
+        rows.append(_certificate(situation, health, troubles, decisions[name], now))
+    rows.sort(key=lambda row: (-row["exit"], row["not_after"] or now, row["name"]))
+    return rows
 
 
 def _steps(decision: Decision) -> Iterable[Document]:

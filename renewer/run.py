@@ -3,20 +3,21 @@
 One pass, safe to kill at any instant and run again: every act leaves a fact behind before the next starts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from renewer import acceptance, clock, freshen, inventory, proc, watches
+from renewer import acceptance, clock, concerns, freshen, inventory, proc, watches
 from renewer.errors import StateError, UsageError, shortage
 from renewer.kit import Kit
 from renewer.ledger.contract import UNWRITABLE
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
-from renewer.model.outcome import EventName, Outcome, RunReport
+from renewer.model.outcome import EventName, Outcome, Result, RunReport
 from renewer.model.value import Value
 from renewer.policy import findings, punctual
-from renewer.policy.due import ALL_STEPS, Terms, decide
+from renewer.policy.concerns import worst
+from renewer.policy.due import ALL_STEPS, Terms, decide, next_attempt
 from renewer.policy.health import PERSON, RETRIED, assess, exit_code
 from renewer.policy.plan import arrange
 from renewer.tell import files, heartbeat, history, log, notices
@@ -90,23 +91,30 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
         odd += tuple(notices.tell(kit, situations, record.at, all_of_them=not limits.only))
     code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
     if not limits.only:
-        code = max(code, *watches.exit_codes(kit))
-    if wrong_clock:
-        code = PERSON
+        found = log.concerns(kit)
+        odd += tuple(one.text for one in found)
+        record = msgspec.structs.replace(record, unwell=concerns.only_now(kit))
+        code = max(code, worst(found), *watches.exit_codes(kit))
+    code = PERSON if wrong_clock else code
     if kit.ledger.forgets:
         code = max(code, RETRIED)
     ended = punctual.ended(record, clock.now(), code, odd, all_of_them=not limits.only)
     ended = files.write(kit, ended, situations, first)
     kit.ledger.save(ended)
-    kit.journal.tell(EventName.RUN_FINISHED, exit=code)
+    return _report(kit, ended, first, _with_next_attempts(outcomes, situations, _terms(kit, limits)))
+
+
+def _report(kit: Kit, ended: RunRecord, first: Plan, outcomes: tuple[Outcome, ...]) -> RunReport:
+    """The whole run, told to the log at last."""
+    kit.journal.tell(EventName.RUN_FINISHED, exit=ended.exit)
     return RunReport(
         run=kit.run,
         host=kit.host,
-        at=record.at,
+        at=ended.at,
         ended_at=clock.now(),
         plan=first,
-        outcomes=tuple(outcomes),
-        exit=code,
+        outcomes=outcomes,
+        exit=ended.exit or 0,
         findings=ended.findings,
     )
 
@@ -124,6 +132,22 @@ def _act(
         if (want := shortage(error)) is None:
             raise
         return log.short(kit, first, want), situations
+
+
+def _with_next_attempts(
+    outcomes: Iterable[Outcome], situations: Mapping[str, Situation], terms: Terms
+) -> tuple[Outcome, ...]:
+    """What did not succeed, with the moment at which it is tried next, if it is to be."""
+    terms = msgspec.structs.replace(terms, force=False, redeploy=False, steps=ALL_STEPS, begun=True)
+    found = []
+    for one in outcomes:
+        situation = situations.get(one.certificate)
+        if situation is not None and one.result is not Result.DONE and one.next_attempt is None:
+            moment = next_attempt(decide(situation, terms), terms)
+            found.append(msgspec.structs.replace(one, next_attempt=moment))
+        else:
+            found.append(one)
+    return tuple(found)
 
 
 def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:
@@ -154,6 +178,7 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
         changed |= freshen.ports(kit, list(situations.values()))
         if not limits.only:
             watches.look(kit)
+            concerns.look_again(kit)
     situations = situations | (inventory.take(kit, changed) if changed else {})
     judged = acceptance.judge(kit, situations.values())
     return situations | (inventory.take(kit, judged) if judged else {})

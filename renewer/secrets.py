@@ -105,6 +105,20 @@ def resolve(secret: Secret) -> str:
     return text
 
 
+def problem(secret: Secret) -> RenewerError | None:
+    """Why a secret cannot be had, as far as that can be told without running anybody's program."""
+    if secret.source is SecretSource.COMMAND:
+        program = secret.argument[0]
+        if os.path.isfile(program) and os.access(program, os.X_OK):
+            return None
+        return _refused(f"{program} cannot be run for a secret", "correct its path, or make it executable")
+    try:
+        resolve(secret)
+    except RenewerError as error:
+        return error
+    return None
+
+
 def _file(path: str) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -54,7 +54,13 @@ def rename(kit: Kit, old: str, new: str) -> None:
     kit.journal.tell(EventName.NOTICE, new, text=f"{old} is called {new} from now on")
 
 
-def why_not_forget(kit: Kit, name: str) -> tuple[str, str] | None:
+def is_left(kit: Kit, name: str) -> bool:
+    """Whether something is left of a certificate that the config names no more: on disk, or of its ports."""
+    left = name in kit.store.names() or bool(kit.ledger.load(Sighting, name))
+    return left and name not in kit.config.certificates
+
+
+def why_not_forget(kit: Kit, name: str, *, though_served: bool = False) -> tuple[str, str] | None:
     """Why a certificate must not be thrown away, and what to do; None if it may be.
 
     What the config names is renewed; what a port still shows is needed, whatever the config says.
@@ -63,16 +69,20 @@ def why_not_forget(kit: Kit, name: str) -> tuple[str, str] | None:
         return None  # a link only, which may even be in the way of a certificate of that name
     if name in kit.config.certificates:
         return f"{name} is in {kit.config.path} and is renewed", f"take [certificate.{name}] out first"
-    if name not in kit.store.names():
+    if not is_left(kit, name):
         return f"nothing is on disk of a certificate '{name}'", _there_are(kit.store.names())
     if any(not one.done for one in kit.ledger.load(Revoked, name)):
         text = f"the authority has not agreed yet to revoke a version of {name}, which takes what is on disk"
         return text, "let the next run ask it again: renewer run; or say --even-if-served"
+    return None if though_served or name not in kit.store.names() else _where_served(kit, name)
+
+
+def _where_served(kit: Kit, name: str) -> tuple[str, str] | None:
     ours = {one.leaf.fingerprint for one in contents(kit, name).versions}
     for sighting in kit.ledger.load(Sighting, name):
         if _is_served(sighting, ours):
             text = f"{sighting.endpoint} ({sighting.address}) still serves a certificate of {name}"
-            return text, "point that server to another one first; or say --even-if-served"
+            return text, "point that server to another one first; or say --yes"
     return None
 
 

@@ -21,14 +21,17 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "__init__ errors clock safety decoding",
-        "proc tls programs",
+        "proc tls programs wakers",
         "model",
         "policy secrets",
         "config ledger hooks x509 logs",
         "store verify acme challenges",
         "soundness copies",
         "kit",
-        "acceptance inventory issue install sightings revoke rollback shelf report doctor around watches",
+        (
+            "acceptance concerns inventory issue install sightings revoke rollback shelf report doctor "
+            "around watches"
+        ),
         "deploy freshen tell",
         "rounds rehearse",
         "run",

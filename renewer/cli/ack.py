@@ -1,5 +1,6 @@
 """`renewer ack NAME`: somebody knows, and the notices of it stop for a while."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -30,6 +31,7 @@ def command(setup: Setup, name: str, until: str | None, reason: str, withdraw: b
     It ends at the given moment, when the certificate is well again, and always when it expires. Your name and
     the reason go to the renewal log.
     """
+    from renewer import concerns, inventory
     from renewer.kit import Kit
     from renewer.model.outcome import EventName
     from renewer.model.told import Ack
@@ -37,7 +39,8 @@ def command(setup: Setup, name: str, until: str | None, reason: str, withdraw: b
     from renewer.store.lock import Lock
 
     config = setup.config()
-    _check(config, name, reason)
+    with Kit(config, write=False) as kit:
+        _check(config, name, reason, {*inventory.orphans(kit), *concerns.served(kit)})
     now = clock.now()
     ack = Ack(certificate=name, at=now, by=person(), until=_until(until, now), reason=reason)
     with (
@@ -62,9 +65,9 @@ def command(setup: Setup, name: str, until: str | None, reason: str, withdraw: b
     return exits.OK
 
 
-def _check(config: Config, name: str, reason: str) -> None:
+def _check(config: Config, name: str, reason: str, orphans: Collection[str]) -> None:
     known = [*config.certificates, *config.watches]
-    if name not in known:
+    if name not in known and name not in orphans:
         raise UsageError(
             f"there is no certificate '{name}' in {config.path}",
             hint=f"there are: {', '.join(known) or 'none'}",

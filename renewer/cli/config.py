@@ -20,20 +20,24 @@ def check(setup: screen.Setup, as_json: bool) -> int:
     config = setup.config()
     if faults := _beyond_the_text(config):
         raise ConfigError(tuple(faults))
+    notes = _notes(config)
     if as_json:
         counts = {
             "certificates": len(config.certificates),
             "authorities": len(config.authorities),
             "hooks": len(config.hooks),
         }
-        screen.emit({"schema": screen.SCHEMA, "path": config.path, **counts})
+        more = {"notes": notes} if notes else {}
+        screen.emit({"schema": screen.SCHEMA, "path": config.path, **counts, **more})
         return exits.OK
     parts = (
         _count(len(config.certificates), "certificate", "certificates"),
         _count(len(config.authorities), "authority", "authorities"),
         _count(len(config.hooks), "hook", "hooks"),
     )
-    screen.out(f"{', '.join(parts)}: fine")
+    screen.out(f"{', '.join(parts)}: {'fine, but' if notes else 'fine'}")
+    for note in notes:
+        screen.out(f"  {note}")
     return exits.OK
 
 
@@ -96,6 +100,21 @@ def _unusable(roots: str) -> str | None:
     except GiveUp as error:
         return f"{error.text}: {error.hint}"
     return None
+
+
+def _notes(config: Config) -> list[str]:
+    """What is no fault, and should be known: authorities for tests, secrets, includes that match nothing."""
+    from renewer.concerns import unreadable_secrets
+
+    found = [
+        f"{name} is an authority for tests: no client trusts what it signs"
+        for name, authority in config.authorities.items()
+        if authority.test and any(name in one.authorities for one in config.certificates.values())
+    ]
+    if not config.certificates:
+        found.append("there is no certificate in it: nothing is renewed")
+    found += [f"{where}: {fault.text}" for where, fault in unreadable_secrets(config)]
+    return [*found, *config.notes]
 
 
 def _count(number: int, one: str, several: str) -> str:

@@ -10,6 +10,8 @@ from renewer import clock
 from renewer.cli import exits, screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
+from renewer.model.concern import Concern
+from renewer.model.desired import Config
 from renewer.model.inspection import Checkup, Finding, Severity
 
 if TYPE_CHECKING:
@@ -41,12 +43,17 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
     looked = examine(config, wishes, state=config.agent.state, limit=timeout)
     checkups = [one for wish in wishes for one in _with_local(wish, looked)]
     healthy = not _of(checkups, Severity.ERROR)
+    notes = _notes(config)
     if as_json:
         documents = [_document(one) for one in checkups]
         document = {"schema": screen.SCHEMA, "at": clock.now(), "names": documents, "healthy": healthy}
+        document["notes"] = [one.text for one in notes]
         screen.emit(document)
     else:
         _print(checkups)
+        for one in notes:
+            screen.out(f"note: {one.text}")
+            screen.out(f"    → {one.hint}")
     return exits.OK if healthy else exits.PERSON
 
 
@@ -59,6 +66,16 @@ def _with_local(wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Ch
         if one.certificate == wish.name:
             new = (missing[one.name],) if one.name in missing else ()
             yield msgspec.structs.replace(one, findings=new + one.findings)
+
+
+def _notes(config: Config) -> tuple[Concern, ...]:
+    """Whether anything on this host will call the next run, and which authorities only test."""
+    from renewer import concerns
+    from renewer.kit import Kit
+
+    with Kit(config, write=False) as kit:
+        found = concerns.look_later(kit)
+        return (*(one for one in found if one.subject.startswith("test ")), *concerns.uncalled(kit))
 
 
 def _document(checkup: Checkup) -> dict[str, object]:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 @click.command("forget")
 @click.argument("name")
 @click.option("--even-if-served", is_flag=True, help="Though a port still shows it.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask, and do it though a port still shows it.")
 @screen.json_option
 @screen.pass_setup
 def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: bool) -> int:
     """Delete what is on disk of a certificate that no configuration names: its versions and their keys.
 
-    Not while a port where it was seen still serves it. Copies elsewhere stay; so does the history. It is not
-    revoked by that: while it is configured, renewer revoke NAME does it.
+    Not while a port where it was seen still serves it, unless you say --yes. Copies elsewhere stay; so does
+    the history. It is not revoked by that: while it is configured, renewer revoke NAME does it.
     """
     from renewer import shelf
     from renewer.kit import Kit
@@ -34,7 +34,7 @@ def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: b
             _ask(kit, name, even_if_served=even_if_served)
     with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
         link = kit.store.alias(name)
-        _refuse(kit, name, even_if_served=even_if_served)
+        _refuse(kit, name, even_if_served=even_if_served, yes=yes)
         left = shelf.forget(kit, name)
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "certificate": name, "forgotten": True, "copies": left})
@@ -45,12 +45,12 @@ def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: b
     return exits.OK
 
 
-def _refuse(kit: "Kit", name: str, *, even_if_served: bool) -> None:
+def _refuse(kit: "Kit", name: str, *, even_if_served: bool, yes: bool = False) -> None:
     """Raise UsageError if it must not be forgotten."""
     from renewer import shelf
 
-    why = shelf.why_not_forget(kit, name)
-    known = name in kit.store.names() and name not in kit.config.certificates
+    why = shelf.why_not_forget(kit, name, though_served=yes)
+    known = shelf.is_left(kit, name)
     if why and not (even_if_served and known):
         text, hint = why
         raise UsageError(text, hint=hint)

@@ -53,11 +53,18 @@ class Note(NamedTuple):
 def verdict(document: Document) -> str:
     """The one line that answers the question."""
     certificates = [*document["certificates"], *document["watches"]]
+    worst = max(document["concerns"], key=lambda one: one["exit"], default=None)
     if not certificates:
-        return "the configuration has no certificate for this host"
+        return (
+            f"{_CALLS[worst['exit']]}: {worst['text']}"
+            if worst is not None and worst["exit"]
+            else "the configuration has no certificate for this host"
+        )
     ill = [one for one in certificates if not one["healthy"]]
     count = f"{len(certificates)} certificate{'s' * (len(certificates) != 1)}"
     ran = _ran(document)
+    if not ill and worst is not None and worst["exit"]:
+        return f"{_CALLS[worst['exit']]}: {worst['text']}; {count}, {ran}"
     if not ill:
         return (
             f"all is well: {count}, {ran}{_following(document)}" if document["healthy"] else f"{count}, {ran}"
@@ -66,6 +73,9 @@ def verdict(document: Document) -> str:
     return (
         f"YOU MUST ACT: {text}" if document["exit"] == 3 else f"not all is well: {text}; it will be retried"
     )
+
+
+_CALLS = {1: "not all is well", 3: "YOU MUST ACT"}
 
 
 def _ran(document: Document) -> str:
@@ -221,13 +231,25 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
         if one["healthy"] and one["waits_because"]:
             yield Note("none", one["name"], one["waits_because"], tuple(filter(None, [one.get("way_out")])))
     yield from _explained(certificates)
-    for finding in (*document.get("unread", ()), *document["findings"]):
-        yield Note("warn", "note", finding)
-    if document["orphans"]:
-        text = f"on disk, in no configuration, never renewed: {', '.join(document['orphans'])}"
+    yield from _at_large(document, alone=names is not None)
+    served = {one["name"] for one in document["still_served"]}
+    orphans = [name for name in document["orphans"] if name not in served]
+    if orphans:
+        text = f"on disk, in no configuration, never renewed: {', '.join(orphans)}"
         yield Note(
             "none", "", text, ("renamed? renewer rename OLD NEW; not needed any more? renewer forget NAME",)
         )
+
+
+def _at_large(document: Document, *, alone: bool) -> Iterator[Note]:
+    """What concerns no single certificate, each once; not where some are asked for `alone`."""
+    told = {one["text"] for one in document["concerns"]}
+    for one in document["concerns"] if not alone else ():
+        kind = {0: "none", 1: "warn"}.get(one["exit"], "bad")
+        yield Note(kind, "note", one["text"], (one["hint"],) if one["hint"] else ())
+    for finding in (*document.get("unread", ()), *document["findings"]):
+        if finding not in told:
+            yield Note("warn", "note", finding)
 
 
 def _troubles(ill: Iterable[Document], about: frozenset[str] | None) -> Iterator[Note]:

@@ -35,8 +35,9 @@ def command(
 
     Asks nobody, changes nothing. Exit codes as `status`.
     """
-    from renewer import clock
+    from renewer import clock, concerns
     from renewer.kit import Kit
+    from renewer.policy.concerns import worst
     from renewer.policy.health import assess, exit_code
     from renewer.run import plan
 
@@ -44,8 +45,10 @@ def command(
     limits = limits_of(config, (*names, *only), steps, force=force, asked=True)
     with Kit(config, write=False) as kit:
         planned, situations = plan(kit, limits)
-    code = exit_code(assess(situation, clock.now()) for situation in situations.values())
-    notes = _notes(situations)
+        found = concerns.look_later(kit) if not limits.only else ()
+    healths = [assess(situation, clock.now()) for situation in situations.values()]
+    code = max(exit_code(healths), worst(found))
+    notes = [*_notes(situations), *(f"note: {one.text}" for one in found)]
     if as_json:
         from renewer.report import plan_document
 

@@ -60,6 +60,8 @@ def _texts(document: Document, everything: list[Document]) -> Iterator[str]:
     yield from document.get("unread", ())
     if since := document["stopped_since"]:
         yield f"runs stopped {short(now - since)} ago, nothing is renewed: renewer timer show"
+    concerns = [one for one in document["concerns"] if one["exit"]]
+    yield from (one["text"][:_TEXT] for one in sorted(concerns, key=lambda one: -one["exit"]))
     ill = [one for one in everything if not one["healthy"]]
     for kind, words in (("bad", "a person must act"), ("warn", "tried again")):
         those = [one for one in ill if tone(one) == kind]
@@ -67,7 +69,7 @@ def _texts(document: Document, everything: list[Document]) -> Iterator[str]:
             why = those[0]["why"] or those[0]["state"]
             names = several([one["name"] for one in those])
             yield f"{len(those)} of {count}, {words}: {names} ({why[:_TEXT]})"
-    if not ill:
+    if not ill and (everything or not concerns):
         yield f"{count} well"
     ends = [one["not_after"] for one in everything if one["not_after"]]
     if ends:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from renewer.cli.overview import Document
     from renewer.cli.picture import Picture
+    from renewer.kit import Kit
+    from renewer.model.concern import Concern
     from renewer.model.desired import Config
 
 _EVERY = 2.0  # seconds between two pictures of --watch
@@ -100,7 +102,7 @@ def _looked(setup: Setup, names: tuple[str, ...], *, look: bool) -> "tuple[Docum
 
 def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = False) -> "Document":
     """How things stand, from what is known; asks nobody, but the ports if it is to `look`."""
-    from renewer import inventory, watches
+    from renewer import concerns, inventory, watches
     from renewer.cli.looking import look_now, with_seen
     from renewer.kit import Kit
     from renewer.ledger import reserve
@@ -117,15 +119,18 @@ def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = Fals
         if seen:
             situations = with_seen(situations, seen)
         runs = [record for record in kit.ledger.load(RunRecord) if record.host == kit.host]
+        last = runs[-1] if runs else None
         found = status_document(
             situations,
             planned,
             now=clock.now(),
             host=kit.host,
             orphans=() if names else inventory.orphans(kit),
-            last_run=runs[-1] if runs else None,
+            last_run=last,
             watches=() if names else watches.rows(config.watches, watches.take(kit), clock.now()),
             patience=patience(config.agent.wake, config.agent.deadline),
+            concerns=() if names else _concerns(kit),
+            still_served=() if names else concerns.rows(kit),
         )
         unread, findings = list(kit.ledger.notes), list(found["findings"])
         if (full := reserve.want(config.agent.state)) is not None:
@@ -133,6 +138,13 @@ def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = Fals
         if (defect := defects.noted(config.agent.state)) is not None:
             findings.append(defect)
         return found | {"unread": unread, "findings": findings}
+
+
+def _concerns(kit: "Kit") -> "tuple[Concern, ...]":
+    """What is wrong as a whole, and whether anything will call the next run."""
+    from renewer import concerns
+
+    return (*concerns.look_later(kit), *concerns.uncalled(kit))
 
 
 def _holder(config: "Config") -> str:

@@ -24,6 +24,18 @@ BUILT_IN: Mapping[str, tuple[str, str | None]] = {
     "actalis": ("https://acme-api.actalis.com/acme/directory", None),
 }
 
+TESTS = frozenset(
+    {
+        _STAGING,
+        "https://dv.acme-v02.test-api.pki.goog/directory",
+        "https://acme-staging-v02.api.letsencrypt.org/directory/",
+        "https://api.test4.buypass.no/acme/directory",
+        "https://acme-testing.ssl.com/sslcom-dv-ecc",
+        "https://acme-testing.ssl.com/sslcom-dv-rsa",
+    }
+)
+"""Directories that are known to be for tests."""
+
 
 class Authorities:
     """Those with a table, and the built-in ones that a certificate names."""
@@ -106,6 +118,7 @@ class Authorities:
             roots=checked(self._faults, (*at, "roots"), table.roots, chain_roots) or "system",
             staging=checked(self._faults, (*at, "staging"), table.staging, scalars.url) or staging,
             proxy=checked(self._faults, (*at, "proxy"), table.proxy, _proxy),
+            test=directory in TESTS if table.test is UNSET else table.test,
         )
 
     def _contacts(self, path: Path, given: list[str] | UnsetType) -> tuple[str, ...] | None:

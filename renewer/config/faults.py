@@ -23,13 +23,14 @@ class Source:
 class Faults:
     """Takes faults in any order. `main` is the file that was asked for.
 
-    `origins` says which file a table stands in. What merely follows from a fault that was told already
-    is not told: see `taint`.
+    `origins` says which file a table stands in, `notes` are no faults and should be known. What merely
+    follows from a fault that was told already is not told: see `taint`.
     """
 
     def __init__(self, main: str) -> None:
         self.main = main
         self.origins: dict[Path, Source] = {}
+        self.notes: list[str] = []
         self._tainted: set[Path] = set()
         self._found: dict[tuple[str, Path, str], tuple[str, Source | None]] = {}
         self._files: list[Fault] = []

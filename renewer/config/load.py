@@ -121,4 +121,5 @@ def _resolve(path: str, document: Document, faults: Faults) -> Config:
         channels=channels.resolved(),
         watches=resolve_watches(document.watch, channels, resolved, faults),
         report=resolve_report(document.report, agent, channels, faults),
+        notes=tuple(faults.notes),
     )

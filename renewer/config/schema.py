@@ -87,6 +87,9 @@ class AuthorityTable(Table):
         UNSET
     )
     agree_terms: Annotated[bool, Meta(description="You agree to its terms of service.")] | UnsetType = UNSET
+    test: (
+        Annotated[bool, Meta(description="It is for tests: no client trusts what it signs.")] | UnsetType
+    ) = UNSET
     account_key: Annotated[KeyType, Meta(description="Kind of the account's key.")] | UnsetType = UNSET
     workers: Annotated[int, Meta(description="Orders in flight there at once, 1 to 64.")] | UnsetType = UNSET
     profile: Annotated[str, Meta(description="Its certificate profile, if it has several.")] | UnsetType = (

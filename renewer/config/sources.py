@@ -103,6 +103,8 @@ def included(main: Source, patterns: list[str], faults: Faults) -> list[Source]:
             faults.add(where, f"the directory {fixed} may not be read", "let the agent's user read it")
             continue
         found = sorted(glob.glob(whole)) if _MAGIC.search(pattern) else [whole]
+        if not found:
+            faults.notes.append(f"include: {pattern} matches no file in {fixed}")
         for path in found:
             if (real := os.path.realpath(path)) not in seen:
                 seen.add(real)

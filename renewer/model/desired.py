@@ -43,7 +43,10 @@ class Eab(Value):
 
 
 class Authority(Value):
-    """An ACME authority and how we are known to it; `workers` bounds the orders in flight there."""
+    """An ACME authority and how we are known to it; `workers` bounds the orders in flight there.
+
+    `test` is whether no client trusts what it signs.
+    """
 
     name: str
     directory: str
@@ -58,6 +61,7 @@ class Authority(Value):
     roots: str = "system"
     staging: str | None = None
     proxy: str | None = None
+    test: bool = False
 
 
 class Preflight(StrEnum):
@@ -486,7 +490,7 @@ class Report(Value):
 
 
 class Config(Value):
-    """The whole wish. Mappings are by name, in the order of the files."""
+    """The whole wish. Mappings are by name, in the order of the files; `notes` are odd, and no faults."""
 
     path: str
     agent: Agent
@@ -496,3 +500,4 @@ class Config(Value):
     channels: Mapping[str, Channel] = {}
     watches: Mapping[str, Watch] = {}
     report: Report = Report()
+    notes: tuple[str, ...] = ()

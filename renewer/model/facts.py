@@ -439,6 +439,7 @@ class RunRecord(Record):
     """A run, from its start; `ended_at` is None while it works or if it was killed. `certificate` is ''.
 
     `quiet_since` is when a run of all certificates last came to its end; before the first, when it began.
+    `unwell` are those of its findings that mean that not all is well, and that only a run can find.
     """
 
     kind: ClassVar[str] = "run"
@@ -449,6 +450,7 @@ class RunRecord(Record):
     quiet_since: datetime | None = None
     exit: int | None = None
     findings: tuple[str, ...] = ()
+    unwell: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -90,6 +90,16 @@ class Outage(Record):
         return self.channel
 
 
+class Ping(Record):
+    """A heartbeat that did not get through; gone once one does. `certificate` is ''."""
+
+    kind: ClassVar[str] = "ping"
+    since: datetime
+    at: datetime
+    error: str
+    failures: int = 1
+
+
 class Watched(Record):
     """What the last look at a watched certificate showed; `certificate` is the watch's name.
 

@@ -4,6 +4,7 @@ The tracks are independent: a deployment that waits never delays the next issue,
 """
 
 from collections.abc import Callable
+from datetime import datetime
 
 from renewer.model.decision import Decision, Reason, Step
 from renewer.model.facts import Situation
@@ -67,6 +68,13 @@ def decide(situation: Situation, terms: Terms) -> Decision:
 def _budget(situation: Situation, terms: Terms) -> Callable[[str], Hold | None]:
     call = issuing.calling(situation, terms)
     return lambda authority: next_order(situation, authority, call)
+
+
+def next_attempt(decision: Decision, terms: Terms) -> datetime | None:
+    """When what was decided is tried next: after its wait, else by the next run; None if it is kept."""
+    if decision.step is Step.KEEP:
+        return None
+    return decision.not_before or terms.now + terms.wake
 
 
 _THEN = {

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from renewer.model.facts import RunRecord
+from renewer.policy.backoff import from_the_future
 
 _WAKES = 3  # that may pass without a run that came to its end
 
@@ -13,7 +14,14 @@ _WAKES = 3  # that may pass without a run that came to its end
 def begun(known: Iterable[RunRecord], run: str, host: str, at: datetime) -> RunRecord:
     """The record of a run that begins now."""
     before = next((one for one in known if one.host == host), None)
-    return RunRecord(certificate="", run=run, host=host, at=at, quiet_since=quiet_since(before) or at)
+    return RunRecord(
+        certificate="",
+        run=run,
+        host=host,
+        at=at,
+        quiet_since=quiet_since(before, at) or at,
+        unwell=before.unwell if before else (),
+    )
 
 
 def ended(
@@ -29,17 +37,18 @@ def patience(wake: timedelta, deadline: timedelta) -> timedelta:
     return max(_WAKES * wake, wake + deadline)
 
 
-def quiet_since(run: RunRecord | None) -> datetime | None:
-    """Since when no run came to its end; None if there never was one.
+def quiet_since(run: RunRecord | None, now: datetime | None = None) -> datetime | None:
+    """Since when no run came to its end; None if there never was one, or it lies in the future.
 
     A record of an earlier release says only when that run ended.
     """
     if run is None:
         return None
-    return run.quiet_since or run.ended_at or run.at
+    since = run.quiet_since or run.ended_at or run.at
+    return None if now is not None and from_the_future(since, now) else since
 
 
 def stopped_since(run: RunRecord | None, allowed: timedelta, now: datetime) -> datetime | None:
     """Since when, if that is longer than allowed; None while runs come, or if there never was one."""
-    since = quiet_since(run)
+    since = quiet_since(run, now)
     return since if since is not None and now - since > allowed else None

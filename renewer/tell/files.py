@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from renewer import clock, inventory, watches
+from renewer import clock, concerns, inventory, watches
 from renewer.errors import OurFault
 from renewer.kit import Kit
 from renewer.model.decision import Plan
@@ -13,6 +13,7 @@ from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName
 from renewer.policy import punctual
 from renewer.policy.due import Terms, decide
+from renewer.policy.health import RETRIED, WELL
 from renewer.policy.plan import arrange
 from renewer.report import Document, status_document
 from renewer.tell import freshness, metrics
@@ -23,7 +24,7 @@ RECENT = timedelta(days=31)  # of history is asked for first: of many certificat
 
 
 def write(kit: Kit, run: RunRecord, situations: Mapping[str, Situation], plan: Plan) -> RunRecord:
-    """Bring all of it up to date. What cannot be written is told, and added to the run's findings."""
+    """Bring all of it up to date. What cannot be written is told, a finding of the run, and not well."""
     wish = kit.config.report
     faults: list[str | None] = []
     try:
@@ -45,7 +46,10 @@ def write(kit: Kit, run: RunRecord, situations: Mapping[str, Situation], plan: P
     told = tuple(fault for fault in faults if fault)
     for fault in told:
         kit.journal.tell(EventName.NOTICE, text=fault)
-    return msgspec.structs.replace(run, findings=(*run.findings, *told))
+    code = max(run.exit or WELL, RETRIED) if told else run.exit
+    return msgspec.structs.replace(
+        run, findings=(*run.findings, *told), unwell=(*run.unwell, *told), exit=code
+    )
 
 
 def _due(kit: Kit) -> list[str]:
@@ -97,4 +101,6 @@ def document(kit: Kit, run: RunRecord | None, situations: Mapping[str, Situation
         orphans=inventory.orphans(kit),
         last_run=run,
         watches=watches.rows(kit.config.watches, watches.take(kit), now),
+        concerns=concerns.look(kit, run.unwell) if run else concerns.look_later(kit),
+        still_served=concerns.rows(kit),
     )

@@ -5,12 +5,14 @@ A ping that fails is told in the renewal log and changes nothing else.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from renewer import clock
 from renewer.errors import RenewerError, RetryLater
 from renewer.kit import Kit
 from renewer.model.outcome import EventName, RunReport
+from renewer.model.told import Ping
 from renewer.secrets import resolve
 from renewer.tell.message import clean
 
@@ -42,17 +44,30 @@ class Heartbeat:
         if self._start is not None:
             self._start.join(self._limit)  # so that the pings arrive in their order
         if self._report is None:
-            self._ping("/fail", f"run {self._kit.run} on {self._kit.host} broke off".encode())
-            return
-        code = self._report.exit
-        self._ping(f"/{code}" if code else "", summary(self._report).encode("utf-8", "replace")[:_LONGEST])
+            error = self._ping("/fail", f"run {self._kit.run} on {self._kit.host} broke off".encode())
+        else:
+            code, body = self._report.exit, summary(self._report).encode("utf-8", "replace")
+            error = self._ping(f"/{code}" if code else "", body[:_LONGEST])
+        with suppress(RenewerError):  # the ledger's trouble is told elsewhere
+            self._remember(error)
 
-    def _ping(self, what: str, body: bytes) -> None:
+    def _remember(self, error: str) -> None:
+        """That it did not get through is a fact, and that it does again ends that fact."""
+        ledger, now = self._kit.ledger, clock.now()
+        before = next(iter(ledger.load(Ping)), None)
+        if not error:
+            ledger.drop(before) if before else None
+            return
+        since, failures = (before.since, before.failures) if before else (now, 0)
+        ledger.save(Ping(certificate="", since=since, at=now, error=error, failures=failures + 1))
+
+    def _ping(self, what: str, body: bytes) -> str:
+        """Send one; returns what went wrong, "" if nothing did."""
         url = ""
         try:
             wish = self._kit.config.report.heartbeat
             if wish is None:
-                return
+                return ""
             url = resolve(wish)
             from renewer.tell.post import post
 
@@ -62,8 +77,11 @@ class Heartbeat:
         except RenewerError as error:
             told = error.text.replace(url, "…") if url else error.text
             self._kit.journal.tell(EventName.NOTICE, text=f"heartbeat: {told}", hint=error.hint)
+            return told
         except Exception as error:  # noqa: BLE001  whatever it is: the run matters more
             self._kit.journal.tell(EventName.NOTICE, text=f"heartbeat: {type(error).__name__}")
+            return type(error).__name__
+        return ""
 
 
 @contextmanager

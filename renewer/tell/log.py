@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from renewer import clock
+from renewer import concerns as gathered
 from renewer.acme import card
 from renewer.errors import RenewerError
 from renewer.kit import Kit
+from renewer.model.concern import Concern
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import Debris, Situation
 from renewer.model.outcome import EventName, Outcome, Result
@@ -47,6 +49,14 @@ def _contacts(kit: Kit) -> list[str]:
             refusal = card.contact_refused(card.about(kit.accounts, authority), authority)
             if refusal:
                 found.append(f"{refusal}; correct contact in [authority.{name}] or [defaults]")
+    return found
+
+
+def concerns(kit: Kit) -> tuple[Concern, ...]:
+    """What is wrong with this host's renewing as a whole, each told once a run."""
+    found = gathered.look(kit)
+    for one in found:
+        kit.journal.tell(EventName.NOTICE, text=one.text, hint=one.hint)
     return found
 
 

@@ -19,7 +19,7 @@ def render(
     document: Mapping[str, Any], standings: Mapping[str, Standing], run: RunRecord, wake: timedelta
 ) -> str:
     """Every metric, from the document of `status` and the run that has just ended."""
-    rows: list[Row] = document["certificates"]
+    rows: list[Row] = [*document["certificates"], *map(_left, document["still_served"])]
     labels = {row["name"]: _labels(name=row["name"], host=document["host"]) for row in rows}
     lines: list[str] = []
     for name, meaning, value in _OF_A_CERTIFICATE:
@@ -41,6 +41,22 @@ def render(
     lines += _watches(document)
     lines += _of_the_run(run, wake)
     return "\n".join(lines) + "\n"
+
+
+def _left(served: Mapping[str, Any]) -> Row:
+    """A row of a certificate that is configured no more and still served: it stays, and is not well."""
+    return {
+        "name": served["name"],
+        "not_before": None,
+        "not_after": served["not_after"],
+        "renew_at": None,
+        "next_attempt": None,
+        "failures": 0,
+        "deploy_pending": False,
+        "degraded": False,
+        "healthy": served["acknowledged"],
+        "endpoints": [one | {"state": EndpointState.VERIFIED} for one in served["endpoints"]],
+    }
 
 
 def _seconds(moment: datetime | None) -> float | None:

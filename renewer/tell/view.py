@@ -43,8 +43,17 @@ def of(document: Row, history: Sequence[Happening], *, ran: datetime | None, pat
         "watches": [_watch(row) for row in document["watches"]],
         "history": [_happening(one) for one in reversed(history[-SHOWN:])],
         "older": len(history) > SHOWN,
-        "notes": [*document["findings"], *map(_orphan, document["orphans"])],
+        "notes": _notes(document),
     }
+
+
+def _notes(document: Row) -> list[str]:
+    """What concerns no single certificate, what is not well first; each once."""
+    concerns = sorted(document["concerns"], key=lambda one: -one["exit"])
+    texts = [f"{one['text']}. {one['hint']}".removesuffix(". ") for one in concerns]
+    told, served = {one["text"] for one in concerns}, {one["name"] for one in document["still_served"]}
+    texts += [finding for finding in document["findings"] if finding not in told]
+    return texts + [_orphan(name) for name in document["orphans"] if name not in served]
 
 
 def _tone(row: Row) -> str:
@@ -53,10 +62,10 @@ def _tone(row: Row) -> str:
 
 
 def _counts(certificates: Sequence[View]) -> list[tuple[str, int, str]]:
-    """How many are well, tried again, or wait for a person."""
+    """How many are well, tried again, or wait for a person; none are hidden, until time makes some so."""
     tones = [one["tone"] for one in certificates]
     texts = (("bad", "need a person"), ("warn", "tried again"), ("ok", "well"))
-    return [(tone, number, text) for tone, text in texts if (number := tones.count(tone))]
+    return [(tone, tones.count(tone), text) for tone, text in texts] if tones else []
 
 
 def _certificate(row: Row, now: datetime) -> View:
@@ -72,6 +81,7 @@ def _certificate(row: Row, now: datetime) -> View:
         "more_names": names[FEW:],
         "life": _life(row["not_before"], row["renew_at"], row["not_after"], now),
         "expires": row["not_after"],
+        "late": _late(row["renew_at"], row["not_after"]),
         "renewal": _renewal(row, now),
         "served": _served(row["endpoints"]),
         "error": error[:LONG],
@@ -81,6 +91,11 @@ def _certificate(row: Row, now: datetime) -> View:
         "hooks": [_hook(one) for one in row["deployments"]],
         "explanation": _link(row["renew_explanation"]),
     }
+
+
+def _late(due: datetime | None, end: datetime | None) -> datetime | None:
+    """When little enough is left to be a danger: half of what was left at the renewal's moment."""
+    return end - (end - due) / 2 if end is not None and due is not None and due < end else end
 
 
 def _life(begin: datetime | None, due: datetime | None, end: datetime | None, now: datetime) -> View | None:

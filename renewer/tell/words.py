@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from renewer.model.trouble import PERSON
+
 _UNITS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
 _DAYS_FROM = 2 * 86400.0  # below two days hours tell more
 _HIDDEN = {code: "�" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
@@ -40,9 +42,12 @@ def relative(when: datetime, now: datetime) -> str:
 def verdict(document: Mapping[str, Any]) -> str:
     """The one line that answers whether all is well; `document` is that of `status`."""
     certificates = [*document["certificates"], *document["watches"]]
+    ill = [one for one in certificates if not one["healthy"]]
+    worst = max((one["exit"] for one in document["concerns"]), default=0)
+    if not ill and worst:
+        return "You must act: see what stands below" if worst == PERSON else "Not all is well: see below"
     if not certificates:
         return "There is no certificate to look after"
-    ill = [one for one in certificates if not one["healthy"]]
     if not ill:
         return "All is well"
     urgent = sum(1 for one in ill if one["exit"] == 3)
@@ -97,6 +102,8 @@ def state(row: Mapping[str, Any]) -> str:
     """A certificate's state; installed or deployed is all there is to reach for some."""
     if row["healthy"] and row["state"] in ("installed", "deployed"):
         return f"well, {row['state']}"
+    if row["state"] == "verified" and not row["healthy"]:
+        return "served, and not well"
     return STATES.get(row["state"], str(row["state"]))
 
 

@@ -101,7 +101,7 @@ def test_plain_lines(host: Host) -> None:
         r"all is well: 1 certificate, last run 12m( \d+s)? ago, the next renewal in \d+d \(www\)", verdict
     )
     assert tuple(header.split("\t")) == overview.HEADER
-    (record,) = [line.split("\t") for line in records]
+    (record,) = [line.split("\t") for line in records if "\t" in line]  # no timer here: that is a note
     assert (record[0], record[1], len(record)) == ("www", "installed", 6)
 
 

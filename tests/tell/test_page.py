@@ -212,8 +212,55 @@ def test_the_page_says_when_runs_have_stopped(opened: Any) -> None:
     tab.page.clock.run_for("00:02:00")
 
     assert alarm.is_visible()
-    assert tab.page.title() == "No runs! All is well · renewer on web-1"
+    assert tab.page.title() == "No runs! You must act: the runs have stopped · renewer on web-1"
+    assert tab.page.get_by_role("heading", level=1).inner_text() == "You must act: the runs have stopped"
+    assert "All is well" not in tab.page.inner_text("body")
+    assert tab.do(GREEN) == 0
     assert tab.do("document.querySelector('#ago').textContent") == "3 hours ago"
+
+
+GREEN = (
+    "document.querySelectorAll('header.ok, h1.ok, .certificates tbody tr.ok, "
+    ".counts li:not([hidden]) .ok, .certificates .badge.ok:not(details *)').length"
+)
+"""What looks well: headline, rows and badges, but for hooks that were called and lines of history."""
+
+
+def test_the_page_turns_with_the_readers_clock(opened: Any) -> None:
+    """A hundred days later its certificate has expired: headline, bar, badges and ports say so."""
+    tab = opened(fleet.html(fleet.document([fleet.one(0, NOW, well=True)], NOW), [], NOW))
+    assert tab.do(GREEN) > 0
+    tab.page.clock.fast_forward(100 * 24 * 3600 * 1000)
+    tab.page.clock.run_for(31_000)
+
+    heading = tab.page.get_by_role("heading", level=1)
+    assert heading.inner_text() == "You must act: 1 of 1 certificate has expired"
+    assert tab.page.get_by_text("expired", exact=True).is_visible()
+    assert tab.page.title().startswith("No runs! You must act: 1 of 1 certificate has expired")
+    assert tab.do(GREEN) == 0
+    assert tab.do("document.querySelectorAll('header.bad, h1.bad, .life.over, .counts .bad').length") == 4
+    assert tab.do("[...document.querySelectorAll('.counts li:not([hidden])')].map(one => one.innerText)") == [
+        "1 need a person"
+    ]
+    assert tab.do("document.querySelector('link[rel=icon]').href").count("%23c4271b") == 1
+    assert (tab.said, _only_itself(tab)) == ([], True)
+
+
+def test_the_page_turns_before_the_end_too(opened: Any) -> None:
+    """While runs are still told to come: a page that was kept open, or is served by a proxy's cache."""
+    found = fleet.document([fleet.one(0, NOW, well=True), fleet.one(1, NOW, well=True)], NOW)
+    row = found["certificates"][0]
+    row |= {"renew_at": NOW - 20 * MINUTE, "not_after": NOW + HOUR}
+    tab = opened(fleet.html(found, [], NOW))
+    assert tab.page.get_by_role("heading", level=1).inner_text() == "All is well"
+    tab.page.clock.run_for("00:21:00")
+
+    heading = tab.page.get_by_role("heading", level=1)
+    assert heading.inner_text() == "You must act: 1 of 2 certificates will not mend itself"
+    assert tab.page.get_by_text("expiring", exact=True).is_visible()
+    assert not tab.page.get_by_role("alert").is_visible()
+    tab.page.clock.run_for("00:40:00")
+    assert heading.inner_text() == "You must act: 1 of 2 certificates has expired"
 
 
 def test_the_browser_tells_times_as_the_page_was_written(opened: Any) -> None:
@@ -246,6 +293,7 @@ def test_it_can_be_read_without_scripts(opened: Any) -> None:
     assert tab.page.get_by_role("heading", level=1).inner_text().startswith("You must act")
     assert not tab.page.get_by_label("Find").is_visible()
     assert "Lengths of time are told as of 22 Nov 2026, 12:00 UTC." in tab.page.inner_text("footer")
+    assert "So it stood at the last run" in tab.page.inner_text("header")
 
 
 # --- what others wrote --------------------------------------------------------------------------------------

@@ -16,6 +16,66 @@
 
   const ran = one("#ran");
   const stopped = one("#stopped");
+
+  // What was well when this was written may be so no more: nothing stays green by age.
+  const TONES = ["bad", "warn", "ok", "none"];
+  const colour = (place, tone) => {
+    place.classList.remove(...TONES);
+    place.classList.add(tone);
+  };
+  const text = (place, words) => {
+    if (place.textContent !== words) place.textContent = words;
+  };
+  const label = (badge, tone, words) => {
+    colour(badge, tone);
+    text(badge.lastChild, words);
+  };
+  let turned = false;
+  const worse = (row, tone, words) => {
+    const badge = one('td[data-label="State"] > .badge', row);
+    if (row.classList.contains(tone)) {
+      text(badge.lastChild, words);
+      return;
+    }
+    turned = true;
+    colour(row, tone);
+    label(badge, tone, words);
+    const state = badge.closest("td");
+    if (state.dataset.sort in { 0: 1, 1: 1, 2: 1 }) state.dataset.sort = tone === "bad" ? 0 : 1;
+    if (tone === "bad") all(".life", row).forEach((bar) => bar.classList.add("over"));
+    all(".ports > .ok", row).forEach((port) => colour(port, "none"));
+  };
+  const headline = one("h1 > span").textContent;
+  const turn = (old) => {
+    const now = seconds();
+    const rows = all(".certificates tbody tr");
+    let expired = 0;
+    for (const row of all("tr[data-end]")) {
+      const over = Number(row.dataset.end) <= now;
+      if (over && rows.includes(row)) expired += 1;
+      if (over) worse(row, "bad", "expired");
+      else if (Number(row.dataset.late) <= now) worse(row, "bad", "expiring");
+    }
+    if (old) rows.filter((row) => row.classList.contains("ok")).forEach((row) => worse(row, "warn", "was well"));
+    for (const count of all(".counts > [data-kind]")) {
+      const badge = one(".badge", count);
+      const number = rows.filter((row) => row.classList.contains(count.dataset.kind)).length;
+      text(badge.lastChild, badge.textContent.replace(/^\d+/, String(number)));
+      count.hidden = number === 0;
+    }
+    const bad = rows.filter((row) => row.classList.contains("bad")).length;
+    if (!old && !turned) return;
+    let words = headline;
+    const several = `${rows.length} certificate${rows.length === 1 ? "" : "s"}`;
+    if (expired) words = `You must act: ${expired} of ${several} ${expired === 1 ? "has" : "have"} expired`;
+    else if (old) words = "You must act: the runs have stopped";
+    else if (bad) words = `You must act: ${bad} of ${several} will not mend ${bad === 1 ? "itself" : "themselves"}`;
+    text(one("h1 > span"), words);
+    for (const place of [one("h1"), one("header")]) colour(place, old || bad ? "bad" : "warn");
+    document.title = `${old ? "No runs! " : ""}${words} · ${document.title.split(" · ").at(-1)}`;
+    const icon = one("link[rel=icon]");
+    if (old || bad) icon.href = icon.href.replace(/fill='%23[0-9a-f]{6}'/, "fill='%23c4271b'");
+  };
   const refresh = () => {
     for (const place of all("[data-at]")) {
       const text = relative(Number(place.dataset.at));
@@ -29,14 +89,12 @@
       mark.setAttribute("x", `${share}%`);
       one(".lived", bar).setAttribute("width", `${share}%`);
     }
+    const old = Boolean(ran) && seconds() - Date.parse(ran.dateTime) / 1000 > Number(stopped.dataset.patience);
+    turn(old);
     if (!ran) return;
     const age = seconds() - Date.parse(ran.dateTime) / 1000;
     one("#ago").textContent = relative(seconds() - age);
-    const old = age > Number(stopped.dataset.patience);
-    if (old !== stopped.hidden) return;
     stopped.hidden = !old;
-    one("header").classList.toggle("old", old);
-    document.title = document.title.replace(/^(No runs! )?/, old ? "No runs! " : "");
   };
 
   // A click on a header sorts by it, another one the other way round; what is equal stays in its order.

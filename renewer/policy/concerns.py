@@ -1,0 +1,120 @@
+"""What is wrong with this host's renewing as a whole, rather than with one certificate. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from renewer.model.concern import WELL, Concern
+from renewer.model.facts import RunRecord, Sighting
+from renewer.model.told import Ack, Outage, Ping
+from renewer.model.trouble import PERSON, RETRIED
+from renewer.policy.need import show
+from renewer.policy.punctual import quiet_since
+
+IN_A_ROW = 3  # times that a ping or a notice was refused: then it is no passing trouble
+
+
+def empty(configured: int, held: Sequence[str], path: str) -> Concern | None:
+    """No certificate is configured for this host, though its state holds or held some."""
+    if configured or not held:
+        return None
+    names = ", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
+    return Concern(
+        subject="empty",
+        text=f"no certificate is configured for this host, and its state knows {names}: nothing is renewed",
+        hint=f"is {path} as it should be? If they are not needed any more: renewer forget NAME",
+    )
+
+
+def is_known(seen: Sequence[Sighting], ack: Ack | None, now: datetime) -> bool:
+    """Whether somebody said that what is still served is meant to be; never once it has expired."""
+    if ack is None or any(one.not_after is not None and one.not_after <= now for one in seen):
+        return False
+    return ack.until is None or now < ack.until
+
+
+def still_served(name: str, seen: Sequence[Sighting], ack: Ack | None, now: datetime) -> Concern | None:
+    """A certificate that nobody renews any more was last seen at a port."""
+    if not seen:
+        return None
+    places = ", ".join(dict.fromkeys(one.endpoint for one in seen))
+    ends = min((one.not_after for one in seen if one.not_after), default=None)
+    over = ends is not None and ends <= now
+    until = f" and {'expired' if over else 'expires'} at {show(ends)}" if ends else ""
+    known = is_known(seen, ack, now)
+    return Concern(
+        subject=f"served {name}",
+        text=f"{name} is not configured for this host any more, is still served at {places}{until}: "
+        "nobody renews it" + (f"; {ack.by} knows" if ack and known else ""),
+        hint=f"put [certificate.{name}] back; or let that server use another, then: renewer forget {name}; "
+        f"it is meant to be so? renewer ack {name}",
+        exit=WELL if known else PERSON if over else RETRIED,
+    )
+
+
+def for_tests(authorities: Mapping[str, Iterable[str]]) -> list[Concern]:
+    """Authorities that only test, each with the certificates that it is to issue."""
+    return [
+        Concern(
+            subject=f"test {name}",
+            text=f"{name} is an authority for tests, no client trusts what it signs: {', '.join(used)}",
+            hint="for the public name another: authority = … in the configuration",
+            exit=WELL,
+        )
+        for name, used in authorities.items()
+    ]
+
+
+def unheard(ping: Ping | None) -> Concern | None:
+    """The heartbeat does not get through."""
+    if ping is None or not ping.failures:
+        return None
+    times = f"{ping.failures} times in a row, since {show(ping.since)}"
+    return Concern(
+        subject="heartbeat",
+        text=f"the heartbeat could not be sent ({times}): {ping.error}",
+        hint="correct [report] heartbeat, or what answers there: until then it says nothing of the runs",
+        exit=RETRIED if ping.failures >= IN_A_ROW else WELL,
+    )
+
+
+def refusing(outages: Iterable[Outage], channels: Iterable[str]) -> list[Concern]:
+    """Channels of notices that have taken nothing for a while; what each says is a finding of the run."""
+    known = set(channels)
+    return [
+        Concern(
+            subject=f"channel {one.channel}",
+            text=f"the channel {one.channel} has taken no notices since {show(one.since)}: {one.error}",
+            hint=one.hint or "put it right, then try it with: renewer notify test",
+        )
+        for one in outages
+        if one.channel in known and one.failures >= IN_A_ROW
+    ]
+
+
+def of_the_run(unwell: Iterable[str]) -> list[Concern]:
+    """What only a run can find out: what it could not write or read for those who are told."""
+    return [Concern(subject="run", text=text, hint="each run tries it again") for text in unwell]
+
+
+def uncalled(
+    callers: Sequence[str] | None, run: RunRecord | None, wake: timedelta, now: datetime
+) -> Concern | None:
+    """Nothing on this host will call the next run, as far as files say; `callers` is None if they do not.
+
+    A note at first, for somebody may call it from elsewhere; not well once two wakes have passed in silence.
+    """
+    since = quiet_since(run, now)
+    if callers is None or callers or since is None:
+        return None
+    silent = now - since > 2 * wake
+    return Concern(
+        subject="timer",
+        text="nothing on this host will call the next run: there is no systemd timer and no line for cron",
+        hint="renewer timer install; or is it called from elsewhere? Then all is well while runs come",
+        exit=PERSON if silent else WELL,
+    )
+
+
+def worst(concerns: Iterable[Concern]) -> int:
+    """How a process should exit that says so."""
+    return max((one.exit for one in concerns), default=WELL)
