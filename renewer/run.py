@@ -3,7 +3,7 @@
 One pass, safe to kill at any instant and run again: every act leaves a fact behind before the next starts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -13,11 +13,11 @@ from renewer.kit import Kit
 from renewer.ledger.contract import UNWRITABLE
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
-from renewer.model.outcome import EventName, Outcome, Result, RunReport
+from renewer.model.outcome import EventName, Outcome, RunReport
 from renewer.model.value import Value
 from renewer.policy import findings, punctual
 from renewer.policy.concerns import worst
-from renewer.policy.due import ALL_STEPS, Terms, decide, next_attempt
+from renewer.policy.due import ALL_STEPS, Terms, decide, with_next_attempts
 from renewer.policy.health import PERSON, RETRIED, assess, exit_code
 from renewer.policy.plan import arrange
 from renewer.tell import files, heartbeat, history, log, notices
@@ -101,7 +101,7 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
     ended = punctual.ended(record, clock.now(), code, odd, all_of_them=not limits.only)
     ended = files.write(kit, ended, situations, first)
     kit.ledger.save(ended)
-    return _report(kit, ended, first, _with_next_attempts(outcomes, situations, _terms(kit, limits)))
+    return _report(kit, ended, first, with_next_attempts(outcomes, situations, _terms(kit, limits)))
 
 
 def _report(kit: Kit, ended: RunRecord, first: Plan, outcomes: tuple[Outcome, ...]) -> RunReport:
@@ -132,22 +132,6 @@ def _act(
         if (want := shortage(error)) is None:
             raise
         return log.short(kit, first, want), situations
-
-
-def _with_next_attempts(
-    outcomes: Iterable[Outcome], situations: Mapping[str, Situation], terms: Terms
-) -> tuple[Outcome, ...]:
-    """What did not succeed, with the moment at which it is tried next, if it is to be."""
-    terms = msgspec.structs.replace(terms, force=False, redeploy=False, steps=ALL_STEPS, begun=True)
-    found = []
-    for one in outcomes:
-        situation = situations.get(one.certificate)
-        if situation is not None and one.result is not Result.DONE and one.next_attempt is None:
-            moment = next_attempt(decide(situation, terms), terms)
-            found.append(msgspec.structs.replace(one, next_attempt=moment))
-        else:
-            found.append(one)
-    return tuple(found)
 
 
 def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:

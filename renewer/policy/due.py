@@ -3,11 +3,13 @@
 The tracks are independent: a deployment that waits never delays the next issue, nor one hook another.
 """
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
 
 from renewer.model.decision import Decision, Reason, Step
 from renewer.model.facts import Situation
+from renewer.model.outcome import Outcome, Result
 from renewer.policy import deploying, issuing, waits
 from renewer.policy.authority import choose
 from renewer.policy.budget import Hold, next_order
@@ -70,11 +72,24 @@ def _budget(situation: Situation, terms: Terms) -> Callable[[str], Hold | None]:
     return lambda authority: next_order(situation, authority, call)
 
 
-def next_attempt(decision: Decision, terms: Terms) -> datetime | None:
-    """When what was decided is tried next: after its wait, else by the next run; None if it is kept."""
-    if decision.step is Step.KEEP:
-        return None
-    return decision.not_before or terms.now + terms.wake
+def with_next_attempts(
+    outcomes: Iterable[Outcome], situations: Mapping[str, Situation], terms: Terms
+) -> tuple[Outcome, ...]:
+    """What did not succeed, with the moment at which it is tried next, if it is to be.
+
+    That is the end of its wait, or else the next run.
+    """
+    terms = msgspec.structs.replace(terms, force=False, redeploy=False, steps=ALL_STEPS, begun=True)
+    found = []
+    for one in outcomes:
+        situation = situations.get(one.certificate)
+        if situation is not None and one.result is not Result.DONE and one.next_attempt is None:
+            decision = decide(situation, terms)
+            moment = None if decision.step is Step.KEEP else decision.not_before or terms.now + terms.wake
+            found.append(msgspec.structs.replace(one, next_attempt=moment))
+        else:
+            found.append(one)
+    return tuple(found)
 
 
 _THEN = {
