@@ -16,7 +16,6 @@ from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName, Outcome, RunReport
 from renewer.model.value import Value
 from renewer.policy import findings, punctual
-from renewer.policy.concerns import worst
 from renewer.policy.due import ALL_STEPS, Terms, decide, with_next_attempts
 from renewer.policy.health import PERSON, RETRIED, assess, exit_code
 from renewer.policy.plan import arrange
@@ -91,13 +90,10 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
         odd += tuple(notices.tell(kit, situations, record.at, all_of_them=not limits.only))
     code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
     if not limits.only:
-        found = log.concerns(kit)
-        odd += tuple(one.text for one in found)
-        record = msgspec.structs.replace(record, unwell=concerns.only_now(kit))
-        code = max(code, worst(found), *watches.exit_codes(kit))
-    code = PERSON if wrong_clock else code
-    if kit.ledger.forgets:
-        code = max(code, RETRIED)
+        record, texts, worst = log.concerns(kit, record)
+        odd += texts
+        code = max(code, worst, *watches.exit_codes(kit))
+    code = max(PERSON if wrong_clock else code, RETRIED if kit.ledger.forgets else code)
     ended = punctual.ended(record, clock.now(), code, odd, all_of_them=not limits.only)
     ended = files.write(kit, ended, situations, first)
     kit.ledger.save(ended)

@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from contextlib import suppress
 
+import msgspec
+
 from renewer import clock
 from renewer import concerns as gathered
 from renewer.acme import card
 from renewer.errors import RenewerError
 from renewer.kit import Kit
-from renewer.model.concern import Concern
 from renewer.model.decision import Plan, Step
-from renewer.model.facts import Debris, Situation
+from renewer.model.facts import Debris, RunRecord, Situation
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import findings as odd
+from renewer.policy.concerns import worst
 
 
 def findings(
@@ -52,12 +54,16 @@ def _contacts(kit: Kit) -> list[str]:
     return found
 
 
-def concerns(kit: Kit) -> tuple[Concern, ...]:
-    """What is wrong with this host's renewing as a whole, each told once a run."""
+def concerns(kit: Kit, run: RunRecord) -> tuple[RunRecord, tuple[str, ...], int]:
+    """What is wrong with this host's renewing as a whole, each told once a run, and how that must exit.
+
+    The record of the run remembers what only a run can see.
+    """
     found = gathered.look(kit)
     for one in found:
         kit.journal.tell(EventName.NOTICE, text=one.text, hint=one.hint)
-    return found
+    run = msgspec.structs.replace(run, unwell=gathered.only_now(kit))
+    return run, tuple(one.text for one in found), worst(found)
 
 
 def decisions(kit: Kit, decided: Plan) -> None:
