@@ -21,7 +21,7 @@ ASK_AGAIN = timedelta(days=1)  # a refusal may depend on more than the roots: on
 
 def judge(kit: Kit, situations: Iterable[Situation]) -> set[str]:
     """Judge whatever must be known and is not; returns whose facts changed."""
-    now = clock.now()
+    now, situations = clock.now(), list(situations)
     found = [
         _judge(kit, situation, version, now)
         for situation in situations
@@ -30,7 +30,14 @@ def judge(kit: Kit, situations: Iterable[Situation]) -> set[str]:
     ]
     if found:
         kit.ledger.save(*found)
+        kit.ledger.drop(*(one for situation in situations for one in _of_none(situation)))
     return {one.certificate for one in found}
+
+
+def _of_none(situation: Situation) -> list[Acceptance]:
+    """What is on record of versions that are gone."""
+    there = {version.id for version in situation.versions}
+    return [one for one in situation.acceptances if one.version not in there]
 
 
 def _holds(record: Acceptance | None, roots: str, now: datetime) -> bool:
