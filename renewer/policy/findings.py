@@ -103,11 +103,11 @@ def ended_accounts(situations: Iterable[Situation]) -> list[str]:
 def left_behind(debris: Iterable[Debris]) -> list[str]:
     """What challenges left behind and nobody could remove yet."""
     places = {f"{item.where} ({item.what})": debris_ends(item, answered=True) for item in debris}
-    return [
-        f"left behind by a challenge: {place}; each run tries again to remove it, at the latest until "
-        f"{ends:%Y-%m-%d}; at once, and to forget it: renewer challenge clean"
-        for place, ends in places.items()
-    ]
+    if not places:
+        return []
+    notes = [f"left behind by a challenge: {place}; each run tries again to remove it" for place in places]
+    until = f"until {max(places.values()):%Y-%m-%d} at the latest"
+    return [*notes, f"what challenges left behind is tried {until}; now, or never: renewer challenge clean"]
 
 
 def debris_ends(item: Debris, *, answered: bool) -> datetime:

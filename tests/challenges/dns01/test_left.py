@@ -153,9 +153,11 @@ def test_what_cannot_be_removed_is_not_tried_for_ever(by_dns: Home, monkeypatch:
         monkeypatch.setattr(clock, "now", lambda later=later: later)
         by_dns.begin_run()
         assert len(by_dns.kept()) == kept
-    (note,) = left_behind([left(at=datetime(2026, 11, 1, tzinfo=UTC))])
-    assert "until 2026-12-01" in note
-    assert note.endswith("renewer challenge clean")
+    note, end = left_behind([left(at=datetime(2026, 11, 1, tzinfo=UTC))])
+    assert note.endswith("; each run tries again to remove it")
+    assert "until 2026-12-01" in end
+    assert end.endswith("renewer challenge clean")
+    assert left_behind([]) == []
 
 
 def test_a_record_from_a_wrong_clock_ends_as_well(home: Home) -> None:
