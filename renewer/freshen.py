@@ -19,6 +19,7 @@ from renewer.policy.challenge import challenges_of
 from renewer.policy.findings import debris_ends
 from renewer.policy.freshness import ask_after, chain_to_ask, to_ask, to_look
 from renewer.policy.need import window_of
+from renewer.policy.orders import forgotten
 
 if TYPE_CHECKING:
     from renewer.acme.nouns import Renewal
@@ -187,6 +188,16 @@ def posts(kit: Kit) -> list[Outcome]:
     from renewer import around
 
     return around.settle(kit, left)
+
+
+def orders(kit: Kit, situations: Iterable[Situation]) -> set[str]:
+    """Forget orders that have long been over, with their keys; returns whose facts changed."""
+    late = [one for one in situations if forgotten(one, clock.now())]
+    if late:
+        from renewer.issue.orders import forget
+
+        forget(kit, late)
+    return {one.wish.name for one in late}
 
 
 def revocations(kit: Kit) -> None:

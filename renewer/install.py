@@ -5,7 +5,7 @@ from renewer.errors import OurFault, RenewerError, StateError
 from renewer.kit import Kit
 from renewer.model.decision import Step
 from renewer.model.desired import Certificate
-from renewer.model.facts import Failure, Order, Ordered, Situation, Version, VersionFacts
+from renewer.model.facts import Failure, Order, Ordered, Parked, Situation, Version, VersionFacts
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import budget
 from renewer.policy.backoff import count
@@ -73,8 +73,12 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
     remember(kit, wish.name, version)
     # What a degraded certificate leaves out still fails: that is not forgotten with its issue
     failures = [] if order.degraded else kit.ledger.load(Failure, wish.name)
-    kit.ledger.drop(order, *failures)
-    kit.store.clear(wish.name, order.pending)
+    # One that only some names are in does not end the wait for all of them
+    parked = [] if order.degraded else kit.ledger.load(Parked, wish.name)
+    kit.ledger.drop(order, *parked, *failures)
+    # All that lies there is of orders for the same names: also what a lost ledger knows no more
+    for pending in (order.pending,) if order.degraded else kit.store.shelf(wish.name).pending:
+        kit.store.clear(wish.name, pending)
     return version
 
 

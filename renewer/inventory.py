@@ -27,6 +27,7 @@ from renewer.model.facts import (
     Ordered,
     OrderState,
     Owed,
+    Parked,
     PreferredChain,
     Record,
     Revoked,
@@ -54,6 +55,7 @@ class Memory:
         self.versions = self._load(VersionFacts)
         self.orders = self._load(Order)
         self.ordered = self._load(Ordered)
+        self.parked = self._load(Parked)
         self.failures = self._load(Failure)
         self.windows = self._load(Window)
         self.deployments = self._load(Deployment)
@@ -126,14 +128,13 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
     try:
         shelf = kit.store.shelf(wish.name)
         versions, unreadable = _versions(kit, wish.name, shelf, memory.versions.get(wish.name, ()))
-        order, ready = _order(kit, wish.name, shelf, memory.orders.get(wish.name, ()))
+        order, ready = _order(kit, wish.name, shelf, memory)
         fault, broken = _broken(shelf, versions, unreadable)
     except RenewerError as error:
         if error.kind == SHORTAGE:
             raise
-        shelf, versions, broken = Shelf(live=None, found=(), pending=()), (), ()
-        order, ready = None, False
-        fault = f"{error.text}; {error.hint}" if error.hint else error.text
+        shelf, versions, order, ready = Shelf(live=None, found=(), pending=()), (), None, False
+        fault, broken = f"{error.text}; {error.hint}" if error.hint else error.text, ()
     return Situation(
         wish=wish,
         host=kit.host,
@@ -144,6 +145,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         order=order,
         order_ready=ready,
         ordered=tuple(memory.ordered.get(wish.name, ())),
+        parked=tuple(memory.parked.get(wish.name, ())),
         failures=tuple(memory.failures.get(wish.name, ())),
         windows=tuple(memory.windows.get(wish.name, ())),
         deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == kit.host),
@@ -222,14 +224,17 @@ def _modes(kit: Kit, wish: Certificate, shelf: Shelf) -> tuple[str, ...]:
     )
 
 
-def _order(kit: Kit, name: str, shelf: Shelf, records: Sequence[Order]) -> tuple[Order | None, bool]:
+def _order(kit: Kit, name: str, shelf: Shelf, memory: Memory) -> tuple[Order | None, bool]:
     """The open order and whether its key is there; after a lost ledger, from what lies beside the key."""
+    records = memory.orders.get(name, ())
+    aside = {record.key for record in memory.parked.get(name, ())}
     order = records[0] if records else None
-    if order is None and not shelf.pending:
+    unclaimed = [one for one in shelf.pending if one not in aside]
+    if order is None and not unclaimed:
         return None, False
     if order is not None and order.pending not in shelf.pending:
         return order, False
-    pending = kit.store.pending(name, order.pending if order else shelf.pending[-1])
+    pending = kit.store.pending(name, order.pending if order else unclaimed[-1])
     if order is None:
         try:
             order = decode(pending.order, Order)

@@ -11,7 +11,7 @@ import msgspec
 from renewer import clock, x509
 from renewer.errors import GiveUp, RenewerError, RetryLater, UsageError
 from renewer.kit import Kit
-from renewer.model.facts import Order, Revoked, Situation, Version
+from renewer.model.facts import Order, Record, Revoked, Situation, Version
 from renewer.model.outcome import EventName
 from renewer.model.value import Value
 
@@ -63,7 +63,9 @@ def revoke(
     if reason == COMPROMISE:
         spki = x509.key_fingerprint(kit.store.read(name, version.id).privkey)
         chosen += [one for one in situation.versions if one.id != version.id and _has(kit, name, one, spki)]
-        _drop_order(kit, situation.order, spki)
+        _drop_order(kit, situation.order, spki, situation.order)
+        for parked in situation.parked:
+            _drop_order(kit, parked.order, spki, parked)
     facts = [_fact(name, one, reason, spki) for one in chosen]
     kit.ledger.save(*facts)
     done = []
@@ -162,14 +164,14 @@ def _has(kit: Kit, name: str, version: Version, spki: str) -> bool:
         return False  # damaged: it is never served either
 
 
-def _drop_order(kit: Kit, order: Order | None, spki: str) -> None:
-    """An order under way with that very key is given up."""
-    if order is None:
+def _drop_order(kit: Kit, order: Order | None, spki: str, record: Record | None) -> None:
+    """An order under way (or parked) with that very key is given up."""
+    if order is None or record is None:
         return
     try:
-        same = x509.key_fingerprint(kit.store.pending_key(order.certificate, order.pending)) == spki
+        same = x509.key_fingerprint(kit.store.pending_key(record.certificate, order.pending)) == spki
     except (RenewerError, ValueError):
         return
     if same:
-        kit.ledger.drop(order)
-        kit.store.clear(order.certificate, order.pending)
+        kit.ledger.drop(record)
+        kit.store.clear(record.certificate, order.pending)

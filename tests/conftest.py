@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import table
+from tests.faults import stuck_table, table
 from tests.hooks import table as servers_table
 from tests.servers.bendable import Bendable, BendableFactory
 from tests.servers.nginx import Nginx, NginxFactory
@@ -134,6 +134,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Remember the tests that did not run (an expected failure did), and the cells of the tables."""
     table.note(report)
+    stuck_table.note(report)
     servers_table.note(report)
     if report.skipped and not hasattr(report, "wasxfail"):
         _skipped.append(report.nodeid)
@@ -154,6 +155,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the tables, and say why a session without a failed test failed."""
     table.show(terminalreporter)
+    stuck_table.show(terminalreporter)
     servers_table.show(terminalreporter)
     if IN_CI and _skipped:
         terminalreporter.section("skipped in CI", sep="!", red=True)

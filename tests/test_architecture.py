@@ -78,7 +78,7 @@ MODULE_LINES, FUNCTION_LINES = 320, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
     "renewer/x509.py": (460, "one door to `cryptography`; two would be no door"),
-    "renewer/model/facts.py": (560, "nouns only: the list is the vocabulary"),
+    "renewer/model/facts.py": (620, "nouns only: the list is the vocabulary"),
     "renewer/model/desired.py": (520, "nouns only: the keys of the config as values"),
 }
 LONGER_FUNCTIONS = {

@@ -5,14 +5,13 @@ GiveUp (nothing changes until the operator changes something), OurFault, or Stat
 files.
 """
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from renewer.acme import ari, polling, problems, wire
+from renewer.acme import ari, orders, polling, problems, wire
 from renewer.acme.account_key import AccountKey
 from renewer.acme.conversation import Conversation, is_gone
 from renewer.acme.lost import Lost
@@ -33,8 +32,6 @@ from renewer.model.names import Identifier
 PEM_CHAIN = "application/pem-certificate-chain"
 _REPLACES_REFUSED = (400, 403, 404, 409, 500)
 _MAX_ALTERNATES = 10
-_MAX_LISTED = 100
-_OPEN = (OrderStatus.PENDING, OrderStatus.READY, OrderStatus.PROCESSING)
 
 
 class Session:
@@ -95,9 +92,8 @@ class Session:
         stands in `replaces_refused`. A lost reply is not repeated: the order may exist, see `find_order`.
         """
         self._check_profile(profile)
-        order: dict[str, Any] = {
-            "identifiers": [{"type": i.type.value, "value": i.value} for i in identifiers]
-        }
+        wanted = tuple(identifiers)
+        order: dict[str, Any] = {"identifiers": [{"type": i.type.value, "value": i.value} for i in wanted]}
         if profile is not None:
             order["profile"] = profile
         refused = None
@@ -110,46 +106,48 @@ class Session:
                 reply = None
         reply = reply or self._order_with(order)
         made = wire.order(self._talk.accepted(reply, "the order").json(), self._talk.location(reply))
+        if frozenset(made.identifiers) != frozenset(wanted):
+            text = f"{self._talk.name} answered an order with one for other names: {made.url}"
+            raise RetryLater(text, kind="bad-reply")
         return msgspec.structs.replace(made, replaces_refused=refused) if refused else made
 
-    def order(self, url: str) -> AcmeOrder:
-        """An order as it stands now. Raises GiveUp with kind "gone" if the authority has it no more."""
-        return self._talk.look(url, wire.order, "to show the order")[0]
+    def order(self, url: str, known: AcmeOrder | None = None) -> AcmeOrder:
+        """An order as it stands now. Raises GiveUp with kind "gone" if the authority has it no more.
+
+        `known` is the order as it was: what the answer leaves out of it is taken from there.
+        """
+        return orders.look(self._talk, url, known)[0]
 
     def find_order(self, identifiers: Iterable[Identifier]) -> AcmeOrder | None:
         """An unfinished order for exactly these names, from the account's list (§7.1.2.1).
 
         None if there is none or if the authority has no such list, as most have not.
         """
-        wanted = frozenset(identifiers)
-        account = self._talk.accepted(self._talk.post(self.account), "to show the account").json()
-        page, seen = account.get("orders"), 0
-        while isinstance(page, str) and seen < _MAX_LISTED:
-            reply = self._talk.post(page)
-            listed = reply.json().get("orders") if reply.ok else None
-            seen += 1  # an empty page counts as well: a list that leads to itself has an end
-            for url in listed if isinstance(listed, list) else ():
-                seen += 1
-                if seen > _MAX_LISTED or not isinstance(url, str):
-                    break
-                found = self._talk.post(url)
-                if found.ok:
-                    order = wire.order(found.json(), url)
-                    if order.status in _OPEN and frozenset(order.identifiers) == wanted:
-                        return order
-            page = next(iter(reply.links("next")), None)  # "rel=next" as long as there are more
-        return None
+        return orders.find(self._talk, identifiers)
 
-    def wait_order(self, url: str, deadline: polling.Deadline) -> AcmeOrder:
-        """The order once it is neither pending nor processing: ready, valid or invalid.
+    def wait_order(
+        self,
+        url: str,
+        deadline: polling.Deadline,
+        known: AcmeOrder | None = None,
+        note: Callable[[AcmeOrder], None] = lambda _: None,
+    ) -> AcmeOrder:
+        """The order once it is neither pending nor processing: ready, invalid, or valid with its certificate.
 
         `deadline` is on clock.monotonic(). Raises RetryLater if it comes first, or if the authority wants to
-        be asked only after it: the order can be taken up again then.
+        be asked only after it: the order can be taken up again then. `known` as in `order`; `note` is told of
+        each answer.
         """
+
+        def look(one: str) -> tuple[AcmeOrder, Reply]:
+            seen, reply = orders.look(self._talk, one, known)
+            note(seen)
+            return seen, reply
+
         return polling.until(
             [url],
-            lambda one: self._talk.look(one, wire.order, "to show the order"),
-            lambda order: order.status not in (OrderStatus.PENDING, OrderStatus.PROCESSING),
+            look,
+            lambda order: order.status in (OrderStatus.READY, OrderStatus.INVALID) or orders.is_done(order),
             deadline,
             f"{self._talk.name} is still at work on the order",
         )[0]
@@ -157,19 +155,10 @@ class Session:
     def finalize(self, order: AcmeOrder, csr: bytes) -> AcmeOrder:
         """Hand in the CSR (DER) of an order that is ready (§7.4); harmless for one that was handed in before.
 
-        A lost reply is made good by looking at the order. An order that is not ready yet comes back as it is.
+        A lost reply, an error of the server and an answer that says nothing are made good by looking at the
+        order: its URL is the truth. An order that is not ready yet comes back as it is.
         """
-        try:
-            reply = self._talk.post(order.finalize, {"csr": _b64(csr)}, repeatable=False)
-        except Lost:
-            # Did it arrive? The order tells: if not, it is still ready, and this is said once more.
-            seen = self.order(order.url)
-            if seen.status is not OrderStatus.READY:
-                return seen
-            reply = self._talk.post(order.finalize, {"csr": _b64(csr)}, repeatable=False)
-        if not reply.ok and reply.problem().type == "orderNotReady":
-            return self.order(order.url)
-        return wire.order(self._talk.accepted(reply, "to issue the certificate").json(), order.url)
+        return orders.finalize(self._talk, order, csr)
 
     def download(
         self,
@@ -185,7 +174,8 @@ class Session:
         cannot be had is told to `fails` and passed over.
         """
         if order.certificate is None:
-            raise OurFault(f"the order {order.url} has no certificate yet ({order.status})")
+            text = f"{self._talk.name} names no certificate of the order {order.url} ({order.status})"
+            raise RetryLater(text, kind="bad-reply")
         first, alternates = self._chain(order.certificate)
         if choose is None or choose(first):
             return first
@@ -266,7 +256,7 @@ class Session:
         """
         if self.directory.revoke_cert is None:
             raise GiveUp(f"{self._talk.name} offers no revocation", kind="revocation")
-        request: dict[str, Any] = {"certificate": _b64(certificate)}
+        request: dict[str, Any] = {"certificate": orders.b64(certificate)}
         if reason is not None:
             request["reason"] = reason
         if key is None:
@@ -300,8 +290,3 @@ class Session:
             text = f"{self._talk.name} handed out something that is no certificate: '{said}'"
             raise RetryLater(text, kind="bad-reply")
         return reply.body, reply.links("alternate")
-
-
-def _b64(data: bytes) -> str:
-    """base64url without padding (RFC 8555 §6.1)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

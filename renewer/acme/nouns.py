@@ -99,7 +99,7 @@ class AcmeOrder(Value):
     """An order (RFC 8555 §7.1.3).
 
     `replaces_refused` is what the authority said when it refused the `replaces` of a new order, which was
-    then ordered without (RFC 9773 §5).
+    then ordered without (RFC 9773 §5). `retry_after` is when it wants to be asked again, if it said so.
     """
 
     url: str
@@ -112,6 +112,7 @@ class AcmeOrder(Value):
     error: Problem | None = None
     profile: str | None = None
     replaces_refused: str | None = None
+    retry_after: datetime | None = None
 
 
 class AccountObject(Value):

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from renewer import clock
+from renewer.acme.lost import Lost, Unreached
 from renewer.acme.reply import Reply
-from renewer.errors import RetryLater
+from renewer.errors import OurFault, RenewerError, RetryLater
 
 T = TypeVar("T")
 Deadline = float | Callable[[], float]
@@ -16,6 +17,7 @@ GROWTH = 2
 SOON = 1.0  # the longest pause in the first half minute,
 LATE = 5.0  # and after it
 _SOON_ENDS = 30.0
+_SERVERS = ("bad-reply", "serverInternal")  # kinds of what was no proper answer
 
 
 def until(
@@ -27,41 +29,69 @@ def until(
 ) -> list[T]:
     """Look at each URL until it is `done`; the results in the order of the URLs.
 
-    `deadline` is on clock.monotonic(), a function if it may come nearer; the first look is always taken.
-    Raises RetryLater, its text beginning
-    with `waiting`, if the deadline comes first or lies before the moment for which the authority asks.
+    `deadline` is on clock.monotonic(), a function if it may come nearer; the first look is always taken. A
+    look that brings nothing of use (a page in HTML, an error of the server) is followed by the next one.
+    Raises RetryLater, its text beginning with `waiting`, if the deadline comes first or lies before the
+    moment for which the authority asks; what was wrong with the last look, if something was.
     """
     found: dict[str, T] = {}
-    due = dict.fromkeys(urls, 0.0)
-    pause, began = FIRST, clock.monotonic()
+    bad: dict[str, RenewerError] = {}
+    due, pause, began = dict.fromkeys(urls, 0.0), FIRST, clock.monotonic()
     while due:
         url = min(due, key=lambda one: due[one])
         if due[url]:
-            _sleep(due[url], deadline, waiting)
-        seen, reply = look(url)
-        if done(seen):
-            found[url] = seen
-            del due[url]
-            continue
+            _sleep(due[url], deadline, bad.get(url, waiting))
+        try:
+            seen, reply = look(url)
+        except RenewerError as error:
+            if not passing(error):
+                raise
+            bad[url] = error
+            wanted = max(SOON, _until(error.not_before))
+        else:
+            bad.pop(url, None)
+            if done(seen):
+                found[url] = seen
+                del due[url]
+                continue
+            wanted = _until(reply.retry_after, reply.at)
         now = clock.monotonic()
-        due[url] = now + max(_wanted(reply), pause)
+        due[url] = now + max(wanted, pause)
         if all(moment > now for moment in due.values()):  # a round is over
             pause = min(pause * GROWTH, SOON if now - began < _SOON_ENDS else LATE)
     return [found[url] for url in urls]
 
 
-def _wanted(reply: Reply) -> float:
+def passing(error: RenewerError) -> bool:
+    """Whether the next look may well be better: an answer that says nothing of what was asked for.
+
+    Not if nobody is there any more, or if the authority does not answer at all: that took long enough.
+    """
+    if isinstance(error, Lost):
+        return not (error.timed_out or isinstance(error, Unreached))
+    if isinstance(error, OurFault):
+        return error.kind == ""  # an object that is none
+    return isinstance(error, RetryLater) and (error.kind in _SERVERS or error.kind.startswith("http-5"))
+
+
+def _until(moment: datetime | None, now: datetime | None = None) -> float:
     """Seconds from now for which the authority asks; 0 if for none."""
-    moment = reply.retry_after
-    return max(0.0, (moment - reply.at).total_seconds()) if moment else 0.0
+    return max(0.0, (moment - (now or clock.now())).total_seconds()) if moment else 0.0
 
 
-def _sleep(moment: float, deadline: Deadline, waiting: str) -> None:
+def pause_until(moment: datetime, deadline: Deadline, trouble: RenewerError) -> None:
+    """Sleep until the authority wants to be asked again. Raises `trouble` if the deadline comes first."""
+    _sleep(clock.monotonic() + _until(moment), deadline, trouble)
+
+
+def _sleep(moment: float, deadline: Deadline, waiting: str | RenewerError) -> None:
     while True:
         now, end = clock.monotonic(), deadline() if callable(deadline) else deadline
         if moment <= now <= end:
             return
         if moment > end or now > end:
+            if isinstance(waiting, RenewerError):
+                raise waiting
             raise RetryLater(
                 f"{waiting}; it is taken up again later",
                 not_before=_at(moment - now) if moment > now else None,

@@ -93,8 +93,16 @@ def account(document: Mapping[str, Any], url: str) -> AccountObject:
     )
 
 
-def order(document: Mapping[str, Any], url: str) -> AcmeOrder:
-    """RFC 8555 §7.1.3. Raises RetryLater if it is none."""
+def order(document: Mapping[str, Any], url: str, known: AcmeOrder | None = None) -> AcmeOrder:
+    """RFC 8555 §7.1.3; what an answer leaves out is taken from the order as it is `known`.
+
+    Raises RetryLater if it is none, or another one than that.
+    """
+    if known is not None:
+        document = {**_known(known), **document}
+        if _names(document) != frozenset(known.identifiers):
+            text = f"what was shown at {url} is an order for other names"
+            raise RetryLater(text, kind="bad-reply")
     return AcmeOrder(
         url=url,
         status=_status(OrderStatus, document, "an order"),
@@ -108,6 +116,19 @@ def order(document: Mapping[str, Any], url: str) -> AcmeOrder:
         error=_problem(document),
         profile=problems.clean(document.get("profile"), 200) or None,
     )
+
+
+def _known(order: AcmeOrder) -> dict[str, Any]:
+    return {
+        "identifiers": [{"type": one.type.value, "value": one.value} for one in order.identifiers],
+        "authorizations": list(order.authorizations),
+        "finalize": order.finalize,
+        "expires": order.expires.isoformat() if order.expires else None,
+    }
+
+
+def _names(document: Mapping[str, Any]) -> frozenset[Identifier]:
+    return frozenset(_identifier(item) for item in _list(document, "identifiers", "an order"))
 
 
 def authorization(document: Mapping[str, Any], url: str) -> Authorization:

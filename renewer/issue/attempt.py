@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar
 
 from renewer import clock, x509
-from renewer.errors import GiveUp, OurFault, RenewerError
+from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue import chains
 from renewer.issue.allowance import BUDGET
-from renewer.issue.proof import Proof, resumable, shortly
+from renewer.issue.orders import Orders, ends, give_up
+from renewer.issue.proof import Proof, shortly
 from renewer.issue.readiness import Readiness
 from renewer.model.decision import Decision, Step
-from renewer.model.facts import Order, Ordered, OrderState, Revoked, Situation, Version
+from renewer.model.facts import Order, OrderState, Revoked, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import budget
 from renewer.policy.backoff import count, known
@@ -22,12 +20,13 @@ from renewer.policy.wanted import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from renewer.acme.client import Session
     from renewer.acme.nouns import AcmeOrder
     from renewer.issue.issuer import Issuer
     from renewer.model.names import Identifier
+
+T = TypeVar("T")
 
 
 class Attempt:
@@ -40,8 +39,7 @@ class Attempt:
         self.wish = situation.wish
         self.decision = decision
         self.authority = decision.authority or situation.wish.authorities[0]
-        self.order: Order | None = None
-        self.valid = False  # whether the authority has issued it
+        self.orders = Orders(self.kit, situation)
         failure = known(situation, self.authority)
         self.ready = Readiness(issuer, self.wish, self.authority, failure)
         self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed
@@ -55,11 +53,11 @@ class Attempt:
             self.issuer.before(self.situation)
             self.ready.disturbed |= self.issuer.disturbs(self.situation)
             session = self.issuer.session(self.authority)
-            found = self._take_up(session)
-            if found.status != "valid":
-                self._prove(session, found)
-                found = self._finalise(session, found)
-            self._download(session, found)
+            if (found := self._take_up(session)) is not None:
+                if found.status != "valid" or found.certificate is None:
+                    self._prove(session, found)
+                    found = self._finalise(session, found)
+                self.orders.issued(self._fetch(session, found))
         except RenewerError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001  what nobody foresaw is this certificate's failure alone
@@ -71,27 +69,36 @@ class Attempt:
             certificate=self.wish.name,
             step=self.decision.step,
             result=Result.DONE,
-            detail=f"{self.authority} issued a certificate for {shortly(self._known_order().identifiers)}",
+            detail=f"{self.authority} issued a certificate for {shortly(self.orders.known.identifiers)}",
             took_ms=took,
         )
 
     # intent and order --------------------------------------------------------------------------------
 
-    def _take_up(self, session: Session) -> AcmeOrder:
-        """The order of an earlier run if it can still be finished, else a new one."""
-        if self.decision.step is Step.RESUME and self.situation.order:
-            self.order = self.situation.order
-            found = self._find_again(session, self.order)
-            if found is not None and found.status not in ("invalid", "expired"):
+    def _take_up(self, session: Session) -> AcmeOrder | None:
+        """The order of an earlier run if it can still be finished, else a new one.
+
+        None if one that was parked has become a certificate: its chain is here.
+        """
+        orders = self.orders
+        if self.decision.step is Step.RESUME and orders.current is not None:
+            found = self._patiently(lambda: orders.find_again(session))
+            if found is not None:
                 self.kit.journal.tell(EventName.ORDERED, self.wish.name, url=found.url, resumed=True)
                 return found
-            if self.order.url is not None:
-                self._abandon()
-        elif self.situation.order is not None:
-            self.order = self.situation.order
-            self._abandon()  # it is for another wish, or its key is gone
+            if orders.known.url is not None:
+                orders.put_aside(session)
+        elif orders.current is not None:
+            # It is for another wish, its key is gone, it gets no further, or its authority is passed over
+            self._wasted()
+            same = orders.current.authority == self.authority
+            orders.put_aside(session if same else None)
+        if orders.recovered(self.issuer.session, self._fetch):
+            self.authority = orders.known.authority
+            self.kit.journal.tell(EventName.ORDERED, self.wish.name, url=orders.known.url, resumed=True)
+            return None
         self.ready.ports(self.ready.unproven(self._names()))
-        if self.order is None:
+        if orders.current is None:
             self._intend()
         return self._place(session)
 
@@ -106,27 +113,12 @@ class Attempt:
             return self.situation.order.identifiers
         return self.decision.names or self.wish.names
 
-    def _find_again(self, session: Session, order: Order) -> AcmeOrder | None:
-        """Look an open order up: by its URL, else in the account's list where the authority has one."""
-        if order.url is None:
-            found = session.find_order(order.identifiers)
-            if found is not None:
-                self._keep_url(session, found)
-            return found
-        try:
-            return session.order(order.url)
-        except GiveUp as error:
-            if error.kind not in ("gone", "unauthorized"):
-                raise
-            return None  # the authority has forgotten it, or it is not ours any more
-
     def _intend(self) -> None:
-        """Key and wish on disk, intent in the ledger, before anything leaves this host."""
+        """What is to be ordered, before anything leaves this host."""
         now = clock.now()
-        pending = f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:08x}"
         order = Order(
             certificate=self.wish.name,
-            pending=pending,
+            pending=f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:08x}",
             state=OrderState.INTENT,
             authority=self.authority,
             directory=self.kit.config.authorities[self.authority].directory,
@@ -134,19 +126,9 @@ class Attempt:
             degraded=bool(self.decision.names),
             key_type=self.wish.key,
             profile=self._profile(),
-            at=self._newest_of_all(now),
+            at=self.orders.newest_of_all(now),
         )
-        self.kit.store.prepare(self.wish.name, pending, self._key(), msgspec.json.encode(order))
-        self.kit.ledger.save(order)
-        self.order = order
-
-    def _newest_of_all(self, now: datetime) -> datetime:
-        """Now; after every version that there is, though it was made while the clock was ahead.
-
-        "Older" goes by this moment: what looked older than its predecessor would be ordered for ever.
-        """
-        made = (one.made_at + timedelta(seconds=1) for one in self.situation.versions if not one.placeholder)
-        return max([now, *made])
+        self.orders.begin(order, self._key())
 
     def _key(self) -> bytes:
         """A fresh key, or the newest version's if the config says so and it is of the right type."""
@@ -163,13 +145,17 @@ class Attempt:
         return next((one.profile for one in self.situation.asked if one.authority == self.authority), None)
 
     def _place(self, session: Session) -> AcmeOrder:
-        """Send newOrder and keep the order's URL before anything waits (RFC 8555 §7.4)."""
-        order = self._known_order()
-        replaced = self._replaced(session)
-        replaces = replaced.leaf.ari_id if replaced else None
-        with self.issuer.allowance.spent(self.situation, order, self.decision) as record:
-            found = session.new_order(order.identifiers, profile=order.profile, replaces=replaces)
-        self._keep_url(session, found, budget.accepted(record, found.url), replaces=replaces)
+        """Send newOrder and keep the order's URL before anything waits (RFC 8555 §7.4).
+
+        An authority may hand back the very order that was let go: it is ended there, and this said once more.
+        """
+        with self.issuer.allowance.spent(self.situation, self.orders.known, self.decision) as record:
+            found, replaced = self._order_anew(session)
+            if self.orders.is_former(found.url):
+                give_up(session, found.authorizations, ("pending", "valid"))
+                found, replaced = self._order_anew(session)
+        self.orders.take_back(found.url)  # it insists on an order whose CSR was sent: that has its own key
+        order = self.orders.placed(session, found, replaced, budget.accepted(record, found.url))
         self.kit.journal.tell(
             EventName.ORDERED,
             self.wish.name,
@@ -181,6 +167,15 @@ class Attempt:
         )
         return found
 
+    def _order_anew(self, session: Session) -> tuple[AcmeOrder, str | None]:
+        order = self.orders.known
+        replaced = self._replaced(session)
+        replaces = replaced.leaf.ari_id if replaced else None
+        found = self._patiently(
+            lambda: session.new_order(order.identifiers, profile=order.profile, replaces=replaces)
+        )
+        return found, replaces
+
     def _replaced(self, session: Session) -> Version | None:
         """The newest certificate by that account for that wish: the one a renewal replaces (RFC 9773 §5)."""
         for version in self.situation.versions:
@@ -188,24 +183,6 @@ class Attempt:
             if same_account and version.leaf.ari_id and fits(version, self.situation):
                 return version
         return None
-
-    def _keep_url(
-        self, session: Session, found: AcmeOrder, *counted: Ordered, replaces: str | None = None
-    ) -> None:
-        order = msgspec.structs.replace(
-            self._known_order(),
-            state=OrderState.OPEN,
-            account=session.account,
-            url=found.url,
-            expires=found.expires,
-            replaces=replaces,
-        )
-        self.kit.ledger.save(order, *counted)
-        self.order = order
-
-    def _known_order(self) -> Order:
-        assert self.order is not None  # noqa: S101  every way here passes _intend or an order found
-        return self.order
 
     # proof and certificate -----------------------------------------------------------------------------
 
@@ -215,29 +192,46 @@ class Attempt:
             return
         proof = Proof(self.ready, session, found)
         try:
-            proof.run(self.authority, self._until())
+            proof.run(self.authority, self._until(), self._patiently)
         finally:
             self.tried = proof.failed
-        names = shortly(self._known_order().identifiers)
+            self.orders.note(found, proof.proven)
+        names = shortly(self.orders.known.identifiers)
         self.kit.journal.tell(EventName.VALIDATED, self.wish.name, names=names)
 
     def _finalise(self, session: Session, found: AcmeOrder) -> AcmeOrder:
-        """Send the CSR, and wait for the certificate (RFC 8555 §7.4)."""
+        """Send the CSR, and wait for the certificate (RFC 8555 §7.4).
+
+        What the order's URL shows is the truth: an order that is ready again is handed the CSR once more.
+        """
         from renewer.acme.problems import order_error
 
-        order = self._known_order()
-        request = self._request(order)
-        if found.status != "processing":
-            found = session.finalize(found, request)
-        if found.status in ("pending", "processing"):  # not ready yet, or not signed yet
-            found = session.wait_order(found.url, self._until())
-        if found.status == "ready":
-            found = session.finalize(found, request)
-        if found.status == "processing":
-            found = session.wait_order(found.url, self._until())
+        request = self._request(self.orders.known)
+        until = self._until()
+        for _ in range(2):
+            if found.status in ("pending", "ready"):
+                found = self._hand_in(session, found, request)
+                self.orders.note(found)
+            if found.status in ("pending", "processing") or not found.certificate:
+                found = session.wait_order(found.url, until, found, self.orders.note)
+            if found.status != "ready":
+                break
         if found.status == "invalid":
             raise order_error(found.error, self.authority)
+        if found.status != "valid":
+            text = f"{self.authority} took the CSR, and the order {found.url} is {found.status} as before"
+            raise RetryLater(text, kind="not-finalized")
         return found
+
+    def _hand_in(self, session: Session, found: AcmeOrder, request: bytes) -> AcmeOrder:
+        """The CSR is sent; that it may have been is on record before."""
+        self.orders.sending(sent=True)
+        try:
+            return self._patiently(lambda: session.finalize(found, request))
+        except GiveUp as error:
+            if error.kind != "gone":  # the authority refused it: nothing can come of the order as it is
+                self.orders.sending(sent=False)
+            raise
 
     def _request(self, order: Order) -> bytes:
         """The CSR. Raises OurFault if the key that was kept for it cannot be read any more."""
@@ -247,13 +241,11 @@ class Attempt:
             text = f"the key of the order at {self.authority} is damaged: {error}"
             raise OurFault(text, kind="key", hint="a new one is made for the next order") from None
 
-    def _download(self, session: Session, found: AcmeOrder) -> None:
-        """Fetch the chain and put it beside its key."""
-        order, self.valid = self._known_order(), True
-        chain = chains.download(self.kit, session, found, self.wish.name, self.authority)
-        self.kit.store.keep_chain(self.wish.name, order.pending, chain)
-        self.order = msgspec.structs.replace(order, state=OrderState.ISSUED)
-        self.kit.ledger.save(self.order)
+    def _fetch(self, session: Session, found: AcmeOrder) -> bytes:
+        """The chain, as the config prefers it."""
+        return self._patiently(
+            lambda: chains.download(self.kit, session, found, self.wish.name, self.authority)
+        )
 
     # endings -----------------------------------------------------------------------------------------
 
@@ -262,26 +254,36 @@ class Attempt:
         limit = clock.monotonic() + self.kit.order_limit
         return lambda: min(limit, self.kit.deadline)
 
-    def _abandon(self) -> None:
-        """Forget an order that will never be finished; its key was never used."""
-        order = self._known_order()
-        self.kit.ledger.drop(order)
-        self.kit.store.clear(self.wish.name, order.pending)
-        self.order = None
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Do it, and again if the authority is out of order for a moment and says for how long (503)."""
+        from renewer.acme.polling import pause_until
+
+        until = self._until()
+        while True:
+            try:
+                return act()
+            except RetryLater as error:
+                if error.not_before is None or error.kind not in ("http-503", "serverInternal"):
+                    raise
+                pause_until(error.not_before, until, error)
 
     def _failed(self, error: RenewerError) -> Outcome:
         """Remember the failure; an order that can still be finished stays for the next run."""
         if error.kind == BUDGET:
             return self._waits(error)
+        if error.kind == "gone" and isinstance(error, GiveUp):  # nobody need do anything: others will come
+            error = RetryLater(error.text, kind=error.kind)
         part = bool(self.decision.names)
         failure = count(self.situation, self.authority, error, clock.now(), in_part=part, tried=self.tried)
         stopped = error.kind == "waiting" and self.kit.stopping.is_set()
         if not stopped:  # that we were told to stop is nobody's failure
             self.kit.ledger.save(failure)
-        if self.order is not None and not resumable(error):
-            if self.valid:
-                self.issuer.allowance.wasted(self.order)
-            self._abandon()
+        if self.orders.current is not None:
+            if ends(error, sent=self.orders.known.sent):
+                self._wasted()
+                self.orders.drop()
+            else:
+                self.orders.failed(error, stopped=stopped)
         self.kit.journal.tell(
             EventName.FAILED,
             self.wish.name,
@@ -301,10 +303,15 @@ class Attempt:
             final=failure.final,
         )
 
+    def _wasted(self) -> None:
+        """What was issued for an order that is given up comes to nothing: the budget remembers that."""
+        if self.orders.known.reached == "valid":
+            self.issuer.allowance.wasted(self.orders.known)
+
     def _waits(self, error: RenewerError) -> Outcome:
         """The order budget says not now: nobody has failed."""
-        if self.order is not None and self.order.url is None:
-            self._abandon()
+        if self.orders.current is not None and self.orders.known.url is None:
+            self.orders.drop()
         self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=error.text)
         return Outcome(
             certificate=self.wish.name, step=self.decision.step, result=Result.WAITING, detail=error.text

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from renewer.challenges.contract import Task
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError
+from renewer.issue.orders import ends, give_up
 from renewer.model import persist
 from renewer.model.outcome import EventName
 from renewer.policy import challenge as choosing
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from renewer.issue.readiness import Readiness
     from renewer.model.facts import Debris
 
-_OUR_SIDE = frozenset({"untrusted", "ca_bundle", "url", "directory", "secret", "account-key"})
 _WITHOUT_TOKEN = frozenset({"dns-persist-01"})  # types that have none; of all others one is needed
 PARALLEL_NAMES = 8  # authorizations fetched at a time
 
@@ -45,7 +45,8 @@ class Proof:
     """The authorizations of one order, from the challenges to the authority's verdict.
 
     `failed` has the names whose challenge failed, each with its place, for the next try to begin with another
-    one; `ready` knows which ways can be used on this host, and what is known of the tries before.
+    one; `ready` knows which ways can be used on this host, and what is known of the tries before. `proven` is
+    how many names were proven at the start.
     """
 
     def __init__(self, ready: Readiness, session: Session, found: AcmeOrder) -> None:
@@ -56,33 +57,41 @@ class Proof:
         self.session = session
         self.found = found
         self.failed: dict[str, int] = {}
+        self.proven = 0
         self.expected: dict[str, Debris] = {}  # by token: what a killed run would leave behind
 
-    def run(self, authority: str, until: Callable[[], float]) -> None:
+    def run(
+        self,
+        authority: str,
+        until: Callable[[], float],
+        patiently: Callable[[Callable[[], Any]], Any] = lambda act: act(),
+    ) -> None:
         """Prove every name that is not proven yet; `until` is on clock.monotonic.
 
-        Whatever happens, what was presented is cleaned up. Raises RetryLater or GiveUp.
+        Whatever happens, what was presented is cleaned up. `patiently` does a thing and waits out what
+        passes. Raises RetryLater or GiveUp.
         """
         from renewer.acme.problems import failed_authorizations
 
-        found = self._authorizations()
+        found = patiently(self._authorizations)
         self.ready.remember(found)
         pending = [one for one in found if one.status == "pending"]
+        self.proven = len([one for one in found if one.status == "valid"])
         self.ready.ports(one.wanted for one in pending)
         chosen = [self._chosen(one) for one in pending]
         groups = _by_solver(chosen)
         try:
             self._make_visible(groups)
             for one, authorization in zip(chosen, pending, strict=True):
-                self._answer(one, authorization.url)
+                patiently(lambda one=one, url=authorization.url: self._answer(one, url))  # type: ignore[misc]
             judged = self._judged(pending, until)
             self.ready.remember(judged)
             with self._blaming(chosen, only_named=True):
                 if error := failed_authorizations(list(judged), authority):
                     raise error
         except RenewerError as error:
-            if not resumable(error):
-                self._give_up(pending)
+            if ends(error, sent=False):
+                give_up(self.session, [one.url for one in pending], ("pending",))
             turned = self._with_others(error, chosen)
             if turned is error:
                 raise
@@ -170,18 +179,6 @@ class Proof:
             if all(one.status == "valid" for one in judged):
                 raise
             return judged
-
-    def _give_up(self, pending: Sequence[Authorization]) -> None:
-        """The order is lost: what is pending is given up, lest it count against the account (§7.5.2).
-
-        Those that became valid meanwhile stay: they shorten the next try.
-        """
-        for one in pending:
-            try:
-                if self.session.authorization(one.url).status == "pending":
-                    self.session.deactivate_authorization(one.url)
-            except RenewerError:
-                return  # it only would have been kind
 
     def _authorizations(self) -> list[Authorization]:
         if len(self.found.authorizations) == 1:
@@ -282,19 +279,6 @@ def _by_solver(chosen: Sequence[Chosen]) -> list[list[Chosen]]:
     for one in chosen:
         groups.setdefault(id(one.solver), []).append(one)
     return list(groups.values())
-
-
-def resumable(error: RenewerError) -> bool:
-    """Whether the order may still be alive: nobody said that it or one of its names is refused.
-
-    A disk that is full, or a trust that was misconfigured meanwhile, says nothing of the order: given up, the
-    same certificate would be ordered again.
-    """
-    if error.local or error.unasked:
-        return True
-    if error.identifiers:
-        return False
-    return isinstance(error, RetryLater | StateError) or error.kind in _OUR_SIDE
 
 
 def shortly(names: Sequence[object]) -> str:

@@ -110,7 +110,15 @@ class OrderState(StrEnum):
 
 
 class Order(Record):
-    """An order from the intent on; one open order a certificate (RFC 8555 §7.1.3)."""
+    """An order from the intent on; one open order a certificate (RFC 8555 §7.1.3).
+
+    `tries` counts runs in a row that tried it and got nowhere; `progress_at` is when it last came further
+    (None: never since `at`), `reached` how far (a status) and `proven` with how many names. `sent` is whether
+    the CSR may have been accepted. `deferred` is more than 0 if the authority said, while processing, when to
+    ask again, for somebody may be approving it by hand: so many tries without such an answer are still borne.
+    `finalize` and `authorizations` are its URLs, for answers that leave them out. `former` is the URL of the
+    order that was let go before it: authorities hand such a one back.
+    """
 
     kind: ClassVar[str] = "order"
     pending: str
@@ -126,6 +134,32 @@ class Order(Record):
     expires: datetime | None = None
     replaces: str | None = None
     degraded: bool = False
+    tries: int = 0
+    progress_at: datetime | None = None
+    reached: str = ""
+    proven: int = 0
+    sent: bool = False
+    deferred: int = 0
+    finalize: str | None = None
+    authorizations: tuple[str, ...] = ()
+    former: str | None = None
+
+
+class Parked(Record):
+    """An order that others are made in the place of, though it may still become a certificate.
+
+    Its CSR was sent. Key and URL are kept until `until`, and it is looked at before each new order.
+    """
+
+    kind: ClassVar[str] = "parked"
+    order: Order
+    at: datetime
+    until: datetime
+
+    @property
+    def key(self) -> str:
+        """One record an order."""
+        return self.order.pending
 
 
 class Purse(StrEnum):
@@ -516,7 +550,8 @@ class Situation(Value):
     `versions` are the complete ones on disk, newest first, placeholders among them; `live` is what the
     link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host,
     COPIES among them if it has any; `optional` names those of them that are not required.
-    `order_ready` is whether the pending key of `order` exists; `deployments` are this host's. `asked` has
+    `order_ready` is whether the pending key of `order` exists; `parked` are orders that were put aside;
+    `deployments` are this host's. `asked` has
     an entry for each authority of the wish, in its order. `revoked` are ids of versions,
     `owed` the post hooks of this host whose last call failed. `unread` is whether its facts could not be read
     at all: then nothing is known, and nothing is done. `modes` are sentences about files of the live version
@@ -536,6 +571,7 @@ class Situation(Value):
     order: Order | None = None
     order_ready: bool = False
     ordered: tuple[Ordered, ...] = ()
+    parked: tuple[Parked, ...] = ()
     failures: tuple[Failure, ...] = ()
     windows: tuple[Window, ...] = ()
     deployments: tuple[Deployment, ...] = ()

@@ -11,6 +11,7 @@ from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
 from renewer.policy.budget import Call, Hold, next_order
 from renewer.policy.need import Facts, Need, Terms, show, window_of
+from renewer.policy.orders import Fate, fate
 from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld
 from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
 
@@ -24,7 +25,7 @@ def an_order_is_open(facts: Facts) -> Need | None:
     order = facts.situation.order
     if order is None or order.state not in (OrderState.INTENT, OrderState.OPEN):
         return None
-    if not facts.situation.order_ready or not order_fits(order, facts.situation):
+    if not facts.situation.order_ready or not _goes_on(facts, order):
         return None
     if order.state is OrderState.INTENT and not _is_due(facts):
         return None  # nobody was asked yet, and there is no need any more
@@ -186,7 +187,7 @@ def _under_way(facts: Facts, names: tuple[Identifier, ...] = ()) -> bool:
     With `names`, those that are left of a failing set, an open order for more of them is in nobody's way.
     """
     order = facts.situation.order
-    if order is None or not order_fits(order, facts.situation):
+    if order is None or not _goes_on(facts, order):
         return False
     if names and order.state is not OrderState.ISSUED and not set(order.identifiers) <= set(names):
         return False
@@ -194,6 +195,15 @@ def _under_way(facts: Facts, names: tuple[Identifier, ...] = ()) -> bool:
         order.state is not OrderState.ABANDONED
         and facts.situation.order_ready
         and not _passed_over(facts, order)
+    )
+
+
+def _goes_on(facts: Facts, order: Order) -> bool:
+    """Whether an order is still for what the config asks, and leads anywhere."""
+    terms = facts.terms
+    return (
+        order_fits(order, facts.situation)
+        and fate(order, facts.situation, terms.now, force=terms.force) is Fate.KEPT
     )
 
 

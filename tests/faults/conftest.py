@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tests.faults.host import Clock, Host, Web, agents_clock, authority
+from tests.servers.bendable import Bendable, BendableFactory
 from tests.servers.faultproxy import FaultProxy
 from tests.servers.pebble import Pebble
+from tests.servers.ports import free_port
 
 __all__ = ["agents_clock"]
 
@@ -42,3 +44,15 @@ def host(make_host: HostFactory, pebble: Pebble, proxy: FaultProxy) -> Host:
     """A host with the certificate `www`, that asks Pebble through the proxy."""
     table = authority(pebble, directory=proxy.directory, ca_bundle=proxy.ca_bundle)
     return make_host(pebble.http_port, {"pebble": table})
+
+
+@pytest.fixture
+def bent(bendable: BendableFactory, agents_clock: Clock) -> Bendable:
+    """An authority whose every answer can be bent, with the agent's clock."""
+    return bendable(clock=agents_clock.now)
+
+
+@pytest.fixture
+def bent_host(make_host: HostFactory, bent: Bendable) -> Host:
+    """A host with the certificate `www`, that asks it."""
+    return make_host(free_port(), {"bent": authority(bent)})

@@ -29,6 +29,7 @@ from renewer.report import plan_document, status_document
 from renewer.run import Limits
 from renewer.store.lock import Lock
 from tests import toml
+from tests.servers.bendable import Bendable
 from tests.servers.pebble import Pebble
 from tests.servers.tls_peer import Peer
 from tests.store.looking import live_pair
@@ -284,7 +285,7 @@ class Host:
 
 
 def authority(
-    server: Pebble, *, directory: str | None = None, ca_bundle: Path | None = None
+    server: Pebble | Bendable, *, directory: str | None = None, ca_bundle: Path | None = None
 ) -> dict[str, Any]:
     """The config's table for a Pebble, or for the proxy in front of it."""
     return {"directory": directory or server.directory, "ca_bundle": ca_bundle or server.ca_bundle}
