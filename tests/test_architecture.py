@@ -82,6 +82,7 @@ LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/model/desired.py": (520, "nouns only: the keys of the config as values"),
 }
 LONGER_FUNCTIONS = {
+    "renewer/inventory.py:_situation": (45, "one line a fact"),
     "renewer/cli/story.py:words": (70, "one sentence an event: a table in the shape of a match"),
 }
 
