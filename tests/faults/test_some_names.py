@@ -53,8 +53,12 @@ def test_a_first_issue_with_a_name_that_the_authority_refuses(host: Host, pace: 
     status = host.status()
     assert (status["degraded"], status["healthy"]) == (True, False)
     host.web.broken.clear()
-    host.clock.forward(timedelta(hours=8))
-    assert host.run().exit == 0
+    for _ in range(30):
+        host.clock.forward(HOUR)
+        host.run()
+        if names(host) != {"good.example.org"}:
+            break
+    assert host.status()["exit"] == 0
     assert names(host) == {"good.example.org", "bad.example.org"}
     assert not host.status()["degraded"]
 
