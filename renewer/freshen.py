@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,25 +9,18 @@ from renewer import clock
 from renewer.acme import card
 from renewer.errors import RenewerError, StateError
 from renewer.kit import Kit
-from renewer.model.facts import Debris, Owed, Revoked, Situation, Version, Window
+from renewer.model.facts import Debris, Owed, Revoked, Situation
 from renewer.model.outcome import EventName, Outcome
 from renewer.policy.backoff import from_the_future
 from renewer.policy.budget import seen_by
 from renewer.policy.challenge import challenges_of
 from renewer.policy.findings import debris_ends
-from renewer.policy.freshness import ask_after, chain_to_ask, to_ask, to_look
-from renewer.policy.need import window_of
+from renewer.policy.freshness import chain_to_ask, longest_unasked_first, to_ask, to_look
 from renewer.policy.orders import forgotten
+from renewer.questions import Questions
 
-if TYPE_CHECKING:
-    from renewer.acme.nouns import Renewal
-
-PARALLEL_QUESTIONS = 8
 PARALLEL_KEYS = 8
 SHARE = 0.25  # of the run's time: ports or authorities that do not answer must not take that of renewals
-LONG_PAUSE = timedelta(
-    hours=6
-)  # until an authority without renewal information is asked whether it has it now
 
 
 def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) -> set[str]:
@@ -45,84 +36,10 @@ def windows(kit: Kit, situations: Iterable[Situation], *, anyway: bool = False) 
     ]
     if not asking:
         return set()
-    silent: set[str] = set()
-    end = clock.monotonic() + kit.time_left() * SHARE
-
-    def time_left() -> bool:
-        return clock.monotonic() < min(end, kit.deadline)
-
-    if len(asking) == 1:
-        answers = [_ask(kit, *asking[0], silent)]
-    else:
-        from concurrent.futures import ThreadPoolExecutor  # brings logging: 10 ms for who asks, no other
-
-        with ThreadPoolExecutor(PARALLEL_QUESTIONS, thread_name_prefix="window") as pool:
-            several = pool.map(
-                lambda pair: _ask(kit, pair[0], pair[1], silent) if time_left() else None, asking
-            )
-            answers = [answer for answer in several if answer is not None]
+    end = min(clock.monotonic() + kit.time_left() * SHARE, kit.deadline)
+    answers = Questions(kit, end).ask(longest_unasked_first(asking))
     kit.ledger.save(*answers)
-    return {situation.wish.name for situation, _ in asking}
-
-
-def _ask(kit: Kit, situation: Situation, version: Version, silent: set[str]) -> Window:
-    """One question; an authority in `silent` has just failed to answer and is spared the others'."""
-    before, authority = window_of(situation, version), version.authority or ""
-    failures = before.failures if before else 0
-    blank = Window(
-        certificate=situation.wish.name,
-        serial=version.leaf.serial,
-        asked_at=clock.now(),
-        ask_again=clock.now() + LONG_PAUSE,
-    )
-    later = msgspec.structs.replace(
-        before or blank,
-        asked_at=blank.asked_at,
-        ask_again=clock.now() + ask_after(failures),
-        failures=failures + 1,
-    )
-    if authority in silent:
-        return later
-    try:
-        answer = kit.session(authority).renewal_info(version.leaf.ari_id or "", failures)
-    except RenewerError as error:
-        silent.add(authority)
-        _tell_none(kit, situation, authority, error.text)
-        return later
-    if answer is None:
-        return blank  # this authority has no renewal information at all
-    if answer.start is None:
-        if answer.failures:
-            silent.add(authority)
-        _tell_none(kit, situation, authority, answer.trouble or "")
-        return msgspec.structs.replace(later, ask_again=answer.ask_again, failures=answer.failures)
-    return _window(kit, before, blank, answer)
-
-
-def _tell_none(kit: Kit, situation: Situation, authority: str, why: str) -> None:
-    text = f"no renewal window of {authority}: {why}"
-    kit.journal.tell(EventName.NOTICE, situation.wish.name, text=text)
-
-
-def _window(kit: Kit, before: Window | None, blank: Window, answer: "Renewal") -> Window:
-    """What the authority said; a window that moved is told with its explanation (RFC 9773 §4.2)."""
-    window = msgspec.structs.replace(
-        blank,
-        start=answer.start,
-        end=answer.end,
-        explanation_url=answer.explanation_url,
-        ask_again=answer.ask_again,
-    )
-    if before and (before.start, before.end) != (window.start, window.end):
-        kit.journal.tell(
-            EventName.NOTICE,
-            window.certificate,
-            text="the authority moved the renewal window",
-            window_start=window.start,
-            window_end=window.end,
-            explanation=window.explanation_url,
-        )
-    return window
+    return {answer.certificate for answer in answers}
 
 
 def ports(kit: Kit, situations: Sequence[Situation]) -> set[str]:

@@ -24,6 +24,7 @@ def put(kit: Kit, situation: Situation) -> Outcome:
     except StateError as error:
         return _failed(situation, error, started)
     except RenewerError as error:
+        error.hint = "; ".join(filter(None, (error.hint, _kept(kit, situation.wish, order))))
         _abandon(kit, situation, order, error)
         return _failed(situation, error, started)
     kit.journal.tell(
@@ -99,9 +100,9 @@ def remember(kit: Kit, certificate: str, version: Version) -> None:
 
 
 def material_of(privkey: bytes, fullchain: bytes) -> Material:
-    """Key and chain as the four files hold them. Raises OurFault if the chain is not PEM."""
+    """Key and chain as the four files hold them. Raises OurFault if there is no chain for the key in it."""
     try:
-        leaf, *rest = x509.split_chain(fullchain)
+        leaf, *rest = x509.put_in_order(privkey, fullchain)
     except ValueError as error:
         raise OurFault(f"the authority's chain cannot be read: {error}", kind="unsound") from None
     return Material(privkey=privkey, cert=leaf, chain=b"".join(rest))
@@ -125,6 +126,15 @@ def placeholder(kit: Kit, situation: Situation) -> None:
     kit.journal.tell(
         EventName.NOTICE, wish.name, text="a self-signed placeholder stands at live until the first issue"
     )
+
+
+def _kept(kit: Kit, wish: Certificate, order: Order) -> str:
+    """What was refused is kept for who wants to look at it: where, as a hint."""
+    try:
+        chain = kit.store.pending_chain(wish.name, order.pending)
+        return f"what the authority sent is kept in {kit.store.keep_refused(wish.name, chain)}"
+    except RenewerError:
+        return ""  # it would have been for people only
 
 
 def _abandon(kit: Kit, situation: Situation, order: Order, error: RenewerError) -> None:

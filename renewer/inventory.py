@@ -155,7 +155,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),
         owed=tuple(one for one in memory.owed.get(wish.name, ()) if _is_owed(kit, one)),
-        revoked=tuple(record.version for record in memory.revoked.get(wish.name, ())),
+        revoked=tuple(one.version for one in memory.revoked.get(wish.name, ())),
         acceptances=tuple(memory.acceptances.get(wish.name, ())),
         modes=_modes(kit, wish, shelf),
         blocked=shelf.blocked,

@@ -173,7 +173,9 @@ def _again(endpoint: Endpoint, unwell: Collection[str]) -> int:
 
 _HINTS = {
     EndpointState.VERIFIED: "",
-    EndpointState.STALE: "the server has not loaded what is live: name its hook; renewer deploys again",
+    EndpointState.STALE: "the server has not loaded what is live: name its hook; renewer deploys again; if "
+    "its hooks succeed, another node may answer at that address, or a container have a file or `live` itself "
+    "mounted instead of the certificate's directory",
     EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints` or that server",
     EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set its `roots`",
     EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",

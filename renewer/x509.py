@@ -167,6 +167,34 @@ def split_chain(pem: bytes) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.PEM) for certificate in _load_chain(pem))
 
 
+def put_in_order(privkey: bytes, text: bytes) -> tuple[bytes, ...]:
+    """The chain of a key out of what an authority sent, leaf first, each as clean PEM of our own writing.
+
+    Forgives what means the same: text around the blocks, byte order marks, line ends, doubles, another order,
+    certificates that belong to no chain of this leaf. Raises ValueError if no certificate fits the key, or
+    if none of several others issued it.
+    """
+    if len(text) > MAX_CHAIN_BYTES:
+        raise ValueError(f"the chain has {len(text)} bytes; more than {MAX_CHAIN_BYTES} are not believed")
+    blocks = [block[0] for block in _BLOCK.finditer(text) if block[1] == b"CERTIFICATE"]
+    found = list(dict.fromkeys(_load_chain(block)[0] for block in blocks))
+    if not found:
+        raise ValueError("there is no certificate in it")
+    if len(found) > MAX_CHAIN_LENGTH:
+        raise ValueError(f"the chain has more than {MAX_CHAIN_LENGTH} certificates")
+    ours = _load_key(privkey).public_key()
+    first = next((one for one in found if _public_key(one) == ours), None)
+    if first is None:
+        raise ValueError("the private key does not belong to any certificate in the chain")
+    chain, rest = [first], [one for one in found if one is not first]
+    while issuer := next((one for one in rest if _issued_by(chain[-1], one)), None):
+        chain.append(issuer)
+        rest.remove(issuer)
+    if rest and len(chain) == 1:
+        raise ValueError("the chain is not in order: none of the others issued the first certificate")
+    return tuple(certificate.public_bytes(Encoding.PEM) for certificate in chain)
+
+
 def leaf(pem: bytes) -> Leaf:
     """What the first certificate of a PEM says of itself."""
     return _facts(_load_chain(pem)[0])
@@ -396,6 +424,13 @@ def _type_of(key: object) -> KeyType | None:
     if isinstance(key, rsa.RSAPublicKey):
         return next((kind for kind, size in _SIZES.items() if size == key.key_size), None)
     return None
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        return None  # no key of ours is of that kind
 
 
 def _hash_for(key: _Key) -> hashes.SHA256 | hashes.SHA384:

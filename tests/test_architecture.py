@@ -29,8 +29,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "soundness copies",
         "kit",
         (
-            "acceptance concerns inventory issue install sightings revoke rollback shelf report doctor "
-            "around watches"
+            "acceptance concerns inventory issue install questions sightings revoke rollback shelf report "
+            "doctor around watches"
         ),
         "deploy freshen tell",
         "rounds rehearse",
@@ -76,8 +76,9 @@ ENDINGS = frozenset({("", "print"), ("sys", "exit"), ("", "exit"), ("", "SystemE
 
 MODULE_LINES, FUNCTION_LINES = 320, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
+    "renewer/store/disk.py": (340, "the store's contract in one class"),
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
-    "renewer/x509.py": (460, "one door to `cryptography`; two would be no door"),
+    "renewer/x509.py": (500, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (620, "nouns only: the list is the vocabulary"),
     "renewer/model/desired.py": (520, "nouns only: the keys of the config as values"),
 }

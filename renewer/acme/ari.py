@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+import msgspec
+
 from renewer import clock
 from renewer.acme import problems, retry_after, wire
 from renewer.acme.lost import Lost, Unreached
@@ -33,13 +35,21 @@ def fetch(get: Callable[[str], Reply], base: str, ari_id: str, failures: int) ->
         return Renewal(ask_again=clock.now() + LONG_TERM, trouble=error.text)
     except RenewerError as error:
         return Renewal(ask_again=clock.now() + LONG_TERM, trouble=error.text)
+    return _refused(reply, failures)
+
+
+def _refused(reply: Reply, failures: int) -> Renewal:
     problem = reply.problem()
+    busy = None
+    if reply.status in (429, 503):
+        busy = max((reply.retry_after - reply.at).total_seconds(), 0.0) if reply.retry_after else 0.0
     text = f"{problem.detail or 'no reason given'} (HTTP {reply.status})"
     if reply.status >= 500:
-        return _temporary(reply.at, failures, reply.retry_after, text)
+        temporary = _temporary(reply.at, failures, reply.retry_after, text)
+        return msgspec.structs.replace(temporary, busy=busy)
     # Refused, unknown (404), gone (410); too many requests (429) say themselves when.
     later = reply.retry_after if reply.status == 429 else None
-    return Renewal(ask_again=_pace(later, reply.at), trouble=text)
+    return Renewal(ask_again=_pace(later, reply.at), trouble=text, busy=busy)
 
 
 def _window(document: Mapping[str, object], reply: Reply) -> Renewal:

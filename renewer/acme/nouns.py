@@ -157,6 +157,7 @@ class Renewal(Value):
 
     Without a window `start` and `end` are None and `trouble` says why. `ask_again` is the moment from which
     it may be asked again. `failures` is how many temporary errors there were in a row, this one included.
+    `busy` is set if the authority said that it is asked too much (429, 503): the seconds it asked for, or 0.
     """
 
     ask_again: datetime
@@ -165,3 +166,4 @@ class Renewal(Value):
     explanation_url: str | None = None
     failures: int = 0
     trouble: str | None = None
+    busy: float | None = None

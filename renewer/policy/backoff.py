@@ -13,6 +13,7 @@ from renewer.policy.window import in_emergency
 LADDER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
 DAILY = LADDER[-1]
 EMERGENCY_STEP = timedelta(minutes=30)  # two an hour stay below five failed authorizations an hour
+STALE_STEP = timedelta(hours=6)  # between deployments for a port that stays stale, in the last days
 RETRY_AFTER_FLOOR = timedelta(minutes=1)
 RETRY_AFTER_CAP_WHEN_ABSENT = timedelta(hours=6)
 ASSUMED_LIFETIME = timedelta(days=90)
@@ -118,9 +119,17 @@ def deploy_again(
 
 
 def redeploy_stale(
-    sighting: Sighting, deployed: datetime | None, lifetime: timedelta, now: datetime
+    sighting: Sighting,
+    deployed: datetime | None,
+    lifetime: timedelta,
+    now: datetime,
+    *,
+    urgent: bool = False,
 ) -> datetime:
     """The earliest moment to deploy again because of a stale port: at once, then up the ladder.
+
+    If it is `urgent` no step is longer than six hours, or a twentieth of the lifetime: not every run then
+    reloads a server that will not load it, be it another node's.
 
     Counted from when it was first seen stale, against when this version was last `deployed`: how often
     anybody looked meanwhile does not matter.
@@ -132,6 +141,8 @@ def redeploy_stale(
     while moment <= deployed:
         tries += 1
         step = min(ladder(tries), lifetime / 10)
+        if urgent:
+            step = min(step, STALE_STEP, lifetime / 20)
         # Beyond the ladder's end the steps are all alike
         skipped = (deployed - moment) // step if tries >= len(LADDER) else 0
         moment += step * max(skipped, 1)

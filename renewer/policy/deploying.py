@@ -6,7 +6,7 @@ from renewer.model.decision import Reason, Step
 from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
 from renewer.model.trouble import Kind
 from renewer.policy.authority import Choice
-from renewer.policy.backoff import EMERGENCY_STEP, deploy_again, redeploy_stale
+from renewer.policy.backoff import deploy_again, redeploy_stale
 from renewer.policy.deploy_window import closed_until, serves_well
 from renewer.policy.diagnosis import diagnose
 from renewer.policy.need import Facts, Need, Terms, show
@@ -85,9 +85,8 @@ def a_port_serves_an_older_one(facts: Facts) -> Need | None:
     worst = max(stale, key=lambda sighting: sighting.failures)
     text = f"{worst.endpoint} ({worst.address}) still serves an older certificate, serial {worst.serial}"
     done = [record.at for record in facts.situation.deployments if record.version == version.id]
-    again = redeploy_stale(worst, max(done, default=None), version.leaf.lifetime, facts.terms.now)
-    if done and _is_urgent(facts):
-        again = min(again, max(done) + EMERGENCY_STEP)
+    last, lifetime = max(done, default=None), version.leaf.lifetime
+    again = redeploy_stale(worst, last, lifetime, facts.terms.now, urgent=_is_urgent(facts))
     return _deploy(facts, Reason.SERVED_STALE, text, again)
 
 

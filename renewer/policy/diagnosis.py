@@ -188,7 +188,9 @@ def _needs_a_person(seen: Sighting, now: datetime) -> bool:
 
 _HINTS = {
     EndpointState.VERIFIED: "",
-    EndpointState.STALE: "have that server load what is live, or name its hook in the configuration",
+    EndpointState.STALE: "have that server load what is live, or name its hook in the configuration; if its "
+    "hooks succeed, another node may answer at that address, or a container have a file or `live` itself "
+    "mounted instead of the certificate's directory",
     EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints`, or that server",
     EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set its `roots`",
     EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",

@@ -1,6 +1,7 @@
 """Which facts are too old to decide upon: windows to ask for, ports to look at. Pure."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
 from renewer.policy.backoff import from_the_future
@@ -10,6 +11,7 @@ from renewer.policy.window import fraction, slack
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=6)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 CHAIN_FOR = timedelta(days=1)  # so long a preferred chain that could not be had is asked for again,
 CHAIN_EVERY = timedelta(minutes=10)  # at most so often
 UNWELL_PAUSE = timedelta(minutes=5)  # at most so often a port is looked at that is not well
@@ -30,6 +32,16 @@ def to_ask(situation: Situation, now: datetime, *, anyway: bool = False) -> Vers
     if window is None or anyway or from_the_future(window.asked_at, now):
         return version
     return version if window.ask_again <= now else None
+
+
+def longest_unasked_first(asking: Iterable[tuple[Situation, Version]]) -> list[tuple[Situation, Version]]:
+    """In the order in which they are asked: those without a window come first, so that each gets its turn."""
+
+    def asked(pair: tuple[Situation, Version]) -> tuple[bool, datetime]:
+        window = window_of(*pair)
+        return (window.start is not None, window.asked_at) if window else (False, _NEVER)
+
+    return sorted(asking, key=asked)
 
 
 def ask_after(failures: int) -> timedelta:

@@ -113,6 +113,18 @@ class Bench:
                     yield f"{self.state}/{layout.TMP}/{name}"
                 tmp.discard(name)
 
+    def keep_refused(self, name: str, content: bytes) -> str:
+        """A file for people in `<state>/refused`, in the place of the one before; returns its path."""
+        with (
+            safe.ensure_root(self.state, self.mode, self.group) as root,
+            root.ensure(layout.TMP, 0o700) as tmp,
+            root.ensure(layout.REFUSED, 0o700) as kept,
+            fresh(tmp) as made,
+        ):
+            tmp.write(made, content, 0o600)
+            tmp.move(made, kept, name)
+        return f"{self.state}/{layout.REFUSED}/{name}"
+
     def demand_room(self, size: int) -> None:
         """Make sure that so many octets can be written below `<state>`, and give them back."""
         with (

@@ -74,6 +74,9 @@ class Store(Protocol):
     def scratch(self) -> AbstractContextManager[str]:
         """The path of a private directory, empty at first and gone afterwards, also after a kill."""
 
+    def keep_refused(self, certificate: str, chain: bytes) -> str:
+        """Keep a chain that could not be installed, the newest of a certificate; returns its path."""
+
     def demand_room(self, size: int) -> None:
         """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
 

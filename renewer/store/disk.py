@@ -107,6 +107,11 @@ class DiskStore:
         """A private directory for a moment, below `<state>/tmp`, for programs that need real paths."""
         return self._bench.scratch()
 
+    def keep_refused(self, certificate: str, chain: bytes) -> str:
+        """Keep a chain that could not be installed, the newest of a certificate; returns its path."""
+        demand(CERTIFICATE_NAME, certificate, "certificate")
+        return self._bench.keep_refused(f"{certificate}.pem", chain)
+
     def demand_room(self, size: int) -> None:
         """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
         self._bench.demand_room(size)

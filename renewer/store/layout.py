@@ -8,6 +8,7 @@ VERSIONS = "versions"
 PENDING = "pending"
 LIVE = "live"
 TMP = "tmp"
+REFUSED = "refused"
 LOCK = "lock"
 
 PRIVKEY = "privkey.pem"

@@ -1,158 +1,80 @@
-"""A preferred chain is a preference: it costs no certificate, is told where missed, and asked for again."""
+"""Chains as authorities really send them: what means the same is put right, the rest is kept and told."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from renewer import x509
 from tests.faults.conftest import HostFactory
-from tests.faults.host import Clock, Host, failed
-from tests.servers.bendable import Bendable, BendableFactory, Seen
-from tests.servers.bends import Answer, Call, cut, error, hang, html, problem, say
-from tests.servers.ports import free_port
-from tests.servers.signing import Signer, pem
+from tests.faults.host import Host, failed
+from tests.servers.bendable import Bendable, BendableFactory
+from tests.servers.bends import Answer, Call
+from tests.store.looking import live_pair
 
-WANTED = "Bendable Root 2"
-
-
-@pytest.fixture
-def authority(bendable: BendableFactory, agents_clock: Clock) -> Bendable:
-    """One with three chains: to Bendable Root 1, 2 and 3."""
-    return bendable(clock=agents_clock.now, signer=Signer(alternates=2))
+END = b"-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture
-def host(make_host: HostFactory, authority: Bendable) -> Host:
-    """A host that prefers the second of them."""
-    table = {"directory": authority.directory, "ca_bundle": str(authority.ca_bundle), "chain": WANTED}
-    return make_host(free_port(), {"bendable": table})
+def at(make_host: HostFactory, bendable: BendableFactory, agents_clock: Any) -> tuple[Host, Bendable]:
+    """A host and its authority."""
+    authority = bendable(clock=agents_clock.now)
+    table = {"directory": authority.directory, "ca_bundle": authority.ca_bundle, "roots": authority.roots()}
+    return make_host(0, {"f": table}), authority
 
 
-def leads_to(host: Host, root: str) -> bool:
-    """Whether what is live leads to this root."""
-    live = host.state / "certificates/www/live/fullchain.pem"
-    return x509.leads_to(live.read_bytes(), root)
+def blocks(body: bytes) -> list[bytes]:
+    """The certificates of a chain."""
+    return [one + END for one in body.split(END) if one.strip()]
 
 
-def prefer(host: Host, name: str) -> None:
-    """Another root in the config."""
-    host.authorities["bendable"]["chain"] = name
-    host.write_config()
+def explained(body: bytes) -> bytes:
+    """As `openssl s_client -showcerts` writes it."""
+    return b"".join(b" 0 s:CN=x\n   i:CN=y\nValidity: long\n" + one for one in blocks(body)) + b"\nbye\n"
 
 
-def another_leaf(seen: Seen) -> Answer:
-    """A chain to the right root for somebody else's certificate."""
-    signer = seen.authority.signer
-    other = Signer()
-    stranger = other.chain(other.roots[0], 1)
-    return replace(seen.usual(), body=stranger + pem(signer.intermediates[1]))
-
-
-def thin(seen: Seen) -> Answer:
-    """The intermediate alone."""
-    return replace(seen.usual(), body=pem(seen.authority.signer.intermediates[1]))
-
-
-BROKEN: dict[str, Callable[[Seen], Answer]] = {
-    "500": error(500),
-    "404": problem("malformed", 404),
-    "page": html(),
-    "hang": hang,
-    "cut": cut(30),
-    "rubbish": say(Answer(200, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")),
-    "another leaf": another_leaf,
-    "thin": thin,
+SPOILT: dict[str, Callable[[bytes], bytes]] = {
+    "an intermediate twice": lambda body: body + blocks(body)[-1],
+    "the leaf twice": lambda body: blocks(body)[0] + body,
+    "text before each block": explained,
+    "backwards": lambda body: b"".join(reversed(blocks(body))),
+    "a byte order mark": lambda body: b"\xef\xbb\xbf" + body,
+    "CRLF": lambda body: body.replace(b"\n", b"\r\n"),
+    "all of it": lambda body: (
+        b"\xef\xbb\xbf" + explained(b"".join(reversed(blocks(body)))).replace(b"\n", b"\r\n")
+    ),
 }
 
 
-def test_the_preferred_one(host: Host) -> None:
-    """Offered and had: nothing to tell."""
+@pytest.mark.parametrize("how", SPOILT)
+def test_what_means_the_same_is_installed(at: tuple[Host, Bendable], how: str) -> None:
+    """The certificate is live, leaf first, and nothing was ordered twice."""
+    host, authority = at
+
+    def spoilt(request: Any) -> Answer:
+        usual = request.usual()
+        return Answer(usual.status, SPOILT[how](usual.body), usual.headers)
+
+    authority.bend(Call.CERTIFICATE, spoilt)
     report = host.run()
-    assert (report.exit, report.findings) == (0, ())
-    assert leads_to(host, WANTED)
+    assert (report.exit, failed(report), len(authority.orders)) == (0, [], 1)
+    live_pair(host.state, "www")
+    chain = (host.state / "certificates/www/live/fullchain.pem").read_bytes()
+    assert chain.count(END) == len(blocks(chain)) == 2
+    assert chain.startswith(b"-----BEGIN CERTIFICATE-----\n")
 
 
-@pytest.mark.parametrize("how", BROKEN)
-def test_an_alternate_that_cannot_be_had(host: Host, authority: Bendable, how: str) -> None:
-    """The default chain, in hand, is installed by the same run; one order, exit 0, a line that says so."""
-    authority.bend(Call.ALTERNATE, BROKEN[how])
+def test_what_is_refused_is_kept(at: tuple[Host, Bendable]) -> None:
+    """A chain without our leaf cannot be installed: the file is kept, and told, for who wants to look."""
+    host, authority = at
+
+    def without_leaf(request: Any) -> Answer:
+        usual = request.usual()
+        return Answer(usual.status, b"".join(blocks(usual.body)[1:]), usual.headers)
+
+    authority.bend(Call.CERTIFICATE, without_leaf)
     report = host.run()
-    assert (report.exit, failed(report)) == (0, [])
-    assert leads_to(host, "Bendable Root 1")
-    assert any(WANTED in one and "default one" in one for one in report.findings), report.findings
-    assert len(authority.orders) == 1
-    again = host.run()
-    assert again.exit == 0
-    assert any(WANTED in one for one in again.findings)
-
-
-def test_one_that_is_not_offered(host: Host, authority: Bendable) -> None:
-    """Silent until now: told by every run, and nothing asked again."""
-    prefer(host, "Nobody's Root")
-    report = host.run()
-    assert report.exit == 0
-    assert any("offers no chain to Nobody's Root" in one for one in report.findings)
-    asked = authority.count(Call.ALTERNATE)
-    host.clock.forward(timedelta(hours=1))
-    assert host.run().exit == 0
-    assert (authority.count(Call.ALTERNATE), len(authority.orders)) == (asked, 1)
-    prefer(host, "Bendable Root 1")
-    assert host.run().findings == ()
-
-
-def test_had_within_the_day(host: Host, authority: Bendable) -> None:
-    """The alternate comes back hours later: installed and live without an order, and the line goes."""
-    authority.bend(Call.ALTERNATE, error(500))
-    host.run()
-    first = host.live()
-    for _ in range(3):
-        host.clock.forward(timedelta(hours=1))
-        assert host.run().exit == 0
-    authority.mend()
-    host.clock.forward(timedelta(hours=1))
-    report = host.run()
-    assert (report.exit, report.findings) == (0, ())
-    assert leads_to(host, WANTED)
-    assert host.live().leaf == first.leaf
-    assert (len(authority.orders), len(authority.issued)) == (1, 1)
-    assert not list(host.state.glob("certificates/www/pending/*"))
-    asked = authority.count(Call.ALTERNATE)
-    host.run()
-    assert authority.count(Call.ALTERNATE) == asked
-
-
-def test_given_up_after_a_day(host: Host, authority: Bendable) -> None:
-    """Longer than a day nobody asks; the next certificate has the chain again."""
-    authority.bend(Call.ALTERNATE, error(500))
-    host.run()
-    host.clock.forward(timedelta(hours=25))
-    asked = authority.count(Call.ALTERNATE)
-    assert any(WANTED in one for one in host.run().findings)
-    assert authority.count(Call.ALTERNATE) == asked
-    authority.mend()
-    assert host.run(force=True).findings == ()
-    assert leads_to(host, WANTED)
-
-
-def test_the_second_of_several_alternates_fits(host: Host, authority: Bendable) -> None:
-    """One that is broken does not hide the one behind it."""
-    prefer(host, "Bendable Root 3")
-    authority.bend(Call.ALTERNATE, error(500), when=lambda seen: seen.path.endswith("/1"))
-    report = host.run()
-    assert (report.exit, report.findings) == (0, ())
-    assert leads_to(host, "Bendable Root 3")
-
-
-def test_alternates_that_lead_in_a_circle(host: Host, authority: Bendable) -> None:
-    """The alternate is the chain itself: fetched once, the default is installed."""
-
-    def itself(seen: Seen) -> Answer:
-        links = ", ".join([f'<{authority.base}{seen.path}>;rel="alternate"'] * 30)
-        return seen.usual().with_headers(link=links)
-
-    authority.bend(Call.CERTIFICATE, itself)
-    assert host.run().exit == 0
-    assert leads_to(host, "Bendable Root 1")
-    assert authority.count(Call.CERTIFICATE) <= 12
+    kept = host.state / "refused" / "www.pem"
+    assert kept.read_bytes().count(END) == 1
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert any(str(kept) in outcome.hint for outcome in report.outcomes)
+    assert "does not belong to any certificate" in failed(report)[0]

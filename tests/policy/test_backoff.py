@@ -269,3 +269,13 @@ def test_failures_at_other_authorities_are_relevant_while_they_are_named() -> No
     facts = situation(failures=(failure(2), failure(3, authority="zerossl")))
 
     assert list(relevant(facts)) == ["letsencrypt"]
+
+
+def test_a_stale_port_near_the_end() -> None:
+    """Every six hours, not every run: a server that does not load it would be reloaded for nothing."""
+    lifetime = 90 * DAY
+    stale = sighting(version(), EndpointState.STALE, at=NOW, since=NOW - 10 * HOUR)
+    deployed = NOW - HOUR
+    calm = redeploy_stale(stale, deployed, lifetime, NOW)
+    urgent = redeploy_stale(stale, deployed, lifetime, NOW, urgent=True)
+    assert NOW < urgent <= deployed + 6 * HOUR < calm
