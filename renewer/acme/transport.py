@@ -224,7 +224,8 @@ class Transport:
         finally:
             _bound.end = None
         reply = Reply(url, response.status_code, response.headers, body)
-        if date := retry_after.http_date(reply.headers.get("Date")):
+        # A cache on the way may hand out what is fetched by GET days later, with the Date of then
+        if method != "GET" and (date := retry_after.http_date(reply.headers.get("Date"))):
             self.date_skew = date - reply.at
         return reply
 
