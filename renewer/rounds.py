@@ -56,7 +56,10 @@ class Rounds:
         posts: list[Outcome] = []
         try:
             # Whoever listens for challenges has ended before `post` starts a server at the same port
-            with Issuer(self.kit, around.before, self.terms) as issuer, self._pool(workers) as pool:
+            with (
+                Issuer(self.kit, around.before, self.terms, self.preflight.found) as issuer,
+                self._pool(workers) as pool,
+            ):
                 self.allowance = issuer.allowance
                 while touched := self._round(issuer, pool):
                     self._read_again(touched)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from renewer.acme.hints import FINAL, VALIDATION, hint_for
 from renewer.acme.nouns import Authorization, ChallengeStatus, Problem
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
@@ -14,38 +15,6 @@ _MAX_TEXT = 2000
 _MAX_SUBPROBLEMS = 200
 _PAUSED = re.compile(r"\b(un)?paused?\b", re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s'\"<>)]+[^\s'\"<>).,;]")
-
-# Nothing changes until the operator does something (RFC 8555 §6.7; invalidProfile: draft-ietf-acme-profiles).
-FINAL = {
-    "accountDoesNotExist": "the authority does not know our account, and registering it again did not help",
-    "agreementRequired": "read the authority's terms of service and set agree_terms = true",
-    "badCSR": "choose another key type or other names for this certificate",
-    "badPublicKey": "choose another key type (key, or account_key of the authority)",
-    "badRevocationReason": "give another reason, or none",
-    "badSignatureAlgorithm": "choose another account_key for this authority",
-    "externalAccountRequired": "get (new) credentials from the authority and set eab = { kid, hmac }",
-    "invalidContact": "correct contact of this authority",
-    "invalidProfile": "choose a profile that the authority offers, or remove profile",
-    "rejectedIdentifier": "the authority will not issue for this name: remove it, or use another authority",
-    "unsupportedContact": "correct contact of this authority: most take only e-mail addresses",
-    "unsupportedIdentifier": "the authority does not issue for such names: use another one",
-    "userActionRequired": "visit the page named, do what it asks, and run again",
-}
-
-# What was seen at validation; the world may change by itself (a record appears, a server comes back).
-VALIDATION = {
-    "caa": "the CAA records of this name (or of one above it) must allow this authority; see `dig CAA NAME`",
-    "connection": "the authority could not reach this host: check that the name's A and AAAA records point "
-    "here and that the port (80 for http-01) is open to the whole world, not only to some countries",
-    "dns": "the name's DNS must answer from everywhere: check its A, AAAA and CAA records, servers, DNSSEC",
-    "dnssec": "the DNSSEC signatures of this name are broken: check them, or the zone's DS record",
-    "incorrectResponse": "not our answer was found but another: check that the name leads to this host, and "
-    "webroot is the directory which the web server serves for it",
-    "tls": "the TLS handshake with this host failed while validating: check what answers at its port",
-    "unauthorized": "our answer was not found: check that the name (A and AAAA) leads to this host, that "
-    "webroot is the directory which the web server serves for it, and that no redirect leads elsewhere",
-}
-
 
 # What an authority says of what was asked, not of who asked (RFC 8555 §6.7, RFC 9773 §7.4).
 _DEFINITE = frozenset(
@@ -148,14 +117,15 @@ def failed_authorizations(authorizations: list[Authorization], authority: str) -
             failed.append((authorization.wanted.value, authorization.status, offer))
     if not failed:
         return None
-    said, kinds = [], []
+    said, kinds, hints = [], [], []
     for name, status, offer in failed:
         problem = (offer and offer.error) or Problem(type="", detail=f"the authorization is {status}")
         kinds.append(problem.type)
+        hints.append(hint_for(problem.type, offer.type if offer else ""))
         said.append((name, f"{offer.type}: {_told(problem)}" if offer else _told(problem)))
     text = f"{authority} could not validate " + "; ".join(f"{name}: {told}" for name, told in said)
     kind = kinds[0]
-    hint = " / ".join(dict.fromkeys(FINAL.get(k) or VALIDATION.get(k, "") for k in kinds)).strip(" /")
+    hint = " / ".join(dict.fromkeys(hints)).strip(" /")
     if all(k in FINAL for k in kinds):
         return GiveUp(text, kind=kind, hint=hint, identifiers=tuple(said))
     return RetryLater(text, kind=kind or "unauthorized", hint=hint, identifiers=tuple(said))
@@ -167,7 +137,7 @@ def with_causes(error: RenewerError, authorizations: Iterable[Authorization]) ->
     Some try again by themselves and show meanwhile why the last try failed (RFC 8555 §8.2).
     """
     seen = [
-        (one.error.type, f"{each.wanted.value}: {one.type}: {_told(one.error)}")
+        (hint_for(one.error.type, one.type), f"{each.wanted.value}: {one.type}: {_told(one.error)}")
         for each in authorizations
         for one in each.challenges
         if each.status == "pending" and one.error is not None
@@ -175,7 +145,7 @@ def with_causes(error: RenewerError, authorizations: Iterable[Authorization]) ->
     if seen:
         error.text += "; so far it says of " + "; ".join(dict.fromkeys(told for _, told in seen))
         error.args = (error.text,)
-        hints = (FINAL.get(kind) or VALIDATION.get(kind, "") for kind, _ in seen)
+        hints = (hint for hint, _ in seen)
         error.hint = " / ".join(filter(None, dict.fromkeys((*hints, error.hint))))
     return error
 

@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 LIMIT = 4.0  # seconds for all of a run
 _LEAST = 0.5  # seconds without which nothing is begun
-_RESOLVER = 0.6  # seconds for the resolver to show that there is one
+_RESOLVER = 1.5  # seconds for the resolver to show that there is one
 
 
 class Preflight:
-    """Those of one run; called from its workers."""
+    """Those of one run; called from its workers. `found` has what would break it, by certificate."""
 
     def __init__(self, kit: Kit, *, doors: "Doors | None" = None) -> None:
         self._kit = kit
         self._doors = doors
         self._guard = threading.Lock()
         self._end: float | None = None
+        self.found: dict[str, tuple[str, ...]] = {}
 
     def look(self, situation: Situation) -> None:
         """Tell the renewal log what is wrong with the names, if the certificate never had a version."""
@@ -55,6 +56,8 @@ class Preflight:
             for one in checkup.findings:
                 if one.severity is not Severity.INFO and one.code != "unfinished":
                     self._tell(wish.name, one.text, severity=one.severity, code=one.code, hint=one.hint)
+        worst = [one for checkup in found for one in checkup.findings if one.severity is Severity.ERROR]
+        self.found[wish.name] = tuple(dict.fromkeys(f"{one.text}; {one.hint}" for one in worst))
 
     def _time_left(self) -> float:
         """What the first to come did not use up; nothing if DNS does not work on this host at all."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+_NOTICED = 3  # findings of our own beside the authority's words
+
+
 class Attempt:
     """One certificate's way through one order."""
 
@@ -273,6 +276,9 @@ class Attempt:
             return self._waits(error)
         if error.kind == "gone" and isinstance(error, GiveUp):  # nobody need do anything: others will come
             error = RetryLater(error.text, kind=error.kind)
+        if error.identifiers and (noticed := self.issuer.noticed.get(self.wish.name)):
+            seen_here = "seen from here: " + "; ".join(noticed[:_NOTICED])
+            error.hint = f"{seen_here} / {error.hint}" if error.hint else seen_here
         part = bool(self.decision.names)
         failure = count(self.situation, self.authority, error, clock.now(), in_part=part, tried=self.tried)
         stopped = error.kind == "waiting" and self.kit.stopping.is_set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from renewer.challenges.solvers import solver_for
@@ -14,7 +15,7 @@ from renewer.model.facts import Debris
 from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from renewer.acme.client import Session
@@ -31,7 +32,7 @@ class Issuer:
     """Issues certificates, any number at a time; solvers are shared and closed at the end.
 
     `before` is called ahead of each order and raises RetryLater if it must not be begun; `terms` are those of
-    the run, for the order budget.
+    the run, for the order budget. `noticed` is what we saw ourselves of a certificate's names before.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class Issuer:
         kit: Kit,
         before: Callable[[Situation], None] = lambda _: None,
         terms: Terms | None = None,
+        noticed: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.kit = kit
         self.before = before
+        self.noticed = noticed
         self.allowance = Allowance(kit, terms)
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None

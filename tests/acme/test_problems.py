@@ -1,11 +1,12 @@
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewer.acme import problems
+from renewer.acme import hints, problems
 from renewer.acme.nouns import (
     Authorization,
     AuthorizationStatus,
@@ -59,7 +60,7 @@ def test_a_problem_document_is_kept_whole() -> None:
     assert "example.net: This CA will not issue" in error.text
 
 
-@pytest.mark.parametrize("kind", sorted(problems.FINAL))
+@pytest.mark.parametrize("kind", sorted(hints.FINAL))
 def test_configuration_problems_are_final(kind: str) -> None:
     """What only the operator can mend is GiveUp, with something to do."""
     error = problems.error(_read(kind), "the order", "letsencrypt")
@@ -164,7 +165,7 @@ def _failed(name: str, kind: str, detail: str, *, wildcard: bool = False) -> Aut
     )
 
 
-@pytest.mark.parametrize("kind", sorted(problems.VALIDATION))
+@pytest.mark.parametrize("kind", sorted(hints.VALIDATION))
 def test_a_failed_name_is_named_with_what_was_seen_and_what_to_do(kind: str) -> None:
     """The error of a validation says which name, which challenge, what the authority saw, what to do."""
     error = problems.failed_authorizations([_failed("a.example.org", kind, "saw a 404")], "letsencrypt")
@@ -172,7 +173,7 @@ def test_a_failed_name_is_named_with_what_was_seen_and_what_to_do(kind: str) -> 
     assert error.kind == kind
     assert "a.example.org: http-01: saw a 404" in error.text
     assert error.identifiers == (("a.example.org", f"http-01: saw a 404 ({kind})"),)
-    assert error.hint == problems.VALIDATION[kind]
+    assert error.hint == hints.VALIDATION[kind]
 
 
 def test_a_wildcard_fails_under_its_own_name() -> None:
@@ -193,3 +194,30 @@ def test_nothing_failed_is_no_error() -> None:
         challenges=(),
     )
     assert problems.failed_authorizations([valid], "ca") is None
+
+
+@pytest.mark.parametrize(
+    ("challenge", "kind", "says", "not_"),
+    [
+        ("http-01", "unauthorized", "webroot", "TXT"),
+        ("dns-01", "unauthorized", "TXT record was not found", "webroot"),
+        ("dns-account-01", "incorrectResponse", "TXT", "webroot"),
+        ("dns-01", "connection", "DNS servers", "port 80"),
+        ("dns-persist-01", "unauthorized", "challenge show", "webroot"),
+        ("dns-persist-01", "malformed", "challenge show", "webroot"),
+        ("tls-alpn-01", "connection", "port 443", "port (80"),
+        ("tls-alpn-01", "unauthorized", "acme-tls/1", "webroot"),
+        ("dns-01", "caa", "CAA", "webroot"),
+        ("http-01", "rejectedIdentifier", "remove it", "webroot"),
+    ],
+)
+def test_the_hint_is_of_the_challenge(challenge: str, kind: str, says: str, not_: str) -> None:
+    """What is to be done depends on how the name was to be proved."""
+    failed = _failed("a.example.org", kind, "saw something")
+    offer = msgspec.structs.replace(failed.challenges[0], type=challenge)
+    error = problems.failed_authorizations(
+        [msgspec.structs.replace(failed, challenges=(offer,))], "letsencrypt"
+    )
+    assert error is not None
+    assert says in error.hint
+    assert not_ not in error.hint

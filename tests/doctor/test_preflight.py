@@ -10,15 +10,20 @@ import msgspec
 import pytest
 
 from renewer import inventory
+from renewer.config.load import load
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors
 from renewer.doctor.preflight import Preflight
 from renewer.kit import Kit
 from renewer.model.desired import FirstLook
+from renewer.model.outcome import Result
+from renewer.run import Limits, run
 from renewer.store.lock import Lock
-from tests.agent import at_pebble
+from tests.agent import Agent, at_pebble, listen
 from tests.doctor.conftest import Bed
+from tests.servers.bendable import BendableFactory
 from tests.servers.pebble import Pebble
+from tests.servers.ports import free_port
 from tests.servers.scripted_dns import zone
 
 ZONE = zone("example.org", "ns1.example.org 127.0.0.1")
@@ -117,3 +122,27 @@ def test_a_real_first_order_leaves_after_it(bed: Bed, pebble: Pebble, tmp_path: 
     assert agent.cli("run", "--force").code == 0
     events = [json.loads(line) for line in (agent.state / "renewal.log").read_text().splitlines()]
     assert [event for event in events if event.get("code")] == told  # it had a version by then
+
+
+def test_what_was_seen_from_here_stands_beside_the_authoritys_words(
+    bed: Bed, bendable: BendableFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name does not exist, and the authority only says that it found nothing: the screen shows both."""
+    bed.world(*ZONE)
+    here = Doors(dns=bed.dns_port)
+    monkeypatch.setattr("renewer.doctor.examination.Doors", lambda: here)
+    authority = bendable()
+    authority.validate = lambda *_: "nothing there"
+    bent = {"directory": authority.directory, "ca_bundle": str(authority.ca_bundle), "agree_terms": True}
+    names = {"names": ["www.example.org"], "authority": "bent", "challenge": listen(free_port())}
+    looking = {"preflight": "warn", "resolvers": [f"127.0.0.1:{bed.resolver_port}"]}
+    agent = Agent(tmp_path, {"agent": looking, "authority.bent": bent, "certificate.www": names})
+    agent.json("config", "check")
+    config = load(str(tmp_path / "config.toml"))
+
+    with Lock(config.agent.state), Kit(config, write=True) as kit:
+        (failed,) = [one for one in run(kit, Limits()).outcomes if one.result is Result.FAILED]
+
+    assert "nothing there" in failed.detail
+    assert failed.hint.startswith("seen from here: ")
+    assert "www.example.org" in failed.hint
