@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from renewer.acme.problems import FINAL
+from renewer.acme.hints import FINAL
 from renewer.model.decision import Reason, Step
 from tests.faults.host import Host, failed
 from tests.servers import faultproxy as faults
