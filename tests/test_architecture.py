@@ -74,7 +74,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 SSL_CONTEXT_MAKERS = frozenset({"SSLContext", "create_default_context", "_create_unverified_context"})
 ENDINGS = frozenset({("", "print"), ("sys", "exit"), ("", "exit"), ("", "SystemExit"), ("os", "_exit")})
 
-MODULE_LINES, FUNCTION_LINES = 320, 40
+MODULE_LINES, FUNCTION_LINES = 400, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/store/disk.py": (340, "the store's contract in one class"),
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
