@@ -363,7 +363,8 @@ def test_renewal_information_of_a_certificate(session: Session, pebble: Pebble, 
 def test_the_clocks_are_compared(session: Session) -> None:
     """The authority's Date against ours: here they are the same clock. What may be cached tells nothing."""
     _ = session.directory
-    assert session.date_skew is None
+    before = session.date_skew
+    assert before is None
     session.new_order([name("clock.example.org")])
     assert session.date_skew is not None
     assert abs(session.date_skew) < timedelta(seconds=3)
