@@ -125,10 +125,9 @@ class Oracle:
             for path in root.rglob("*"):
                 if path.is_symlink() or not path.is_file() or path.name.startswith("renewal.log"):
                     continue
-                if path.stat().st_mode & 0o077 and b"PRIVATE KEY" in path.read_bytes():
-                    raise ViolationError(
-                        f"{path} holds a private key, and its mode is {path.stat().st_mode:o}"
-                    )
+                mode = path.stat().st_mode & 0o777
+                if mode & 0o077 and b"PRIVATE KEY" in path.read_bytes():
+                    raise ViolationError(f"{path} holds a private key, and its mode is {mode:o}")
 
     def look(self, name: str) -> Sight:
         """What is served for a certificate."""
