@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tests import toml
 from tests.servers import bends
 from tests.servers.bendable import Bendable, last_third
 from tests.servers.bends import Answer, Call
@@ -411,7 +412,9 @@ def _unhooked(troubles: Troubles, trouble: Trouble) -> Begun:
 def _config(troubles: Troubles, trouble: Trouble) -> Begun:
     world, way = troubles.world, trouble.pick(0, ("emptied", "cut"))
     text = world.config.read_text()
-    world.config_text = "" if way == "emptied" else text[: len(text) // 2] + "\n[["
+    # Nothing but where the state lies: that is not at the usual place here
+    state = f"[agent]\nstate = {toml.value(world.state)}\n"
+    world.config_text = state if way == "emptied" else text[: len(text) // 2] + "\n[["
     world.write_config()
 
     def mend() -> None:
