@@ -9,7 +9,7 @@ from renewer.model.decision import Step
 from renewer.model.desired import Endpoint
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
-from renewer.policy.serving import judge
+from renewer.policy.serving import hint, judge
 
 
 def targets_of(kit: Kit, situation: Situation, version: Version | None = None) -> list[verify.Target]:
@@ -94,6 +94,7 @@ class Sightings:
             state=state,
             at=sight.at,
             local=sight.local,
+            answered=sight.connected,
             serial=sight.serial,
             fingerprint=sight.fingerprint,
             not_after=sight.not_after,
@@ -123,7 +124,9 @@ class Sightings:
                 # What is as it was the last time is for those who watch, as below
                 tell = self.kit.journal.tell if name in self._news else self.kit.journal.show
                 tell(EventName.FAILED, name, step=Step.LOOK, state=bad[0].state.value, error=detail)
-                outcomes.append(_outcome(name, Result.FAILED, detail, hint=_HINTS[bad[0].state]))
+                outcomes.append(
+                    _outcome(name, Result.FAILED, detail, hint=hint(bad[0].state, answered=bad[0].answered))
+                )
             else:
                 # What is as it was is for those who watch: ten thousand lines an hour would tell nothing
                 tell = self.kit.journal.tell if name in self._news else self.kit.journal.show
@@ -169,18 +172,6 @@ def _again(endpoint: Endpoint, unwell: Collection[str]) -> int:
     if str(endpoint) in unwell:
         return BESIDE if endpoint.spoken is not None else BESIDE_UNWELL
     return 2 if endpoint.spoken is not None else BESIDE
-
-
-_HINTS = {
-    EndpointState.VERIFIED: "",
-    EndpointState.STALE: "the server has not loaded what is live: name its hook; renewer deploys again; if "
-    "its hooks succeed, another node may answer at that address, or a container have a file or `live` itself "
-    "mounted instead of the certificate's directory",
-    EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints` or that server",
-    EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set its `roots`",
-    EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",
-    EndpointState.UNKNOWN: "",
-}
 
 
 def _sentence(state: EndpointState, sight: verify.Sight) -> str:

@@ -349,7 +349,7 @@ class Sighting(Record):
     """What was seen at one address of an endpoint, judged against the version that was live.
 
     `local` is whether this host serves it: only then may a stale one lead to another deployment.
-    `failures` counts looks in a row that were not verified.
+    `failures` counts looks in a row that were not verified. `answered` is whether it took the connection.
     """
 
     kind: ClassVar[str] = "sighting"
@@ -366,6 +366,7 @@ class Sighting(Record):
     error: str | None = None
     failures: int = 0
     since: datetime | None = None
+    answered: bool = False
 
     @property
     def key(self) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from renewer.model.facts import DeploymentState, EndpointState, Failure, Sighting, Situation, Version
 from renewer.model.trouble import PERSON, RETRIED, Kind, Trouble
+from renewer.policy import serving
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import from_the_future
 from renewer.policy.need import show, window_of
@@ -170,7 +171,7 @@ def _ports(situation: Situation, now: datetime) -> Iterator[Trouble]:
                 where=seen.endpoint,
                 mark=f"{seen.state} {seen.version}",
                 text=seen.error or f"{seen.endpoint} is {seen.state}",
-                hint=_untrusted(situation) if seen.state is EndpointState.UNTRUSTED else _HINTS[seen.state],
+                hint=_port_hint(situation, seen),
                 exit=PERSON if _needs_a_person(seen, now) else RETRIED,
                 since=seen.since or seen.at,
                 at=seen.at,
@@ -186,21 +187,11 @@ def _needs_a_person(seen: Sighting, now: datetime) -> bool:
     return seen.state in SERVED_WRONGLY and (seen.failures > 1 or expired)
 
 
-_HINTS = {
-    EndpointState.VERIFIED: "",
-    EndpointState.STALE: "have that server load what is live, or name its hook in the configuration; if its "
-    "hooks succeed, another node may answer at that address, or a container have a file or `live` itself "
-    "mounted instead of the certificate's directory",
-    EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints`, or that server",
-    EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set its `roots`",
-    EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",
-    EndpointState.UNKNOWN: "",
-}
-
-
-def _untrusted(situation: Situation) -> str:
+def _port_hint(situation: Situation, seen: Sighting) -> str:
     live = _real(situation)
-    return _TEST_HINT if live and is_of_a_test(live, situation) else _HINTS[EndpointState.UNTRUSTED]
+    if seen.state is EndpointState.UNTRUSTED and live and is_of_a_test(live, situation):
+        return _TEST_HINT
+    return serving.hint(seen.state, answered=seen.answered)
 
 
 def _what_is_live(situation: Situation, now: datetime) -> Iterator[Trouble]:

@@ -4,6 +4,26 @@ from collections.abc import Collection
 
 from renewer.model.facts import EndpointState
 
+_HINTS = {
+    EndpointState.VERIFIED: "",
+    EndpointState.STALE: "have that server load what is live, or name its hook in the configuration; if its "
+    "hooks succeed, another node may answer at that address, or a container have a file or `live` itself "
+    "mounted instead of the certificate's directory",
+    EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints`, or that server",
+    EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set its `roots`",
+    EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",
+    EndpointState.UNKNOWN: "",
+}
+_MUTE = (
+    "somebody answers there and completes no handshake: is it the right port, does `starttls` belong to it, "
+    "or `proxy_protocol = true` because it expects the PROXY protocol?"
+)
+
+
+def hint(state: EndpointState, *, answered: bool = False) -> str:
+    """What a person can do about a port; `answered` is whether it took the connection and showed nothing."""
+    return _MUTE if answered and state is EndpointState.UNREACHABLE else _HINTS[state]
+
 
 def judge(  # noqa: PLR0913  what one look shows
     *,
