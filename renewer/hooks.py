@@ -46,7 +46,8 @@ _OUTPUT = 64 * 1024  # characters of what all scripts of a directory said
 class HookCertificate(Value):
     """What a hook is told of a certificate; paths are absolute, those of the files lie below `live`.
 
-    `version` is what `live` points to now, `previous` what it pointed to before this deployment.
+    `version` is what `live` points to now, `previous` what it pointed to before this deployment; `lineage` is
+    the directory that certbot's hooks are told of, whose last part is the certificate's name.
     """
 
     name: str
@@ -60,6 +61,7 @@ class HookCertificate(Value):
     previous: str | None
     not_after: datetime
     serial: str
+    lineage: str | None = None
 
 
 class HookOrder(Value):
@@ -282,7 +284,7 @@ def _in_certbots_words(occasion: _Occasion) -> dict[str, str]:
     for certificate in occasion.certificates:
         names = " ".join(certificate.names)
         if isinstance(certificate, HookCertificate):
-            words |= {"RENEWED_LINEAGE": certificate.live, "RENEWED_DOMAINS": names}
+            words |= {"RENEWED_LINEAGE": certificate.lineage or certificate.live, "RENEWED_DOMAINS": names}
         elif occasion.event is HookEvent.POST:
             which = "RENEWED_DOMAINS" if certificate.renewed else "FAILED_DOMAINS"
             words[which] = f"{words[which]} {names}".strip()[:_DOMAINS]

@@ -147,7 +147,8 @@ def asked(wish: Certificate, authorities: Mapping[str, Authority]) -> tuple[Aske
         Asked(
             authority=name,
             wish=f"{zlib.crc32(msgspec.json.encode((wish, authorities[name]))):08x}",
-            profile=wish.profile or authorities[name].profile,
+            profile=(wish if wish.profile else authorities[name]).profile,
+            other_profiles=(wish if wish.profile else authorities[name]).other_profiles,
             directory=authorities[name].directory,
         )
         for name in wish.authorities

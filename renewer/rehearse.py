@@ -24,7 +24,7 @@ from renewer.deploy.move import Move
 from renewer.errors import RenewerError, StateError, UsageError
 from renewer.hooks import HookResult, Verdict
 from renewer.issue import Issuer
-from renewer.kit import Kit
+from renewer.kit import Kit, asked
 from renewer.ledger.contract import Happening, Ledger
 from renewer.logs import Listener
 from renewer.model.decision import Decision, Reason, Step
@@ -215,7 +215,7 @@ def _authority(kit: Kit, wish: Certificate) -> Played:
     keeper = Keeper(authority, state=kit.accounts, timeout=kit.request_timeout)
     try:
         directory, disk = keeper.directory, keeper.on_disk()
-        if fault := keeper.profile_fault(wish.profile or authority.profile):
+        if fault := keeper.profile_fault(asked(wish, kit.config.authorities)[0].profiles):
             raise fault
     except RenewerError as error:
         return _played(wish.name, "authority", Result.FAILED, error.text, error.hint)

@@ -77,6 +77,22 @@ def hidden(text: str, found: Iterable[str]) -> str:
     return text
 
 
+def proxy(given: str | Secret) -> str:
+    """The URL of an HTTP proxy, which may hold user and password. Raises GiveUp or RetryLater, without it."""
+    from urllib.parse import urlsplit
+
+    url = given if isinstance(given, str) else resolve(given)
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or not url.isprintable() or " " in url:
+        hint = "write it as http://user:password@host:port; special characters in it as %40 and the like"
+        raise GiveUp("the secret `proxy` is no URL of an HTTP proxy", hint=hint, kind="secret")
+    return url if "://" in url else f"http://{url}"
+
+
 def resolve(secret: Secret) -> str:
     """The secret itself, without one newline at its end.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from renewer.acme import ari, orders, polling, problems, wire
+from renewer.acme import ari, orders, polling, problems, profiles, wire
 from renewer.acme.account_key import AccountKey
 from renewer.acme.conversation import Conversation, is_gone
 from renewer.acme.lost import Lost
@@ -270,6 +270,13 @@ class Session:
     def close(self) -> None:
         """Close the kept connections; the session can still be used and then opens new ones."""
         self._talk.transport.close()
+
+    def choose_profile(self, wished: Sequence[str]) -> str | None:
+        """The first of these profiles that is offered (draft-ietf-acme-profiles §3); None if none is wished.
+
+        Of an authority that lists none it is the first: it may have them all the same. Raises GiveUp.
+        """
+        return profiles.choose(self._talk.name, self.directory.profiles, wished)
 
     def _check_profile(self, profile: str | None) -> None:
         offered = self.directory.profiles

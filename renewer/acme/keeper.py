@@ -1,8 +1,9 @@
 """What an operator does with the account at one authority: look at it, make it, change its key, end it."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from renewer.acme import wire
+from renewer.acme import profiles, wire
 from renewer.acme.conversation import Conversation
 from renewer.acme.nouns import AccountObject, Directory
 from renewer.errors import GiveUp
@@ -69,13 +70,13 @@ class Keeper:
         """Find the account again by its key, or by a given one (PEM, or a JWK as certbot has it); its URL."""
         return self._account.recover(self._directory, self._talk.signed, key)
 
-    def profile_fault(self, profile: str | None) -> GiveUp | None:
-        """Why a profile cannot be asked for there, or None."""
-        offered = self.directory.profiles
-        if profile is None or not offered or profile in offered:
-            return None
-        text = f"{self._talk.name} has no profile '{profile}'; it offers {', '.join(sorted(offered))}"
-        return GiveUp(text, kind="invalidProfile", hint="choose one of these, or remove profile")
+    def profile_fault(self, wished: Sequence[str]) -> GiveUp | None:
+        """Why none of these profiles can be asked for there, or None."""
+        try:
+            profiles.choose(self._talk.name, self.directory.profiles, wished)
+        except GiveUp as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Close the kept connections."""

@@ -20,11 +20,12 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
-from renewer import __version__, clock, tls
+from renewer import __version__, clock, secrets, tls
 from renewer.acme import encoding, problems, retry_after
 from renewer.acme.lost import Lost, Unreached, elsewhere, failure
 from renewer.acme.reply import Reply, join
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.desired import Secret
 
 USER_AGENT = f"renewer/{__version__} (+python; linux)"  # RFC 8555 §6.1: every client must send one
 MAX_BODY = 1 << 20  # octets; the longest chains are a hundredth of it
@@ -83,7 +84,7 @@ class _Adapter(HTTPAdapter):
 class Transport:
     """The way to one authority. `timeout` (seconds) bounds each request as a whole, to its last octet."""
 
-    def __init__(self, *, ca_bundle: str | None, proxy: str | None, timeout: float) -> None:
+    def __init__(self, *, ca_bundle: str | None, proxy: str | Secret | None, timeout: float) -> None:
         self.timeout = timeout
         self._ca_bundle = ca_bundle
         self.date_skew: timedelta | None = None
@@ -253,6 +254,8 @@ class Transport:
 
     def _proxies_for(self, url: str) -> dict[str, str]:
         if self._proxy:
+            if not isinstance(self._proxy, str):  # when it is first needed: an error is told as any other
+                self._proxy = secrets.proxy(self._proxy)
             return {"https": self._proxy}
         host = urlsplit(url).netloc
         if host not in self._proxies:

@@ -70,7 +70,12 @@ def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver
     if challenge.script:
         from renewer.challenges.http01.script import ScriptSolver
 
-        return ScriptSolver(challenge.script, preflight=preflight)
+        return ScriptSolver(
+            challenge.script,
+            preflight=preflight,
+            convention=challenge.convention,
+            cleanup=challenge.cleanup,
+        )
     raise GiveUp(
         "an http-01 challenge needs `webroot`, `listen` or `script`",
         hint='name the directory that the web server serves on port 80, or listen = "[::]:80"',

@@ -177,6 +177,7 @@ def scratch() -> Iterator[HookCertificate]:
             previous=None,
             not_after=leaf.not_after,
             serial=leaf.serial,
+            lineage=store.lineage(NAME),
         )
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -35,7 +35,7 @@ def test(setup: Setup, name: str | None, as_json: bool) -> int:
         channel = config.channels[one]
         row: dict[str, object] = {"channel": one, "taken": True, "text": "", "hint": ""}
         try:
-            row["text"] = channels.send(channel, sample(config, run, channel))
+            row["text"] = channels.send(channel, sample(config, run, channel), config.agent.proxy)
         except RenewerError as error:
             row |= {"taken": False, "text": error.text, "hint": error.hint}
         results.append(row)

@@ -1,6 +1,6 @@
 """Authorities: those with a table, and the built-in ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -104,6 +104,7 @@ class Authorities:
             directory = checked(self._faults, (*at, "directory"), table.directory, scalars.url) or ""
         agree = self._defaults.agree_terms if table.agree_terms is UNSET else table.agree_terms
         contact = self._contacts((*at, "contact"), table.contact)
+        profiles = profile_names((*at, "profile"), table.profile, self._faults)
         return Authority(
             name=name,
             directory=directory,
@@ -111,13 +112,14 @@ class Authorities:
             agree_terms=agree is True,
             account_key=KeyType.ECDSA_P256 if table.account_key is UNSET else table.account_key,
             workers=self._workers(at, table),
-            profile=_text(table.profile),
+            profile=next(iter(profiles), None),
+            other_profiles=profiles[1:],
             chain=_text(table.chain),
             eab=self._eab(at, table.eab),
             ca_bundle=checked(self._faults, (*at, "ca_bundle"), table.ca_bundle, scalars.absolute),
             roots=checked(self._faults, (*at, "roots"), table.roots, chain_roots) or "system",
             staging=checked(self._faults, (*at, "staging"), table.staging, scalars.url) or staging,
-            proxy=checked(self._faults, (*at, "proxy"), table.proxy, _proxy),
+            proxy=resolve_proxy((*at, "proxy"), table.proxy, self._faults),
             test=directory in TESTS if table.test is UNSET else table.test,
         )
 
@@ -173,6 +175,31 @@ def chain_roots(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError("must be system, any or the absolute path of a PEM file")
     return scalars.absolute(text)
+
+
+def profile_names(path: Path, given: str | Sequence[str] | UnsetType, faults: Faults) -> tuple[str, ...]:
+    """The profiles to ask for, in the order of preference; none if the authority may choose."""
+    if given is UNSET or isinstance(given, str):
+        return (given,) if given else ()
+    if not given:
+        faults.add(path, "is empty", "name at least one profile, or leave the key out")
+    for index, one in enumerate(given):
+        if not one or not one.isprintable():
+            faults.add((*path, index), "is not the name of a profile")
+        elif one in given[:index]:
+            faults.add((*path, index), f"'{one}' is there twice", "take one of them out")
+    return tuple(given)
+
+
+def resolve_proxy(path: Path, given: str | SecretTable | UnsetType, faults: Faults) -> str | Secret | None:
+    """A proxy's URL, or where it is if a password stands in it; None if it is not given, or was a fault."""
+    if not isinstance(given, str):
+        return None if given is UNSET else resolve_secret(path, given, faults)
+    if "@" in given:
+        hint = 'put the whole URL into a file of its own: proxy = { file = "/etc/renewer/secrets/proxy" }'
+        faults.add(path, "holds a user or a password, which never stand in the configuration", hint)
+        return None
+    return checked(faults, path, given, _proxy)
 
 
 def _proxy(text: str) -> str:

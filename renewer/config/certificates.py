@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from renewer.config import scalars
 from renewer.config.agent import checked
-from renewer.config.authorities import Authorities
+from renewer.config.authorities import Authorities, profile_names
 from renewer.config.challenge_tables import ChallengeKeys
 from renewer.config.challenges import Challenges
 from renewer.config.channels import Channels
@@ -86,6 +86,8 @@ class _Wish:
         hooks = self._hooks()
         key_mode = self._key_mode()
         renew_before = self._renew_before()
+        given = _pick(own.profile, defaults.profile, "")
+        profiles = profile_names(self._at("profile"), given, self._faults)
         wish = Certificate(
             name=self._name,
             names=names,
@@ -96,7 +98,8 @@ class _Wish:
             key=_pick(own.key, defaults.key, KeyType.ECDSA_P256),
             reuse_key=_pick(own.reuse_key, defaults.reuse_key, False),
             placeholder=_pick(own.placeholder, defaults.placeholder, True),
-            profile=_pick(own.profile, defaults.profile, "") or None,
+            profile=next(iter(profiles), None),
+            other_profiles=profiles[1:],
             renew_before=renew_before,
             deploy_windows=self._deploy_windows(),
             hooks=hooks,

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from renewer.config.tables import DURATION, SecretTable, Table
-from renewer.model.desired import Preflight, PropagationCheck, TsigAlgorithm, Unreachable
+from renewer.model.desired import Convention, Preflight, PropagationCheck, TsigAlgorithm, Unreachable
 
 
 class Http01Table(Table, tag_field="type", tag="http-01"):
@@ -20,6 +20,16 @@ class Http01Table(Table, tag_field="type", tag="http-01"):
     script: (
         Annotated[
             list[str], Meta(description="Program that puts the token where it is served, and its arguments.")
+        ]
+        | UnsetType
+    ) = UNSET
+    convention: (
+        Annotated[Convention, Meta(description="How script is spoken to; certbot: CERTBOT_TOKEN and others.")]
+        | UnsetType
+    ) = UNSET
+    cleanup: (
+        Annotated[
+            list[str], Meta(description="With convention certbot: program that takes the token away again.")
         ]
         | UnsetType
     ) = UNSET

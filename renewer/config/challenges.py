@@ -16,7 +16,15 @@ from renewer.config.challenge_tables import (
     TlsAlpn01Table,
 )
 from renewer.config.faults import Faults, Path, did_you_mean
-from renewer.model.desired import Challenge, DnsAccount01, DnsPersist01, Http01, Preflight, TlsAlpn01
+from renewer.model.desired import (
+    Challenge,
+    Convention,
+    DnsAccount01,
+    DnsPersist01,
+    Http01,
+    Preflight,
+    TlsAlpn01,
+)
 
 
 class Challenges:
@@ -107,10 +115,28 @@ class Challenges:
             webroot=webroot,
             listen=listen,
             script=script,
+            convention=self._convention(table, path),
+            cleanup=self._cleanup(table, path),
             preflight=Preflight.WARN if table.preflight is UNSET else table.preflight,
             before=self._argv((*path, "before"), table.before, listen),
             after=self._argv((*path, "after"), table.after, listen),
         )
+
+    def _convention(self, table: Http01Table, path: Path) -> Convention:
+        if table.convention is UNSET:
+            return Convention.RENEWER
+        if table.script is UNSET:
+            self._faults.add((*path, "convention"), "goes with script only", "take it out")
+        return table.convention
+
+    def _cleanup(self, table: Http01Table, path: Path) -> tuple[str, ...]:
+        """Certbot's way has a program of its own for it; ours is told by its argument."""
+        if table.cleanup is UNSET:
+            return ()
+        if table.convention is not Convention.CERTBOT:
+            hint = "take it out: script is called with clean_up"
+            self._faults.add((*path, "cleanup"), 'goes with convention = "certbot" only', hint)
+        return _program((*path, "cleanup"), table.cleanup, self._faults)
 
     def _argv(self, path: Path, given: list[str] | UnsetType, listen: str | None) -> tuple[str, ...]:
         if given is UNSET or not given:

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from renewer.config import sources
 from renewer.config.agent import resolve_agent
-from renewer.config.authorities import Authorities
+from renewer.config.authorities import Authorities, resolve_proxy
 from renewer.config.certificates import Certificates
 from renewer.config.challenges import Challenges
 from renewer.config.channels import Channels
@@ -98,6 +98,9 @@ def _resolve(path: str, document: Document, faults: Faults) -> Config:
                 faults.add((kind, name), f"is no good name: it {rule}", f"call it '{legal_name(name)}'")
     defaults = DefaultsTable() if document.defaults is UNSET else document.defaults
     agent = resolve_agent(document.agent, faults)
+    if document.agent is not UNSET:
+        way = resolve_proxy(("agent", "proxy"), document.agent.proxy, faults)
+        agent = msgspec.structs.replace(agent, proxy=way)
     authorities = Authorities(document.authority, defaults, faults)
     challenges = Challenges(document.challenge, agent.state, faults)
     hooks = Hooks(document.hook, path, faults)

@@ -75,6 +75,13 @@ class AgentTable(Table):
         ]
         | UnsetType
     ) = UNSET
+    proxy: (
+        Annotated[
+            str | SecretTable,
+            Meta(description="HTTP proxy for heartbeats and webhooks; with a password as { file = … }."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class AuthorityTable(Table):
@@ -92,9 +99,13 @@ class AuthorityTable(Table):
     ) = UNSET
     account_key: Annotated[KeyType, Meta(description="Kind of the account's key.")] | UnsetType = UNSET
     workers: Annotated[int, Meta(description="Orders in flight there at once, 1 to 64.")] | UnsetType = UNSET
-    profile: Annotated[str, Meta(description="Its certificate profile, if it has several.")] | UnsetType = (
-        UNSET
-    )
+    profile: (
+        Annotated[
+            str | list[str],
+            Meta(description="Its certificate profile; of several the first that it offers is asked for."),
+        ]
+        | UnsetType
+    ) = UNSET
     chain: Annotated[str, Meta(description="Preferred root, by common name.")] | UnsetType = UNSET
     eab: (
         Annotated[EabTable, Meta(description="External account binding, if it asks for one.")] | UnsetType
@@ -107,7 +118,13 @@ class AuthorityTable(Table):
         | UnsetType
     ) = UNSET
     staging: Annotated[str, Meta(description="URL of its directory for rehearsals.")] | UnsetType = UNSET
-    proxy: Annotated[str, Meta(description="HTTP proxy to reach it by.")] | UnsetType = UNSET
+    proxy: (
+        Annotated[
+            str | SecretTable,
+            Meta(description="HTTP proxy to reach it by; with a password as { file = … } and the like."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class EndpointTable(Table):
@@ -180,7 +197,13 @@ class CertificateKeys(Table):
         Annotated[bool, Meta(description="Self-signed until the first issuance, so that servers can start.")]
         | UnsetType
     ) = UNSET
-    profile: Annotated[str, Meta(description="The authority's certificate profile.")] | UnsetType = UNSET
+    profile: (
+        Annotated[
+            str | list[str],
+            Meta(description="The authority's certificate profile; of several the first that is offered."),
+        ]
+        | UnsetType
+    ) = UNSET
     renew_before: (
         Annotated[
             str,

@@ -8,9 +8,10 @@ import msgspec
 from renewer import clock, hooks, inventory
 from renewer.deploy import links
 from renewer.deploy.move import Move
-from renewer.hooks import HookResult, Verdict
+from renewer.errors import StateError
+from renewer.hooks import HookCertificate, HookResult, Verdict
 from renewer.kit import Kit
-from renewer.model.desired import HookEvent
+from renewer.model.desired import Convention, HookEvent
 from renewer.model.facts import COPIES, Deployment, DeploymentState
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.outcome import EventName
@@ -33,6 +34,8 @@ class Calls:
     def _call(self, hook: str, event: HookEvent, moves: Sequence[Move]) -> tuple[HookResult, ...]:
         """Call a hook for some certificates, told of whatever is live for each now."""
         told = [move.told(move.serves) for move in moves]
+        if self.kit.config.hooks[hook].convention is Convention.CERTBOT:
+            told = [self._with_lineage(one) for one in told]
         results = hooks.run(self.kit.config.hooks[hook], event, told, host=self.kit.host, run_id=self.kit.run)
         for result in results:
             if result.code is None and result.verdict is Verdict.NOT_MINE:
@@ -50,6 +53,14 @@ class Calls:
                     output=result.output if result.verdict is Verdict.FAILED else None,
                 )
         return results
+
+    def _with_lineage(self, told: HookCertificate) -> HookCertificate:
+        """The same with the directory that scripts for certbot are told of."""
+        try:
+            return msgspec.structs.replace(told, lineage=self.kit.store.lineage(told.name))
+        except StateError as error:  # they are told of the other one, which has the same files
+            self.kit.journal.tell(EventName.NOTICE, told.name, text=error.text, hint=error.hint)
+            return told
 
     def test_all(self) -> None:
         """`test` of every hook: a server that would not start with the new files is never told of them."""

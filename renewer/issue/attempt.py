@@ -102,7 +102,7 @@ class Attempt:
             return None
         self.ready.ports(self.ready.unproven(self._names()))
         if orders.current is None:
-            self._intend()
+            self._intend(session)
         return self._place(session)
 
     def _is_to_order(self) -> bool:
@@ -116,7 +116,7 @@ class Attempt:
             return self.situation.order.identifiers
         return self.decision.names or self.wish.names
 
-    def _intend(self) -> None:
+    def _intend(self, session: Session) -> None:
         """What is to be ordered, before anything leaves this host."""
         now = clock.now()
         order = Order(
@@ -128,7 +128,7 @@ class Attempt:
             identifiers=self._names(),
             degraded=bool(self.decision.names),
             key_type=self.wish.key,
-            profile=self._profile(),
+            profile=self._profile(session),
             at=self.orders.newest_of_all(now),
         )
         self.orders.begin(order, self._key())
@@ -144,8 +144,10 @@ class Attempt:
                         return privkey
         return x509.new_key(self.wish.key)
 
-    def _profile(self) -> str | None:
-        return next((one.profile for one in self.situation.asked if one.authority == self.authority), None)
+    def _profile(self, session: Session) -> str | None:
+        """The first of the config that the authority offers. Raises GiveUp if it offers none."""
+        asked = next((one for one in self.situation.asked if one.authority == self.authority), None)
+        return session.choose_profile(asked.profiles) if asked else None
 
     def _place(self, session: Session) -> AcmeOrder:
         """Send newOrder and keep the order's URL before anything waits (RFC 8555 §7.4).

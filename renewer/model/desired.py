@@ -45,7 +45,8 @@ class Eab(Value):
 class Authority(Value):
     """An ACME authority and how we are known to it; `workers` bounds the orders in flight there.
 
-    `test` is whether no client trusts what it signs.
+    `test` is whether no client trusts what it signs. `profile` is asked for, or the first of `other_profiles`
+    that is offered if it is not. A `proxy` with a password in it is a secret.
     """
 
     name: str
@@ -55,12 +56,13 @@ class Authority(Value):
     account_key: KeyType = KeyType.ECDSA_P256
     workers: int | None = None
     profile: str | None = None
+    other_profiles: tuple[str, ...] = ()
     chain: str | None = None
     eab: Eab | None = None
     ca_bundle: str | None = None
     roots: str = "system"
     staging: str | None = None
-    proxy: str | None = None
+    proxy: str | Secret | None = None
     test: bool = False
 
 
@@ -79,16 +81,25 @@ class FirstLook(StrEnum):
     OFF = "off"
 
 
+class Convention(StrEnum):
+    """How a program of the operator's is spoken to."""
+
+    RENEWER = "renewer"
+    CERTBOT = "certbot"
+
+
 class Http01(Value, tag="http-01"):
     """How HTTP-01 is answered (RFC 8555 §8.3): a file below `webroot`, our own listener, or a `script`.
 
     Exactly one of the three is set; `listen` is "HOST:PORT" ("[::]:80" for IPv6), `script` a program with its
-    arguments.
+    arguments. By the convention `certbot` another one, `cleanup`, takes away what it put there.
     """
 
     webroot: str | None = None
     listen: str | None = None
     script: tuple[str, ...] = ()
+    convention: Convention = Convention.RENEWER
+    cleanup: tuple[str, ...] = ()
     preflight: Preflight = Preflight.WARN
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
@@ -281,13 +292,6 @@ class Copy(Value):
     alias: str = ""
 
 
-class Convention(StrEnum):
-    """How a hook is spoken to."""
-
-    RENEWER = "renewer"
-    CERTBOT = "certbot"
-
-
 class HookEvent(StrEnum):
     """What a hook is asked to do; argv[1]."""
 
@@ -341,6 +345,7 @@ class Certificate(Value):
     reuse_key: bool = False
     placeholder: bool = True
     profile: str | None = None
+    other_profiles: tuple[str, ...] = ()
     renew_before: timedelta | None = None
     deploy_windows: tuple[DeployWindow, ...] = ()
     hooks: tuple[str, ...] = ()
@@ -355,7 +360,7 @@ class Agent(Value):
     """The agent itself: where its state lies and how it runs.
 
     The log gives way to a new one before it grows beyond `log_size` bytes (0: never), and `log_keep` old ones
-    stay. `journald` and `syslog` are told every event, too.
+    stay. `journald` and `syslog` are told every event, too. `proxy` is the way to heartbeats and webhooks.
     """
 
     state: str = "/var/lib/renewer"
@@ -373,6 +378,7 @@ class Agent(Value):
     look_every: timedelta = timedelta(hours=1)
     preflight: FirstLook = FirstLook.WARN
     resolvers: tuple[str, ...] = ()
+    proxy: str | Secret | None = None
 
     @property
     def log_path(self) -> str:

@@ -534,15 +534,22 @@ class CopyState(Value):
 
 
 class Asked(Value):
-    """An authority that the wish names: the profile to ask it for, and the fingerprint of the wish there.
+    """An authority that the wish names: the profiles to ask it for, and the fingerprint of the wish there.
 
-    `directory` is where it is now; "" where that does not matter.
+    The first of them that is offered: `profile`, then the others in their order. `directory` is where it is
+    now; "" where that does not matter.
     """
 
     authority: str
     wish: str
     profile: str | None = None
+    other_profiles: tuple[str, ...] = ()
     directory: str = ""
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """All that fit, in the order of preference; none if it does not matter."""
+        return () if self.profile is None else (self.profile, *self.other_profiles)
 
 
 class Situation(Value):

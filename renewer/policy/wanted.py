@@ -31,7 +31,7 @@ def _came_as_asked(issued: Version | Order, situation: Situation) -> bool:
     """Whether that authority is named, is where it was then (not staging any more), and so the profile."""
     return any(
         asked.authority == issued.authority
-        and asked.profile in (None, issued.profile)
+        and (asked.profile is None or issued.profile in asked.profiles)
         and (asked.directory == "" or issued.directory in (None, asked.directory))
         for asked in situation.asked
     )

@@ -107,6 +107,9 @@ class Store(Protocol):
     def path(self, certificate: str, version: str | None = None) -> str:
         """The directory that hooks are told of: `live`, or a version's own."""
 
+    def lineage(self, certificate: str) -> str:
+        """The directory that certbot's hooks are told of, made or put right; it ends in the name."""
+
     def prepare(self, certificate: str, pending: str, privkey: bytes, order: bytes) -> None:
         """Keep a new key and the wish it belongs to, before the CSR leaves."""
 

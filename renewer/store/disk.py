@@ -14,7 +14,7 @@ from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
-from renewer.store import homes, layout, mending, pendings, safe
+from renewer.store import homes, layout, lineages, mending, pendings, safe
 from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
@@ -100,6 +100,10 @@ class DiskStore:
         """The directory that hooks are told of: `live`, or a version's own."""
         home = f"{self._bench.state}/{layout.CERTIFICATES}/{certificate}"
         return f"{home}/{layout.LIVE}" if version is None else f"{home}/{layout.VERSIONS}/{version}"
+
+    def lineage(self, certificate: str) -> str:
+        """The directory that certbot's hooks are told of, made or put right; it ends in the name."""
+        return lineages.ensure(self._bench, certificate)
 
     # versions --------------------------------------------------------------------------------------------
 
@@ -228,6 +232,8 @@ class DiskStore:
                 f"{new} has versions of its own already", hint=f"look at them: renewer versions {new}"
             )
         homes.rename(self._bench, certificate, new)
+        if lineages.there(self._bench, certificate):  # the old one leads there all the same
+            lineages.ensure(self._bench, new)
 
     def alias(self, certificate: str) -> str | None:
         """The new name of a certificate that was renamed; None if it was not."""
@@ -236,6 +242,7 @@ class DiskStore:
     def forget(self, certificate: str) -> None:
         """Delete all that there is of a certificate, its keys too, or what a renaming left of its name."""
         homes.forget(self._bench, certificate)
+        lineages.forget(self._bench, certificate)
 
     def _bare(self, certificate: str) -> bool:
         """Whether nothing is lost if what lies under that name goes."""

@@ -7,6 +7,7 @@ CERTIFICATES = "certificates"
 VERSIONS = "versions"
 PENDING = "pending"
 LIVE = "live"
+LINEAGES = "live"  # below the state directory, where certbot has its own
 TMP = "tmp"
 REFUSED = "refused"
 LOCK = "lock"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Apprise, Channel, Email, Program, Secret, Webhook
+from renewer.secrets import proxy as proxy_url
 from renewer.secrets import resolve
 from renewer.tell.message import Message
 
@@ -16,10 +17,10 @@ Resolve = Callable[[Secret | None], str | None]
 _SHORTEST = 4  # characters of a secret that is looked for in other people's words
 
 
-def send(channel: Channel, message: Message) -> str:
-    """Give a message to a channel. Returns what a run should tell all the same ("" mostly).
+def send(channel: Channel, message: Message, proxy: str | Secret | None = None) -> str:
+    """Give a message to a channel; `proxy` is the way to webhooks.
 
-    Raises RenewerError if the channel did not take it.
+    Returns what a run should tell all the same ("" mostly). Raises RenewerError if it was not taken.
     """
     secrets: list[str] = []
 
@@ -29,8 +30,14 @@ def send(channel: Channel, message: Message) -> str:
         secrets.append(resolve(of))
         return secrets[-1]
 
+    def way() -> str | None:
+        if not isinstance(proxy, Secret):
+            return proxy
+        secrets.append(proxy_url(proxy))
+        return secrets[-1]
+
     try:
-        return without(_send(channel, message, secret), secrets)
+        return without(_send(channel, message, secret, way), secrets)
     except RenewerError as error:
         text, hint = without(error.text, secrets), without(error.hint, secrets)
         raise type(error)(text, hint=hint, kind="channel") from None
@@ -49,7 +56,7 @@ def without(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def _send(channel: Channel, message: Message, secret: Resolve) -> str:
+def _send(channel: Channel, message: Message, secret: Resolve, way: Callable[[], str | None]) -> str:
     """Modules are imported when their channel is used."""
     match channel:
         case Email():
@@ -59,7 +66,8 @@ def _send(channel: Channel, message: Message, secret: Resolve) -> str:
         case Webhook():
             from renewer.tell import webhook
 
-            return webhook.deliver(channel, message, secret(channel.url) or "", secret(channel.secret))
+            url, key = secret(channel.url) or "", secret(channel.secret)
+            return webhook.deliver(channel, message, url, key, proxy=way())
         case Apprise():
             from renewer.tell import apprise
 

@@ -13,7 +13,7 @@ from renewer.errors import RenewerError, RetryLater
 from renewer.kit import Kit
 from renewer.model.outcome import EventName, RunReport
 from renewer.model.told import Ping
-from renewer.secrets import resolve
+from renewer.secrets import proxy, resolve
 from renewer.tell.message import clean
 
 LIMIT = 5.0  # seconds for one ping
@@ -71,7 +71,10 @@ class Heartbeat:
             url = resolve(wish)
             from renewer.tell.post import post
 
-            status = post(_address(url, what, self._kit.run), body, _TEXT, limit=self._limit)
+            given = self._kit.config.agent.proxy
+            way = proxy(given) if given else None
+            address = _address(url, what, self._kit.run)
+            status = post(address, body, _TEXT, limit=self._limit, proxy=way)
             if not 200 <= status < 300:
                 raise RetryLater(f"it answered {status}")  # noqa: TRY301  told like the others
         except RenewerError as error:

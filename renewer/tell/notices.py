@@ -201,7 +201,7 @@ class _Round:
         """Give it to the channel; that it fails is a fact, and that it works again ends that fact."""
         before = self.outages.get(channel.name)
         try:
-            note = channels.send(channel, message)
+            note = channels.send(channel, message, self.kit.config.agent.proxy)
         except RenewerError as error:
             outage = Outage(
                 certificate="",

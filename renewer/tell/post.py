@@ -19,17 +19,24 @@ from renewer.tell.proxies import proxy_for, tunnel
 _LARGEST = 16 * 1024  # bytes of an answer that are read; only its status matters
 
 
-def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, limit: float, ca_bundle: str | None = None
+def post(  # noqa: PLR0913  each by its name
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    limit: float,
+    ca_bundle: str | None = None,
+    proxy: str | None = None,
 ) -> int:
     """Send a body and return the status of the answer; `limit` in seconds is for all of it.
 
-    Raises RetryLater if there was no answer, GiveUp for a URL that cannot be used.
+    `proxy` (a URL, perhaps with a password) comes before that of the environment. Raises RetryLater if there
+    was no answer, GiveUp for a URL that cannot be used.
     """
     parts = _parts(url)
     what, deadline = f"{parts.scheme}://{parts.hostname}", deadline_in(limit)
     try:
-        with _connected(parts, deadline) as plain:
+        with _connected(parts, deadline, proxy) as plain:
             if parts.scheme == "http" and not is_loopback(plain):
                 raise GiveUp(
                     f"{what} is not a loopback address: nothing is told in clear",
@@ -41,9 +48,7 @@ def post(
                 sock = secured(plain, parts.hostname or "", ca_bundle, deadline)
             with sock:
                 send(sock, _request(parts, body, headers), deadline)
-                answer = http.client.HTTPResponse(_Readable(lines(sock, deadline, _LARGEST)), method="POST")  # type: ignore[arg-type]
-                answer.begin()
-                return answer.status
+                return _status(sock, deadline)
     except TimeoutError:
         raise RetryLater(f"{what} gave no answer in {limit:g} s", kind="channel") from None
     except ssl.SSLCertVerificationError as error:
@@ -57,9 +62,15 @@ def post(
         raise RetryLater(f"{what} does not speak HTTP", kind="channel") from None
 
 
-def _connected(parts: SplitResult, deadline: float) -> socket.socket:
+def _status(sock: ssl.SSLSocket | socket.socket, deadline: float) -> int:
+    answer = http.client.HTTPResponse(_Readable(lines(sock, deadline, _LARGEST)), method="POST")  # type: ignore[arg-type]
+    answer.begin()
+    return answer.status
+
+
+def _connected(parts: SplitResult, deadline: float, ours: str | None) -> socket.socket:
     host, port = parts.hostname or "", _port(parts)
-    proxy = proxy_for(host, port) if parts.scheme == "https" else None
+    proxy = proxy_for(host, port, ours) if parts.scheme == "https" else None
     return connect(host, port, deadline) if proxy is None else tunnel(proxy, host, port, deadline)
 
 

@@ -1,4 +1,4 @@
-"""The way out through an HTTP proxy, where the environment names one: as for authorities, so for who is told.
+"""The way out through an HTTP proxy, where [agent] or the environment names one, for who is told.
 
 HTTPS_PROXY, ALL_PROXY and NO_PROXY count, in small letters too, as curl and requests read them. Only HTTPS
 goes through it, by CONNECT (RFC 9110 §9.3.6), so that the proxy learns the host and nothing else.
@@ -21,13 +21,13 @@ class ProxyError(OSError):
     """The proxy cannot be used, or lets nobody through; says nothing of its password."""
 
 
-def proxy_for(host: str, port: int) -> SplitResult | None:
-    """The proxy that the environment names for https://host:port; None if none is, or if NO_PROXY spares it.
+def proxy_for(host: str, port: int, ours: str | None = None) -> SplitResult | None:
+    """The proxy for https://host:port, by the config (`ours`) or the environment; None if NO_PROXY spares it.
 
     Raises ProxyError if it is no URL of an HTTP proxy.
     """
     names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-    given = next((found for name in names if (found := os.environ.get(name, "").strip())), None)
+    given = ours or next((found for name in names if (found := os.environ.get(name, "").strip())), None)
     if given is None or _spared(host, port):
         return None
     try:
@@ -36,7 +36,7 @@ def proxy_for(host: str, port: int) -> SplitResult | None:
     except ValueError:
         usable = None
     if not usable:
-        raise ProxyError("the proxy in HTTPS_PROXY is no URL of an HTTP proxy")
+        raise ProxyError(f"the proxy in {'[agent]' if ours else 'HTTPS_PROXY'} is no URL of an HTTP proxy")
     return parts
 
 

@@ -83,4 +83,4 @@ def send(config: Config, channel: Channel, report: summary.Document, run: str) -
     news = (f"{report['since']} {report['until']}",)
     message = writer.note(channel.name, f"report: {forms.headline(report)}", notes, news=news)
     whole = Report(text=forms.text(report), html=forms.html(report), csv=forms.comma_separated(report))
-    return channels.send(channel, msgspec.structs.replace(message, report=whole))
+    return channels.send(channel, msgspec.structs.replace(message, report=whole), config.agent.proxy)

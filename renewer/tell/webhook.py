@@ -43,6 +43,7 @@ def deliver(  # noqa: PLR0913  each by its name
     url: str,
     secret: str | None,
     *,
+    proxy: str | None = None,
     limit: float = LIMIT,
     pauses: tuple[float, ...] = PAUSES,
 ) -> str:
@@ -58,7 +59,7 @@ def deliver(  # noqa: PLR0913  each by its name
         if secret:
             headers["X-Renewer-Signature"] = f"sha256={signature(secret, stamp, body)}"
         try:
-            status = post(url, body, headers, limit=limit, ca_bundle=channel.ca_bundle)
+            status = post(url, body, headers, limit=limit, ca_bundle=channel.ca_bundle, proxy=proxy)
         except RetryLater:
             if pause is None:
                 raise

@@ -10,7 +10,7 @@ from renewer.challenges.http01 import script as room
 from renewer.challenges.http01.script import ScriptSolver
 from renewer.challenges.solvers import solver_for, sweep
 from renewer.errors import GiveUp, OurFault, RetryLater
-from renewer.model.desired import Http01, Preflight
+from renewer.model.desired import Convention, Http01, Preflight
 from tests.challenges.tasks import TOKEN, task
 
 Make = Callable[..., ScriptSolver]
@@ -123,3 +123,76 @@ def test_records_of_others_are_none_of_its_business(make: Make, tmp_path: Path) 
         assert solver.sweep(msgspec.structs.replace(debris, where=where))
     assert solver.sweep(msgspec.structs.replace(debris, what="http-01 file"))
     assert not (tmp_path / "calls").exists()
+
+
+# --- certbot's convention -----------------------------------------------------------------------------------
+
+
+def certbots(tmp_path: Path, auth: str, cleanup: str | None = None) -> ScriptSolver:
+    """A solver whose two programs are pieces of sh for certbot; `$calls` is a file to write to."""
+    argv = {}
+    for name, text in (("auth", auth), ("cleanup", cleanup)):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\ncalls={tmp_path}/calls\n{text or ''}\n")
+        path.chmod(0o755)
+        argv[name] = (str(path), "-v") if text is not None else ()
+    challenge = Http01(
+        script=argv["auth"],
+        cleanup=argv["cleanup"],
+        convention=Convention.CERTBOT,
+        preflight=Preflight.OFF,
+    )
+    one = solver_for(challenge)
+    assert isinstance(one, ScriptSolver)
+    return one
+
+
+SAY = 'echo "$* $CERTBOT_DOMAIN $CERTBOT_TOKEN $CERTBOT_VALIDATION $CERTBOT_ALL_DOMAINS'
+SAY += ' $CERTBOT_REMAINING_CHALLENGES [${CERTBOT_AUTH_OUTPUT-unset}]" >>$calls; cat >>$calls'
+
+
+def test_as_certbot_calls_its_manual_hooks(tmp_path: Path) -> None:
+    """Once a name, without a document, by variables alone; the other hears what the first one said."""
+    solver = certbots(tmp_path, f'{SAY}; echo "made for $CERTBOT_DOMAIN"; echo noise >&2', SAY)
+    one, other = task(name="a.example.org"), task(token=TOKEN[::-1], name="192.0.2.7")
+    solver.present_all([one, other])
+    assert solver.clean_up_all([one, other]) == []
+    everybody = "a.example.org,192.0.2.7"
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        f"-v a.example.org {TOKEN} {one.key_authorization} {everybody} 1 [unset]",
+        f"-v 192.0.2.7 {TOKEN[::-1]} {other.key_authorization} {everybody} 0 [unset]",
+        f"-v a.example.org {TOKEN} {one.key_authorization} {everybody} 1 [made for a.example.org]",
+        f"-v 192.0.2.7 {TOKEN[::-1]} {other.key_authorization} {everybody} 0 [made for 192.0.2.7]",
+    ]
+
+
+def test_certbots_programs_that_fail(tmp_path: Path) -> None:
+    """The first failure of the one ends it, with its own words; cleaning goes on and is tried again later."""
+    auth = "echo no such bucket >&2; echo x >>$calls; exit 75"
+    cleanup = 'echo "$CERTBOT_DOMAIN" >>$calls; [ $CERTBOT_DOMAIN != a.example.org ]'
+    solver = certbots(tmp_path, auth, cleanup)
+    one, other = task(name="a.example.org"), task(token=TOKEN[::-1], name="b.example.org")
+    with pytest.raises(RetryLater, match=r"auth failed \(exit code 75.*at present: no such bucket"):
+        solver.present_all([one, other])
+    left = solver.clean_up_all([one, other])
+    assert (tmp_path / "calls").read_text().split() == ["x", "a.example.org", "b.example.org"]
+    assert [debris.detail.partition(":")[0] for debris in left] == ["a.example.org", "b.example.org"]
+    assert not solver.sweep(left[0])
+    assert solver.sweep(left[1])
+
+
+def test_certbots_way_without_cleanup(tmp_path: Path) -> None:
+    """Nothing is called afterwards, and nothing is left on record that nobody could take away."""
+    solver = certbots(tmp_path, "echo made >>$calls")
+    assert solver.debris_of(task()) is None
+    solver.present_all([task()])
+    assert solver.clean_up_all([task()]) == []
+    assert (tmp_path / "calls").read_text() == "made\n"
+
+
+def test_a_cleanup_that_others_could_change_is_not_run(tmp_path: Path) -> None:
+    """It is looked at before anything is ordered, as the other one."""
+    solver = certbots(tmp_path, "true", "true")
+    (tmp_path / "cleanup").chmod(0o777)
+    with pytest.raises(GiveUp, match="cleanup"):
+        solver.ready([])

@@ -382,3 +382,33 @@ def test_faults_of_included_files(write: Write, tmp_path: Path) -> None:
         ("conf.d/c.toml", 2, "certificate.c.names[0]"),
         ("none.toml", None, ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        ("[authority.google]\nprofile = []\n", "authority.google.profile", "is empty"),
+        ('[authority.google]\nprofile = ["a", "a"]\n', "authority.google.profile[1]", "there twice"),
+        ('[agent]\nproxy = "http://u:p@proxy:1"\n', "agent.proxy", "holds a user or a password"),
+        ('[agent]\nproxy = "socks5://proxy:1"\n', "agent.proxy", "begins with http"),
+        (
+            '[challenge.x]\ntype = "http-01"\nwebroot = "/w"\nconvention = "certbot"\n',
+            "challenge.x.convention",
+            "goes with script only",
+        ),
+        (
+            '[challenge.x]\ntype = "http-01"\nscript = ["/s"]\ncleanup = ["/c"]\n',
+            "challenge.x.cleanup",
+            "goes with convention",
+        ),
+        (
+            '[challenge.x]\ntype = "http-01"\nscript = ["/s"]\nconvention = "certbot"\ncleanup = ["c"]\n',
+            "challenge.x.cleanup",
+            "absolute path",
+        ),
+    ],
+)
+def test_what_was_carried_over_wrongly(faults: Faulty, text: str, path: str, said: str) -> None:
+    """Profiles, proxies and certbot's scripts: each fault has its place and its words."""
+    (fault,) = faults(text)
+    assert (fault.path, said in f"{fault.text} {fault.hint}") == (path, True)

@@ -7,6 +7,7 @@ import pytest
 from renewer.config.load import load
 from renewer.config.shipped import hooks_directory
 from renewer.errors import ConfigError
+from renewer.kit import asked
 from renewer.model.desired import (
     SERVER_EVENTS,
     Config,
@@ -378,3 +379,26 @@ def test_config_error_is_told_whole(write: Write) -> None:
     """The error itself, as it goes to a log, names every fault."""
     with pytest.raises(ConfigError, match=r"agnt: is not a known key; .*defaults\.hoks: is not a known key"):
         load(str(write(HEAD.replace("agent", "agnt") + "hoks = []\n" + WWW)))
+
+
+def test_profiles_in_order(loaded: Load) -> None:
+    """A text is one profile, a list several: those of a certificate overrule all of its authority's."""
+    config = loaded(
+        HEAD
+        + WWW
+        + '[authority.letsencrypt]\nprofile = ["tlsserver", "classic"]\n'
+        + '[certificate.own]\nnames = ["own.example"]\nprofile = ["shortlived", "tlsserver"]\n'
+    )
+    found = [asked(one, config.authorities)[0].profiles for one in config.certificates.values()]
+    assert found == [("tlsserver", "classic"), ("shortlived", "tlsserver")]
+
+
+def test_proxies(loaded: Load) -> None:
+    """As text without a password, or as a secret; of the agent and of each authority."""
+    config = loaded(
+        HEAD.replace("[agent]\n", '[agent]\nproxy = { env = "PROXY" }\n')
+        + WWW
+        + '[authority.letsencrypt]\nproxy = "http://proxy.example.org:3128"\n'
+    )
+    assert config.agent.proxy == Secret(source=SecretSource.ENV, argument=("PROXY",))
+    assert config.authorities["letsencrypt"].proxy == "http://proxy.example.org:3128"

@@ -121,7 +121,7 @@ def test_three_directories_of_certbots(make_site: SiteFactory) -> None:
 
     site.json("run")
 
-    assert site.calls == ["pre", f"deploy {site.live()} www.example.org", "post [www.example.org] []"]
+    assert site.calls == ["pre", f"deploy {site.state}/live/www www.example.org", "post [www.example.org] []"]
     assert site.status()["state"] == "verified"
 
 

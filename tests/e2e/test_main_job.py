@@ -180,8 +180,8 @@ def test_convention_of_certbot(make_site: SiteFactory) -> None:
         site.change(name, hooks=["nginx", "old"])
     site.json("run")
     assert sorted(site.calls) == [
-        f"0 {site.live('one')} one.example.org",
-        f"0 {site.live('two')} two.example.org",
+        f"0 {site.state}/live/one one.example.org",
+        f"0 {site.state}/live/two two.example.org",
     ]
 
 

@@ -143,3 +143,54 @@ def test_the_missing_cannot_be_renamed(store: DiskStore) -> None:
     with pytest.raises(StateError):
         store.rename("nobody", "new")
     assert store.names() == ["old"]
+
+
+FILES = ("privkey.pem", "cert.pem", "chain.pem", "fullchain.pem")
+
+
+def test_the_path_that_certbots_hooks_are_told_of(store: DiskStore) -> None:
+    """It ends in the certificate's name, and its links are right at every instant, also after a turn."""
+    place = Path(store.lineage("old"))
+    assert place == Path(store.path("old")).parents[2] / "live" / "old"
+    for version in (pair(1)[0].id, pair(2)[0].id):
+        store.turn("old", version)
+        for file in FILES:
+            assert (place / file).read_bytes() == Path(store.path("old", version), file).read_bytes()
+    assert sorted(os.listdir(place)) == sorted(FILES)
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_lineage_is_put_right(store: DiskStore) -> None:
+    """A link that leads elsewhere or is gone is made again; a file in its place is told, not lost."""
+    place = Path(store.lineage("old"))
+    (place / "cert.pem").unlink()
+    (place / "chain.pem").unlink()
+    (place / "chain.pem").symlink_to("/etc/passwd")
+    assert Path(store.lineage("old")) == place
+    assert all((place / file).resolve().parent == Path(store.path("old")).resolve() for file in FILES)
+    (place / "cert.pem").unlink()
+    (place / "cert.pem").write_text("mine")
+    with pytest.raises(StateError, match="is not a symbolic link"):
+        store.lineage("old")
+    assert (place / "cert.pem").read_text() == "mine"
+
+
+def test_a_lineage_follows_a_renaming_and_goes_with_its_certificate(store: DiskStore) -> None:
+    """Under both names until the old one is forgotten; then under the new one until that is."""
+    old = Path(store.lineage("old"))
+    key = (old / "privkey.pem").read_bytes()
+    store.rename("old", "new")
+    new = old.with_name("new")
+    assert (old / "privkey.pem").read_bytes() == (new / "privkey.pem").read_bytes() == key
+    store.forget("old")
+    assert os.listdir(old.parent) == ["new"]
+    assert (new / "privkey.pem").read_bytes() == key
+    store.forget("new")
+    assert os.listdir(old.parent) == []
+
+
+def test_without_hooks_of_certbots_there_is_no_lineage(store: DiskStore) -> None:
+    """Neither a renaming nor a forgetting makes one."""
+    store.rename("old", "new")
+    store.forget("old")
+    assert not (Path(store.path("new")).parents[2] / "live").exists()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from renewer.errors import RetryLater
+from renewer.errors import GiveUp, RetryLater
+from renewer.model.desired import Secret, SecretSource
+from renewer.secrets import proxy
 from renewer.tell.post import post
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Behaviour, Peer
@@ -127,3 +129,34 @@ def test_a_proxy_that_is_none(pair: Pair, monkeypatch: pytest.MonkeyPatch, wrong
     with Listener(pair=pair) as listener, pytest.raises(RetryLater, match="no url of an http proxy"):
         post(listener.url(), b"", {}, limit=10)
     assert listener.posted == []
+
+
+def test_the_proxy_of_the_configuration(
+    pair: Pair, bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes before the environment's, with its secret's password; NO_PROXY spares hosts of it, too."""
+    heard: list[bytes] = []
+    secret = tmp_path / "proxy"
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with Listener(pair=pair) as listener, Peer(relay(heard)) as peer:
+        secret.write_text(f"http://ops:p%40ss@127.0.0.1:{peer.port}\n")
+        secret.chmod(0o600)
+        way = proxy(Secret(source=SecretSource.FILE, argument=(str(secret),)))
+        assert post(listener.url(), b"{}", {}, limit=10, ca_bundle=bundle, proxy=way) == 200
+        assert base64.b64encode(b"ops:p@ss") in heard[0]
+        monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        assert post(listener.url(), b"{}", {}, limit=10, ca_bundle=bundle, proxy=way) == 200
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["socks5://u:geheim@proxy:1080", "http://u:geheim@", "http://a:geheim@b:no", "x y"]
+)
+def test_a_secret_that_is_no_proxy_is_told_without_it(tmp_path: Path, url: str) -> None:
+    """What is wrong is said, and nothing of the password."""
+    secret = tmp_path / "proxy"
+    secret.write_text(url)
+    secret.chmod(0o600)
+    with pytest.raises(GiveUp, match="no URL of an HTTP proxy") as caught:
+        proxy(Secret(source=SecretSource.FILE, argument=(str(secret),)))
+    assert "geheim" not in caught.value.text + caught.value.hint

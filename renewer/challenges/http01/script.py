@@ -11,9 +11,14 @@ Exit 0: done, the answer is served from now on. Anything else: failed; 75: not n
 also after a failed `present`; after a run that was killed it comes with empty key authorizations. What is not
 there is no error. The rules of hooks hold: no shell, a scrubbed environment, a time limit, the whole process
 group ended, and nobody else may be able to change the file.
+
+`convention = "certbot"` calls scripts written for `--manual-auth-hook` and `--manual-cleanup-hook` as certbot
+would: once a challenge, one after the other, without a document, told by CERTBOT_DOMAIN, CERTBOT_TOKEN,
+CERTBOT_VALIDATION, CERTBOT_ALL_DOMAINS and CERTBOT_REMAINING_CHALLENGES; the other program also by
+CERTBOT_AUTH_OUTPUT, what the first one wrote to stdout. Exit 0: done; anything else: failed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -23,6 +28,7 @@ from renewer.challenges.contract import HoldsNothing, Presented, Task, Warn
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.desired import Convention
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
 
@@ -30,6 +36,8 @@ DEBRIS = "http-01 script"  # Debris.what; `where` is the program and the token, 
 SCHEMA = 1
 LATER = 75
 TIME_LIMIT = 120.0  # seconds for one call
+
+_Told = Mapping[str, str]
 
 
 class Event(StrEnum):
@@ -44,8 +52,18 @@ class ScriptSolver(HoldsNothing):
 
     type = "http-01"
 
-    def __init__(self, argv: Sequence[str], *, preflight: Preflight) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        preflight: Preflight,
+        convention: Convention = Convention.RENEWER,
+        cleanup: Sequence[str] = (),
+    ) -> None:
         self._argv = tuple(argv)
+        self._certbot = convention is Convention.CERTBOT
+        self._cleanup = tuple(cleanup)
+        self._said: dict[str, str] = {}  # what certbot's kind of program wrote, by token
         self._preflight = preflight
         self._called: set[str] = set()  # tokens that it was told of
 
@@ -58,7 +76,8 @@ class ScriptSolver(HoldsNothing):
 
     def debris_of(self, task: Task) -> Debris | None:
         """Only the program knows what it leaves; it is asked to clean up this token."""
-        return self._debris(task) if tokens.well_formed(task.token) else None
+        nobody = self._certbot and not self._cleanup
+        return self._debris(task) if tokens.well_formed(task.token) and not nobody else None
 
     def present(self, task: Task) -> Presented:
         """As `present_all`, for one."""
@@ -112,9 +131,10 @@ class ScriptSolver(HoldsNothing):
 
     def _check(self) -> None:
         """Raises GiveUp if the program must not be run."""
-        if fault := programs.problem(self._argv[0], "`script` of the challenge"):
-            text, _, hint = fault.partition("; ")
-            raise GiveUp(f"the script of the challenge: {text}", hint=hint, kind="config")
+        for key, argv in (("script", self._argv), ("cleanup", self._cleanup)):
+            if argv and (fault := programs.problem(argv[0], f"`{key}` of the challenge")):
+                text, _, hint = fault.partition("; ")
+                raise GiveUp(f"the {key} of the challenge: {text}", hint=hint, kind="config")
 
     def _debris(self, task: Task, why: str = "") -> Debris:
         return Debris(
@@ -129,35 +149,69 @@ class ScriptSolver(HoldsNothing):
         told = [_challenge(str(task.identifier), task.token, task.key_authorization) for task in tasks]
         self._run(event, tasks[0].certificate, told)
 
-    def _run(self, event: Event, certificate: str, challenges: Sequence[dict[str, str]]) -> None:
+    def _run(self, event: Event, certificate: str, challenges: Sequence[_Told]) -> None:
         """Raises RetryLater if it fails, GiveUp if it cannot be started."""
+        env = proc.scrubbed_environment() | {
+            "RENEWER_EVENT": event.value,
+            "RENEWER_CERTIFICATE": certificate,
+        }
+        if self._certbot:
+            self._as_certbot(event, env, challenges)
+            return
         document = {
             "schema": SCHEMA,
             "event": event,
             "certificate": certificate,
             "challenges": challenges,
         }
-        env = proc.scrubbed_environment() | {
-            "RENEWER_EVENT": event.value,
-            "RENEWER_CERTIFICATE": certificate,
-        }
-        argv = (*self._argv, event.value)
+        self._start(event, (*self._argv, event.value), env, msgspec.json.encode(document))
+
+    def _as_certbot(self, event: Event, env: Mapping[str, str], challenges: Sequence[_Told]) -> None:
+        """One call a challenge; cleaning goes on after one that failed, and tells of the first."""
+        cleaning = event is Event.CLEAN_UP
+        argv = self._cleanup if cleaning else self._argv
+        everybody = ",".join(one["identifier"] for one in challenges)
+        failed: list[RenewerError] = []
+        for number, one in enumerate(challenges if argv else (), 1):
+            told = {
+                "CERTBOT_DOMAIN": one["identifier"],
+                "CERTBOT_TOKEN": one["token"],
+                "CERTBOT_VALIDATION": one["key_authorization"],
+                "CERTBOT_ALL_DOMAINS": everybody,
+                "CERTBOT_REMAINING_CHALLENGES": str(len(challenges) - number),
+            }
+            if cleaning:
+                told["CERTBOT_AUTH_OUTPUT"] = self._said.pop(one["token"], "")
+            try:
+                said = self._start(event, argv, {**env, **told}, b"")
+            except RenewerError as error:
+                if not cleaning:
+                    raise
+                failed.append(error)
+            else:
+                self._said.update({} if cleaning else {one["token"]: said.strip()})
+        if failed:
+            raise failed[0]
+
+    def _start(self, event: Event, argv: Sequence[str], env: Mapping[str, str], stdin: bytes) -> str:
+        """What it wrote. Raises RetryLater if it fails, GiveUp if it cannot be started."""
         try:
-            ended = proc.run(argv, stdin=msgspec.json.encode(document), env=env, timeout=TIME_LIMIT)
+            ended = proc.run(argv, stdin=stdin, env=env, timeout=TIME_LIMIT, apart=self._certbot)
         except RenewerError as error:
             raise GiveUp(error.text, hint=error.hint, kind="config") from error
         if ended.code == 0:
-            return
-        line = programs.last_telling_line(ended.output)
+            return ended.output
+        line = programs.last_telling_line(ended.complaints if ended.complaints.strip() else ended.output)
         said = f": {line}" if line else ""
         how = f"failed (exit code {programs.exit_words(ended.code)})"
         if ended.code is None:
             how = f"did not end within {TIME_LIMIT:g} s and was ended"
-        elif ended.code == LATER:
+        elif ended.code == LATER and not self._certbot:
             how = "asks to be called later"
+        document = "" if self._certbot else ", with the document of docs/challenges.md on stdin"
         raise RetryLater(
-            f"{self._argv[0]} {how} at {event}{said}",
-            hint="run it by hand as the agent's user, with the document of docs/challenges.md on stdin",
+            f"{argv[0]} {how} at {event}{said}",
+            hint=f"run it by hand as the agent's user{document}",
             kind="script",
         )
 
