@@ -47,8 +47,7 @@ def post(  # noqa: PLR0913  each by its name
             if parts.scheme == "https":
                 sock = secured(plain, parts.hostname or "", ca_bundle, deadline)
             with sock:
-                send(sock, _request(parts, body, headers), deadline)
-                return _status(sock, deadline)
+                return _answered(sock, _request(parts, body, headers), deadline)
     except TimeoutError:
         raise RetryLater(f"{what} gave no answer in {limit:g} s", kind="channel") from None
     except ssl.SSLCertVerificationError as error:
@@ -62,7 +61,8 @@ def post(  # noqa: PLR0913  each by its name
         raise RetryLater(f"{what} does not speak HTTP", kind="channel") from None
 
 
-def _status(sock: ssl.SSLSocket | socket.socket, deadline: float) -> int:
+def _answered(sock: socket.socket, request: bytes, deadline: float) -> int:
+    send(sock, request, deadline)
     answer = http.client.HTTPResponse(_Readable(lines(sock, deadline, _LARGEST)), method="POST")  # type: ignore[arg-type]
     answer.begin()
     return answer.status
