@@ -275,9 +275,9 @@ class Bed:
         return self.live.readlink().name
 
 
-def shown(port: int, starttls: str | None) -> str:
+def shown(port: int, starttls: str | None, name: str = NAME) -> str:
     """The serial that openssl sees at a port of this host; or what it says, if it sees none."""
-    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", NAME]
+    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name]
     if starttls:
         argv += ["-starttls", _OPENSSL.get(starttls, starttls)]
         if starttls == "xmpp":
