@@ -1,5 +1,8 @@
 """The hook for HAProxy, with real ones."""
 
+import contextlib
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,13 +109,57 @@ def test_neither_master_nor_socket(shelf: Shelf, make: Make) -> None:
 
 @pytest.mark.parametrize("master", [True, False])
 def test_a_wrong_socket(shelf: Shelf, make: Make, *, master: bool) -> None:
-    """A socket where nobody answers: reloaded if there is a master, else a failure."""
+    """A socket that is not there is an error in one line, also at `test`, and nothing is reloaded."""
     server = make(master=master)
-    result = deploy(shelf, server, HAPROXY_SOCKET="/no/such/socket")
-    assert "FileNotFoundError" in result.output
-    assert result.verdict is (Verdict.DONE if master else Verdict.FAILED)
-    if master:
-        is_served(shelf, server)
+    before = served_serial(server.port, NAME)
+    for event in (TEST, DEPLOY):
+        shelf.put()
+        server.lay()
+        result = shelf.call("haproxy", event, **server.env | {"HAPROXY_SOCKET": "/no/such/socket"})
+        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert "error: HAPROXY_SOCKET /no/such/socket: [Errno 2] No such file or directory" in (
+            result.error or ""
+        )
+        assert "Traceback" not in result.output
+    assert served_serial(server.port, NAME) == before
+
+
+def test_a_socket_of_something_else(shelf: Shelf, make: Make, bed: Bed) -> None:
+    """What is no socket of this HAProxy, or may not load certificates, is named; nothing is reloaded."""
+    server = make()
+    quiet = bed.directory / "quiet"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(quiet))
+        listening.listen()
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        result = deploy(shelf, server, HAPROXY_SOCKET=str(quiet))
+        listening.shutdown(socket.SHUT_RDWR)
+    assert result.code == 1
+    assert f"error: HAPROXY_SOCKET {quiet}: " in (result.error or "")
+    assert "Traceback" not in result.output
+
+
+def test_of_two_the_one_that_is_meant(shelf: Shelf, make: Make, bed: Bed) -> None:
+    """Each is tested with its own config, and the socket of one is refused for the other."""
+    one = make()
+    home = bed.directory / "second"
+    home.mkdir()
+    two = Haproxy(home, shelf.directory / "www" / "live", api=True)
+    try:
+        two.start()
+        (two.home / "haproxy.cfg").write_text("frontend nowhere\n    bin\n")
+        assert deploy(shelf, one).verdict is Verdict.DONE
+        assert "haproxy.cfg:2]" in (shelf.call("haproxy", TEST, **two.env).error or "")
+        result = deploy(shelf, one, HAPROXY_SOCKET=str(two.socket))
+        assert (result.code, f"it is not of HAProxy {one.pid}" in (result.error or "")) == (1, True)
+    finally:
+        two.stop()
 
 
 def test_one_that_reloads_is_running(shelf: Shelf, make: Make) -> None:
@@ -190,9 +237,9 @@ def test_paths_with_spaces(shelf: Shelf, bed: Bed) -> None:
 
 
 def test_the_config_that_is_named(shelf: Shelf, make: Make) -> None:
-    """HAPROXY_CONF is checked instead of what the running one was started with."""
+    """HAPROXY_CONF must be one of those that will be loaded: another is refused, and not tested instead."""
     server = make()
-    broken = server.write("broken.cfg", "frontend nowhere\n    bin\n")
-    result = shelf.call("haproxy", TEST, **server.env, HAPROXY_CONF=str(broken))
+    other = server.write("other.cfg", "frontend nowhere\n    mode tcp\n")
+    result = shelf.call("haproxy", TEST, **server.env, HAPROXY_CONF=str(other))
     assert (result.verdict, result.code) == (Verdict.FAILED, 1)
-    assert f"[{broken}:2]" in (result.error or "")
+    assert f"HAProxy {server.pid} was not started with HAPROXY_CONF {other}" in (result.error or "")
