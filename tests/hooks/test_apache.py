@@ -150,3 +150,44 @@ def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
         assert apache.log.read_text().count("resuming normal operations") == 6
     finally:
         apache.stop()
+
+
+def test_what_is_tested_is_what_is_reloaded(tmp_path: Path) -> None:
+    """A second instance, told by its -d alone, is tested with its own config, not with that of the first."""
+    shelf, pair = Shelf(tmp_path), ServerRoot().issue(tmp_path, "other.example.org")
+    home = tmp_path / "second"
+    home.mkdir()
+    one, two = Apache(tmp_path, shelf.put()), Apache(home, shelf.put(), site(pair.cert, pair.key))
+    two.conf = two.home / "apache2.conf"
+    two.argv = [two.binary, "-d", two.home, "-DFOREGROUND", "-k", "start"]
+    env = {"APACHE": two.binary, "APACHE_PID": str(two.pid_file)}
+    try:
+        one.start()
+        two.start()
+        assert shelf.call("apache", DEPLOY, **env).verdict is Verdict.DONE
+        pair.key.write_bytes(one.key.read_bytes())
+        for event in (TEST, DEPLOY):
+            result = shelf.call("apache", event, **env)
+            assert f"{pair.key} is not the key of {pair.cert}" in (result.error or ""), result.output
+        assert shelf.call("apache", DEPLOY, **one.env).verdict is Verdict.DONE
+        mixed = {**one.env, "APACHE_PID": str(two.pid_file)}
+        assert "is of another Apache" in (shelf.call("apache", DEPLOY, **mixed).error or "")
+        assert two.process is not None
+        assert two.process.alive
+    finally:
+        one.stop()
+        two.stop()
+
+
+def test_why_its_config_is_refused(tmp_path: Path) -> None:
+    """Apache says where in one line and why in the next: both are told."""
+    shelf = Shelf(tmp_path)
+    apache = Apache(tmp_path, shelf.put())
+    try:
+        apache.start()
+        apache.conf.write_text("SSLCertificateFil /x\n" + apache.conf.read_text())
+        told = shelf.call("apache", TEST, **apache.env).error or ""
+        assert f"Syntax error on line 1 of {apache.conf}" in told
+        assert "Invalid command 'SSLCertificateFil'" in told
+    finally:
+        apache.stop()
