@@ -1,5 +1,8 @@
 import os
+import shutil
 import stat
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,3 +105,65 @@ def test_a_directory_in_a_files_place(shelf: Shelf, to: Path) -> None:
 
     assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is Verdict.FAILED
     assert [str(path.relative_to(to)) for path in to.rglob("*")] == ["www", "www/privkey.pem"]
+
+
+def _open(to: Path) -> None:
+    to.chmod(0o777)
+
+
+def _group(to: Path) -> None:
+    to.chmod(0o775)
+
+
+def _sticky(to: Path) -> None:
+    to.chmod(0o1777)
+
+
+def _given(to: Path) -> None:
+    shutil.chown(to, "nobody")
+
+
+def _above(to: Path) -> None:
+    shutil.chown(to.parent, "nobody")
+
+
+def _within(to: Path) -> None:
+    (to / "www").mkdir()
+    shutil.chown(to / "www", "nobody")
+
+
+@pytest.mark.parametrize("how", [_open, _group, _sticky, _given, _above, _within])
+def test_a_directory_of_others_is_refused(shelf: Shelf, to: Path, how: Callable[[Path], None]) -> None:
+    """Whoever may swap a file for a link while it is written gets nothing: it is refused before the first."""
+    how(to)
+    before = sorted(to.rglob("*"))
+    for event in (TEST, DEPLOY, ROLLBACK):
+        result = shelf.call("copy", event, COPY_TO=str(to), COPY_OWNER="nobody")
+        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert "may be written to by others than root and root" in (result.error or "")
+        assert "[[certificate.NAME.copies]]" in (result.error or "")
+    assert sorted(to.rglob("*")) == before
+
+
+def test_an_attacker_wins_nothing(shelf: Shelf, to: Path) -> None:
+    """Its owner swaps whatever appears in the directory for a link: a file of root's keeps owner and mode."""
+    treasure = to.parent / "treasure"
+    treasure.write_text("root's\n")
+    treasure.chmod(0o600)
+    for path in (to.parent, *to.parent.parents):
+        path.chmod(path.stat().st_mode | 0o001)
+    shutil.chown(to, "nobody")
+    swap = (
+        'cd "$1" && echo ready && while :; do for one in */.p* .p* */.new* www; do'
+        ' [ -e "$one" ] && rm -rf "$one" && ln -s "$2" "$one"; done; done'
+    )
+    argv = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c", swap, "sh"]
+    with subprocess.Popen([*argv, to, treasure], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as attack:
+        try:
+            assert attack.stdout is not None
+            assert attack.stdout.readline() == b"ready\n"
+            for _ in range(5):
+                shelf.call("copy", DEPLOY, COPY_TO=str(to), COPY_OWNER="nobody", COPY_MODE="0644")
+        finally:
+            attack.kill()
+    assert (treasure.stat().st_uid, mode(treasure), treasure.read_text()) == (os.getuid(), 0o600, "root's\n")

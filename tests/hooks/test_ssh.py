@@ -198,3 +198,14 @@ def test_a_copy_that_breaks_off_leaves_the_old_files(shelf: Shelf, sshd: Sshd, t
 def test_nothing_configured(shelf: Shelf) -> None:
     """Without SSH_HOST there is nowhere to go, and that is said."""
     assert "set SSH_HOST in the hook's env" in (shelf.call("ssh", TEST).error or "")
+
+
+@pytest.mark.parametrize("bits", [0o777, 0o775, 0o1777])
+def test_a_directory_of_others_is_refused(shelf: Shelf, sshd: Sshd, there: Path, bits: int) -> None:
+    """Whoever may swap files there while they are written gets none; the sentence says which directory."""
+    there.chmod(bits)
+    for event in (TEST, DEPLOY):
+        result = call(shelf, sshd, there, event)
+        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert "may be written to by others than root and " in (result.error or "")
+    assert os.listdir(there) == []
