@@ -8,6 +8,18 @@ import stat
 from renewer import safety
 
 _TELLING = re.compile(r"\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b", re.IGNORECASE)
+_SUMMARY = re.compile(
+    r"\(exit code \d+\)$|\bthe mail log says why\b|\btest failed$|^job for \S+ failed\b|fatal errors? found"
+    r"|error\(s\) found"
+    r"|\bits setting \S+ cannot be read$|contains errors$",
+    re.IGNORECASE,
+)
+"""What says that something failed, and not why."""
+_WHY = re.compile(
+    r"\b(?:failed|failure|denied|refused|cannot|can't|could not|unable|invalid|no such|not found|unknown|"
+    r"not permitted|not allowed|mismatch|expired|timed out|unreachable|traceback|exception|oops)\b",
+    re.IGNORECASE,
+)
 _LINE = 300  # characters of output that fit into a sentence
 
 
@@ -74,10 +86,27 @@ def exit_words(code: int | None) -> str:
 
 
 def last_telling_line(output: str) -> str:
-    """The last line that names an error, as servers do before they sum up; else the last with words."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    """The last line that names an error, as servers do before they sum up; else the last with words.
+
+    A line that ends in a colon goes on in the next. What only sums up gives way to what says why.
+    """
+    lines = _joined([line.strip() for line in output.splitlines() if line.strip()])
     telling = [line for line in lines if _TELLING.search(line)]
-    return (telling or lines or [""])[-1][:_LINE]
+    why = [line for line in telling if not _SUMMARY.search(line)]
+    if telling and not why:
+        why = [line for line in lines if _WHY.search(line) and not _SUMMARY.search(line)]
+    return (why or telling or [line for line in lines if _WHY.search(line)] or lines or [""])[-1][:_LINE]
+
+
+def _joined(lines: list[str]) -> list[str]:
+    """Each line with the one after it, where it ends in a colon and names an error or a place."""
+    found: list[str] = []
+    for line in lines:
+        if found and found[-1].endswith(":") and _TELLING.search(found[-1]):
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
 
 
 def _stamp(entry: os.stat_result) -> tuple[int, ...]:
