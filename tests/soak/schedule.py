@@ -117,7 +117,7 @@ def storms(seed: int, *, short_life: int, injected: bool) -> Iterator[Storm]:
         elif what < 0.15:
             yield _outage(dice, "nothing works until certificates expire", short_life, ("away", "away"))
         else:
-            yield _mixed(dice, weights, min(4 + dice.randrange(12), short_life // 3))
+            yield _mixed(dice, weights, min(4 + dice.randrange(12), short_life // 2))
 
 
 def _mixed(dice: random.Random, weights: dict[str, int], length: int) -> Storm:
@@ -125,7 +125,7 @@ def _mixed(dice: random.Random, weights: dict[str, int], length: int) -> Storm:
     for _ in range(length):
         begins = tuple(
             _trouble(dice, dice.choices(list(weights), list(weights.values()))[0])
-            for _ in range(dice.choices((0, 1, 2), (4, 5, 2))[0])
+            for _ in range(dice.choices((0, 1, 2, 3), (3, 6, 4, 1))[0])
         )
         turns.append(_turn(dice, begins))
     return Storm("mixed", tuple(turns))
@@ -148,7 +148,7 @@ def _trouble(dice: random.Random, kind: str) -> Trouble:
 
 
 def _turn(dice: random.Random, begins: tuple[Trouble, ...]) -> Turn:
-    how = dice.choices((How.RUN, How.KILLED, How.TWICE), (14, 5, 1))[0]
+    how = dice.choices((How.RUN, How.KILLED, How.TWICE), (10, 6, 2))[0]
     # mostly on time, sometimes the host was off for a while
     wakes = dice.uniform(0.9, 1.1) if dice.random() < 0.95 else dice.uniform(2, 3)
     return Turn(wakes, begins, how, dice.random())

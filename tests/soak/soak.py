@@ -15,8 +15,8 @@ from tests.soak.troubles import Troubles
 from tests.soak.world import World
 
 HISTORY = 60  # lines that are told of a violation
-RUN = 0.7  # seconds that a forked run takes that acts: within them it is killed
-REAL_RUN = 1.6  # the same for a process of its own
+RUN = 1.2  # seconds that a forked run takes that acts: within them it is killed
+REAL_RUN = 2.5  # the same for a process of its own
 
 
 @dataclass(slots=True)

@@ -56,9 +56,9 @@ REAL = Pace(
 )
 MONTHS = Pace(
     lives=(timedelta(days=6), timedelta(days=10), timedelta(days=24)),
-    wake=timedelta(hours=6),
+    wake=timedelta(hours=8),
     look=timedelta(hours=1),
-    settled=timedelta(days=4),
+    settled=timedelta(days=4.5),
 )
 
 
