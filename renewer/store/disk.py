@@ -158,9 +158,10 @@ class DiskStore:
         Raises StateError if it is another one, or not safe to look at.
         """
         try:
-            if self.read(certificate, version) == material:
+            same = self.read(certificate, version) == material
+            self.about(certificate, version)  # also what stands beside the four files is whole
+            if same:
                 return True
-            self.about(certificate, version)
         except StateError as error:
             if error.kind in ("missing", "damaged"):
                 return False

@@ -71,6 +71,24 @@ def test_a_damaged_file_is_made_of_the_others(bed: Bed, name: str, damage: objec
     assert not bed.run().findings
 
 
+@pytest.mark.parametrize("damage", [emptied, cut_off])
+def test_what_a_version_says_of_itself_is_put_right(bed: Bed, damage: object) -> None:
+    """Where it came from is remembered: nothing older goes live, and nothing is ordered."""
+    deployed(bed)
+    older = bed.put(bed.root.issue(NAME, age=20 * DAY), made=bed.clock.now() - 20 * DAY)
+    bed.run()
+    live, about = bed.live().readlink(), (bed.live() / "version.json").read_bytes()
+    damage(bed.live() / "version.json")  # type: ignore[operator]
+
+    report = bed.run()
+
+    assert report.exit == 0
+    assert bed.live().readlink() == live
+    assert live.name != older.id
+    assert (bed.live() / "version.json").read_bytes() == about
+    assert not bed.run().findings
+
+
 @pytest.mark.parametrize("damage", [emptied, cut_off, deleted, others])
 def test_a_key_that_is_lost_is_replaced_at_once(bed: Bed, damage: object) -> None:
     """Nothing holds the key but its file: another version that fits goes live in the same run."""
