@@ -98,7 +98,7 @@ def _timers_hold(situation: Situation, authority: str, orders: list[_Sent], call
     urgent = live is not None and in_emergency(live.leaf, call.now)
     each = urgent_step(lifetime) if urgent else step(lifetime)
     after = each if urgent else issued_step(lifetime)
-    bucket = [at for at, one in orders if one.purse is not Purse.PERSON]
+    bucket = [at for at, one in orders if one.purse is Purse.TIMER]  # what a person forced is his business
     issued = [at for at, one in orders if one.wasted or (one.renewal and call.renewal)]
     room = _full_enough(bucket, CAPACITY, each, call.now, 1 + call.spare)
     pause = max(issued) + after if issued else call.now

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from renewer.model.decision import Step
 from renewer.model.facts import EndpointState
 from renewer.policy.trouble import of
 from renewer.store.lock import Lock
 from renewer.verify import Target, look, settle
+from tests.servers.tls_peer import Peer
 from tests.serving.bed import Bed
 from tests.serving.issuer import DAY, Signer
 
@@ -180,3 +182,16 @@ def test_an_endpoint_that_is_taken_out_says_nothing_more(bed: Bed) -> None:
     bed.tables["certificate.www"]["endpoints"] = []
 
     assert bed.run().exit == 0
+
+
+def test_a_port_that_takes_connections_and_completes_no_handshake(bed: Bed) -> None:
+    """Nobody is told to start a server that runs: the hint names what else a port may want first."""
+    with Peer(lambda _: None) as peer:
+        bed.certificate(endpoints=[{"host": "127.0.0.1", "port": peer.port, "server_name": NAME}])
+        bed.put(bed.root.issue(NAME), live=True)
+
+        report = bed.run()
+
+    (looked,) = [one for one in report.outcomes if one.step is Step.LOOK]
+    assert "proxy_protocol = true" in looked.hint
+    assert "start the server" not in looked.hint
