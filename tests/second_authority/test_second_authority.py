@@ -98,7 +98,7 @@ def test_external_account_binding(tmp_path: Path, second_factory: Acme2certifier
     secret.touch(mode=0o600)
     secret.write_text(key)
     (agent.state / "authorities").rename(agent.state / "lost")
-    document = agent.json("run", "--force", code=3)
+    document = agent.json("run", "--force", code=1)
     assert "some may be used only once" in document["outcomes"][0]["hint"]
 
 
