@@ -188,6 +188,6 @@ def _shown(sighting: Sighting) -> str | None:
     place, _, server_name = sighting.endpoint.partition("/")
     server_name = server_name or place.rpartition(":")[0].strip("[]")
     endpoint = Endpoint(server_name=server_name, port=int(port), host=address.strip("[]"))
-    for sight in verify.look([verify.Target(endpoint=endpoint, roots="any")]):
+    for sight in verify.look([verify.Target(endpoint=endpoint, roots="any", family=sighting.family)]):
         return sight.fingerprint if sight.completed else None
     return None

@@ -106,7 +106,9 @@ def _is_served(sighting: Sighting, ours: Collection[str]) -> bool:
     place, _, server_name = sighting.endpoint.partition("/")
     server_name = server_name or place.rpartition(":")[0].strip("[]")
     endpoint = Endpoint(server_name=server_name, port=int(port), host=address.strip("[]"))
-    seen: Sequence[verify.Sight] = verify.look([verify.Target(endpoint=endpoint, roots="any")])
+    seen: Sequence[verify.Sight] = verify.look(
+        [verify.Target(endpoint=endpoint, roots="any", family=sighting.family)]
+    )
     for sight in seen:
         if sight.completed:
             return sight.fingerprint in ours

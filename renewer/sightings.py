@@ -17,8 +17,18 @@ def targets_of(kit: Kit, situation: Situation, version: Version | None = None) -
 
     Its authority is the one that issued `version`, or the live one if none is given.
     """
-    roots = roots_of(kit.config, situation.wish, version or situation.live_version)
-    return [verify.Target(endpoint=endpoint, roots=roots) for endpoint in situation.wish.endpoints]
+    shown = version or situation.live_version
+    roots = roots_of(kit.config, situation.wish, shown)
+    key = shown.leaf.key if shown else None
+    family = key.family if key else None
+    return [
+        verify.Target(endpoint=endpoint, roots=roots, family=family) for endpoint in situation.wish.endpoints
+    ]
+
+
+def target_of(sight: verify.Sight) -> verify.Target:
+    """What was looked at when this was seen."""
+    return verify.Target(endpoint=sight.endpoint, roots=sight.roots, family=sight.family)
 
 
 BESIDE, BESIDE_UNWELL = 4, 14  # handshakes beside the first: five in a row make a verdict
@@ -101,6 +111,8 @@ class Sightings:
             error=None if well else _sentence(state, sight),
             failures=0 if well else (before.failures if before and again else 0) + 1,
             since=None if well else (before.since if before and again else sight.at),
+            family=sight.family,
+            lacks=sight.lacks and state is EndpointState.FOREIGN,
         )
 
     def save(self) -> None:
@@ -124,9 +136,8 @@ class Sightings:
                 # What is as it was the last time is for those who watch, as below
                 tell = self.kit.journal.tell if name in self._news else self.kit.journal.show
                 tell(EventName.FAILED, name, step=Step.LOOK, state=bad[0].state.value, error=detail)
-                outcomes.append(
-                    _outcome(name, Result.FAILED, detail, hint=hint(bad[0].state, answered=bad[0].answered))
-                )
+                what = hint(bad[0].state, answered=bad[0].answered, lacks=bad[0].lacks)
+                outcomes.append(_outcome(name, Result.FAILED, detail, hint=what))
             else:
                 # What is as it was is for those who watch: ten thousand lines an hour would tell nothing
                 tell = self.kit.journal.tell if name in self._news else self.kit.journal.show
@@ -155,7 +166,7 @@ def look(kit: Kit, situations: Iterable[Situation], *, patience: float = math.in
     for sight in verify.look(
         targets, until=lambda: min(end, kit.deadline), again=lambda endpoint: _again(endpoint, unwell)
     ):
-        by_target.setdefault(verify.Target(endpoint=sight.endpoint, roots=sight.roots), []).append(sight)
+        by_target.setdefault(target_of(sight), []).append(sight)
     found = Sightings(kit)
     for name in dict.fromkeys(owners):
         situation, version = live[name]
@@ -174,7 +185,7 @@ def _again(endpoint: Endpoint, unwell: Collection[str]) -> int:
     return 2 if endpoint.spoken is not None else BESIDE
 
 
-def _sentence(state: EndpointState, sight: verify.Sight) -> str:
+def _sentence(state: EndpointState, sight: verify.Sight) -> str:  # noqa: PLR0911  a row each
     place = f"{sight.endpoint}" + (f" ({sight.address})" if sight.address else "")
     if sight.completed and sight.others and state in (EndpointState.STALE, EndpointState.FOREIGN):
         what = "an older one of ours" if state is EndpointState.STALE else "one that is not ours"
@@ -184,6 +195,11 @@ def _sentence(state: EndpointState, sight: verify.Sight) -> str:
     match state:
         case EndpointState.STALE:
             return f"{place} serves an older certificate of ours, serial {sight.serial}"
+        case EndpointState.FOREIGN if sight.lacks and sight.family:
+            kind = sight.family.upper()
+            return (
+                f"{place} has no certificate with an {kind} key to show, only another, serial {sight.serial}"
+            )
         case EndpointState.FOREIGN:
             return f"{place} serves a certificate that is not ours, serial {sight.serial}"
         case EndpointState.UNTRUSTED:

@@ -68,11 +68,14 @@ def blind() -> ssl.SSLContext:
 
 
 @cache
-def judging(roots: str | None) -> "Context":
+def judging(roots: str | None, family: str | None = None, *, by_cipher: bool = False) -> "Context":
     """A context that completes a handshake with anybody, and writes down what it thinks of the chain.
 
     The codes of what is wrong (X509_V_ERR_…) are appended to the list that is the connection's app data. It
     trusts what `verifying(roots)` trusts; None asks for no chain. Raises GiveUp if the file cannot be used.
+    With a `family` (ecdsa, rsa) it takes certificates with such keys only, by the signature algorithms that
+    it offers (RFC 8446 §4.2.3); `by_cipher` by the ciphers of TLS 1.2 alone, which say nothing about the rest
+    of the chain.
     """
     from OpenSSL import SSL
     from OpenSSL.crypto import X509StoreFlags
@@ -81,6 +84,8 @@ def judging(roots: str | None) -> "Context":
     context.set_min_proto_version(SSL.TLS1_VERSION)
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
     context.set_options(SSL.OP_NO_TICKET | _LEGACY_SERVER_CONNECT)
+    if family is not None:
+        _narrow(context, family, by_cipher=by_cipher)
     if roots is None:
         context.set_verify(SSL.VERIFY_NONE)
         return context
@@ -101,6 +106,23 @@ def judging(roots: str | None) -> "Context":
 
     context.set_verify(SSL.VERIFY_PEER, judge)
     return context
+
+
+_SIGNATURES = {
+    "ecdsa": "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ECDSA+SHA1",
+    "rsa": "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512:RSA+SHA1",
+}
+
+
+def _narrow(context: "Context", family: str, *, by_cipher: bool) -> None:
+    """Certificates with one kind of key only."""
+    from OpenSSL import SSL
+
+    context.set_cipher_list(f"a{family.upper()}:@SECLEVEL=0".encode())
+    # pyOpenSSL has no word for what OpenSSL, and the bindings that it brings, have had since 1.0.2
+    limit = getattr(getattr(SSL, "_lib", None), "SSL_CTX_set1_sigalgs_list", None)
+    if by_cipher or limit is None or not limit(context._context, _SIGNATURES[family].encode()):  # noqa: SLF001
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
 
 
 def answering(pair: bytes, protocol: str) -> ssl.SSLContext:

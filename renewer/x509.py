@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from renewer.model.desired import KeyType
+from renewer.model.desired import KeyFamily, KeyType
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier, IdentifierType
 
@@ -208,6 +208,17 @@ def der(pem: bytes) -> bytes:
 def leaf_from_der(der: bytes) -> Leaf:
     """What a certificate says of itself, as a TLS handshake hands it over."""
     return _facts(_load_der(der))
+
+
+def family_of_der(der: bytes) -> KeyFamily | None:
+    """What kind of key a certificate has; None if that cannot be read, or is neither ECDSA nor RSA."""
+    try:
+        key = _public_key(_load_der(der))
+    except ValueError:
+        return None
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return KeyFamily.ECDSA
+    return KeyFamily.RSA if isinstance(key, rsa.RSAPublicKey) else None
 
 
 def matches(privkey: bytes, pem: bytes) -> bool:

@@ -14,7 +14,7 @@ from renewer.model.outcome import Outcome
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import Terms
 from renewer.policy.wanted import best
-from renewer.sightings import Place, Sightings, alive
+from renewer.sightings import Place, Sightings, alive, target_of
 
 
 def run(kit: Kit, batch: Sequence[Situation], terms: Terms) -> list[Outcome]:
@@ -138,8 +138,7 @@ class Transaction:
         }
         sights = verify.settle_all(wanted_at, once=once) if wanted_at else []
         return {
-            move.wish.name: [sight for sight in sights if sight.endpoint in move.wish.endpoints]
-            for move in moves
+            move.wish.name: [sight for sight in sights if target_of(sight) in move.targets] for move in moves
         }
 
 

@@ -92,7 +92,7 @@ def again(kit: Kit, due: Iterable[tuple[Situation, Version]]) -> set[str]:
     changed: set[str] = set()
     for situation, version in due:
         name, missed = situation.wish.name, situation.chain
-        if missed is None:
+        if missed is None or situation.order is not None:  # there is one record of an order, and it is taken
             continue
         try:
             chain, missed = _ask(kit, situation, version, missed)

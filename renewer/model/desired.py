@@ -9,6 +9,13 @@ from renewer.model.value import Value
 from renewer.model.windows import DeployWindow
 
 
+class KeyFamily(StrEnum):
+    """What a client can ask a server for: servers may hold a certificate of each (RFC 8446 §4.4.2.2)."""
+
+    ECDSA = "ecdsa"
+    RSA = "rsa"
+
+
 class KeyType(StrEnum):
     """Kinds of key, as the config names them."""
 
@@ -17,6 +24,11 @@ class KeyType(StrEnum):
     RSA_2048 = "rsa-2048"
     RSA_3072 = "rsa-3072"
     RSA_4096 = "rsa-4096"
+
+    @property
+    def family(self) -> KeyFamily:
+        """The kind of signature it makes."""
+        return KeyFamily(self.value.partition("-")[0])
 
 
 class SecretSource(StrEnum):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar
 
-from renewer.model.desired import Certificate, KeyType
+from renewer.model.desired import Certificate, KeyFamily, KeyType
 from renewer.model.names import Identifier
 from renewer.model.value import Value
 
@@ -350,6 +350,8 @@ class Sighting(Record):
 
     `local` is whether this host serves it: only then may a stale one lead to another deployment.
     `failures` counts looks in a row that were not verified. `answered` is whether it took the connection.
+    `family` is the kind of key that was looked for, and `lacks` whether the server has none of that kind and
+    shows somebody else's.
     """
 
     kind: ClassVar[str] = "sighting"
@@ -367,6 +369,8 @@ class Sighting(Record):
     failures: int = 0
     since: datetime | None = None
     answered: bool = False
+    family: KeyFamily | None = None
+    lacks: bool = False
 
     @property
     def key(self) -> str:

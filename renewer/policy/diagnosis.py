@@ -191,7 +191,7 @@ def _port_hint(situation: Situation, seen: Sighting) -> str:
     live = _real(situation)
     if seen.state is EndpointState.UNTRUSTED and live and is_of_a_test(live, situation):
         return _TEST_HINT
-    return serving.hint(seen.state, answered=seen.answered)
+    return serving.hint(seen.state, answered=seen.answered, lacks=seen.lacks)
 
 
 def _what_is_live(situation: Situation, now: datetime) -> Iterator[Trouble]:

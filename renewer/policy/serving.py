@@ -20,8 +20,20 @@ _MUTE = (
 )
 
 
-def hint(state: EndpointState, *, answered: bool = False) -> str:
-    """What a person can do about a port; `answered` is whether it took the connection and showed nothing."""
+_LACKS = (
+    "let the server load this certificate's files as a second pair beside the other, or correct `key` or "
+    "`endpoints`"
+)
+
+
+def hint(state: EndpointState, *, answered: bool = False, lacks: bool = False) -> str:
+    """What a person can do about a port.
+
+    `answered` is whether it took the connection and showed nothing, `lacks` whether it has only another kind
+    of key to show.
+    """
+    if lacks:
+        return _LACKS
     return _MUTE if answered and state is EndpointState.UNREACHABLE else _HINTS[state]
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from renewer import clock, tls
 from renewer.errors import GiveUp
+from renewer.model.desired import KeyFamily
 from renewer.model.facts import Leaf
 from renewer.verify.sight import ANY, Place, Sight, Trouble, name_matches, unresolved
 from renewer.verify.starttls import StarttlsError, upgrade
@@ -48,12 +49,20 @@ def see(place: Place, timeout: float, again: int = 0) -> Sight:
 
     If it completes, as many more as `again` says, for whatever else is served there in turn.
     """
-    sight = _see(place, timeout)
+    sight, only = _see(place, timeout), False
+    key = sight.leaf.key if sight.leaf else None
+    if sight.completed and _is_another_kind(place, key.family if key else None):
+        shown = show_kind(place, timeout)
+        only = shown.der is not None
+        if only:
+            sight = _sight(place, shown, shown.trouble, shown.error, trusted=shown.trusted)
+        elif shown.tls_refused:
+            sight = msgspec.structs.replace(sight, lacks=True)
     if sight.fingerprint is None or not again:
         return sight
     others: dict[str, None] = {}
     for _ in range(again):
-        shown = show(place, tls.blind(), timeout)
+        shown = show_kind(place, timeout) if only else show(place, tls.blind(), timeout)
         if shown.der is None:
             break  # one that answered a moment ago, and takes no more from us so soon
         fingerprint = hashlib.sha256(shown.der).hexdigest()
@@ -104,8 +113,42 @@ def show(place: Place, context: ssl.SSLContext, timeout: float) -> Shown:
     return _connected(place, timeout, shake)
 
 
-def show_politely(place: Place, timeout: float) -> Shown:
-    """One connection whose handshake is completed whatever the certificate, judged, and taken leave of."""
+def show_what_is_meant(place: Place, timeout: float) -> Shown:
+    """One connection; and another where that showed a certificate with another kind of key than is meant."""
+    shown = show(place, tls.blind(), timeout)
+    if shown.der is None or place.target.family is None:
+        return shown
+    from renewer.x509 import family_of_der
+
+    if not _is_another_kind(place, family_of_der(shown.der)):
+        return shown
+    only = show_kind(place, timeout)
+    return only if only.der is not None else shown
+
+
+def show_kind(place: Place, timeout: float) -> Shown:
+    """What the server shows to clients that take one kind of key only.
+
+    Who wants the whole chain signed by that kind, as Java does, is asked with TLS 1.2, whose ciphers name it.
+    """
+    shown = show_politely(place, timeout, place.target.family)
+    if shown.der is None and shown.tls_refused:
+        older = show_politely(place, timeout, place.target.family, by_cipher=True)
+        return older if older.der is not None else shown
+    return shown
+
+
+def _is_another_kind(place: Place, shown: KeyFamily | None) -> bool:
+    return place.target.family is not None and shown is not place.target.family
+
+
+def show_politely(
+    place: Place, timeout: float, family: KeyFamily | None = None, *, by_cipher: bool = False
+) -> Shown:
+    """One connection whose handshake is completed whatever the certificate, judged, and taken leave of.
+
+    `family` and `by_cipher` as `tls.judging` takes them.
+    """
     from renewer.verify import polite  # brings pyOpenSSL, for which web servers have no need
 
     roots = None if place.target.roots == ANY else place.target.roots
@@ -116,7 +159,8 @@ def show_politely(place: Place, timeout: float) -> Shown:
         roots, unusable = None, error.text
 
     def shake(plain: socket.socket, deadline: float) -> Shown:
-        judged = polite.handshake(plain, place.target.endpoint, roots, deadline)
+        context = tls.judging(roots, family, by_cipher=by_cipher)
+        judged = polite.handshake(plain, place.target.endpoint, context, deadline)
         trusted = None if roots is None else judged.verdict == 0
         if unusable is not None:
             return Shown(True, judged.der, Trouble.ROOTS, unusable, trusted=False)
@@ -222,4 +266,5 @@ def _sight(
         error=error,
         trouble=trouble,
         roots=place.target.roots,
+        family=place.target.family,
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from OpenSSL import SSL, crypto
 
-from renewer import clock, tls
+from renewer import clock
 from renewer.model.desired import Endpoint
 from renewer.verify import farewell
 
@@ -46,13 +46,13 @@ class Judged(NamedTuple):
     error: str | None
 
 
-def handshake(plain: socket.socket, endpoint: Endpoint, roots: str | None, deadline: float) -> Judged:
+def handshake(plain: socket.socket, endpoint: Endpoint, context: SSL.Context, deadline: float) -> Judged:
     """Shake hands over a connection and take leave; `deadline` is on clock.monotonic.
 
-    `roots` None asks for no chain. Raises what the network does before a leaf was shown, and ssl.SSLError for
-    what TLS does.
+    `context` is one of `tls.judging`. Raises what the network does before a leaf was shown, and ssl.SSLError
+    for what TLS does.
     """
-    talk = _Talk(plain, tls.judging(roots), deadline)
+    talk = _Talk(plain, context, deadline)
     name = endpoint.server_name
     if not _is_address(name):
         talk.connection.set_tlsext_host_name(name.encode("ascii"))

@@ -100,10 +100,9 @@ class _Watch:
         """The leaf's fingerprint, and whether it is pointless to go on; a single cheap handshake."""
         import hashlib
 
-        from renewer import tls
-        from renewer.verify.handshake import show
+        from renewer.verify.handshake import show_what_is_meant
 
-        shown = show(place, tls.blind(), self._timeout(place, deadline))
+        shown = show_what_is_meant(place, self._timeout(place, deadline))
         # Behind NAT a host often cannot reach its own public address: silence there is no fault of a reload.
         silent = not shown.connected and shown.trouble in (Trouble.TIMEOUT, Trouble.NETWORK)
         seen = hashlib.sha256(shown.der).hexdigest() if shown.der is not None else None

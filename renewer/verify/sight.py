@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 
 from renewer import clock
-from renewer.model.desired import Endpoint
+from renewer.model.desired import Endpoint, KeyFamily
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
 from renewer.model.value import Value
@@ -19,10 +19,15 @@ RESOLVING = 5.0  # seconds for the system's resolver
 
 
 class Target(Value):
-    """What to look at. `roots`: `system`, `any` or a PEM file, as for an authority in the config."""
+    """What to look at. `roots`: `system`, `any` or a PEM file, as for an authority in the config.
+
+    `family` is that of the certificate that is looked for: a server that shows one of another kind is asked
+    once more, by a client that takes this kind only. None takes what comes.
+    """
 
     endpoint: Endpoint
     roots: str = "system"
+    family: KeyFamily | None = None
 
 
 class Trouble(StrEnum):
@@ -54,7 +59,8 @@ class Sight(Value):
     the endpoint's server name. `error` is the first thing wrong as a sentence, `trouble` as a word.
     `fitted` counts the handshakes in a row, up to the last, that showed what `settle` waited for, of as many
     as `expected` (0: nobody counted); `others` are fingerprints that handshakes beside it showed instead, and
-    `roots` those that it was checked against.
+    `roots` those that it was checked against. `family` is the kind of key that was looked for, and `lacks`
+    whether the server has none of that kind to show.
     """
 
     endpoint: Endpoint
@@ -72,6 +78,8 @@ class Sight(Value):
     expected: int = 0
     others: tuple[str, ...] = ()
     roots: str = "system"
+    family: KeyFamily | None = None
+    lacks: bool = False
 
     @property
     def fingerprint(self) -> str | None:
@@ -178,6 +186,7 @@ def unresolved(place: Place) -> Sight:
         error=place.error,
         trouble=Trouble.UNRESOLVED,
         roots=place.target.roots,
+        family=place.target.family,
     )
 
 
