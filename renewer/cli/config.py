@@ -70,6 +70,12 @@ def _beyond_the_text(config: Config) -> list[Fault]:
         elif isinstance(channel, Program):
             key = f"`run` in [notify.{name}]"
             looked_at.append((f"notify.{name}.run", programs.problem(channel.run[0], key)))
+    looked_at += [
+        (f"certificate.{name}.deploy_window", f"{window.text}: {window.fault}")
+        for name, wish in config.certificates.items()
+        for window in wish.deploy_windows
+        if window.fault
+    ]
     faults = [Fault(path=path, text=text, file=config.path) for path, text in looked_at if text]
     return faults + _not_ready(config)
 

@@ -13,6 +13,7 @@ _WINDOW = re.compile(
     re.ASCII,
 )
 _FORM = "write days, times and perhaps a time zone: 'Sat 02:00-04:00', 'Mon-Fri 22:00-06:00 Europe/Berlin'"
+_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
 _LOCALTIME = "/etc/localtime"
 _TIMEZONE = "/etc/timezone"
 _ZONES = "/zoneinfo/"
@@ -20,17 +21,30 @@ UTC = "UTC"
 
 
 def deploy_window(text: str) -> DeployWindow:
-    """A window, in this host's own zone if none is given. Raises ValueError with a sentence."""
+    """A window, in this host's own zone if none is given. Raises ValueError with a sentence.
+
+    A zone that this host does not know is its certificate's trouble (`fault`): the others are renewed.
+    """
     match = _WINDOW.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"is no window: {_FORM}")
+    zone, fault = "", ""
+    try:
+        zone = _zone(match["zone"]) if match["zone"] else local_zone()
+    except _UnknownZoneError as error:
+        fault = str(error)
     return DeployWindow(
         text=" ".join(text.split()),
         days=_days(match["days"]),
         start=_minutes(match["start"]),
         end=_minutes(match["end"]) % (24 * 60),
-        zone=_zone(match["zone"]) if match["zone"] else local_zone(),
+        zone=zone,
+        fault=fault,
     )
+
+
+class _UnknownZoneError(ValueError):
+    """What is well said, and cannot be answered on this host."""
 
 
 def _days(text: str | None) -> tuple[int, ...]:
@@ -65,18 +79,20 @@ def _minutes(text: str) -> int:
 def _zone(text: str) -> str:
     if text == UTC:
         return UTC
+    if not _ZONE_NAME.fullmatch(text):
+        raise ValueError(f"'{text}' is no time zone: name one as Europe/Berlin, or UTC")
     from zoneinfo import ZoneInfo
 
     try:
         return ZoneInfo(text).key
     except (KeyError, OSError, ValueError):
-        raise ValueError(f"'{text}' is no time zone: name one as Europe/Berlin, or UTC") from None
+        raise _UnknownZoneError(f"this host knows no time zone '{text}'") from None
 
 
 def local_zone() -> str:
     """The zone of this host's clocks, by its name; UTC where it has none.
 
-    Raises ValueError if it has one without a name, as in containers that are given a plain file.
+    Raises a ValueError if it has one without a name, as in containers that are given a plain file.
     """
     try:
         path = os.path.realpath(_LOCALTIME, strict=True)
@@ -85,7 +101,7 @@ def local_zone() -> str:
     for name in (path.partition(_ZONES)[2], _written()):
         with suppress(ValueError):
             return _zone(name)
-    raise ValueError("goes by this host's clocks, whose zone cannot be told: write one behind it, or UTC")
+    raise _UnknownZoneError("it goes by this host's clocks, whose time zone has no name here")
 
 
 def _written() -> str:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     DEGRADED = "degraded"
     EXPIRED = "expired"
     OVERDUE = "overdue"  # it should have been replaced by now
+    WINDOW = "window"  # nobody here can tell when its deploy window opens
     MODES = "modes"  # files may be read by others than configured
     TEST = "test"  # of an authority that only tests
     PENDING = "pending"  # it is on its way, and not everywhere yet

@@ -7,7 +7,8 @@ class DeployWindow(Value):
     """When a certificate may be deployed: on these weekdays (0 is Monday) from `start` to `end`.
 
     In minutes of the day as the clocks of `zone` show it; an end that is not after the start lies on the next
-    day. `text` is how the config says it.
+    day. `text` is how the config says it. `fault` is why this host cannot tell when that is: such a window
+    never opens.
     """
 
     text: str
@@ -15,3 +16,4 @@ class DeployWindow(Value):
     start: int
     end: int
     zone: str
+    fault: str = ""

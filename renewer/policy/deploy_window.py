@@ -19,7 +19,13 @@ def closed_until(situation: Situation, now: datetime) -> datetime | None:
     windows, live = situation.wish.deploy_windows, situation.live_version
     if not windows or live is None or not serves_well(situation, live, now):
         return None
-    return opening(windows, now)
+    known = [window for window in windows if not window.fault]
+    return opening(known, now) if known else urgent_from(live)
+
+
+def urgent_from(live: Version) -> datetime:
+    """From when on no window counts for what is live."""
+    return live.leaf.not_after - emergency_span(live.leaf.lifetime)
 
 
 def opening(windows: Iterable[DeployWindow], now: datetime) -> datetime | None:

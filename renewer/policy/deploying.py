@@ -100,11 +100,17 @@ def _deploy(facts: Facts, reason: Reason, because: str, held: datetime | None) -
         return Need(step=Step.DEPLOY, reason=reason, because=because, not_before=held)
     if held is not None and held >= opens:  # a wait is cut short a little, but not into a closed window
         return Need(step=Step.DEPLOY, reason=reason, because=because, not_before=held, since=opens)
-    windows = " or ".join(window.text for window in facts.situation.wish.deploy_windows)
+    windows = facts.situation.wish.deploy_windows
+    names = " or ".join(window.text for window in windows)
+    when = (
+        "opens at"
+        if any(not window.fault for window in windows)
+        else "is of an unknown time zone: not before"
+    )
     return Need(
         step=Step.DEPLOY,
         reason=reason,
-        because=f"{because}; the deploy window ({windows}) opens at {show(opens)}",
+        because=f"{because}; the deploy window ({names}) {when} {show(opens)}",
         not_before=opens,
         since=opens,
         waits_for=Reason.DEPLOY_WINDOW,

@@ -194,6 +194,21 @@ def _port_hint(situation: Situation, seen: Sighting) -> str:
     return serving.hint(seen.state, answered=seen.answered, lacks=seen.lacks)
 
 
+def _windows(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa: ARG001  as every check
+    """A window whose time nobody on this host can tell: nothing is deployed in it but in an emergency."""
+    for window in situation.wish.deploy_windows:
+        if window.fault:
+            yield Trouble(
+                kind=Kind.WINDOW,
+                where=window.text,
+                mark=window.fault,
+                text=f"its deploy window ({window.text}) never opens: {window.fault}; unless it has another, "
+                "it is deployed in an emergency only",
+                hint="write a zone that this host knows, or UTC, or install tzdata",
+                exit=PERSON,
+            )
+
+
 def _what_is_live(situation: Situation, now: datetime) -> Iterator[Trouble]:
     """The live version itself: there is none, it is revoked, not for all names, has ended, or is late."""
     live = _real(situation)
@@ -304,6 +319,7 @@ CHECKS: tuple[Check, ...] = (
     _refused,
     _ports,
     _what_is_live,
+    _windows,
     _modes,
     _of_a_test,
 )

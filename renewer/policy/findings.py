@@ -122,7 +122,7 @@ def windows_missed(situations: Iterable[Situation], wake: timedelta) -> list[str
         "runs: it may be missed; widen it, or let the timer call more often ([agent] wake)"
         for situation in situations
         for window in situation.wish.deploy_windows
-        if length(window) < wake
+        if not window.fault and length(window) < wake
     ]
 
 
