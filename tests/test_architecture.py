@@ -79,8 +79,8 @@ LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/store/disk.py": (340, "the store's contract in one class"),
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
     "renewer/x509.py": (500, "one door to `cryptography`; two would be no door"),
-    "renewer/model/facts.py": (620, "nouns only: the list is the vocabulary"),
-    "renewer/model/desired.py": (520, "nouns only: the keys of the config as values"),
+    "renewer/model/facts.py": (660, "nouns only: the list is the vocabulary"),
+    "renewer/model/desired.py": (560, "nouns only: the keys of the config as values"),
 }
 LONGER_FUNCTIONS = {
     "renewer/inventory.py:_situation": (45, "one line a fact"),

@@ -118,6 +118,12 @@ class Dns01Table(Table, tag_field="type", tag="dns-01"):
     propagation: (
         Annotated[PropagationTable, Meta(description="How to wait until the record can be seen.")] | UnsetType
     ) = UNSET
+    one_at_a_time: (
+        Annotated[
+            bool, Meta(description="The provider keeps one value only: prove names of a record in turn.")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class DnsAccount01Table(Dns01Table, tag_field="type", tag="dns-account-01"):

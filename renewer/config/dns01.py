@@ -48,6 +48,7 @@ def resolve_dns01(table: Dns01Table, path: Path, state: str, faults: Faults) -> 
         options=completed(table.provider, options, state),
         env=env,
         propagation=propagation,
+        one_at_a_time=table.one_at_a_time is not UNSET and table.one_at_a_time,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from renewer.challenges.contract import Task
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError
+from renewer.issue import shared
 from renewer.issue.orders import ends, give_up
 from renewer.model import persist
 from renewer.model.outcome import EventName
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from renewer.issue.readiness import Readiness
     from renewer.model.facts import Debris
 
+_Pairs: TypeAlias = "Sequence[tuple[Chosen, Authorization]]"
 _WITHOUT_TOKEN = frozenset({"dns-persist-01"})  # types that have none; of all others one is needed
 PARALLEL_NAMES = 8  # authorizations fetched at a time
 
@@ -30,7 +32,8 @@ class Chosen(NamedTuple):
     """The challenge to answer for one name of the order, and who answers it.
 
     `place` is that of the challenge among those that the config has for the name; `others` whether the
-    authority offers another one of them, too.
+    authority offers another one of them, too. `in_turn` is whether names of one record are proved one after
+    the other.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Chosen(NamedTuple):
     offer: Offer
     place: int
     others: bool
+    in_turn: bool
 
 
 class Proof:
@@ -71,24 +75,15 @@ class Proof:
         Whatever happens, what was presented is cleaned up. `patiently` does a thing and waits out what
         passes. Raises RetryLater or GiveUp.
         """
-        from renewer.acme.problems import failed_authorizations
-
         found = patiently(self._authorizations)
         self.ready.remember(found)
         pending = [one for one in found if one.status == "pending"]
         self.proven = len([one for one in found if one.status == "valid"])
         self.ready.ports(one.wanted for one in pending)
         chosen = [self._chosen(one) for one in pending]
-        groups = _by_solver(chosen)
+        pairs = list(zip(chosen, pending, strict=True))
         try:
-            self._make_visible(groups)
-            for one, authorization in zip(chosen, pending, strict=True):
-                patiently(lambda one=one, url=authorization.url: self._answer(one, url))  # type: ignore[misc]
-            judged = self._judged(pending, until)
-            self.ready.remember(judged)
-            with self._blaming(chosen, only_named=True):
-                if error := failed_authorizations(list(judged), authority):
-                    raise error
+            self._in_turn(pairs, lambda several: self._together(several, authority, until, patiently))
         except RenewerError as error:
             if ends(error, sent=False):
                 give_up(self.session, [one.url for one in pending], ("pending",))
@@ -96,6 +91,43 @@ class Proof:
             if turned is error:
                 raise
             raise turned from error
+
+    def _in_turn(self, pairs: _Pairs, prove: Callable[[_Pairs], None]) -> None:
+        """All at once, but for names of one record whose provider keeps one value: one after the other."""
+        apart = shared.kept_apart(self.kit, pairs)
+        try:
+            for several in shared.turns(pairs, apart):
+                prove(several)
+        except RenewerError as error:
+            if error.kind != shared.ONE_VALUE:
+                raise
+            shared.remember(self.kit, self.wish.name, error.text)
+            self.failed.clear()  # nobody was asked yet, and nobody failed
+            for several in shared.turns(pairs, shared.kept_apart(self.kit, pairs)):
+                prove(several)
+
+    def _together(
+        self,
+        pairs: _Pairs,
+        authority: str,
+        until: Callable[[], float],
+        patiently: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        """Present, wait, let the authority look, hear its verdict, clean up."""
+        from renewer.acme.problems import failed_authorizations
+
+        chosen, pending = [one for one, _ in pairs], [one for _, one in pairs]
+        groups = _by_solver(chosen)
+        try:
+            self._make_visible(groups)
+            for one, authorization in pairs:
+                patiently(lambda one=one, url=authorization.url: self._answer(one, url))  # type: ignore[misc]
+            judged = self._judged(pending, until)
+            self.ready.remember(judged)
+            shared.learn(self.kit, self.wish.name, pairs, judged)
+            with self._blaming(chosen, only_named=True):
+                if error := failed_authorizations(list(judged), authority):
+                    raise error
         finally:
             for group in groups:
                 self._clean_up(group[0].solver, [one.task for one in group])
@@ -209,6 +241,7 @@ class Proof:
         return Chosen(
             name=str(wanted),
             solver=self.issuer.solver(way.challenge),
+            in_turn=getattr(way.challenge, "one_at_a_time", False),
             task=self._task(authorization, offer),
             offer=offer,
             place=way.place,

@@ -175,7 +175,8 @@ class Dns01(Value, tag="dns-01"):
     """How DNS-01 is answered (RFC 8555 §8.4): by a TXT record that a provider publishes.
 
     `rfc2136` is set for the provider of that name and for no other; `options` are what any other one takes,
-    `env` is the environment of the programs that one of them runs.
+    `env` is the environment of the programs that one of them runs. `one_at_a_time` is whether the provider
+    keeps one value a record only, so that names which share a record are proved one after the other.
     """
 
     provider: str
@@ -183,6 +184,7 @@ class Dns01(Value, tag="dns-01"):
     options: tuple[tuple[str, OptionValue], ...] = ()
     env: tuple[tuple[str, str | Secret], ...] = ()
     propagation: Propagation = Propagation()
+    one_at_a_time: bool = False
 
 
 class TlsAlpn01(Value, tag="tls-alpn-01"):

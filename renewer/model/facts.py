@@ -438,6 +438,13 @@ class PreferredChain(Record):
         )
 
 
+class OneValue(Record):
+    """The DNS provider of a certificate keeps one value a record: a second took the place of the first."""
+
+    kind: ClassVar[str] = "one-value"
+    at: datetime
+
+
 class Hold(Record):
     """A version that must not become live: somebody rolled back behind it."""
 

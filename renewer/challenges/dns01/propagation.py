@@ -17,7 +17,7 @@ from renewer import clock
 from renewer.challenges.contract import Warn
 from renewer.challenges.dns01.ask import Answer, Question, Server, Silence, ask, rcode
 from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.dns01.verdict import Group, Verdict, judge
+from renewer.challenges.dns01.verdict import Group, Verdict, judge, replaced
 from renewer.challenges.dns01.zones import Place, Zones
 from renewer.errors import RenewerError
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
@@ -63,14 +63,13 @@ class Watch:
             clock.sleep(min(left, _SLICE))
 
     def _at_the_zones(self, wanted: Wanted) -> list[Group]:
+        by_zone: dict[str, dict[str, frozenset[str]]] = {}
+        for place, values in wanted.items():  # aliases may lead to one record
+            names = by_zone.setdefault(place.zone, {})
+            names[place.name] = names.get(place.name, frozenset()) | values
         return [
-            Group(
-                server=server,
-                where=f"zone {zone}",
-                recursive=False,
-                wanted={place.name: values for place, values in wanted.items() if place.zone == zone},
-            )
-            for zone in sorted({place.zone for place in wanted})
+            Group(server=server, where=f"zone {zone}", recursive=False, wanted=by_zone[zone])
+            for zone in sorted(by_zone)
             for server in self._zones.servers(zone)
         ]
 
@@ -95,7 +94,7 @@ class Watch:
             with news:
                 while not all(one.settled for one in verdicts):
                     left = min(deadline, self._until()) - clock.monotonic()
-                    if left <= 0:
+                    if left <= 0 or replaced(verdicts):
                         break
                     news.wait(min(left, _SLICE))
         finally:

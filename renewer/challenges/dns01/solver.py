@@ -171,6 +171,13 @@ class Dns01Solver(HoldsNothing):
         """The name that the authority asks for (RFC 8555 §8.4)."""
         return f"{PREFIX}.{task.identifier.base}"
 
+    def record_of(self, task: Task) -> str:
+        """The record that the value is put in: the same one of a name, its wildcard and its aliases."""
+        try:
+            return self._record(task)[0].name
+        except RenewerError:
+            return self.asked(task)
+
     def _provider(self) -> Provider:
         with self._lock:
             if self._made is None:

@@ -10,6 +10,8 @@ from renewer.model.desired import Propagation, PropagationCheck, Unreachable
 from renewer.model.value import Value
 
 _MOST = 12  # servers in one message
+LONE = 10.0  # seconds that one of several values stands alone before the others count as replaced by it
+ONE_VALUE = "one-value"  # the kind of such an error
 
 
 class Group(Value):
@@ -34,15 +36,29 @@ class Verdict:
         self._silent_since = clock.monotonic()
         self._heard = False
         self._asked = False
+        self._lone: dict[str, tuple[frozenset[str], float]] = {}
 
     def heard(self, name: str, values: frozenset[str], text: str) -> None:
         """It answered for the zone; `text` says what it has instead of what is wanted."""
         self._heard = True
+        self._note_lone(name, values)
         if self.group.wanted[name] <= values:
             self.missing.pop(name, None)
             self.said.pop(name, None)
         else:
             self.said[name] = text
+
+    def shows_one_of_several(self, name: str) -> bool:
+        """Whether it has shown one and the same of several values for a while, and no other of ours."""
+        since = self._lone.get(name)
+        return since is not None and clock.monotonic() - since[1] >= LONE
+
+    def _note_lone(self, name: str, values: frozenset[str]) -> None:
+        ours = self.group.wanted[name] & values
+        if len(ours) != 1 or len(self.group.wanted[name]) == 1:
+            self._lone.pop(name, None)
+        elif name not in self._lone or self._lone[name][0] != ours:
+            self._lone[name] = (ours, clock.monotonic())
 
     def silent(self, name: str, why: str, *, no_route: bool = False) -> None:
         """It gave no usable answer about a name."""
@@ -79,6 +95,15 @@ class Verdict:
         return f"{self.group.server}: {name} {self.said.get(name, 'was not asked yet')}{more}"
 
 
+def replaced(verdicts: Sequence[Verdict]) -> bool:
+    """Whether some record shows one of its values alone at every server that answers: the others are gone."""
+    alive = [one for one in verdicts if one.answers]
+    return any(
+        all(one.shows_one_of_several(name) for one in alive if name in one.group.wanted)
+        for name in {name for one in alive for name in one.missing}
+    )
+
+
 def judge(verdicts: Sequence[Verdict], rule: Propagation, warn: Warn) -> None:
     """Decide by the rule; what is left out is told. Raises RetryLater if it is too early to ask."""
     for where in dict.fromkeys(one.group.where for one in verdicts):
@@ -109,6 +134,14 @@ def _not_seen(where: str, verdicts: Sequence[Verdict], rule: Propagation, *, ali
             'nobody answers from here: if a firewall is between, use check = "resolvers" or "none"'
             if rule.check is PropagationCheck.AUTHORITATIVE
             else "are these resolvers right?"
+        )
+    if replaced(verdicts):
+        name = next(name for one in verdicts for name in one.missing if one.shows_one_of_several(name))
+        return RetryLater(
+            f"of several values of the TXT record {name} one is left: the provider keeps one value only",
+            hint="the names are proved one after the other from now on; one_at_a_time = true says so at once",
+            kind=ONE_VALUE,
+            identifiers=tuple((one, "its value was replaced") for one in missing),
         )
     return RetryLater(
         f"the TXT record {next(iter(missing))} cannot be seen everywhere after "
