@@ -48,6 +48,8 @@ class Kit:
     authority, `order_limit` (seconds) its validating and its signing. `parsed` are the facts of versions that
     the ledger did not know, `damaged` live versions by certificate, `loose` versions (certificate, id) whose
     files have other rights than configured, and `mended` sentences about what was put right of both.
+    `distrust` says why this host's clock is not believed, with a hint: then nothing is ordered; `passed_over`
+    why authorities are left alone in this run, because their clocks are odd.
     """
 
     request_timeout = 30.0
@@ -75,6 +77,8 @@ class Kit:
         self.damaged: dict[str, Damaged] = {}
         self.loose: list[tuple[str, str]] = []
         self.mended: list[str] = []
+        self.distrust: tuple[str, str] | None = None
+        self.passed_over: dict[str, tuple[str, str]] = {}
         self._sessions: dict[str, Session] = {}
         self._guard = threading.Lock()
 

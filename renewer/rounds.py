@@ -20,6 +20,7 @@ from renewer.kit import Kit
 from renewer.model.decision import Decision, Plan, Step
 from renewer.model.facts import DeploymentState, EndpointState, Situation
 from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy.authority import candidates
 from renewer.policy.deploy_window import closed_until
 from renewer.policy.due import Terms, decide
 from renewer.policy.pruning import ended_holds, removable
@@ -149,6 +150,9 @@ class Rounds:
         over = {Step.INSTALL} & failed  # it knows no backoff
         if name in self.issued:
             over.add(Step.ISSUE)
+        passed_over = frozenset(self.kit.passed_over)
+        if self.kit.distrust or passed_over.issuperset(candidates(self.situations[name])):
+            over |= {Step.ISSUE, Step.RESUME}
         return msgspec.structs.replace(
             self.terms,
             now=clock.now(),
@@ -159,6 +163,7 @@ class Rounds:
             redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],
             begun=any(self.taken[name, step] for step in Step),
             ordered=self.allowance.ordered(name) if self.allowance else frozenset(),
+            passed_over=passed_over,
         )
 
     # orders --------------------------------------------------------------------------------------------
@@ -197,6 +202,8 @@ class Rounds:
         for future in done:
             decision = self.flying.pop(future)
             touched.add(decision.certificate)
+            if decision.authority in self.kit.passed_over:  # it was asked for nothing: another's turn
+                self.taken[decision.certificate, decision.step] -= 1
             self._keep(future.result())
         return touched
 

@@ -85,6 +85,7 @@ def _pass(kit: Kit, limits: Limits) -> RunReport:
         acted, situations = _act(kit, terms, situations, first)
         outcomes += acted
     history.keep(kit, situations)
+    wrong_clock = wrong_clock or (kit.distrust and kit.distrust[0])
     odd = log.findings(kit, situations.values(), first, wrong_clock)
     if not wrong_clock:  # by a wrong clock what has expired is well again
         odd += tuple(notices.tell(kit, situations, record.at, all_of_them=not limits.only))

@@ -72,6 +72,11 @@ class Session:
         """The authority's Date minus our clock, as of its last reply; exact to about a second."""
         return self._talk.transport.date_skew
 
+    def compare_clocks(self) -> timedelta | None:
+        """The same, from a reply that is fetched now if there was none; None if the authority says no Date."""
+        self._talk.transport.compare_clocks(self.directory.new_nonce)
+        return self.date_skew
+
     def renewal_info(self, ari_id: str, failures: int = 0) -> Renewal | None:
         """When a certificate should be renewed (RFC 9773); None if the authority has no such thing.
 

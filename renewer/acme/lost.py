@@ -9,6 +9,8 @@ from urllib3.exceptions import NewConnectionError
 from renewer.acme import problems
 from renewer.errors import GiveUp, RenewerError, RetryLater
 
+DATES = "tls-dates"
+"""The kind of a failure that may be our clock's, or of who forgot to renew a certificate."""
 _REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
 
 
@@ -31,7 +33,11 @@ def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float
         if ca_bundle:
             hint = f"check that {ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
         if "expired" in why.verify_message or "not yet valid" in why.verify_message:
-            hint += "; check this host's clock"
+            return GiveUp(
+                f"the TLS certificate of {host} is not trusted by this host's clock: {why.verify_message}",
+                kind=DATES,
+                hint="compare this host's clock with the true time: timedatectl; date -u",
+            )
         return GiveUp(
             f"the TLS certificate of {host} is not trusted: {why.verify_message}",
             kind="untrusted",

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -27,6 +27,7 @@ from renewer.acme.reply import Reply, join
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Secret
 
+T = TypeVar("T")
 USER_AGENT = f"renewer/{__version__} (+python; linux)"  # RFC 8555 §6.1: every client must send one
 MAX_BODY = 1 << 20  # octets; the longest chains are a hundredth of it
 _CHUNK = 1 << 16
@@ -173,11 +174,17 @@ class Transport:
             raise problems.error(reply.problem(), "a nonce", host)
         return nonce
 
+    def compare_clocks(self, new_nonce: str) -> None:
+        """Have an answer that no cache hands out, so that `date_skew` is known; its nonce is kept for later."""
+        if self.date_skew is None:
+            nonce = self._patiently(lambda: self._nonce(new_nonce), repeatable=True)
+            self._nonces.append(nonce)
+
     def _keep_nonce(self, reply: Reply) -> None:
         if nonce := _nonce_of(reply):
             self._nonces.append(nonce)
 
-    def _patiently(self, send: Callable[[], Reply], *, repeatable: bool) -> Reply:
+    def _patiently(self, send: Callable[[], T], *, repeatable: bool) -> T:
         """Send again, a little, what was lost on the way and may be said twice."""
         end = clock.monotonic() + self.timeout
         for pause in _PAUSES:
@@ -227,7 +234,7 @@ class Transport:
         reply = Reply(url, response.status_code, response.headers, body)
         # A cache on the way may hand out what is fetched by GET days later, with the Date of then
         if method != "GET" and (date := retry_after.http_date(reply.headers.get("Date"))):
-            self.date_skew = date - reply.at
+            self.date_skew = clock.ahead(date)
         return reply
 
     def _read(self, response: requests.Response) -> bytes:

@@ -8,6 +8,7 @@ from renewer import clock, x509
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue import chains
 from renewer.issue.allowance import BUDGET
+from renewer.issue.clocks import CLOCK
 from renewer.issue.orders import Orders, ends, give_up
 from renewer.issue.proof import Proof, shortly
 from renewer.issue.readiness import Readiness
@@ -53,9 +54,12 @@ class Attempt:
         try:
             if self._is_to_order():
                 self.ready.files(self.ready.unproven(self._names()))
+            if disturbing := self.issuer.disturbs(self.situation):
+                self._clocks_agree(early=True)
             self.issuer.before(self.situation)
-            self.ready.disturbed |= self.issuer.disturbs(self.situation)
+            self.ready.disturbed |= disturbing
             session = self.issuer.session(self.authority)
+            self._clocks_agree()
             if (found := self._take_up(session)) is not None:
                 if found.status != "valid" or found.certificate is None:
                     self._prove(session, found)
@@ -75,6 +79,17 @@ class Attempt:
             detail=f"{self.authority} issued a certificate for {shortly(self.orders.known.identifiers)}",
             took_ms=took,
         )
+
+    def _clocks_agree(self, *, early: bool = False) -> None:
+        """Ours and the authority's. `early`, before servers are stopped for it, only that is told.
+
+        What else goes wrong may be put right by the hooks that are called then.
+        """
+        try:
+            self._patiently(lambda: self.issuer.clocks.check(self.authority, self.situation))
+        except RenewerError as error:
+            if not early or error.kind == CLOCK:
+                raise
 
     # intent and order --------------------------------------------------------------------------------
 
@@ -274,7 +289,8 @@ class Attempt:
 
     def _failed(self, error: RenewerError) -> Outcome:
         """Remember the failure; an order that can still be finished stays for the next run."""
-        if error.kind == BUDGET:
+        error = self.issuer.clocks.blame(error, self.authority, self.situation)
+        if error.kind in (BUDGET, CLOCK):
             return self._waits(error)
         if error.kind == "gone" and isinstance(error, GiveUp):  # nobody need do anything: others will come
             error = RetryLater(error.text, kind=error.kind)
@@ -317,10 +333,14 @@ class Attempt:
             self.issuer.allowance.wasted(self.orders.known)
 
     def _waits(self, error: RenewerError) -> Outcome:
-        """The order budget says not now: nobody has failed."""
+        """The order budget or a clock says not now: nobody has failed."""
         if self.orders.current is not None and self.orders.known.url is None:
             self.orders.drop()
         self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=error.text)
         return Outcome(
-            certificate=self.wish.name, step=self.decision.step, result=Result.WAITING, detail=error.text
+            certificate=self.wish.name,
+            step=self.decision.step,
+            result=Result.WAITING,
+            detail=error.text,
+            hint=error.hint,
         )

@@ -10,6 +10,7 @@ from renewer.challenges.solvers import solver_for
 from renewer.errors import RetryLater
 from renewer.issue.allowance import Allowance
 from renewer.issue.attempt import Attempt
+from renewer.issue.clocks import Clocks
 from renewer.model.desired import HookEvent
 from renewer.model.facts import Debris
 from renewer.model.outcome import EventName
@@ -46,6 +47,7 @@ class Issuer:
         self.before = before
         self.noticed = noticed
         self.allowance = Allowance(kit, terms)
+        self.clocks = Clocks(kit, self.session)
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None
         self._gone: list[tuple[Solver, Debris]] = []

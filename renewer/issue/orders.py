@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from renewer import clock
+from renewer.acme.lost import DATES
 from renewer.errors import GiveUp, OurFault, RenewerError, StateError
 from renewer.model.facts import Order, OrderState, Parked
 from renewer.model.outcome import EventName
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from renewer.kit import Kit
     from renewer.model.facts import Record, Situation
 
-OUR_SIDE = frozenset({"untrusted", "ca_bundle", "url", "directory", "secret", "account-key"})
+OUR_SIDE = frozenset({"untrusted", DATES, "ca_bundle", "url", "directory", "secret", "account-key"})
 _UNTRIED = frozenset({"rateLimited", "paused"})  # an authority that says so has not looked at the order
 
 

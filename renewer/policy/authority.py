@@ -47,12 +47,13 @@ def choose(
     *,
     asked: bool = False,
     begun: bool = False,
+    passed_over: frozenset[str] = frozenset(),
 ) -> Choice:
     """The first authority in order that may be asked now, else the one that may be asked soonest.
 
     The next in order gets its turn when all before it failed finally or three times, or in emergency. If none
     may be asked and a person `asked` for it, the first whose wait a person overrules. `held` says until when
-    the order budget of each is used up.
+    the order budget of each is used up. Those `passed_over` are left out as long as there are others.
     """
     failures = relevant(situation) if situation.failures else {}
     meanwhile = best(situation, now)
@@ -61,7 +62,8 @@ def choose(
         live is not None and not live.placeholder and live.leaf.not_after <= now
     )
     choices: list[Choice] = []
-    for authority in _askable(situation):
+    known = candidates(situation)
+    for authority in [one for one in known if one not in passed_over] or known:
         failure = failures.get(authority)
         again = failure and issue_again(failure, meanwhile, now, in_part(situation, now), begun=begun)
         choice = _held(Choice(authority, again if again and again > now else None, failure), held(authority))
@@ -96,7 +98,7 @@ def _is_free(failure: Failure, meanwhile: Version | None, now: datetime) -> bool
     return held is None or held <= now
 
 
-def _askable(situation: Situation) -> Sequence[str]:
+def candidates(situation: Situation) -> Sequence[str]:
     """Those where our account was not ended, as long as there is one."""
     ended = {name for name, _ in situation.ended}
     return [name for name in situation.wish.authorities if name not in ended] or situation.wish.authorities

@@ -58,6 +58,7 @@ def decide(situation: Situation, terms: Terms) -> Decision:
             _budget(situation, terms),
             asked=terms.asked or terms.force,
             begun=terms.begun,
+            passed_over=terms.passed_over,
         ),
     )
     needs = [need for check in CHECKS if (need := check(facts))]

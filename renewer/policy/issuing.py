@@ -212,6 +212,8 @@ def _passed_over(facts: Facts, order: Order) -> bool:
 
     Else an order begun at an authority that is down would keep everybody else from being asked.
     """
+    if order.authority in facts.terms.passed_over and facts.choice.authority != order.authority:
+        return True
     held = _held_by(facts, order.authority)
     return facts.choice.authority != order.authority and held is not None and held > facts.terms.reached
 

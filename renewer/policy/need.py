@@ -21,7 +21,8 @@ class Terms(Value):
     now, and `urged` deployments: every wait is overruled but an authority's Retry-After, a paused account,
     deploy windows and holds. `begun` is whether this run has acted on it already: then waits count in full,
     so that what failed a moment ago is not tried again at once. `ordered` has what this run has ordered of it
-    already: authorities with the names.
+    already: authorities with the names; `passed_over` the authorities that it leaves alone, as long as there
+    are others.
     """
 
     now: datetime
@@ -33,6 +34,7 @@ class Terms(Value):
     urged: bool = False
     begun: bool = False
     ordered: frozenset[tuple[str, frozenset[str]]] = frozenset()
+    passed_over: frozenset[str] = frozenset()
 
     @property
     def call(self) -> Call:

@@ -23,8 +23,11 @@ def findings(
     """Everything odd, each told once a run; `decided` is what the run began with."""
     told = [wrong_clock] if wrong_clock else []
     for name, session in kit.sessions().items():
-        if (skew := odd.skewed_clock(name, session.date_skew)) and not wrong_clock:
+        if name in kit.passed_over or wrong_clock:
+            continue
+        if skew := odd.skewed_clock(name, session.date_skew):
             told.append(skew)
+    told += [text for text, _ in kit.passed_over.values()]
     told += odd.unreadable(situations)
     told += odd.left_alone(situations)
     told += odd.unjudged(situations, clock.now())
@@ -62,7 +65,7 @@ def concerns(kit: Kit, run: RunRecord) -> tuple[RunRecord, tuple[str, ...], int]
     found = gathered.look(kit)
     for one in found:
         kit.journal.tell(EventName.NOTICE, text=one.text, hint=one.hint)
-    run = msgspec.structs.replace(run, unwell=gathered.only_now(kit))
+    run = msgspec.structs.replace(run, unwell=(*gathered.only_now(kit), *(kit.distrust or ())[:1]))
     return run, tuple(one.text for one in found), worst(found)
 
 

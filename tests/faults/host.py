@@ -46,6 +46,13 @@ class Clock:
     def __init__(self) -> None:
         """Show the real time."""
         self.ahead = timedelta(0)
+        self.wrong = False
+        """Whether what is added is a fault of the host's clock, rather than time that went by."""
+
+    def compare(self, other: datetime) -> timedelta:
+        """In place of `clock.ahead`: where time went by, an authority that has the real one is right, too."""
+        real = other - datetime.now(UTC)
+        return other - self.now() if self.wrong else min(other - self.now(), real, key=abs)
 
     def now(self) -> datetime:
         """What the agent believes."""
@@ -65,6 +72,7 @@ def agents_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every agent in this test; pauses and time limits are short."""
     ours, sleep = Clock(), clock.sleep
     monkeypatch.setattr(clock, "now", ours.now)
+    monkeypatch.setattr(clock, "ahead", ours.compare)
     monkeypatch.setattr(clock, "sleep", lambda seconds: sleep(max(seconds / HASTE, min(seconds, _SHORT))))
     monkeypatch.setattr(Kit, "request_timeout", REQUEST_TIMEOUT)
     monkeypatch.setattr(Kit, "order_limit", ORDER_LIMIT)

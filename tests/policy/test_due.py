@@ -282,9 +282,9 @@ TABLE: dict[str, Case] = {
         Step.DEPLOY,
         Reason.HOOK_PENDING,
     ),
-    "A port that stays old is asked twice an hour when that one is about to expire": Case(
+    "A port that stays old is deployed again every few hours when that one is about to expire": Case(
         situation(
-            deployments=(deployment(FRESH, at=NOW - HOUR),),
+            deployments=(deployment(FRESH, at=NOW - 5 * HOUR),),
             sightings=(
                 sighting(
                     FRESH, EndpointState.STALE, since=NOW - 20 * DAY, failures=9, not_after=NOW + 5 * HOUR

@@ -317,10 +317,8 @@ class Bendable:
     def start(self) -> Self:
         """Listen; returns when connections are accepted. After `stop` it comes back at the same port."""
         self.workdir.mkdir(parents=True, exist_ok=True)
-        root = ServerRoot("bendable authority")
         if not self.ca_bundle.exists():
-            root.write(self.ca_bundle)
-            root.issue(self.workdir, "localhost", "127.0.0.1", stem="bendable-tls-leaf", valid_for=_TLS_FOR)
+            self._certify(None, _TLS_FOR)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         leaf = self.workdir / "bendable-tls-leaf.pem"
         context.load_cert_chain(leaf, leaf.with_suffix(".key"))
@@ -330,6 +328,18 @@ class Bendable:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
+
+    def retime(self, start: datetime, span: timedelta) -> None:
+        """Come back with a certificate for its own TLS that is valid from then, for so long."""
+        self.stop()
+        self._certify(start, span)
+        self.start()
+
+    def _certify(self, start: datetime | None, span: timedelta) -> None:
+        root = ServerRoot("bendable authority")
+        root.write(self.ca_bundle)
+        names, stem = ("localhost", "127.0.0.1"), "bendable-tls-leaf"
+        root.issue(self.workdir, *names, stem=stem, valid_for=span, not_before=start)
 
     def stop(self) -> None:
         """Stop listening and end every connection; hanging requests end."""
