@@ -73,7 +73,7 @@ class Session:
         return self._talk.transport.date_skew
 
     def compare_clocks(self) -> timedelta | None:
-        """The same, from a reply that is fetched now if there was none; None if the authority says no Date."""
+        """The same, from a reply that is fetched now if there was none; None if it says no Date."""
         self._talk.transport.compare_clocks(self.directory.new_nonce)
         return self.date_skew
 

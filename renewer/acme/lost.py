@@ -29,20 +29,7 @@ def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float
     host = urlsplit(url).netloc
     why = _innermost(error)
     if isinstance(why, ssl.SSLCertVerificationError):
-        hint = "if this is a private authority, set ca_bundle of its table to the PEM file of its root"
-        if ca_bundle:
-            hint = f"check that {ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
-        if "expired" in why.verify_message or "not yet valid" in why.verify_message:
-            return GiveUp(
-                f"the TLS certificate of {host} is not trusted by this host's clock: {why.verify_message}",
-                kind=DATES,
-                hint="compare this host's clock with the true time: timedatectl; date -u",
-            )
-        return GiveUp(
-            f"the TLS certificate of {host} is not trusted: {why.verify_message}",
-            kind="untrusted",
-            hint=hint,
-        )
+        return _untrusted(why.verify_message, host, ca_bundle)
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
         return GiveUp(f"{problems.clean(url, 200)} is not a URL", kind="url", hint="check `directory`")
     if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
@@ -56,6 +43,17 @@ def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float
     if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":
         return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
     return Lost(f"the connection to {host} broke: {told}", kind="network")
+
+
+def _untrusted(said: str, host: str, ca_bundle: str | None) -> GiveUp:
+    if "expired" in said or "not yet valid" in said:
+        text = f"the TLS certificate of {host} is not trusted by this host's clock: {said}"
+        hint = "compare this host's clock with the true time: timedatectl; date -u"
+        return GiveUp(text, kind=DATES, hint=hint)
+    hint = "if this is a private authority, set ca_bundle of its table to the PEM file of its root"
+    if ca_bundle:
+        hint = f"check that {ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
+    return GiveUp(f"the TLS certificate of {host} is not trusted: {said}", kind="untrusted", hint=hint)
 
 
 def elsewhere(asked: str, url: str, error: RenewerError) -> RetryLater:

@@ -175,7 +175,7 @@ class Transport:
         return nonce
 
     def compare_clocks(self, new_nonce: str) -> None:
-        """Have an answer that no cache hands out, so that `date_skew` is known; its nonce is kept for later."""
+        """Have an answer that no cache hands out, so that `date_skew` is known; its nonce is kept."""
         if self.date_skew is None:
             nonce = self._patiently(lambda: self._nonce(new_nonce), repeatable=True)
             self._nonces.append(nonce)

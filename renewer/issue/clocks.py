@@ -105,7 +105,7 @@ def _of_tls(authority: str, error: RenewerError) -> Reading:
 
 
 def synchronised() -> bool | None:
-    """What the kernel says of our clock; where a sandbox refuses the question (ProtectClock=), systemd is asked."""
+    """What the kernel says of our clock; systemd is asked where a sandbox refuses that (ProtectClock=)."""
     said = clock.synchronised()
     if said is not None:
         return said

@@ -40,7 +40,7 @@ def _never(_: str) -> Hold | None:
     return None
 
 
-def choose(
+def choose(  # noqa: PLR0913  each by its name
     situation: Situation,
     now: datetime,
     held: Callable[[str], Hold | None] = _never,

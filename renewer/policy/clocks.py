@@ -101,11 +101,9 @@ def distrusted(told: Iterable[Reading], now: datetime) -> tuple[str, str]:
         text += ", and the kernel says that nobody keeps this one right"
     theirs = next((now + one.ahead for one in said if one.ahead is not None), None)
     by_hand = f"date -u -s '{theirs:%Y-%m-%d %H:%M:%S}'" if theirs else "date -u -s 'YEAR-MONTH-DAY HOUR:MIN'"
-    return (
-        f"{text}: it says {now:%Y-%m-%d %H:%M:%SZ}, and nothing is ordered until they agree",
-        "look at it: timedatectl; start time synchronisation: timedatectl set-ntp true; "
-        f"or, if that is the true time, set it by hand: {by_hand}",
-    )
+    text += f": it says {now:%Y-%m-%d %H:%M:%SZ}, and nothing is ordered until they agree"
+    hint = "look at it: timedatectl; start time synchronisation: timedatectl set-ntp true; "
+    return text, hint + f"or, if that is the true time, set it by hand: {by_hand}"
 
 
 def passed_over(odd: Reading) -> tuple[str, str]:

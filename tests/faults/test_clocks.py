@@ -1,8 +1,6 @@
-"""Our clock against the authorities': by a wrong one nothing is ordered, and nobody's certificate is blamed."""
+"""Our clock against the authorities': by a wrong one nothing is ordered, and no certificate is blamed."""
 
 import json
-
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -43,11 +41,11 @@ def kernel(monkeypatch: pytest.MonkeyPatch, agents_clock: Clock) -> Kernel:
 
 
 @pytest.fixture
-def one(make_host: HostFactory, bendable: BendableFactory, kernel: Kernel) -> Iterator[tuple[Host, Bendable]]:
+def one(make_host: HostFactory, bendable: BendableFactory, kernel: Kernel) -> tuple[Host, Bendable]:
     """A host with a certificate from an authority that has the real time."""
     assert kernel.says
     first = bendable()
-    yield make_host(free_port(), {"first": authority(first)}), first
+    return make_host(free_port(), {"first": authority(first)}), first
 
 
 @pytest.fixture
@@ -143,7 +141,7 @@ def test_two_that_agree_are_right(two: tuple[Host, Bendable, Bendable]) -> None:
 
 
 def test_one_that_is_odd_is_passed_over(two: tuple[Host, Bendable, Bendable]) -> None:
-    """The next has its turn in the same run, nothing is held against the odd one, the next run asks it again."""
+    """The next has its turn in the same run; nothing is held against the odd one, which is asked again."""
     host, first, second = two
     dated(first, 300 * DAY)
     report = host.run()
@@ -193,7 +191,9 @@ def test_an_open_order_waits_too(two: tuple[Host, Bendable, Bendable]) -> None:
     assert (orders(first, second), host.live().authority) == ([1, 1], "second")
 
 
-@pytest.mark.parametrize(("by", "profile", "ordered"), [(20, "default", 1), (20, "short", 0), (-30, "default", 0)])
+@pytest.mark.parametrize(
+    ("by", "profile", "ordered"), [(20, "default", 1), (20, "short", 0), (-30, "default", 0)]
+)
 def test_how_much_is_tolerated(one: tuple[Host, Bendable], by: int, profile: str, ordered: int) -> None:
     """A day, or a tenth of a short lifetime: as much does no harm."""
     host, first = one
@@ -219,7 +219,11 @@ def test_what_caches_hand_out_says_nothing(one: tuple[Host, Bendable]) -> None:
 @pytest.mark.parametrize(("synchronised", "code"), [(True, 1), (False, 3)])
 @pytest.mark.parametrize("start", [-100 * DAY, 50 * DAY], ids=["expired", "not-yet-valid"])
 def test_tls_out_of_its_time_is_no_failure_of_the_certificate(
-    one: tuple[Host, Bendable], kernel: Kernel, start: timedelta, synchronised: bool, code: int
+    one: tuple[Host, Bendable],
+    kernel: Kernel,
+    start: timedelta,
+    synchronised: bool,  # noqa: FBT001  the case
+    code: int,
 ) -> None:
     """Neither in TLS: it is our clock's, or the authority's; never the certificate's."""
     host, first = one
@@ -249,4 +253,3 @@ def retimed(server: Bendable, start: timedelta) -> None:
 def test_the_kernel_is_asked() -> None:
     """It says yes or no here, or refuses to say; nothing is changed by it."""
     assert clock.synchronised() in (True, False, None)
-

@@ -123,9 +123,7 @@ def test_a_file_that_was_mounted_by_itself(stale: Host, tmp_path: Path) -> None:
     """The inode of the day it was mounted is served for ever; with the directory it is the new one."""
     copy = tmp_path / "copies"
     copy.mkdir()
-    stale.certificates["www"]["copies"] = [
-        {"fullchain": copy / "fullchain.pem", "key": copy / "privkey.pem"}
-    ]
+    stale.certificates["www"]["copies"] = [{"fullchain": copy / "fullchain.pem", "key": copy / "privkey.pem"}]
     stale.write_config()
     stale.run()
     mounted = [os.open(copy / name, os.O_RDONLY) for name in ("fullchain.pem", "privkey.pem")]
