@@ -72,8 +72,7 @@ def _remembering(kit: Kit, limits: Limits) -> RunReport:
 def _pass(kit: Kit, limits: Limits) -> RunReport:
     record = punctual.begun(kit.ledger.load(RunRecord), kit.run, kit.host, clock.now())
     terms = _terms(kit, limits)
-    wrong_clock = findings.wrong_clock(record.at, clock.BUILT)
-    if wrong_clock:  # looking and telling go on; ordering by a wrong clock would only do harm
+    if wrong_clock := findings.wrong_clock(record.at, clock.BUILT):  # ordering by it would only do harm
         terms = msgspec.structs.replace(terms, steps=terms.steps - {Step.ISSUE, Step.RESUME})
     kit.ledger.save(record)
     kit.journal.tell(EventName.RUN_STARTED)
