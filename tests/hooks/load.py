@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.hooks.bed import NAME
+from tests.hooks.sessions import Session
 
 _REQUEST = f"GET /index.html HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode()
 _PATIENCE = 5  # seconds for each step of a request
 _THREADS = 2
+_REST = 0.05  # seconds between two sessions of a thread: a mail server counts who comes too often
 
 
 @dataclass
@@ -39,14 +41,19 @@ class Count:
 
 
 @contextlib.contextmanager
-def load(port: int, roots: Path) -> Iterator[Count]:
-    """Requests from several threads, as fast as they are answered, for as long as the block takes."""
+def load(port: int, roots: Path, kind: str | None = None) -> Iterator[Count]:
+    """Requests from several threads, as fast as they are answered, for as long as the block takes.
+
+    Each is one over HTTPS; with a `kind` of session, one that is opened, used and closed.
+    """
     count, ended, lock = Count(), threading.Event(), threading.Lock()
 
     def ask() -> None:
         context = ssl.create_default_context(cafile=str(roots))
         while not ended.is_set():
-            serial, broken = _tried(port, context)
+            serial, broken = _tried(port, context, kind)
+            if kind:
+                time.sleep(_REST)
             with lock:
                 if serial is not None:
                     count.answered += 1
@@ -69,16 +76,24 @@ def load(port: int, roots: Path) -> Iterator[Count]:
         count.seconds = time.monotonic() - begun
 
 
-def _tried(port: int, context: ssl.SSLContext) -> tuple[str | None, str | None]:
+def _tried(port: int, context: ssl.SSLContext, kind: str | None) -> tuple[str | None, str | None]:
     """The serial that answered, or how TLS failed, or neither: dropped."""
     try:
-        return _request(port, context), None
+        return (_session(kind, port, context) if kind else _request(port, context)), None
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return None, None  # the connection was closed
     except ssl.SSLError as error:
         return None, str(error)
     except OSError:
         return None, None
+
+
+def _session(kind: str, port: int, context: ssl.SSLContext) -> str:
+    """One session; the serial of the certificate that was shown, in lower-case hex."""
+    with Session(kind, port, context) as session:
+        if kind != "xmpp" and not session.alive():  # a stream that lives says nothing
+            raise ConnectionError("no answer")
+        return session.serial
 
 
 def _request(port: int, context: ssl.SSLContext) -> str:

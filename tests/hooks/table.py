@@ -15,12 +15,15 @@ COLUMNS = (
     "rollback",
 )
 
+NEIGHBOURS = ("second instance", "config broken", "sessions kept", "without root")
+"""More columns, for the hooks that have them; a third word of the property stands in place of "yes"."""
+
 LOAD = "load"
 """The property of a test that put a server under load: its row, the words of `LOAD_COLUMNS`."""
 
-LOAD_COLUMNS = ("server", "while", "requests", "a second", "dropped", "TLS failures")
+LOAD_COLUMNS = ("server", "while", "requests", "a second", "dropped", "TLS failures", "sessions kept")
 
-_cells: dict[str, dict[str, bool]] = {}
+_cells: dict[str, dict[str, str]] = {}
 _loads: list[tuple[str, ...]] = []
 
 
@@ -30,8 +33,8 @@ def note(report: pytest.TestReport) -> None:
         return
     for name, value in report.user_properties:
         if name == PROPERTY and isinstance(value, list | tuple):
-            hook, column = value
-            _cells.setdefault(str(hook), {})[str(column)] = True
+            hook, column, *word = map(str, value)
+            _cells.setdefault(hook, {})[column] = word[0] if word else "yes"
         elif name == LOAD and isinstance(value, list | tuple):
             _loads.append(tuple(map(str, value)))
 
@@ -39,7 +42,8 @@ def note(report: pytest.TestReport) -> None:
 def show(reporter: pytest.TerminalReporter) -> None:
     """Print the tables."""
     if _cells:
-        _show_cells(reporter)
+        _show_cells(reporter, "every hook with its real server", COLUMNS)
+        _show_cells(reporter, "hooks among their neighbours", NEIGHBOURS)
     if _loads:
         reporter.section("servers under load")
         rows = (LOAD_COLUMNS, *sorted(_loads))
@@ -49,13 +53,16 @@ def show(reporter: pytest.TerminalReporter) -> None:
             reporter.line("  ".join(words).rstrip())
 
 
-def _show_cells(reporter: pytest.TerminalReporter) -> None:
-    reporter.section("every hook with its real server")
-    width = max(map(len, _cells))
-    reporter.line(f"{'':{width}}  " + "  ".join(COLUMNS))
-    for hook in sorted(_cells):
-        row = ("yes" if _cells[hook].get(column) else "NO" for column in COLUMNS)
-        reporter.line(
-            f"{hook:{width}}  "
-            + "  ".join(f"{cell:{len(column)}}" for column, cell in zip(COLUMNS, row, strict=True))
-        )
+def _show_cells(reporter: pytest.TerminalReporter, title: str, columns: tuple[str, ...]) -> None:
+    shown = {hook: cells for hook, cells in _cells.items() if any(column in cells for column in columns)}
+    if not shown:
+        return
+    reporter.section(title)
+    rows = [
+        ("", *columns),
+        *((hook, *(shown[hook].get(column, "NO") for column in columns)) for hook in sorted(shown)),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        words = (f"{word:{width}}" for word, width in zip(row, widths, strict=True))
+        reporter.line("  ".join(words).rstrip())

@@ -1,19 +1,32 @@
 """Web servers under load while their certificate is renewed: no more is lost than by any reload."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.hooks import table
 from tests.hooks.bed import Bed
 from tests.hooks.load import Count, load
+from tests.hooks.sessions import Session
+from tests.hooks.standing import Standing
 from tests.hooks.test_nginx import Served as Nginx
 from tests.hooks.walk import Note
 from tests.hooks.web import Apache, Haproxy
+from tests.servers.dovecot import Dovecot
+from tests.servers.foreground import Foreground
 from tests.servers.handshake import wait_until
+from tests.servers.mariadb import Mariadb
+from tests.servers.postfix import Postfix
+from tests.servers.postgresql import Postgresql
+from tests.servers.prosody import Prosody
+from tests.servers.redis import Redis
+from tests.servers.vsftpd import Vsftpd
 
 TIMES = 20
 REST = 0.15  # seconds between two bare reloads: by then each server here has replaced its processes
@@ -68,16 +81,109 @@ def test_renewals_under_load(bed: Bed, record_property: Note, kind: str) -> None
             reload()
             time.sleep(REST)
 
-    record_property(table.LOAD, _row(kind, f"{TIMES} renewals", renewed))
-    record_property(table.LOAD, _row(kind, f"{TIMES} bare reloads", bare))
+    record_property(table.LOAD, _row(kind, f"{TIMES} renewals", renewed, ""))
+    record_property(table.LOAD, _row(kind, f"{TIMES} bare reloads", bare, ""))
     assert renewed.broken == bare.broken == []
     assert renewed.serials == {version.leaf.serial for version in versions}
     assert renewed.dropped <= 2 * bare.dropped + SLACK * renewed.requests
 
 
-def _row(kind: str, what: str, count: Count) -> tuple[str, ...]:
+def _row(kind: str, what: str, count: Count, kept: str) -> tuple[str, ...]:
     rate = round(count.requests / count.seconds)
-    return kind, what, str(count.requests), str(rate), str(count.dropped), str(len(count.broken))
+    return kind, what, str(count.requests), str(rate), str(count.dropped), str(len(count.broken)), kept
+
+
+class Mailboxes(Dovecot):
+    """A dovecot whose users have a mailbox."""
+
+    def configure(self) -> None:
+        """Write the config; whoever logs in is nobody."""
+        mail = self.directory / "mail"
+        mail.mkdir(exist_ok=True)
+        shutil.chown(mail, "nobody")
+        self.extra = f"mail_home = {mail}\nmail_location = mbox:{mail}/box\n" + self.more
+        super().configure()
+
+    more = ""
+
+
+class Quiet(Mailboxes):
+    """A dovecot whose sessions outlive a reload."""
+
+    more = "shutdown_clients = no\n"
+
+
+class Private(Vsftpd):
+    """One whose anonymous users may have TLS."""
+
+    def configure(self) -> None:
+        """Write the config."""
+        super().configure()
+        self.config.write_text(self.config.read_text() + "allow_anon_ssl=YES\n")
+
+
+class Roomy(Postgresql):
+    """One with room for more than a few connections."""
+
+    def __init__(self, directory: Path, cert: Path, key: Path) -> None:
+        super().__init__(directory, cert, key)
+        self.settings["max_connections"] = "20"
+
+
+class Named(Standing):
+    """A server of one of the kinds below."""
+
+    def __init__(self, bed: Bed, name: str) -> None:
+        self.hook, kind, self.starttls, self.owner, _ = SPEAKING[name]
+        self.mode = "0600" if self.owner else "0640"
+        super().__init__(bed, kind)
+
+
+SPEAKING: dict[str, tuple[str, type[Foreground], str | None, str | None, str]] = {
+    "postfix": ("postfix", Postfix, "smtp", None, "smtp"),
+    "dovecot": ("dovecot", Mailboxes, "imap", None, "imap"),
+    "dovecot, shutdown_clients = no": ("dovecot", Quiet, "imap", None, "imap"),
+    "postgresql": ("postgresql", Roomy, "postgresql", "postgres", "postgresql"),
+    "mariadb": ("mariadb", Mariadb, "mysql", "mysql", "mysql"),
+    "redis": ("redis", Redis, None, None, "redis"),
+    "prosody": ("prosody", Prosody, "xmpp", "prosody", "xmpp"),
+    "vsftpd": ("vsftpd", Private, "ftp", None, "ftp"),
+}
+"""Hook, server, starttls, the owner of its copies, and how its sessions speak."""
+ENDED = {"dovecot": "end, as said"}
+"""What a reload ends, and the table says so; vsftpd's sessions are processes of their own."""
+LOST = {"dovecot": 1, "dovecot, shutdown_clients = no": 1, "vsftpd": 4}
+"""Connections a renewal: log-ins in the moment of the reload, and a restart's gap."""
+OPEN = 3  # sessions
+
+
+@pytest.mark.parametrize("name", SPEAKING)
+def test_sessions_and_connections(bed: Bed, record_property: Note, name: str) -> None:
+    """Twenty renewals: new connections verify, and open sessions go on, but where the docs say otherwise."""
+    hook, _, _, _, kind = SPEAKING[name]
+    bed.serve(Named(bed, name))
+    versions = [bed.put()]
+    assert bed.run().exit == 0
+    port = bed.server.port
+    wait_until(lambda: bed.served() == versions[0].leaf.serial, what="the first version")
+
+    with ExitStack() as stack:
+        held = [stack.enter_context(Session(kind, port)) for _ in range(OPEN)]
+        with load(port, bed.roots, kind) as renewed:
+            for _ in range(TIMES):
+                versions.append(bed.put())
+                report = bed.run()
+                assert report.exit == 0, report.outcomes
+        kept = sum(session.alive() for session in held)
+
+    record_property(table.LOAD, _row(name, f"{TIMES} renewals", renewed, f"{kept} of {OPEN}"))
+    assert renewed.broken == []
+    assert renewed.serials <= {version.leaf.serial for version in versions}
+    assert renewed.answered > TIMES
+    assert kept == (0 if name in ENDED else OPEN)
+    assert renewed.dropped <= LOST.get(name, 0) * TIMES + renewed.requests // 200
+    if name in (hook, "dovecot"):
+        record_property(table.PROPERTY, (hook, "sessions kept", ENDED.get(name, "yes")))
 
 
 def test_the_load_sees_what_breaks(bed: Bed) -> None:
