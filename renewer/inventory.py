@@ -151,6 +151,7 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == kit.host),
         hooks=_copies_as_hook(wish) + tuple((n, fingerprints[n]) for n in wish.hooks if n in fingerprints),
         optional=frozenset(name for name in wish.hooks if not kit.config.hooks[name].required),
+        ports=tuple((name, ports) for name in wish.hooks if (ports := kit.config.hooks[name].ports)),
         copies=_copies(kit, wish, memory.copies.get(wish.name, ())),
         sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),

@@ -12,11 +12,12 @@ from renewer.config.agent import checked
 from renewer.config.authorities import resolve_secret
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.config.schema import HookTable
-from renewer.config.shipped import shipped, shipped_names
+from renewer.config.shipped import shipped, shipped_names, usual_ports
 from renewer.config.tables import SecretTable
 from renewer.model.desired import CERTBOT_EVENTS, SERVER_EVENTS, Convention, Hook, HookEvent, Secret
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LAST_PORT = 65535
 _RESERVED = ("RENEWER_", "RENEWED_")
 _EVENTS = ", ".join(CERTBOT_EVENTS)
 
@@ -42,7 +43,8 @@ class Hooks:
         if name in self._resolved or name in self._tables or self._faults.spoilt(("hook", name)):
             return
         if run := shipped(name):
-            self._resolved[name] = Hook(name=name, run=run, shipped=True, events=SERVER_EVENTS)
+            ports = usual_ports(name)
+            self._resolved[name] = Hook(name=name, run=run, shipped=True, events=SERVER_EVENTS, ports=ports)
             return
         known = list(dict.fromkeys([*self._tables, *shipped_names()]))
         hint = did_you_mean(name, known) or f'write a table [hook.{name}] with run = "/path"'
@@ -81,6 +83,7 @@ class Hooks:
             timeout=(timeout or timedelta(minutes=1)).total_seconds(),
             env=variables((*at, "env"), table.env, self._faults),
             required=self._required(at, table, events),
+            ports=self._ports(at, table, path if ours else ""),
         )
 
     def _required(self, at: Path, table: HookTable, events: tuple[HookEvent, ...]) -> bool:
@@ -92,6 +95,17 @@ class Hooks:
             text = "a hook that hears pre is always required: the order that follows relies on it"
             self._faults.add((*at, "required"), text, hint)
         return False
+
+    def _ports(self, at: Path, table: HookTable, shipped_at: str) -> tuple[int, ...]:
+        """Those of its server: as the table says, else where a shipped hook's server usually listens."""
+        if table.ports is UNSET:
+            return usual_ports(os.path.basename(shipped_at))
+        for port in table.ports:
+            if not 1 <= port <= _LAST_PORT:
+                self._faults.add((*at, "ports"), f"{port} is no port", "1 to 65535, as [993, 995]")
+        if not table.ports:
+            self._faults.add((*at, "ports"), "is empty", "take it out, or name the ports of its server")
+        return tuple(dict.fromkeys(table.ports))
 
     def _path(self, at: Path) -> Callable[[str], str]:
         source = self._faults.origins.get(at)

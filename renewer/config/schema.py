@@ -285,6 +285,10 @@ class HookTable(Table):
         ]
         | UnsetType
     ) = UNSET
+    ports: (
+        Annotated[list[int], Meta(description="Ports of its server: not called again for others.")]
+        | UnsetType
+    ) = UNSET
     required: (
         Annotated[bool, Meta(description="false: its failure is told and retried, and turns nothing back.")]
         | UnsetType

@@ -4,6 +4,19 @@ import os.path
 import re
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MAIL = (25, 465, 587)
+_USUAL_PORTS = {
+    "dovecot": (110, 143, 993, 995, 4190),
+    "exim": _MAIL,
+    "mariadb": (3306,),
+    "opensmtpd": _MAIL,
+    "postfix": _MAIL,
+    "postgresql": (5432,),
+    "prosody": (5222, 5223, 5269, 5270),
+    "redis": (6379, 6380),
+    "vsftpd": (21, 990),
+}
+"""Where these servers listen unless told otherwise; web servers and proxies may stand before any."""
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -25,6 +38,11 @@ def shipped(name: str) -> str | None:
         return None
     path = os.path.join(hooks_directory(), name)
     return path if os.path.isfile(path) else None
+
+
+def usual_ports(name: str) -> tuple[int, ...]:
+    """The ports at which the server of a shipped hook usually listens; none where that cannot be told."""
+    return _USUAL_PORTS.get(name, ())
 
 
 def shipped_names() -> list[str]:

@@ -324,7 +324,8 @@ class Hook(Value):
     """A program that makes a server load what is at `live`. `run` is an absolute path.
 
     One that hears only `pre` and `post` deploys nothing, and no deployment waits for it. The failure of one
-    that is not `required` is told and retried; it turns nothing back and holds nothing up.
+    that is not `required` is told and retried; it turns nothing back and holds nothing up. `ports` are
+    those of its server, as far as they are known: if another one is stale, it need not be called again.
     """
 
     name: str
@@ -335,6 +336,7 @@ class Hook(Value):
     timeout: float = 60.0
     env: tuple[tuple[str, str | Secret], ...] = ()
     required: bool = True
+    ports: tuple[int, ...] = ()
 
     @property
     def deploys(self) -> bool:

@@ -568,7 +568,8 @@ class Situation(Value):
 
     `versions` are the complete ones on disk, newest first, placeholders among them; `live` is what the
     link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host,
-    COPIES among them if it has any; `optional` names those of them that are not required.
+    COPIES among them if it has any; `optional` names those of them that are not required,
+    `ports` the ports of those whose ports are known.
     `order_ready` is whether the pending key of `order` exists; `parked` are orders that were put aside;
     `deployments` are this host's. `asked` has
     an entry for each authority of the wish, in its order. `revoked` are ids of versions,
@@ -596,6 +597,7 @@ class Situation(Value):
     deployments: tuple[Deployment, ...] = ()
     hooks: tuple[tuple[str, str], ...] = ()
     optional: frozenset[str] = frozenset()
+    ports: tuple[tuple[str, tuple[int, ...]], ...] = ()
     copies: tuple[CopyState, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     holds: tuple[Hold, ...] = ()

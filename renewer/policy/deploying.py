@@ -1,9 +1,18 @@
 """Checks about servers: has each loaded what is live, has each port been seen?"""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from renewer.model.decision import Reason, Step
-from renewer.model.facts import COPIES, Deployment, DeploymentState, EndpointState, Situation, Version
+from renewer.model.facts import (
+    COPIES,
+    Deployment,
+    DeploymentState,
+    EndpointState,
+    Sighting,
+    Situation,
+    Version,
+)
 from renewer.model.trouble import Kind
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import deploy_again, redeploy_stale
@@ -70,16 +79,21 @@ def a_copy_is_pending(facts: Facts) -> Need | None:
     return Need(step=Step.DEPLOY, reason=Reason.COPY_PENDING, because=text, not_before=held)
 
 
+def _stale(situation: Situation, version: Version) -> list[Sighting]:
+    """The ports of this host that were seen with an older certificate than that version."""
+    return [
+        sighting
+        for sighting in situation.sightings
+        if sighting.state is EndpointState.STALE and sighting.local and sighting.version == version.id
+    ]
+
+
 def a_port_serves_an_older_one(facts: Facts) -> Need | None:
     """A port of this host shows an older version of ours though every hook was done."""
     version = _deployed_version(facts)
     if version is None or not facts.situation.hooks:
         return None
-    stale = [
-        sighting
-        for sighting in facts.situation.sightings
-        if sighting.state is EndpointState.STALE and sighting.local and sighting.version == version.id
-    ]
+    stale = _stale(facts.situation, version)
     if not stale:
         return None
     worst = max(stale, key=lambda sighting: sighting.failures)
@@ -146,8 +160,9 @@ def an_endpoint_was_not_seen(facts: Facts) -> Need | None:
 def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[str, ...]:
     """The hooks that a deployment of this version runs now, in the config's order.
 
-    All, if the link must turn, a port is stale or somebody asks; else those that have not done it and
-    whose backoff is over. Outside the deploy window what is live is only copied.
+    All, if the link must turn or somebody asks; else those that have not done it and whose backoff is over,
+    and if a port is stale those whose server may be the one behind it. Outside the deploy window what is
+    live is only copied.
     """
     names = tuple(name for name, _ in situation.hooks)
     facts = Facts(
@@ -164,7 +179,22 @@ def hooks_to_run(situation: Situation, version: Version, terms: Terms) -> tuple[
     pending = tuple(hook for hook, at in moments if at is None or at <= terms.reached or terms.urged)
     if closed_until(situation, terms.now) is not None:  # a copy is put back at any time, and touches nobody
         return tuple(hook for hook in pending if hook == COPIES)
-    return names if a_port_serves_an_older_one(facts) else pending
+    if not a_port_serves_an_older_one(facts):
+        return pending
+    behind = _behind(situation, {sighting.endpoint for sighting in _stale(situation, version)})
+    return tuple(hook for hook in names if hook in pending or hook in behind)
+
+
+def _behind(situation: Situation, endpoints: Collection[str]) -> Collection[str]:
+    """The hooks whose server may stand behind these endpoints: not those whose ports are others.
+
+    All, if every hook has other ports: somebody must bring the port to its certificate.
+    """
+    stale = {endpoint.port for endpoint in situation.wish.endpoints if str(endpoint) in endpoints}
+    known = dict(situation.ports)
+    names = {name for name, _ in situation.hooks}
+    servers = {name for name in names - {COPIES} if name not in known or stale & set(known[name])}
+    return servers | {COPIES} if servers else names
 
 
 def _deployed_version(facts: Facts) -> Version | None:

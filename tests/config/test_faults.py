@@ -42,6 +42,8 @@ CASES = [
     ('[agent]\nwake = "-1h"', "agent.wake", "is not a duration", ""),
     ('[agent]\nwake = "1s"', "agent.wake", "out of bounds: 1m to 7d", ""),
     ("[agent]\nworkers = 0", "agent.workers", "1 to 64", ""),
+    ("[hook.nginx]\nports = [0]", "hook.nginx.ports", "0 is no port", "1 to 65535"),
+    ("[hook.nginx]\nports = []", "hook.nginx.ports", "is empty", "take it out"),
     # authorities
     ("[authority.my-ca]", "authority.my-ca.directory", "is missing", 'directory = "https://…"'),
     ("[authority.letsencrpt]", "authority.letsencrpt.directory", "is missing", "'letsencrypt'"),

@@ -402,3 +402,15 @@ def test_proxies(loaded: Load) -> None:
     )
     assert config.agent.proxy == Secret(source=SecretSource.ENV, argument=("PROXY",))
     assert config.authorities["letsencrypt"].proxy == "http://proxy.example.org:3128"
+
+
+def test_the_ports_of_a_hook(loaded: Load) -> None:
+    """As its table says; else a shipped hook for mail or a database has the usual ones, a web server none."""
+    tables = '[hook.dovecot]\nports = [10993, 10993, 10143]\n[hook.two]\nrun = "postfix"\n'
+    hooks = loaded(HEAD + WWW + 'hooks = ["dovecot", "two", "postgresql", "nginx"]\n' + tables).hooks
+    assert [hooks[name].ports for name in ("dovecot", "two", "postgresql", "nginx")] == [
+        (10993, 10143),
+        (25, 465, 587),
+        (5432,),
+        (),
+    ]

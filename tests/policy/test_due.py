@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from renewer.model.decision import Reason, Step
-from renewer.model.desired import KeyType
+from renewer.model.desired import Endpoint, KeyType
 from renewer.model.facts import (
     COPIES,
     Asked,
@@ -566,3 +567,54 @@ def test_an_order_at_an_authority_that_fails_waits_for_that_authority() -> None:
 def test_which_hooks_run(facts: Situation, asked: Terms, expected: tuple[str, ...]) -> None:
     """A hook that did its work for this version is not called again for another's sake."""
     assert hooks_to_run(facts, facts.versions[0], asked) == expected
+
+
+MAIL = (("dovecot", (993, 995)), ("postfix", (25,)))
+
+
+@pytest.mark.parametrize(
+    ("ports", "known", "expected"),
+    [
+        ((993,), MAIL, ("dovecot", "own")),
+        ((25,), MAIL, ("postfix", "own")),
+        ((993, 25), MAIL, ("dovecot", "postfix", "own")),
+        ((8443,), MAIL, ("own",)),
+        ((8443,), (*MAIL, ("own", (443,))), ("dovecot", "postfix", "own")),
+        ((993,), (*MAIL, ("own", (443, 993))), ("dovecot", "own")),
+        ((993,), (), ("dovecot", "postfix", "own")),
+    ],
+)
+def test_only_whose_own_port_is_stale(
+    ports: tuple[int, ...], known: tuple[tuple[str, tuple[int, ...]], ...], expected: tuple[str, ...]
+) -> None:
+    """A stale port calls the hooks whose server may be behind it; if that were none, all."""
+    names = ("dovecot", "postfix", "own")
+    endpoints = tuple(Endpoint(server_name="mx.example.org", port=port) for port in (25, 993, 8443))
+    seen = [
+        replace(
+            sighting(FRESH, EndpointState.STALE if one.port in ports else EndpointState.VERIFIED),
+            endpoint=str(one),
+        )
+        for one in endpoints
+    ]
+    facts = situation(
+        wish=wish(hooks=names, endpoints=endpoints),
+        hooks=tuple((name, HOOK_FINGERPRINT) for name in names),
+        deployments=tuple(deployment(FRESH, hook=name) for name in names),
+        sightings=tuple(seen),
+        ports=known,
+    )
+    assert hooks_to_run(facts, FRESH, terms()) == expected
+
+
+def test_a_pending_hook_is_called_beside_the_stale_ports() -> None:
+    """What has not done the version is called whatever its ports are."""
+    endpoint = Endpoint(server_name="mx.example.org", port=993)
+    facts = situation(
+        wish=wish(hooks=("dovecot", "postfix"), endpoints=(endpoint,)),
+        hooks=(("dovecot", HOOK_FINGERPRINT), ("postfix", HOOK_FINGERPRINT)),
+        deployments=(deployment(FRESH, hook="dovecot"),),
+        sightings=(replace(sighting(FRESH, EndpointState.STALE), endpoint=str(endpoint)),),
+        ports=MAIL,
+    )
+    assert hooks_to_run(facts, FRESH, terms()) == ("dovecot", "postfix")
