@@ -7,11 +7,11 @@ import stat
 
 from renewer import safety
 
-_TELLING = re.compile(r"\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b", re.IGNORECASE)
+_TELLING = re.compile(r"\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b|\bneeds root:", re.IGNORECASE)
 _SUMMARY = re.compile(
     r"\(exit code \d+\)$|\bthe mail log says why\b|\btest failed$|^job for \S+ failed\b|fatal errors? found"
     r"|error\(s\) found"
-    r"|\bits setting \S+ cannot be read$|contains errors$",
+    r"|\bits setting \S+ cannot be read$|master\.cf cannot be read$|contains errors$",
     re.IGNORECASE,
 )
 """What says that something failed, and not why."""

@@ -121,6 +121,7 @@ if [ "$mode" = test ]; then
     have prosody || missing+=(prosody)
     have unbound || missing+=(unbound)
     have vsftpd || missing+=(vsftpd)
+    have sudo || missing+=(sudo)
     have keytool || missing+=(openjdk-17-jre-headless)
     [ -d /usr/share/tomcat10 ] || missing+=(tomcat10)
     have fail2ban-regex || missing+=(fail2ban)

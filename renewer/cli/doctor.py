@@ -42,7 +42,7 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
     limits_of(config, names, None)
     wishes = [config.certificates[name] for name in dict.fromkeys(names or config.certificates)]
     looked = examine(config, wishes, state=config.agent.state, limit=timeout)
-    checkups = [one for wish in wishes for one in _with_local(wish, looked)]
+    checkups = [one for wish in wishes for one in _with_local(config, wish, looked)]
     healthy = not _of(checkups, Severity.ERROR)
     notes = _notes(config)
     if as_json:
@@ -57,15 +57,16 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
     return exits.OK if healthy else exits.PERSON
 
 
-def _with_local(wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Checkup]:
+def _with_local(config: Config, wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Checkup]:
     """The names of a certificate, with what is missing for them on this host in front."""
-    from renewer.doctor.local import findings
+    from renewer.doctor import local, servers
 
-    missing = findings(wish)
+    missing = local.findings(wish)
+    ended = tuple(servers.findings(wish, config.hooks))
     for one in checkups:
         if one.certificate == wish.name:
             new = (missing[one.name],) if one.name in missing else ()
-            yield msgspec.structs.replace(one, findings=new + one.findings)
+            yield msgspec.structs.replace(one, findings=new + one.findings + ended)
 
 
 def _notes(config: Config) -> tuple[Concern, ...]:

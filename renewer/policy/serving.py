@@ -10,7 +10,8 @@ _HINTS = {
     "hooks succeed, another node may answer at that address, or a container have a file or `live` itself "
     "mounted instead of the certificate's directory",
     EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints`, or that server",
-    EndpointState.UNTRUSTED: "let the server send fullchain.pem; for a private authority set its `roots`",
+    EndpointState.UNTRUSTED: "let the server send fullchain.pem, and nothing besides (Apache's old "
+    "SSLCertificateChainFile: take it out); for a private authority set its `roots`",
     EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",
     EndpointState.UNKNOWN: "",
 }

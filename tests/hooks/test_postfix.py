@@ -1,5 +1,6 @@
 """The hook postfix and a real postfix."""
 
+import os
 import stat
 import subprocess
 from functools import partial
@@ -185,3 +186,35 @@ def test_each_instance_by_itself(place: Path) -> None:
         assert f"postfix is not running with {second.config}" in result.output
         assert shelf.call("postfix", DEPLOY, **second.env).verdict is Verdict.LATER
     assert shelf.call("postfix", TEST, **env).verdict is Verdict.LATER
+
+
+def test_by_sudo(place: Path) -> None:
+    """The way that docs/hooks.md has for an agent without root: a program of root's, three words."""
+    pair = ServerRoot().issue(place, NAME)
+    shelf = Shelf(place)
+    shelf.put()
+    for path in (place, *place.parents):
+        path.chmod(path.stat().st_mode | 0o011)
+    with Postfix(place / "server", pair.cert, pair.key) as postfix:
+        ours = place / "renewer-postfix"
+        hook = Path(__file__).parents[2] / "hooks" / "postfix"
+        ours.write_text(f'#!/bin/sh\nexport POSTFIX_CONF={postfix.config}\nexec {hook} "$1"\n')
+        ours.chmod(0o755)
+        allowed = ", ".join(f"{ours} {event}" for event in ("test", "deploy", "rollback"))
+        rules = Path("/etc/sudoers.d") / f"renewer-test-{os.getpid()}"
+        rules.write_text(f"nobody ALL=(root) NOPASSWD: {allowed}\n")
+        rules.chmod(0o440)
+        try:
+            for event in ("test", "deploy", "rollback"):
+                assert _sudo(ours, event) == 0
+            assert _sudo(ours, "other") == 1
+            assert _sudo(hook, "test") == 1
+        finally:
+            rules.unlink()
+
+
+def _sudo(script: Path, event: str) -> int:
+    """The exit code of a program as nobody calls it by sudo; 1 if sudo does not let him."""
+    us = [program("setpriv", "util-linux"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    argv = [*us, program("sudo", "sudo"), "-n", script, event]
+    return subprocess.run(argv, check=False, timeout=60, capture_output=True, cwd="/").returncode
