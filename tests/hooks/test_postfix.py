@@ -216,5 +216,5 @@ def test_by_sudo(place: Path) -> None:
 def _sudo(script: Path, event: str) -> int:
     """The exit code of a program as nobody calls it by sudo; 1 if sudo does not let him."""
     us = [program("setpriv", "util-linux"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    argv = [*us, program("sudo", "sudo"), "-n", script, event]
+    argv = [*us, program("sudo", "sudo"), "-n", str(script), event]
     return subprocess.run(argv, check=False, timeout=60, capture_output=True, cwd="/").returncode
