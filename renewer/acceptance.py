@@ -63,14 +63,17 @@ def _judge(kit: Kit, situation: Situation, version: Version, now: datetime) -> A
 
 def _judged(kit: Kit, situation: Situation, version: Version, blank: Acceptance) -> Acceptance:
     from renewer import soundness, tls, x509
-    from renewer.verify import in_memory
+    from renewer.verify import in_memory, without_key
 
     material = kit.store.read(situation.wish.name, version.id)
     places = tls.system_places() if blank.roots == tls.SYSTEM else (blank.roots,)
     begins, ends = x509.span(material.fullchain)
     timely = begins <= blank.at + soundness.CLOCK_TOLERANCE and blank.at < ends
-    host = str(situation.wish.names[0]).removeprefix("*.")
-    found = in_memory.judge(material.privkey + material.fullchain, host, blank.roots, timely=timely)
+    if version.csr:
+        found = without_key.judge(material.fullchain, situation.wish.names, blank.roots, blank.at)
+    else:
+        host = str(situation.wish.names[0]).removeprefix("*.")
+        found = in_memory.judge(material.privkey + material.fullchain, host, blank.roots, timely=timely)
     accepted, why = found.accepted, found.error
     if (unfit := x509.unfit(material.cert)) is not None:
         accepted, why = False, unfit

@@ -46,6 +46,8 @@ _OUTPUT = 64 * 1024  # characters of what all scripts of a directory said
 class HookCertificate(Value):
     """What a hook is told of a certificate; paths are absolute, those of the files lie below `live`.
 
+    `privkey` is None if the key is elsewhere, in an HSM or an appliance.
+
     `version` is what `live` points to now, `previous` what it pointed to before this deployment; `lineage` is
     the directory that certbot's hooks are told of, whose last part is the certificate's name.
     """
@@ -54,7 +56,7 @@ class HookCertificate(Value):
     names: tuple[str, ...]
     version: str
     live: str
-    privkey: str
+    privkey: str | None
     cert: str
     chain: str
     fullchain: str

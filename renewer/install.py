@@ -44,9 +44,9 @@ def put(kit: Kit, situation: Situation) -> Outcome:
 
 
 def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
-    privkey = kit.store.pending_key(wish.name, order.pending)
+    privkey = b"" if order.csr else kit.store.pending_key(wish.name, order.pending)
     chain = kit.store.pending_chain(wish.name, order.pending)
-    material = material_of(privkey, chain)
+    material = material_of(privkey, chain, order.csr)
     # Identifiers of the order, not of the wish: a wish that changed meanwhile makes it unwanted, not wrong
     if fault := soundness.fault(material, order.identifiers, clock.now()):
         if _is_only_early(material, order):  # thrown away, it would be ordered again and again
@@ -67,6 +67,7 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
         account=order.account,
         profile=order.profile,
         degraded=order.degraded,
+        csr=order.csr,
     )
     kit.store.put(wish.name, version, material, key_mode=wish.key_mode)
     # As the disk has it: if an earlier run put it there and was killed, that one knew the account
@@ -99,10 +100,13 @@ def remember(kit: Kit, certificate: str, version: Version) -> None:
         kit.ledger.save(VersionFacts(certificate=certificate, version=version, stamp=found.stamp))
 
 
-def material_of(privkey: bytes, fullchain: bytes) -> Material:
-    """Key and chain as the four files hold them. Raises OurFault if there is no chain for the key in it."""
+def material_of(privkey: bytes, fullchain: bytes, csr: str | None = None) -> Material:
+    """Key and chain as the four files hold them; `csr` tells a key that is elsewhere.
+
+    Raises OurFault if there is no chain for the key in it.
+    """
     try:
-        leaf, *rest = x509.put_in_order(privkey, fullchain)
+        leaf, *rest = x509.put_in_order(csr or x509.key_fingerprint(privkey), fullchain)
     except ValueError as error:
         raise OurFault(f"the authority's chain cannot be read: {error}", kind="unsound") from None
     return Material(privkey=privkey, cert=leaf, chain=b"".join(rest))

@@ -61,7 +61,7 @@ def revoke(
     name = situation.wish.name
     chosen, spki = [version], None
     if reason == COMPROMISE:
-        spki = x509.key_fingerprint(kit.store.read(name, version.id).privkey)
+        spki = version.csr or x509.key_fingerprint(kit.store.read(name, version.id).privkey)
         chosen += [one for one in situation.versions if one.id != version.id and _has(kit, name, one, spki)]
         _drop_order(kit, situation.order, spki, situation.order)
         for parked in situation.parked:
@@ -128,6 +128,8 @@ def _ask(kit: Kit, name: str, version: Version, reason: str, *, with_key: bool) 
     material = kit.store.read(name, version.id)
     session, certificate = kit.session(authority), x509.der(material.cert)
     proofs = _proofs(reason, ours=_still_ours(kit, authority, version), with_key=with_key)
+    if version.csr:  # a key that is elsewhere signs nothing here
+        proofs = ["account"]
     for proof in proofs:
         try:
             session.revoke(certificate, REASONS[reason], key=material.privkey if proof == "key" else None)
@@ -159,7 +161,7 @@ def _still_ours(kit: Kit, authority: str, version: Version) -> bool:
 
 def _has(kit: Kit, name: str, version: Version, spki: str) -> bool:
     try:
-        return x509.key_fingerprint(kit.store.read(name, version.id).privkey) == spki
+        return (version.csr or x509.key_fingerprint(kit.store.read(name, version.id).privkey)) == spki
     except (RenewerError, ValueError):
         return False  # damaged: it is never served either
 
@@ -169,7 +171,8 @@ def _drop_order(kit: Kit, order: Order | None, spki: str, record: Record | None)
     if order is None or record is None:
         return
     try:
-        same = x509.key_fingerprint(kit.store.pending_key(record.certificate, order.pending)) == spki
+        kept = order.csr or x509.key_fingerprint(kit.store.pending_key(record.certificate, order.pending))
+        same = kept == spki
     except (RenewerError, ValueError):
         return
     if same:

@@ -158,6 +158,7 @@ class Rounds:
             now=clock.now(),
             steps=self.terms.steps - over,
             force=self.terms.force and not issued,
+            new_key=self.terms.new_key and not issued,
             asked=self.terms.asked and not issued,
             urged=self.terms.urged and not self.taken[name, Step.DEPLOY],
             redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],

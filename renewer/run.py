@@ -29,12 +29,13 @@ class Limits(Value):
 
     `only` names certificates (all if empty); `steps` are those it may take; `force` issues anew; `redeploy`
     deploys again; `ask` asks for renewal windows before the authority's Retry-After is over. `asked` is
-    whether a person named them and wants it now: waits are overruled, as `Terms.asked` says.
+    whether a person named them and wants it now, as `Terms.asked` says; `new_key` issues with another key.
     """
 
     only: frozenset[str] = frozenset()
     steps: frozenset[Step] = ALL_STEPS
     force: bool = False
+    new_key: bool = False
     redeploy: bool = False
     ask: bool = False
     asked: bool = False
@@ -165,14 +166,9 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
 
 
 def _terms(kit: Kit, limits: Limits) -> Terms:
-    return Terms(
-        now=clock.now(),
-        wake=kit.wake,
-        steps=limits.steps,
-        force=limits.force,
-        redeploy=limits.redeploy,
-        asked=limits.asked,
-        urged=limits.asked,
+    terms = Terms(now=clock.now(), wake=kit.wake, steps=limits.steps, asked=limits.asked, urged=limits.asked)
+    return msgspec.structs.replace(
+        terms, force=limits.force, new_key=limits.new_key, redeploy=limits.redeploy
     )
 
 

@@ -16,11 +16,14 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 def fault(material: Material, names: Iterable[Identifier], now: datetime) -> str | None:  # noqa: PLR0911  one return a fault
-    """What is wrong with a certificate, its chain and its key, as a sentence; None if it may be served."""
+    """What is wrong with a certificate, its chain and its key, as a sentence; None if it may be served.
+
+    A key that is elsewhere cannot be looked at: that it fits was seen when the certificate was installed.
+    """
     try:
         certificates = x509.split_chain(material.fullchain)
         leaf = x509.leaf(material.cert)
-        if not x509.matches(material.privkey, material.cert):
+        if material.privkey and not x509.matches(material.privkey, material.cert):
             return "the private key does not belong to the certificate"
         if not x509.in_order(certificates):
             return "the chain is not in order: each certificate must be issued by the one that follows it"

@@ -10,13 +10,15 @@ import re
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -78,11 +80,7 @@ def key_type(privkey: bytes) -> KeyType:
 
 def key_fingerprint(privkey: bytes) -> str:
     """What tells a key from others: SHA-256 of its public half (SPKI), in hex."""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(
-        _load_key(privkey).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    )
-    return digest.finalize().hex()
+    return _spki(_load_key(privkey).public_key())
 
 
 def key_der(privkey: bytes) -> bytes:
@@ -104,6 +102,94 @@ def csr(privkey: bytes, identifiers: Sequence[Identifier]) -> bytes:
         .sign(key, _hash_for(key))
     )
     return request.public_bytes(Encoding.DER)
+
+
+class Request(NamedTuple):
+    """A certificate signing request of somebody else's: its names, kind of key, and what tells that key."""
+
+    der: bytes
+    names: tuple[Identifier, ...]
+    key: KeyType
+    spki: str
+
+
+def read_request(data: bytes) -> Request:
+    """A request (RFC 2986) as PEM or DER. Raises ValueError if no authority would take it, and says why.
+
+    A common name counts as a name, for that is how authorities read it.
+    """
+    begin = data.find(b"-----BEGIN ")
+    try:
+        found = x509.load_pem_x509_csr(data[begin:]) if begin >= 0 else x509.load_der_x509_csr(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        raise ValueError("is no certificate signing request, neither as PEM nor as DER") from None
+    try:
+        kind, signed = _type_of(found.public_key()), found.is_signature_valid
+        weak = isinstance(found.signature_hash_algorithm, hashes.SHA1 | hashes.MD5)
+        names = _requested(found)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    if kind is None:
+        raise ValueError(f"has a key that authorities do not take: they take {', '.join(KeyType)}")
+    if not signed:
+        raise ValueError("is not signed by its own key: it was changed, or made wrongly")
+    if weak:
+        raise ValueError("is signed with SHA-1 or MD5, which authorities refuse")
+    return Request(found.public_bytes(Encoding.DER), names, kind, _spki(found.public_key()))
+
+
+def _requested(request: x509.CertificateSigningRequest) -> tuple[Identifier, ...]:
+    found = [str(one.value) for one in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    with suppress(x509.ExtensionNotFound):
+        for name in request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value:
+            if not isinstance(name, x509.DNSName | x509.IPAddress):
+                raise ValueError("it holds names that are neither of hosts nor addresses")  # noqa: TRY004  wrong data
+            found.append(str(name.value))
+    return tuple(dict.fromkeys(Identifier.parse(one) for one in found))
+
+
+def spki(pem: bytes) -> str:
+    """What tells the key of a leaf from others: SHA-256 of its public half (SPKI), in hex.
+
+    Raises ValueError if the key is of a kind that nobody here knows.
+    """
+    try:
+        return _spki(_load_chain(pem)[0].public_key())
+    except UnsupportedAlgorithm as error:
+        raise ValueError(f"its key cannot be read: {error}") from None
+
+
+def _spki(key: CertificatePublicKeyTypes) -> str:
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return digest.finalize().hex()
+
+
+def refused_by(fullchain: bytes, roots: Sequence[bytes], now: datetime) -> str:
+    """Why a chain does not lead to one of the roots (DER); "" if it does. Names are not looked at.
+
+    For who has no key to serve it with: else a handshake tells more. Of extensions only an authority's
+    basicConstraints are insisted on.
+    """
+    from cryptography.x509.verification import (
+        Criticality,
+        ExtensionPolicy,
+        PolicyBuilder,
+        Store,
+        VerificationError,
+    )
+
+    leaf_one, *rest = _load_chain(fullchain)
+    trusted = [_load_der(one) for one in roots]
+    anything = ExtensionPolicy.permit_all()
+    builder = PolicyBuilder().store(Store(trusted)).time(now.astimezone(UTC).replace(tzinfo=None))
+    authority = anything.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
+    verifier = builder.extension_policies(ca_policy=authority, ee_policy=anything).build_client_verifier()
+    try:
+        verifier.verify(leaf_one, rest)
+    except VerificationError as error:
+        return str(error).partition("(encountered")[0].removeprefix("validation failed: ").strip()
+    return ""
 
 
 def placeholder(identifiers: Sequence[Identifier], privkey: bytes, now: datetime) -> bytes:
@@ -167,8 +253,10 @@ def split_chain(pem: bytes) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.PEM) for certificate in _load_chain(pem))
 
 
-def put_in_order(privkey: bytes, text: bytes) -> tuple[bytes, ...]:
+def put_in_order(key: str, text: bytes) -> tuple[bytes, ...]:
     """The chain of a key out of what an authority sent, leaf first, each as clean PEM of our own writing.
+
+    `key` is what `key_fingerprint` or `spki` say of it.
 
     Forgives what means the same: text around the blocks, byte order marks, line ends, doubles, another order,
     certificates that belong to no chain of this leaf. Raises ValueError if no certificate fits the key, or
@@ -182,8 +270,7 @@ def put_in_order(privkey: bytes, text: bytes) -> tuple[bytes, ...]:
         raise ValueError("there is no certificate in it")
     if len(found) > MAX_CHAIN_LENGTH:
         raise ValueError(f"the chain has more than {MAX_CHAIN_LENGTH} certificates")
-    ours = _load_key(privkey).public_key()
-    first = next((one for one in found if _public_key(one) == ours), None)
+    first = next((one for one in found if _key_of(one) == key), None)
     if first is None:
         raise ValueError("the private key does not belong to any certificate in the chain")
     chain, rest = [first], [one for one in found if one is not first]
@@ -437,7 +524,12 @@ def _type_of(key: object) -> KeyType | None:
     return None
 
 
-def _public_key(certificate: x509.Certificate) -> object:
+def _key_of(certificate: x509.Certificate) -> str:
+    key = _public_key(certificate)
+    return _spki(key) if key is not None else ""
+
+
+def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes | None:
     try:
         return certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--force", is_flag=True, help="Issue anew though nothing is due, and overrule the wait after failures."
 )
+@click.option("--new-key", is_flag=True, help="Issue anew with another key, also where keys are kept.")
 @click.option(
     "--ask", is_flag=True, help="Ask for renewal windows now, before the authority's Retry-After is over."
 )
@@ -47,6 +48,7 @@ def command(
     steps: str | None,
     everything: bool,
     force: bool,
+    new_key: bool,
     ask: bool,
     patience: str,
     as_json: bool,
@@ -68,7 +70,24 @@ def command(
             "authorities limit how often the same is issued",
         )
     limits = limits_of(config, only, steps, force=force, ask=ask, asked=True)
+    if new_key:
+        limits = _with_new_key(config, limits)
     return perform(setup, config, limits, as_json=as_json, patience=screen.seconds(patience))
+
+
+def _with_new_key(config: "Config", limits: "Limits") -> "Limits":
+    """The same with a new key. Raises UsageError if nobody is named, or if a key is none of ours."""
+    from msgspec.structs import replace
+
+    if not limits.only:
+        raise UsageError("--new-key goes with names", hint="name them: renewer run NAME --new-key")
+    for name in sorted(limits.only):
+        if (csr := config.certificates[name].csr) is not None:
+            raise UsageError(
+                f"the key of '{name}' is not ours: it is that of {csr.path}",
+                hint="make a new key and request where the key is, put the request there, and run again",
+            )
+    return replace(limits, new_key=True)
 
 
 def perform(

@@ -16,6 +16,7 @@ from renewer.config.copies import Copies
 from renewer.config.endpoints import default_endpoints, resolve_endpoint
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.config.hooks import Hooks
+from renewer.config.requests import GivenRequests
 from renewer.config.schema import CertificateTable, DefaultsTable
 from renewer.config.windows import deploy_window
 from renewer.model.desired import (
@@ -80,7 +81,12 @@ class _Wish:
 
     def resolve(self) -> Certificate | None:
         own, defaults = self._own, self._defaults
-        names = self._names()
+        csr = GivenRequests(self._name, own, self._faults).resolve()
+        names = self._names() if own.names is not UNSET else csr.names if csr else ()
+        if own.names is UNSET and own.csr is UNSET:
+            self._faults.add(("certificate", self._name, "names"), "is missing", 'names = ["example.org"]')
+        if csr and names:
+            csr.compare(names)
         authorities = self._authorities()
         ways, challenges = self._challenges(names)
         hooks = self._hooks()
@@ -95,9 +101,10 @@ class _Wish:
             challenge=ways[0] if ways else _NONE,
             otherwise=ways[1:],
             challenges=challenges,
-            key=_pick(own.key, defaults.key, KeyType.ECDSA_P256),
-            reuse_key=_pick(own.reuse_key, defaults.reuse_key, False),
-            placeholder=_pick(own.placeholder, defaults.placeholder, True),
+            key=csr.key if csr else _pick(own.key, defaults.key, KeyType.ECDSA_P256),
+            csr=csr.given if csr else None,
+            reuse_key=own.csr is UNSET and _pick(own.reuse_key, defaults.reuse_key, False),
+            placeholder=own.csr is UNSET and _pick(own.placeholder, defaults.placeholder, True),
             profile=next(iter(profiles), None),
             other_profiles=profiles[1:],
             renew_before=renew_before,
@@ -122,7 +129,8 @@ class _Wish:
     def _names(self) -> tuple[Identifier, ...]:
         at: Path = ("certificate", self._name, "names")
         seen: dict[Identifier, None] = {}
-        for index, text in enumerate(self._own.names):
+        given = [] if self._own.names is UNSET else self._own.names
+        for index, text in enumerate(given):
             try:
                 name = Identifier.parse(text)
             except ValueError as error:
@@ -131,7 +139,7 @@ class _Wish:
             if name in seen:
                 self._faults.add((*at, index), f"'{name}' is there twice", "take one of them out")
             seen[name] = None
-        if not self._own.names:
+        if not given:
             self._faults.add(at, "is empty", 'say which names it is for: names = ["example.org"]')
         if len(seen) > MOST_NAMES:
             hint = "make several certificates of it"
@@ -244,7 +252,11 @@ class _Wish:
     def _copies(self) -> tuple[Copy, ...]:
         given = _pick(self._own.copies, self._defaults.copies, [])
         at = self._at("copies")
-        found = [self._room.copies.resolve(table, (*at, i), self._name) for i, table in enumerate(given)]
+        keyless = self._own.csr is not UNSET
+        found = [
+            self._room.copies.resolve(table, (*at, i), self._name, keyless=keyless)
+            for i, table in enumerate(given)
+        ]
         return tuple(copy for copy in found if copy is not None)
 
     def _hosts(self) -> tuple[str, ...]:

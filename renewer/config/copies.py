@@ -18,11 +18,14 @@ class Copies:
         self._faults = faults
         self._taken: dict[str, Path] = {}
 
-    def resolve(self, table: CopyTable, at: Path, certificate: str) -> Copy | None:
-        """One entry of `copies`; None if that was a fault."""
+    def resolve(self, table: CopyTable, at: Path, certificate: str, *, keyless: bool = False) -> Copy | None:
+        """One entry of `copies`; None if that was a fault. `keyless` is whether the key is elsewhere."""
         asked = [part for part in CopyPart if getattr(table, part.value) is not UNSET]
         paths = []
         for part in asked:
+            if keyless and part in SECRET_PARTS:
+                text = "needs the key, which is not here: it is that of `csr`"
+                self._faults.add((*at, part.value), text, "cert, chain, fullchain and der do not")
             path = checked(self._faults, (*at, part.value), getattr(table, part.value), scalars.absolute)
             if path and self._free((*at, part.value), path, certificate):
                 paths.append((part, path))

@@ -249,7 +249,16 @@ class CertificateKeys(Table):
 class CertificateTable(CertificateKeys, kw_only=True):
     """A certificate that is wished for."""
 
-    names: Annotated[list[str], Meta(description="Host names, *.wildcards and IP addresses, at most 100.")]
+    names: (
+        Annotated[list[str], Meta(description="Host names, *.wildcards and IP addresses, at most 100.")]
+        | UnsetType
+    ) = UNSET
+    csr: (
+        Annotated[
+            str, Meta(description="Certificate signing request, PEM or DER, for a key that is elsewhere.")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class DefaultsTable(CertificateKeys):

@@ -57,7 +57,9 @@ class Calls:
     def _with_lineage(self, told: HookCertificate) -> HookCertificate:
         """The same with the directory that scripts for certbot are told of."""
         try:
-            return msgspec.structs.replace(told, lineage=self.kit.store.lineage(told.name))
+            return msgspec.structs.replace(
+                told, lineage=self.kit.store.lineage(told.name, key=told.privkey is not None)
+            )
         except StateError as error:  # they are told of the other one, which has the same files
             self.kit.journal.tell(EventName.NOTICE, told.name, text=error.text, hint=error.hint)
             return told

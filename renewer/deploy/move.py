@@ -78,7 +78,7 @@ class Move:
             names=tuple(str(name) for name in self.wish.names),
             version=version.id,
             live=live,
-            privkey=f"{live}/privkey.pem",
+            privkey=None if version.csr else f"{live}/privkey.pem",
             cert=f"{live}/cert.pem",
             chain=f"{live}/chain.pem",
             fullchain=f"{live}/fullchain.pem",

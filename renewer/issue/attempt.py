@@ -9,11 +9,12 @@ from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue import chains
 from renewer.issue.allowance import BUDGET
 from renewer.issue.clocks import CLOCK
-from renewer.issue.orders import Orders, ends, give_up
+from renewer.issue.keys import Keys
+from renewer.issue.orders import KEY_REFUSED, Orders, ends, give_up
 from renewer.issue.proof import Proof, shortly
 from renewer.issue.readiness import Readiness
-from renewer.model.decision import Decision, Step
-from renewer.model.facts import Order, OrderState, Revoked, Situation, Version
+from renewer.model.decision import Decision, Reason, Step
+from renewer.model.facts import Order, OrderState, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import budget
 from renewer.policy.backoff import count, known
@@ -44,6 +45,7 @@ class Attempt:
         self.decision = decision
         self.authority = decision.authority or situation.wish.authorities[0]
         self.orders = Orders(self.kit, situation)
+        self.keys = Keys(self.kit, situation)
         failure = known(situation, self.authority)
         self.ready = Readiness(issuer, self.wish, self.authority, failure)
         self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed
@@ -53,6 +55,7 @@ class Attempt:
         """The whole way, with whatever goes wrong as an outcome."""
         try:
             if self._is_to_order():
+                self.keys.demand_request(self.authority)
                 self.ready.files(self.ready.unproven(self._names()))
             if disturbing := self.issuer.disturbs(self.situation):
                 self._clocks_agree(early=True)
@@ -111,7 +114,8 @@ class Attempt:
             self._wasted()
             same = orders.current.authority == self.authority
             orders.put_aside(session if same else None)
-        if orders.recovered(self.issuer.session, self._fetch):
+        anew = self.decision.reason is Reason.NEW_KEY  # what was ordered with the old one is no answer
+        if not anew and orders.recovered(self.issuer.session, self._fetch):
             self.authority = orders.known.authority
             self.kit.journal.tell(EventName.ORDERED, self.wish.name, url=orders.known.url, resumed=True)
             return None
@@ -145,19 +149,12 @@ class Attempt:
             key_type=self.wish.key,
             profile=self._profile(session),
             at=self.orders.newest_of_all(now),
+            csr=self.wish.csr.spki if self.wish.csr else None,
         )
-        self.orders.begin(order, self._key())
-
-    def _key(self) -> bytes:
-        """A fresh key, or the newest version's if the config says so and it is of the right type."""
-        if self.wish.reuse_key:
-            compromised = {record.spki for record in self.kit.ledger.load(Revoked, self.wish.name)}
-            for version in self.situation.versions:
-                if not version.placeholder and version.leaf.key == self.wish.key:
-                    privkey = self.kit.store.read(self.wish.name, version.id).privkey
-                    if x509.key_fingerprint(privkey) not in compromised:
-                        return privkey
-        return x509.new_key(self.wish.key)
+        if self.wish.csr:
+            self.orders.begin(order, b"", self.wish.csr.der)
+        else:
+            self.orders.begin(order, self.keys.choose(anew=self.decision.reason is Reason.NEW_KEY))
 
     def _profile(self, session: Session) -> str | None:
         """The first of the config that the authority offers. Raises GiveUp if it offers none."""
@@ -251,10 +248,14 @@ class Attempt:
         except GiveUp as error:
             if error.kind != "gone":  # the authority refused it: nothing can come of the order as it is
                 self.orders.sending(sent=False)
+            if error.kind in KEY_REFUSED:
+                raise self.keys.refused(self.orders.known, error) from error
             raise
 
     def _request(self, order: Order) -> bytes:
         """The CSR. Raises OurFault if the key that was kept for it cannot be read any more."""
+        if order.csr:
+            return self.kit.store.pending_request(self.wish.name, order.pending)
         try:
             return x509.csr(self.kit.store.pending_key(self.wish.name, order.pending), order.identifiers)
         except ValueError as error:

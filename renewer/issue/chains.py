@@ -143,9 +143,11 @@ def _ready(kit: Kit, situation: Situation, version: Version, chain: bytes) -> No
         at=max([now, *(one.made_at + timedelta(seconds=1) for one in situation.versions)]),
         account=version.account,
         degraded=version.degraded,
+        csr=version.csr,
     )
     privkey = kit.store.read(name, version.id).privkey
-    kit.store.prepare(name, order.pending, privkey, msgspec.json.encode(order))
+    request = situation.wish.csr.der if version.csr and situation.wish.csr else b""
+    kit.store.prepare(name, order.pending, privkey, msgspec.json.encode(order), request=request)
     kit.store.keep_chain(name, order.pending, chain)
     kit.ledger.save(order)
     text = f"{order.authority} hands out the chain that was missed: it is installed, without an order"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from renewer.model.facts import Record, Situation
 
 OUR_SIDE = frozenset({"untrusted", DATES, "ca_bundle", "url", "directory", "secret", "account-key"})
+KEY_REFUSED = frozenset({"badPublicKey", "badCSR"})  # RFC 8555 §6.7: what an authority says of a key
 _UNTRIED = frozenset({"rateLimited", "paused"})  # an authority that says so has not looked at the order
 
 
@@ -48,10 +49,11 @@ class Orders:
 
     # --- what is kept of it -------------------------------------------------------------------------------
 
-    def begin(self, order: Order, key: bytes) -> None:
-        """Key and wish on disk, intent in the ledger, before anything leaves this host."""
+    def begin(self, order: Order, key: bytes, request: bytes = b"") -> None:
+        """Key (or `request` for one that is elsewhere) and wish on disk, before anything leaves this host."""
         order = msgspec.structs.replace(order, former=self.former)
-        self.kit.store.prepare(self.name, order.pending, key, msgspec.json.encode(order))
+        wish = msgspec.json.encode(order)
+        self.kit.store.prepare(self.name, order.pending, key, wish, request=request)
         self.save(order)
 
     def save(self, order: Order) -> None:
@@ -208,7 +210,7 @@ class Orders:
 
     def _has_key(self, order: Order) -> bool:
         try:
-            return bool(self.kit.store.pending_key(self.name, order.pending))
+            return self.kit.store.pending(self.name, order.pending).has_key
         except RenewerError:
             return False
 
@@ -279,7 +281,7 @@ def ends(error: RenewerError, *, sent: bool) -> bool:
     """
     if error.local or error.unasked:
         return False
-    if error.identifiers or error.kind == "key":
+    if error.identifiers or error.kind == "key" or (error.kind in KEY_REFUSED and not sent):
         return True
     if isinstance(error, GiveUp):
         return not sent and error.kind not in OUR_SIDE and error.kind != "gone"

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NAMES_FAIL = "names-fail"
     REFUSED = "refused"
     FORCED = "forced"
+    NEW_KEY = "new-key"
     NOT_SEEN = "not-seen"
     BACKOFF = "backoff"
     ORDER_BUDGET = "order-budget"

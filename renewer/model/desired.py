@@ -344,11 +344,22 @@ class Hook(Value):
         return HookEvent.DEPLOY in self.events
 
 
+class GivenRequest(Value):
+    """A certificate signing request of the operator's, for a key that is elsewhere: in an HSM, an appliance.
+
+    `der` is the request itself, `spki` what tells its key (SHA-256 of the SPKI, in hex).
+    """
+
+    path: str
+    der: bytes
+    spki: str
+
+
 class Certificate(Value):
     """A certificate that is wished for: one table of the config.
 
     `otherwise` are further ways to prove names, tried after `challenge` in this order. A name that stands in
-    `challenges` several times has several ways of its own, in that order.
+    `challenges` several times has several ways of its own, in that order. With `csr` we have no key of it.
     """
 
     name: str
@@ -358,6 +369,7 @@ class Certificate(Value):
     otherwise: tuple[Challenge, ...] = ()
     challenges: tuple[tuple[Identifier, Challenge], ...] = ()
     key: KeyType = KeyType.ECDSA_P256
+    csr: GivenRequest | None = None
     reuse_key: bool = False
     placeholder: bool = True
     profile: str | None = None

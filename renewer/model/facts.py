@@ -36,7 +36,8 @@ class Version(Value):
 
     `degraded` is one that was issued without some of the names of its wish, because those did not validate.
     `authority`, `directory` (its URL then), `account` and `profile` are None when nobody remembers where it
-    came from.
+    came from. `csr` is set if it was issued for a request of the operator's, whose key is elsewhere: what
+    tells that key (SHA-256 of the SPKI, in hex).
     """
 
     id: str
@@ -48,6 +49,7 @@ class Version(Value):
     directory: str | None = None
     account: str | None = None
     profile: str | None = None
+    csr: str | None = None
 
 
 class Record(Value):
@@ -117,7 +119,7 @@ class Order(Record):
     the CSR may have been accepted. `deferred` is more than 0 if the authority said, while processing, when to
     ask again, for somebody may be approving it by hand: so many tries without such an answer are still borne.
     `finalize` and `authorizations` are its URLs, for answers that leave them out. `former` is the URL of the
-    order that was let go before it: authorities hand such a one back.
+    order that was let go before it: authorities hand such a one back. `csr` is as of a version.
     """
 
     kind: ClassVar[str] = "order"
@@ -143,6 +145,7 @@ class Order(Record):
     finalize: str | None = None
     authorizations: tuple[str, ...] = ()
     former: str | None = None
+    csr: str | None = None
 
 
 class Parked(Record):
@@ -479,6 +482,21 @@ class Revoked(Record):
     def key(self) -> str:
         """One record a version."""
         return self.version
+
+
+class RefusedKey(Record):
+    """A key that an authority refused (badPublicKey, badCSR), by its SPKI's SHA-256: never sent again."""
+
+    kind: ClassVar[str] = "refused-key"
+    spki: str
+    authority: str
+    at: datetime
+    text: str = ""
+
+    @property
+    def key(self) -> str:
+        """One record an authority and key."""
+        return f"{self.authority} {self.spki}"
 
 
 class RunRecord(Record):

@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     deploying.a_copy_is_pending,
     deploying.a_port_serves_an_older_one,
     deploying.somebody_asks_for_deployment,
+    issuing.a_new_key_is_asked_for,
     issuing.nothing_is_wanted,
     issuing.the_wanted_version_is_due,
     issuing.clients_refuse_the_newest,
@@ -80,7 +81,9 @@ def with_next_attempts(
 
     That is the end of its wait, or else the next run.
     """
-    terms = msgspec.structs.replace(terms, force=False, redeploy=False, steps=ALL_STEPS, begun=True)
+    terms = msgspec.structs.replace(
+        terms, force=False, new_key=False, redeploy=False, steps=ALL_STEPS, begun=True
+    )
     found = []
     for one in outcomes:
         situation = situations.get(one.certificate)

@@ -29,6 +29,8 @@ def an_order_is_open(facts: Facts) -> Need | None:
         return None
     if order.state is OrderState.INTENT and not _is_due(facts):
         return None  # nobody was asked yet, and there is no need any more
+    if facts.terms.new_key and facts.situation.wish.reuse_key:
+        return None  # its key may be the old one
     text = f"an order at {order.authority} since {show(order.at)} is not finished"
     if _passed_over(facts, order):
         return None
@@ -57,6 +59,13 @@ def it_is_issued_and_not_installed(facts: Facts) -> Need | None:
         return None
     text = f"{order.authority} has issued it, it is not a version on disk yet"
     return Need(step=Step.INSTALL, reason=Reason.ISSUED_NOT_INSTALLED, because=text)
+
+
+def a_new_key_is_asked_for(facts: Facts) -> Need | None:
+    """A person wants another key, whatever is due: with the renewal, and though keys are kept."""
+    if not facts.terms.new_key or facts.situation.wish.csr is not None or _under_way(facts):
+        return None
+    return _issue(facts, Reason.NEW_KEY, "a new key was asked for")
 
 
 def nothing_is_wanted(facts: Facts) -> Need | None:
@@ -173,8 +182,11 @@ def _ending(facts: Facts) -> Version | None:
 
 
 def names_that_validate(situation: Situation) -> tuple[Identifier, ...]:
-    """The names that nobody is known to have refused; empty if all do, or if none is left."""
-    if not situation.failures:
+    """The names that nobody is known to have refused; empty if all do, or if none is left.
+
+    Empty also of a request of the operator's: its names are what they are.
+    """
+    if not situation.failures or situation.wish.csr is not None:
         return ()
     failed = {name for failure in relevant(situation).values() for name, _ in failure.identifiers}
     good = tuple(name for name in situation.wish.names if str(name) not in failed)
@@ -188,6 +200,8 @@ def _under_way(facts: Facts, names: tuple[Identifier, ...] = ()) -> bool:
     """
     order = facts.situation.order
     if order is None or not _goes_on(facts, order):
+        return False
+    if facts.terms.new_key and facts.situation.wish.reuse_key and order.state is not OrderState.ISSUED:
         return False
     if names and order.state is not OrderState.ISSUED and not set(order.identifiers) <= set(names):
         return False

@@ -22,13 +22,14 @@ class Terms(Value):
     deploy windows and holds. `begun` is whether this run has acted on it already: then waits count in full,
     so that what failed a moment ago is not tried again at once. `ordered` has what this run has ordered of it
     already: authorities with the names; `passed_over` the authorities that it leaves alone, as long as there
-    are others.
+    are others. `new_key` is whether a person wants another key, due or not.
     """
 
     now: datetime
     wake: timedelta
     steps: frozenset[Step] = ALL_STEPS
     force: bool = False
+    new_key: bool = False
     redeploy: bool = False
     asked: bool = False
     urged: bool = False

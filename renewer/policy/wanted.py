@@ -20,8 +20,10 @@ def fits_in_part(version: Version, situation: Situation) -> bool:
 
 
 def _fits_but_for_names(version: Version, situation: Situation) -> bool:
+    csr = situation.wish.csr
     return (
         not version.placeholder
+        and version.csr == (csr.spki if csr else None)
         and version.leaf.key in (situation.wish.key, None)
         and (version.authority is None or _came_as_asked(version, situation))
     )
@@ -157,5 +159,6 @@ def order_fits(order: Order, situation: Situation) -> bool:
             or (order.degraded and set(order.identifiers) < set(wish.names))
         )
         and order.key_type == wish.key
+        and order.csr == (wish.csr.spki if wish.csr else None)
         and _came_as_asked(order, situation)
     )

@@ -10,7 +10,7 @@ from renewer.model.value import Value
 class Material(Value):
     """The four files of a version, as PEM. `chain` is what follows the leaf and may be empty.
 
-    Its repr says nothing of the key.
+    So is `privkey` of a version whose key is elsewhere, which has three. Its repr says nothing of the key.
     """
 
     privkey: bytes
@@ -27,7 +27,10 @@ class Material(Value):
 
 
 class Pending(Value):
-    """What lies in a pending directory: the key always, the wish, and the chain once it was downloaded."""
+    """What lies in a pending directory: the wish, and the chain once it was downloaded.
+
+    The key always, or the request for a key that is elsewhere.
+    """
 
     id: str
     order: bytes
@@ -107,17 +110,25 @@ class Store(Protocol):
     def path(self, certificate: str, version: str | None = None) -> str:
         """The directory that hooks are told of: `live`, or a version's own."""
 
-    def lineage(self, certificate: str) -> str:
-        """The directory that certbot's hooks are told of, made or put right; it ends in the name."""
+    def lineage(self, certificate: str, *, key: bool = True) -> str:
+        """The directory that certbot's hooks are told of, made or put right; it ends in the name.
 
-    def prepare(self, certificate: str, pending: str, privkey: bytes, order: bytes) -> None:
-        """Keep a new key and the wish it belongs to, before the CSR leaves."""
+        Without a link to the key if that is elsewhere.
+        """
+
+    def prepare(
+        self, certificate: str, pending: str, privkey: bytes, order: bytes, *, request: bytes = b""
+    ) -> None:
+        """Keep a new key (or a request for one that is elsewhere) and its wish, before the CSR leaves."""
 
     def pending(self, certificate: str, pending: str) -> Pending:
         """What lies in a pending directory."""
 
     def pending_key(self, certificate: str, pending: str) -> bytes:
         """The key of a pending order, as PEM."""
+
+    def pending_request(self, certificate: str, pending: str) -> bytes:
+        """The request of a pending order whose key is elsewhere, as DER."""
 
     def keep_chain(self, certificate: str, pending: str, fullchain: bytes) -> None:
         """Keep the downloaded chain beside its key."""

@@ -34,6 +34,7 @@ class _About(Value):
     directory: str | None = None
     account: str | None = None
     profile: str | None = None
+    csr: str | None = None
 
 
 class DiskStore:
@@ -79,7 +80,10 @@ class DiskStore:
             leaf = x509.leaf(material.cert)
             if material.chain:
                 x509.split_chain(material.chain)
-            fits = x509.matches(material.privkey, material.cert)
+            if material.privkey:
+                fits = x509.matches(material.privkey, material.cert)
+            else:
+                fits = x509.spki(material.cert) == about.csr
         except ValueError as error:
             raise _damaged(path, str(error)) from None
         if not fits:
@@ -94,6 +98,7 @@ class DiskStore:
             directory=about.directory,
             account=about.account,
             profile=about.profile,
+            csr=None if material.privkey else about.csr,
         )
 
     def path(self, certificate: str, version: str | None = None) -> str:
@@ -101,9 +106,9 @@ class DiskStore:
         home = f"{self._bench.state}/{layout.CERTIFICATES}/{certificate}"
         return f"{home}/{layout.LIVE}" if version is None else f"{home}/{layout.VERSIONS}/{version}"
 
-    def lineage(self, certificate: str) -> str:
+    def lineage(self, certificate: str, *, key: bool = True) -> str:
         """The directory that certbot's hooks are told of, made or put right; it ends in the name."""
-        return lineages.ensure(self._bench, certificate)
+        return lineages.ensure(self._bench, certificate, key=key)
 
     # versions --------------------------------------------------------------------------------------------
 
@@ -133,7 +138,7 @@ class DiskStore:
             )
         open_mode = 0o600 if self._bench.group is None else 0o640
         files = (
-            (layout.PRIVKEY, material.privkey, key_mode),
+            *(((layout.PRIVKEY, material.privkey, key_mode),) if material.privkey else ()),
             (layout.CERT, material.cert, open_mode),
             (layout.CHAIN, material.chain, open_mode),
             (layout.FULLCHAIN, material.fullchain, open_mode),
@@ -180,12 +185,12 @@ class DiskStore:
         from renewer import x509
 
         demand(layout.VERSION_ID, version, "version")
-        known = remembered.leaf.fingerprint if remembered else None
-        material = mending.whole(self._bench, certificate, version, known)
+        material = mending.whole(self._bench, certificate, version, remembered)
         if material is None:
             return False
         leaf, made = x509.leaf(material.cert), layout.made_at(version)
-        about = remembered or Version(id=version, made_at=made, leaf=leaf)
+        elsewhere = None if material.privkey else x509.spki(material.cert)
+        about = remembered or Version(id=version, made_at=made, leaf=leaf, csr=elsewhere)
         self.put(certificate, about, material, key_mode=key_mode)
         return True
 
@@ -201,7 +206,8 @@ class DiskStore:
         with self._bench.writing(certificate) as (home, tmp):
             with home.open(layout.VERSIONS) as versions, versions.open(version) as directory:
                 for name in (layout.PRIVKEY, layout.CERT, layout.CHAIN, layout.FULLCHAIN):
-                    if directory.mode(name) is None:
+                    elsewhere = name == layout.PRIVKEY and mending.keyless(directory)
+                    if directory.mode(name) is None and not elsewhere:
                         raise _damaged(directory.path, f"{name} is missing")
             if home.link(layout.LIVE) == target:
                 home.sync()
@@ -254,12 +260,15 @@ class DiskStore:
 
     # pending orders --------------------------------------------------------------------------------------
 
-    def prepare(self, certificate: str, pending: str, privkey: bytes, order: bytes) -> None:
-        """Keep a new key and the wish it belongs to, before the CSR leaves; doing it again is done.
+    def prepare(
+        self, certificate: str, pending: str, privkey: bytes, order: bytes, *, request: bytes = b""
+    ) -> None:
+        """Keep a new key (or a request for one that is elsewhere) and its wish, before the CSR leaves.
 
-        Raises StateError if another key is kept under that name.
+        Doing it again is done. Raises StateError if another key is kept under that name.
         """
-        pendings.prepare(self._bench, certificate, pending, privkey, order)
+        secret = (layout.REQUEST, request) if request else (layout.PRIVKEY, privkey)
+        pendings.prepare(self._bench, certificate, pending, secret, order)
 
     def pending(self, certificate: str, pending: str) -> Pending:
         """What lies in a pending directory; nothing at all if it is not there."""
@@ -268,6 +277,10 @@ class DiskStore:
     def pending_key(self, certificate: str, pending: str) -> bytes:
         """The key of a pending order, as PEM. Raises StateError if it is not there."""
         return pendings.read(self._bench, certificate, pending, layout.PRIVKEY)
+
+    def pending_request(self, certificate: str, pending: str) -> bytes:
+        """The request of a pending order whose key is elsewhere. Raises StateError if it is not there."""
+        return pendings.read(self._bench, certificate, pending, layout.REQUEST)
 
     def keep_chain(self, certificate: str, pending: str, fullchain: bytes) -> None:
         """Keep the downloaded chain beside its key. Raises StateError if the order is not there."""
@@ -284,7 +297,7 @@ class DiskStore:
 
 def _material(directory: safe.Directory) -> Material:
     material = Material(
-        privkey=directory.read(layout.PRIVKEY),
+        privkey=b"" if mending.keyless(directory) else directory.read(layout.PRIVKEY),
         cert=directory.read(layout.CERT),
         chain=directory.read(layout.CHAIN),
     )
@@ -303,6 +316,7 @@ def _describe(version: Version) -> bytes:
         directory=version.directory,
         account=version.account,
         profile=version.profile,
+        csr=version.csr,
     )
     return msgspec.json.encode(about) + b"\n"
 

@@ -18,6 +18,7 @@ CHAIN = "chain.pem"
 FULLCHAIN = "fullchain.pem"
 ABOUT = "version.json"
 ORDER = "order.json"
+REQUEST = "request.der"  # in the place of a pending key: one that is elsewhere
 
 VERSION_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 PENDING_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

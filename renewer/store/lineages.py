@@ -11,7 +11,7 @@ from renewer.store.bench import Bench, demand, discard, fresh
 _FILES = (layout.PRIVKEY, layout.CERT, layout.CHAIN, layout.FULLCHAIN)
 
 
-def ensure(bench: Bench, certificate: str) -> str:
+def ensure(bench: Bench, certificate: str, *, key: bool = True) -> str:
     """Make the directory, or put it right link by link; returns its path. Done before is done."""
     demand(CERTIFICATE_NAME, certificate, "certificate")
     with (
@@ -22,6 +22,9 @@ def ensure(bench: Bench, certificate: str) -> str:
     ):
         for file in _FILES:
             target = f"../../{layout.CERTIFICATES}/{certificate}/{layout.LIVE}/{file}"
+            if not key and file == layout.PRIVKEY:
+                home.discard(file)
+                continue
             if home.link(file) == target:
                 continue
             with fresh(tmp) as name:

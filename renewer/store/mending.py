@@ -4,20 +4,30 @@ import os
 import stat
 from collections.abc import Sequence
 
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import StateError
+from renewer.model.facts import Version
+from renewer.model.value import Value
 from renewer.store import layout, safe
 from renewer.store.bench import Bench
 from renewer.store.contract import Found, Material
 
+
+class _Note(Value):
+    """The one thing of `version.json` that matters here."""
+
+    csr: str | None = None
+
+
 _PEM = (layout.PRIVKEY, layout.CERT, layout.CHAIN, layout.FULLCHAIN)
 
 
-def whole(bench: Bench, certificate: str, version: str, fingerprint: str | None) -> Material | None:
+def whole(bench: Bench, certificate: str, version: str, remembered: Version | None) -> Material | None:
     """What a version must have held, from those of its files that can be read; None if they do not tell.
 
     Leaf and chain stand twice on disk: in files of their own and in `fullchain.pem`. What is taken fits the
-    key and, if it is known, the leaf's `fingerprint`. Of two chains the longer counts: files are cut off and
-    do not grow.
+    key and, if that version is `remembered`, is its leaf. Of two chains the longer counts: files are cut off
+    and do not grow.
     """
     with (
         bench.home(certificate) as home,
@@ -25,15 +35,35 @@ def whole(bench: Bench, certificate: str, version: str, fingerprint: str | None)
         versions.open(version) as place,
     ):
         parts = {name: _read(place, name) for name in _PEM}
-    return made_of(parts, fingerprint)
+        elsewhere = _csr(place) if keyless(place) else remembered.csr if remembered else None
+    return made_of(parts, remembered.leaf.fingerprint if remembered else None, elsewhere)
 
 
-def made_of(parts: dict[str, bytes | None], fingerprint: str | None) -> Material | None:
-    """The same from what the files hold, by their names; None for one that is not there."""
+def keyless(place: safe.Directory) -> bool:
+    """Whether a version has no key because that is elsewhere, as its own note says."""
+    return place.mode(layout.PRIVKEY) is None and bool(_csr(place))
+
+
+def _csr(place: safe.Directory) -> str | None:
+    """What a version's note says of the key of its request."""
+    try:
+        found: _Note = decode(_read(place, layout.ABOUT) or b"", _Note)
+    except UndecodableError:
+        return None
+    return found.csr
+
+
+def made_of(
+    parts: dict[str, bytes | None], fingerprint: str | None, elsewhere: str | None = None
+) -> Material | None:
+    """The same from what the files hold, by their names; None for one that is not there.
+
+    `elsewhere` tells the key of a version that has none here.
+    """
     from renewer import x509
 
-    key = parts[layout.PRIVKEY]
-    if not key:
+    key = parts[layout.PRIVKEY] or b""
+    if not key and not elsewhere:
         return None
     full = _certificates(parts[layout.FULLCHAIN])
     leaves = dict.fromkeys((*_certificates(parts[layout.CERT])[:1], *full[:1]))
@@ -44,16 +74,17 @@ def made_of(parts: dict[str, bytes | None], fingerprint: str | None) -> Material
         if fingerprint is not None and x509.leaf(leaf).fingerprint != fingerprint:
             continue
         for chain in sorted(chains, key=len, reverse=True):
-            if _belongs(key, leaf, chain):
+            if _belongs(key, elsewhere, leaf, chain):
                 return Material(privkey=key, cert=leaf, chain=b"".join(chain))
     return None
 
 
-def _belongs(key: bytes, leaf: bytes, chain: Sequence[bytes]) -> bool:
+def _belongs(key: bytes, elsewhere: str | None, leaf: bytes, chain: Sequence[bytes]) -> bool:
     from renewer import x509
 
     try:
-        return x509.matches(key, leaf) and x509.in_order([leaf, *chain])
+        fits = x509.matches(key, leaf) if key else x509.spki(leaf) == elsewhere
+        return fits and x509.in_order([leaf, *chain])
     except ValueError:
         return False
 

@@ -10,17 +10,17 @@ from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Pending
 
 
-def prepare(bench: Bench, certificate: str, pending: str, privkey: bytes, order: bytes) -> None:
-    """Keep a new key and the wish it belongs to; doing it again is done.
+def prepare(bench: Bench, certificate: str, pending: str, secret: tuple[str, bytes], order: bytes) -> None:
+    """Keep a new key (or request: its file's name and content) and its wish; doing it again is done.
 
     Raises StateError if another key is kept under that name.
     """
     demand(layout.PENDING_ID, pending, "pending order")
-    files = ((layout.PRIVKEY, privkey, 0o600), (layout.ORDER, order, 0o600))
+    files = ((*secret, 0o600), (layout.ORDER, order, 0o600))
     with bench.writing(certificate) as (home, tmp), home.ensure(layout.PENDING, 0o700) as shelf:
         if shelf.mode(pending) is not None:
             with shelf.open(pending) as there:
-                if there.read(layout.PRIVKEY) != privkey or there.read(layout.ORDER) != order:
+                if there.read(secret[0]) != secret[1] or there.read(layout.ORDER) != order:
                     raise StateError(f"{there.path} holds another order already", kind="exists")
             shelf.sync()
             return
@@ -38,7 +38,7 @@ def look(bench: Bench, certificate: str, pending: str) -> Pending:
         return Pending(
             id=pending,
             order=directory.read(layout.ORDER) if layout.ORDER in names else b"",
-            has_key=layout.PRIVKEY in names,
+            has_key=layout.PRIVKEY in names or layout.REQUEST in names,
             has_chain=layout.FULLCHAIN in names,
         )
 

@@ -265,8 +265,10 @@ def test_example_loads_and_names_every_key() -> None:
                 collect(inner)
 
     collect(tomllib.loads(EXAMPLE.read_text()))
-    assert known - keys - {"env", "credential", "command", "authority", "authorities"} == set()
-    assert all(word in EXAMPLE.read_text() for word in ("{ env =", "{ credential =", "{ command ="))
+    assert known - keys - {"env", "credential", "command", "authority", "authorities", "csr"} == set()
+    assert all(
+        word in EXAMPLE.read_text() for word in ("{ env =", "{ credential =", "{ command =", "# csr =")
+    )
 
 
 def test_example_is_right(write: Write) -> None:
