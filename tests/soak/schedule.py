@@ -50,14 +50,15 @@ KINDS = {
     "chain": 2,  # its chains have doubles, text, another order
     "webroot": 2,  # the webroot is missing, or leads elsewhere
     "dns": 2,  # resolvers are silent or fail, the record's provider fails
-    "hook": 3,  # a hook fails
+    "hook": 3,  # a hook fails or hangs
     "server": 2,  # the web server is down, or its configuration broken
     "disk full": 3,
     "ledger": 3,  # damaged, emptied, lost
     "emptied": 3,  # a file of a version is empty
     "byte": 3,  # one byte of a file of the state directory is another
     "copy": 2,  # a copy is removed, emptied
-    "restored": 1,  # an older backup of everything
+    "restored": 2,  # an older backup of everything, of the ledger alone, of the certificates alone
+    "link": 2,  # somebody turns or removes the link to the live version, or puts a directory there
     "names": 2,  # a name more, a name less
     "key": 1,  # another key type
     "switched": 1,  # another authority comes first

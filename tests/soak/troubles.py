@@ -251,9 +251,10 @@ def _dns(troubles: Troubles, trouble: Trouble) -> Begun:
 
 
 def _hook(troubles: Troubles, trouble: Trouble) -> Begun:
-    flag = troubles.world.directory / "tally-fails"
+    way = trouble.pick(0, ("fails", "hangs"))
+    flag = troubles.world.directory / f"tally-{way}"
     flag.touch()
-    return Begun(trouble, "the hook tally fails", frozenset({"api"}), lambda: flag.unlink(missing_ok=True))
+    return Begun(trouble, f"the hook tally {way}", frozenset({"api"}), lambda: flag.unlink(missing_ok=True))
 
 
 def _server(troubles: Troubles, trouble: Trouble) -> Begun:
@@ -359,8 +360,30 @@ def _restored(troubles: Troubles, trouble: Trouble) -> Begun:
     if troubles.backup is None:
         return Begun(trouble, "there is no backup yet", frozenset(), _nothing)
     troubles.world.ballast.unlink(missing_ok=True)  # who restores makes room first
-    troubles.world.restore(troubles.backup)
-    return Begun(trouble, "a backup was restored", ALL, _nothing, state=True)
+    what = trouble.pick(0, ("all", "all", "the ledger", "the certificates"))
+    troubles.world.restore(troubles.backup, what)
+    return Begun(trouble, f"a backup was restored: {what}", ALL, _nothing, state=True)
+
+
+def _link(troubles: Troubles, trouble: Trouble) -> Begun:
+    name, way = trouble.pick(0, CERTIFICATES), trouble.pick(1, ("removed", "turned back", "a directory"))
+    live = troubles.world.live(name)
+    aside = live.with_name(f"live.restored-{trouble.dice[2]}")
+
+    def away() -> None:
+        """As the agent's hint says."""
+        if not live.is_symlink() and live.is_dir():
+            live.rename(aside)
+
+    if live.is_symlink():
+        holds = live.resolve()
+        live.unlink()
+        if way == "turned back":
+            older = sorted(path.name for path in (live.parent / "versions").iterdir())[0]
+            live.symlink_to(f"versions/{older}")
+        elif way == "a directory":
+            shutil.copytree(holds, live)
+    return Begun(trouble, f"{name}/live is {way}", ALL, away, state=True)
 
 
 # --- the configuration ------------------------------------------------------------------------------------
@@ -451,6 +474,7 @@ _KINDS: dict[str, Callable[[Troubles, Trouble], Begun]] = {
     "byte": _byte,
     "copy": _copy,
     "restored": _restored,
+    "link": _link,
     "names": _names,
     "key": _key,
     "switched": _switched,
