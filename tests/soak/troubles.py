@@ -379,7 +379,7 @@ def _link(troubles: Troubles, trouble: Trouble) -> Begun:
         holds = live.resolve()
         live.unlink()
         if way == "turned back":
-            older = sorted(path.name for path in (live.parent / "versions").iterdir())[0]
+            older = min(path.name for path in (live.parent / "versions").iterdir())
             live.symlink_to(f"versions/{older}")
         elif way == "a directory":
             shutil.copytree(holds, live)
