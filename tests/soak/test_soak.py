@@ -1,16 +1,44 @@
-"""The soak's schedule: reproducible, and with everything in it that it promises."""
+"""Two minutes of the soak, with fixed seeds; its schedule is reproducible, and its oracle can say no."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.soak.oracle import FALSE_GREEN, Oracle, ViolationError
-from tests.soak.runs import Ran
+from tests.soak.runs import CHECKOUT, Ran
 from tests.soak.schedule import CALLS, KINDS, WAYS, storms
 from tests.soak.times import InjectedClock
 from tests.soak.troubles import _KINDS, _WAYS
 from tests.soak.world import DOMAIN, MONTHS, World
+
+_LIMIT = 900  # seconds: the calm at the end comes on top, and other tests are at work
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("--seed", "11", "--minutes", "0.7"), id="the real clock"),
+        pytest.param(("--seed", "12", "--minutes", "1.3", "--months", "12"), id="an injected clock"),
+    ],
+)
+def test_agent_lives_through_storms(arguments: tuple[str, ...]) -> None:
+    """Kills and troubles at random: nothing that must not be is seen, and all is well when all is mended."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.soak", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT,
+        check=False,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "violations 0" in ended.stdout
+    assert ended.stderr == ""  # quiet where nobody looks on
 
 
 def test_seed_tells_the_same_story_again() -> None:
