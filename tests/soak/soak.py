@@ -11,7 +11,7 @@ from typing import Any
 from tests.soak.oracle import Oracle, Sight, ViolationError
 from tests.soak.runs import Ran
 from tests.soak.schedule import How, Storm, Turn, storms
-from tests.soak.troubles import Troubles
+from tests.soak.troubles import FORGETFUL, Troubles
 from tests.soak.world import World
 
 HISTORY = 60  # lines that are told of a violation
@@ -45,6 +45,8 @@ class Soak:
     oracle: Oracle = field(init=False)
     troubles: Troubles = field(init=False)
     last: Ran | None = None
+    forgetful: bool = False
+    """Whether the ledger was lost since all was well: then nobody knows what a killed run left behind."""
     sights: dict[str, Sight] = field(default_factory=dict)
     rows: dict[str, Any] = field(default_factory=dict)
 
@@ -83,6 +85,9 @@ class Soak:
             turns += 1
             wrong = self._not_well()
             if not wrong:
+                if self.forgetful:
+                    self.world.tidy()
+                self.forgetful = False
                 self.oracle.debris()
                 self._backup()
                 return
@@ -118,6 +123,7 @@ class Soak:
         self._person()
         for trouble in turn.begins:
             self.figures.troubles[trouble.kind] += 1
+            self.forgetful |= trouble.kind in FORGETFUL
             begun = self.troubles.begin(trouble, number)
             self._note(f"trouble for {trouble.turns} turns: {begun.text}")
         self._hurt()

@@ -200,6 +200,9 @@ _CHAINS: dict[str, Callable[[bytes], bytes]] = {
     "with a BOM": lambda body: b"\xef\xbb\xbf" + body.replace(b"\n", b"\r\n"),
 }
 
+FORGETFUL = frozenset({"ledger", "restored", "byte"})
+"""Kinds after which the ledger may not know of challenges that a killed run left behind."""
+
 _BENDS: dict[str, Callable[[Bendable, Trouble], None]] = {
     "answer": _bend_answer,
     "away": _bend_away,
