@@ -42,6 +42,7 @@ CHALLENGE = "renewer tls-alpn-01"  # likewise
 PLACEHOLDER_LIFETIME = timedelta(days=7)
 _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # RFC 8737 §3, id-pe-acmeIdentifier
 _BACKDATED = timedelta(hours=1)  # for clients whose clock is behind
+_LEGACY_SEAL = bytes.fromhex("060a2a864886f70d010c0103")  # pbeWithSHAAnd3-KeyTripleDES-CBC
 _ROUNDS = 20_000  # of PBKDF2, over a password that no person has to remember; Java's own number is 10,000
 
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -365,23 +366,28 @@ def combined(privkey: bytes, fullchain: bytes) -> bytes:
     return fullchain.rstrip(b"\n") + b"\n" + privkey.rstrip(b"\n") + b"\n"
 
 
-def keystore(privkey: bytes, fullchain: bytes, alias: str, password: str) -> bytes:
+def keystore(privkey: bytes, fullchain: bytes, alias: str, password: str, *, legacy: bool = False) -> bytes:
     """Key and chain as PKCS#12 (RFC 7292) under a friendly name; every call gives other bytes.
 
     AES-256-CBC and PBKDF2 with HMAC-SHA-256, and so the MAC: what OpenSSL 3 writes itself, what its default
-    provider can read, and Java from 8u301 on.
+    provider can read, and Java from 8u301 on. `legacy`: 3DES and SHA-1, which is all that some can read.
     """
     certificate, *others = _load_chain(fullchain)
-    sealed_with = (
-        PrivateFormat.PKCS12.encryption_builder()
-        .kdf_rounds(_ROUNDS)
-        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
-        .hmac_hash(hashes.SHA256())
-        .build(password.encode())
-    )
+    modern, old = pkcs12.PBES.PBESv2SHA256AndAES256CBC, pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC
+    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(_ROUNDS)
+    builder = builder.key_cert_algorithm(old if legacy else modern)
+    digest = hashes.SHA1() if legacy else hashes.SHA256()  # noqa: S303  it was asked for
+    sealed_with = builder.hmac_hash(digest).build(b"-")
+    # The builder refuses the empty password, which RFC 7292 §B.1 allows and some consumers insist on
+    object.__setattr__(sealed_with, "password", password.encode())
     return pkcs12.serialize_key_and_certificates(
         alias.encode(), _load_key(privkey), certificate, others, sealed_with
     )
+
+
+def is_legacy(keystore: bytes) -> bool:
+    """Whether a PKCS#12 is sealed by 3DES (RFC 7292 §C): the algorithm's name stands in clear."""
+    return _LEGACY_SEAL in keystore
 
 
 def open_keystore(data: bytes, password: str) -> tuple[str, bytes, tuple[bytes, ...]]:

@@ -7,7 +7,9 @@ from renewer.config.agent import checked
 from renewer.config.authorities import resolve_secret
 from renewer.config.faults import Faults, Path, dotted
 from renewer.config.schema import CopyTable
-from renewer.model.desired import SEALED_PARTS, SECRET_PARTS, Copy, CopyPart, Secret
+from renewer.model.desired import SEALED_PARTS, SECRET_PARTS, Copy, CopyPart, Encryption, Secret
+
+_LONGEST_ALIAS = 64
 
 
 class Copies:
@@ -46,7 +48,9 @@ class Copies:
                 self._faults, (*at, "mode"), table.mode, lambda text: scalars.mode(text, allowed, what)
             ),
             password=password,
-            alias=certificate if password else "",
+            alias=self._alias(table, at, asked, certificate) if password or table.password == "" else "",
+            unsealed=table.password == "",
+            encryption=self._encryption(table, at, asked),
         )
 
     def _password(self, table: CopyTable, at: Path, asked: list[CopyPart]) -> Secret | None:
@@ -60,11 +64,43 @@ class Copies:
                 and not any(self._faults.spoilt((*at, part.value)) for part in SEALED_PARTS)
             ):
                 self._faults.add(here, "seals nothing here", "it goes with pkcs12 or jks")
+            if isinstance(table.password, str):
+                self._without_password(here, table.password, asked)
+                return None
             return resolve_secret(here, table.password, self._faults)
         if sealed:
             hint = 'password = { file = "/etc/renewer/secrets/keystore" }'
             self._faults.add(here, f"is missing: {' and '.join(sealed)} cannot be written without one", hint)
         return None
+
+    def _without_password(self, here: Path, given: str, asked: list[CopyPart]) -> None:
+        """A password never stands in the configuration; that there is none may be said."""
+        if given:
+            hint = 'put it into a file of its own: password = { file = "/etc/renewer/secrets/keystore" }'
+            self._faults.add(here, "is a secret, and must not stand here", hint)
+        elif CopyPart.JKS in asked:
+            self._faults.add(
+                here, "is empty, and keytool writes no jks without one", "use pkcs12, or name one"
+            )
+
+    def _alias(self, table: CopyTable, at: Path, asked: list[CopyPart], certificate: str) -> str:
+        if table.alias is UNSET:
+            return certificate
+        if not table.alias or not table.alias.isprintable() or len(table.alias) > _LONGEST_ALIAS:
+            self._faults.add((*at, "alias"), f"must be 1 to {_LONGEST_ALIAS} printable characters")
+        elif CopyPart.JKS in asked and table.alias != table.alias.lower():
+            hint = "write it so"
+            self._faults.add((*at, "alias"), "has capitals, and a jks has small letters only", hint)
+        return table.alias
+
+    def _encryption(self, table: CopyTable, at: Path, asked: list[CopyPart]) -> Encryption:
+        if table.alias is not UNSET and not any(part in asked for part in SEALED_PARTS):
+            self._faults.add((*at, "alias"), "names nothing here", "it goes with pkcs12 or jks")
+        if table.encryption is UNSET:
+            return Encryption.MODERN
+        if CopyPart.PKCS12 not in asked:
+            self._faults.add((*at, "encryption"), "encrypts nothing here", "it goes with pkcs12")
+        return table.encryption
 
     def _free(self, at: Path, path: str, certificate: str) -> bool:
         if path == self._state or path.startswith(self._state + "/"):

@@ -11,7 +11,15 @@ from msgspec import UNSET, Meta, UnsetType
 from renewer.config.challenge_tables import ChallengeKeys, ChallengeTable
 from renewer.config.channel_tables import ChannelTable
 from renewer.config.tables import DURATION, SIZE, SecretTable, Table
-from renewer.model.desired import Convention, FirstLook, HookEvent, KeyType, Starttls, SummaryEvery
+from renewer.model.desired import (
+    Convention,
+    Encryption,
+    FirstLook,
+    HookEvent,
+    KeyType,
+    Starttls,
+    SummaryEvery,
+)
 
 _MODE = {"pattern": r"^0?[0-7]{3}$"}
 
@@ -163,7 +171,20 @@ class CopyTable(Table):
         Annotated[str, Meta(description="The same as a Java keystore; needs Java's keytool.")] | UnsetType
     ) = UNSET
     password: (
-        Annotated[SecretTable, Meta(description="What seals pkcs12 and jks: { file = … } and the like.")]
+        Annotated[
+            str | SecretTable,
+            Meta(description='What seals pkcs12 and jks: { file = … } and the like; "" for the empty one.'),
+        ]
+        | UnsetType
+    ) = UNSET
+    alias: (
+        Annotated[
+            str, Meta(description="What it is called in pkcs12 and jks; default the certificate's name.")
+        ]
+        | UnsetType
+    ) = UNSET
+    encryption: (
+        Annotated[Encryption, Meta(description="Of pkcs12: modern, or legacy (3DES) for old consumers.")]
         | UnsetType
     ) = UNSET
     owner: Annotated[str, Meta(description="User that owns the files.")] | UnsetType = UNSET

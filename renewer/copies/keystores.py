@@ -18,7 +18,7 @@ import msgspec
 from renewer import proc, secrets
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.model.desired import Copy, CopyPart
+from renewer.model.desired import Copy, CopyPart, Encryption
 from renewer.model.value import Value
 from renewer.store.contract import Material
 
@@ -52,6 +52,8 @@ class Seal:
 
     @cached_property
     def _password(self) -> str:
+        if self._copy.unsealed:
+            return ""
         if self._copy.password is None:
             raise GiveUp("a keystore is to be written without a password", hint="name one: password = { … }")
         password = secrets.resolve(self._copy.password)
@@ -60,12 +62,22 @@ class Seal:
             raise GiveUp(text, hint="choose another: programs disagree on how such a password is written")
         return password
 
+    @property
+    def _is_legacy(self) -> bool:
+        return self._copy.encryption is Encryption.LEGACY
+
     def make(self, part: CopyPart, material: Material) -> bytes:
         """A keystore. Raises GiveUp or RetryLater."""
         from renewer import x509
 
         try:
-            data = x509.keystore(material.privkey, material.fullchain, self._copy.alias, self._password)
+            data = x509.keystore(
+                material.privkey,
+                material.fullchain,
+                self._copy.alias,
+                self._password,
+                legacy=part is CopyPart.PKCS12 and self._is_legacy,
+            )
         except ValueError as error:
             raise GiveUp(f"no keystore can be made: {error}") from None
         return data if part is CopyPart.PKCS12 else self._converted(data, "PKCS12", "JKS")
@@ -74,6 +86,8 @@ class Seal:
         """Whether a keystore opens with the password and holds this very pair."""
         from renewer import x509
 
+        if part is CopyPart.PKCS12 and x509.is_legacy(data) is not self._is_legacy:
+            return False
         inside = self.inside(part, data)
         if inside is None:
             return False

@@ -290,12 +290,20 @@ SEALED_PARTS = (CopyPart.PKCS12, CopyPart.JKS)  # keystores: a password is neede
 SECRET_PARTS = (CopyPart.KEY, CopyPart.KEY_DER, CopyPart.COMBINED, *SEALED_PARTS)  # those that hold the key
 
 
+class Encryption(StrEnum):
+    """How a PKCS#12 is sealed."""
+
+    MODERN = "modern"  # AES-256 and PBKDF2 with SHA-256
+    LEGACY = "legacy"  # 3DES and SHA-1, for consumers that can read nothing else
+
+
 class Copy(Value):
     """Files that follow the live version: absolute path by part, with owner, group and mode.
 
     `owner` and `group` are names or numbers. What is None is kept of a file that is replaced, and left to the
     system for a new one. `mode` goes for files that hold a key (usually 0600); beside one, those without are
-    readable by all (0644). `password` seals the keystores, in which the certificate is called `alias`.
+    readable by all (0644). `password` seals the keystores, in which the certificate is called `alias`; with
+    `unsealed` that is the empty password. `encryption` is that of a PKCS#12.
     """
 
     paths: tuple[tuple[CopyPart, str], ...]
@@ -304,6 +312,8 @@ class Copy(Value):
     mode: int | None = None
     password: Secret | None = None
     alias: str = ""
+    unsealed: bool = False
+    encryption: Encryption = Encryption.MODERN
 
 
 class HookEvent(StrEnum):

@@ -414,3 +414,32 @@ def test_what_was_carried_over_wrongly(faults: Faulty, text: str, path: str, sai
     """Profiles, proxies and certbot's scripts: each fault has its place and its words."""
     (fault,) = faults(text)
     assert (fault.path, said in f"{fault.text} {fault.hint}") == (path, True)
+
+
+COPIES = HEAD + WWW + "[[certificate.www.copies]]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        ('pkcs12 = "/x"\npassword = "hunter2"\n', "password", "must not stand here"),
+        ('jks = "/x"\npassword = ""\n', "password", "keytool writes no jks without one"),
+        ('pkcs12 = "/x"\n', "password", "is missing"),
+        ('key = "/x"\npassword = ""\n', "password", "seals nothing here"),
+        ('key = "/x"\nalias = "a"\n', "alias", "names nothing here"),
+        ('key = "/x"\nencryption = "legacy"\n', "encryption", "encrypts nothing here"),
+        (
+            'jks = "/x"\npassword = { env = "P" }\nencryption = "legacy"\n',
+            "encryption",
+            "encrypts nothing here",
+        ),
+        ('jks = "/x"\npassword = { env = "P" }\nalias = "A"\n', "alias", "has capitals"),
+        ('pkcs12 = "/x"\npassword = ""\nalias = ""\n', "alias", "1 to 64 printable"),
+        ('pkcs12 = "/x"\npassword = ""\nencryption = "rc2"\n', "encryption", "legacy"),
+    ],
+)
+def test_keystores(faults: Faulty, text: str, key: str, said: str) -> None:
+    """A password never stands in the configuration, but that there is none may."""
+    (fault,) = faults(COPIES + text)
+    assert (fault.path, said in f"{fault.text} {fault.hint}") == (f"certificate.www.copies[0].{key}", True)
+    assert "hunter2" not in f"{fault!r}{fault.hint}"

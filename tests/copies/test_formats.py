@@ -8,11 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from renewer import copies, proc, x509
 from renewer.copies import keystores
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.model.desired import SEALED_PARTS, Copy, CopyPart, KeyType, Secret, SecretSource
+from renewer.model.desired import (
+    SEALED_PARTS,
+    Copy,
+    CopyPart,
+    Encryption,
+    KeyType,
+    Secret,
+    SecretSource,
+)
 from renewer.store.contract import Material
 from tests.builders import NOW
 from tests.copies.pairs import NAME, PASSWORD, content, copy_of, pair, password_file
@@ -350,3 +359,56 @@ def test_names_inside(place: Path) -> None:
     copies.put(copy_of(place, CopyPart.PKCS12), pair(), {})
     alias, _, certificates = x509.open_keystore((place / "pkcs12").read_bytes(), PASSWORD)
     assert (alias, [str(name) for name in x509.leaf_from_der(certificates[0]).names]) == ("www", [NAME])
+
+
+LEGACY = [False, True]
+
+
+@pytest.mark.parametrize("legacy", LEGACY, ids=["modern", "legacy"])
+@pytest.mark.parametrize("password", [PASSWORD, ""], ids=["sealed", "unsealed"])
+def test_keystores_for_old_consumers(place: Path, password: str, *, legacy: bool) -> None:
+    """As OpenSSL reads it: the encryption that was asked for, the alias, and a password, or the empty one."""
+    how = Encryption.LEGACY if legacy else Encryption.MODERN
+    copy = replace(copy_of(place, CopyPart.PKCS12), encryption=how, alias="Server 1", unsealed=not password)
+    if not password:
+        copy = replace(copy, password=None)
+    done = copies.put(copy, pair(), {})
+    argv = (
+        "openssl",
+        "pkcs12",
+        "-in",
+        place / "pkcs12",
+        "-passin",
+        "env:P",
+        *(("-legacy",) if legacy else ()),
+    )
+    everything = told(*argv, "-noenc", password=password)
+    assert b"friendlyName: Server 1" in everything
+    assert len(blocks(everything)) == 3
+    shown = subprocess.run(
+        [*argv, "-info", "-noout"],
+        env={"PATH": os.environ["PATH"], "P": password},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    ).stderr.decode()
+    assert ("pbeWithSHA1And3-KeyTripleDES-CBC" in shown, "MAC: sha1," in shown) == (legacy, legacy)
+    again = copies.put(copy, pair(), ours(done))
+    assert [one.unchanged for one in again] == [True]
+
+
+def test_another_encryption_is_written_anew(place: Path) -> None:
+    """What was written by the other one holds the very same, and is replaced; so with the empty password."""
+    copy = copy_of(place, CopyPart.PKCS12)
+    changes = [
+        copy,
+        replace(copy, encryption=Encryption.LEGACY),
+        replace(copy, encryption=Encryption.LEGACY, password=None, unsealed=True),
+        copy,
+    ]
+    known: dict[str, str] = {}
+    for one in changes:
+        (done,) = copies.put(one, pair(), known)
+        assert not done.unchanged
+        known = ours([done])
+    assert len({copies.fingerprint(one, CopyPart.PKCS12) for one in changes}) == 3
