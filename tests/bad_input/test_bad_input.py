@@ -78,7 +78,8 @@ def test_credentials_spent(agent: Agent, pebble: Pebble, tmp_path: Path) -> None
         proxy.inject(spent, path="/sign-me-up", times=None)
         text, hint = told(agent)
     assert "external account key has already been used" in text
-    assert hint == "check eab: kid and HMAC key as the authority gave them; some may be used only once"
+    assert hint.startswith("check eab in [authority.pebble]: kid 'kid-1'")
+    assert "some may be used only once" in hint
 
 
 def test_refused_name(pebble_factory: PebbleFactory, tmp_path: Path) -> None:
@@ -186,10 +187,7 @@ def test_expired_order(agent: Agent, pebble: Pebble, tmp_path: Path, what: str, 
             proxy.inject(answer, path=f"/my-order/{path}", times=None)
         mark = pebble.mark()
         document = agent.json("run", "--force")
-    assert [(one["step"], one["result"]) for one in document["outcomes"]] == [
-        ("resume", "done"),
-        ("install", "done"),
-        ("deploy", "done"),
-    ]
+    assert [one["result"] for one in document["outcomes"]] == ["done"] * 3
+    assert [one["step"] for one in document["outcomes"]][1:] == ["install", "deploy"]
     assert pebble.orders_created(mark if answer else 0) >= 1, what
     assert agent.json("status")["certificates"][0]["failures"] == 0
