@@ -39,7 +39,12 @@ def authorization(*offers: dict[str, Any], wildcard: bool = False) -> Authorizat
 def proof(*ways: Challenge, tried: int | None = None) -> Proof:
     """The proof of an order, with somebody who hands out solvers and somebody who knows our key."""
     issuer: Any = SimpleNamespace(kit=None, solver=lambda challenge: challenge)
-    session: Any = SimpleNamespace(account=ACCOUNT, key_authorization=lambda token: f"{token}.thumbprint")
+    session: Any = SimpleNamespace(
+        account=ACCOUNT,
+        thumbprint="thumbprint",
+        directory=SimpleNamespace(account_hash_prefix=None),
+        key_authorization=lambda token: f"{token}.thumbprint",
+    )
     of = wish(challenge=ways[0], otherwise=ways[1:])
     before = None if tried is None else failure(tried=(("example.org", tried),))
     order: Any = None
