@@ -167,3 +167,14 @@ def test_an_attacker_wins_nothing(shelf: Shelf, to: Path) -> None:
         finally:
             attack.kill()
     assert (treasure.stat().st_uid, mode(treasure), treasure.read_text()) == (os.getuid(), 0o600, "root's\n")
+
+
+def test_without_a_key(shelf: Shelf, to: Path) -> None:
+    """Where the key is in an HSM the other three files are copied, and nothing is missed."""
+    live = shelf.files()
+    for path in shelf.directory.rglob("privkey.pem"):
+        path.unlink()
+    assert shelf.call("copy", TEST, COPY_TO=str(to)).verdict is Verdict.DONE
+    assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is Verdict.DONE
+    copied = {path.name: path.read_bytes() for path in (to / "www").iterdir()}
+    assert copied == {name: data for name, data in live.items() if name != "privkey.pem"}
