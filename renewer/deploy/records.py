@@ -80,6 +80,9 @@ def outcome(move: Move, started: float) -> Outcome:
         why = "; ".join(result.error for result in failed.values() if result and result.error)
         hint = f"it is called again, at once by: renewer deploy {move.wish.name}"
         return _ended(move, Result.FAILED, f"{text}; {why}", took, hint=hint)
+    if move.note:
+        move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=move.note)
+        text += f"; {move.note}"
     return _ended(move, Result.DONE, text, took)
 
 

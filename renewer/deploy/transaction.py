@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from renewer import clock, soundness, verify
 from renewer.deploy import links
 from renewer.deploy.calls import Calls
+from renewer.deploy.lost import still_served
 from renewer.deploy.move import Move
 from renewer.deploy.records import deployment, deployments, outcome
 from renewer.errors import RenewerError
@@ -118,6 +119,9 @@ class Transaction:
                 self.calls.fail([move], text, hint, hook=None)
         turned = [move for move in self.moves if move.turned_back]
         seen |= self._settle(turned)
+        for move in standing:
+            if move.stands:
+                move.note = still_served(move, seen[move.wish.name])
         for move in self.moves:
             sightings.add(move.situation, move.serves, seen[move.wish.name])
         return sightings

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from renewer.model.facts import EndpointState
+from renewer.model.names import Identifier
 
 _HINTS = {
     EndpointState.VERIFIED: "",
@@ -67,3 +68,18 @@ def judge(  # noqa: PLR0913  what one look shows
         unsound = trusted is False or name_matches is False
         return EndpointState.UNTRUSTED if unsound else EndpointState.VERIFIED
     return EndpointState.STALE if fingerprint in ours else EndpointState.FOREIGN
+
+
+def lost(
+    before: Collection[Identifier], now: Collection[Identifier], wished: Collection[Identifier]
+) -> tuple[Identifier, ...]:
+    """The names that a certificate had and its successor has not, though nobody wishes for them any more.
+
+    A name below a wildcard of the successor is not lost.
+    """
+    here = {str(name) for name in now}
+    return tuple(
+        name
+        for name in before
+        if name not in now and name not in wished and f"*.{str(name).partition('.')[2]}" not in here
+    )

@@ -170,11 +170,11 @@ class Bed:
         with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
             yield kit
 
-    def put(self, valid_for: timedelta = timedelta(days=90)) -> Version:
+    def put(self, valid_for: timedelta = timedelta(days=90), names: Sequence[str] = (NAME,)) -> Version:
         """A new version on disk, younger than all before, as an authority has just issued it."""
         self.made += 1
         at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1) + timedelta(minutes=self.made)
-        pair = self.root.issue(self.directory / "issued", NAME, stem=str(self.made), valid_for=valid_for)
+        pair = self.root.issue(self.directory / "issued", *names, stem=str(self.made), valid_for=valid_for)
         material = Material(privkey=pair.key.read_bytes(), cert=pair.cert.read_bytes(), chain=self.root.pem)
         leaf = x509.leaf(material.cert)
         version = Version(id=version_id(at, leaf.serial), made_at=at, leaf=leaf)

@@ -44,7 +44,7 @@ def serving(directory: Path) -> Behaviour:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_only_its_own_hook_is_called_again(bed: Bed, *, named: bool) -> None:
-    """With `ports` a stale port concerns one server's hook; without, it may be anybody's."""
+    """With `ports` a stale port concerns one hook; without, it may be anybody's."""
     stuck = bed.directory / "stuck"
     with ExitStack() as stack:
         good, stale = (stack.enter_context(Peer(serving(where))) for where in (bed.live, stuck))
@@ -75,3 +75,23 @@ def called(bed: Bed) -> tuple[int, int]:
     """How often each hook was called."""
     one, two = ((bed.directory / f"{name}.calls").read_text().count("deploy") for name in ("one", "two"))
     return one, two
+
+
+def test_a_name_that_was_taken_out_is_still_served(bed: Bed) -> None:
+    """The server goes on to show the certificate for a name that it no longer has: told, with the port."""
+    lost = "api.nowhere.invalid"
+    with Peer(serving(bed.live)) as peer:
+        server = Idle()
+        server.port, server.env = peer.port, {"COPY_TO": str(bed.directory)}
+        bed.serve(server)
+        bed.write_config(names=[NAME, lost], hooks=[])
+        bed.put(names=(NAME, lost))
+        assert bed.run().exit == 0
+        bed.write_config(names=[NAME], hooks=[])
+        bed.put()
+        report = bed.run()
+        assert report.exit == 0, report.outcomes
+        told = f"no longer in it, and still served with it: {lost} (at 127.0.0.1:{peer.port})"
+        assert told in report.outcomes[0].detail
+        bed.put()
+        assert "no longer in it" not in str(bed.run().outcomes)

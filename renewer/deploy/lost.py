@@ -1,0 +1,53 @@
+"""Names that a new version no longer has, while a server of this host still shows it for them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from renewer import verify
+from renewer.deploy.move import Move
+from renewer.model.desired import Endpoint
+from renewer.model.names import IdentifierType
+from renewer.policy.serving import lost
+
+LIMIT = 10  # looks for one certificate
+
+
+def still_served(move: Move, seen: Sequence[verify.Sight]) -> str:
+    """The sentence about the names that were taken out and are still served; "" if there is none.
+
+    A name that leads to other hosts by now is none: whoever asks for it does not come here.
+    """
+    former = move.former
+    if former is None or former.placeholder or not move.turns:
+        return ""
+    names = [
+        name
+        for name in lost(former.leaf.names, move.version.leaf.names, move.wish.names)
+        if name.type is IdentifierType.DNS and not name.wildcard
+    ]
+    here = {(sight.endpoint, sight.address) for sight in seen if sight.local and sight.completed}
+    found: dict[str, str] = {}
+    looks = [(name, place) for name in names for place in sorted(here, key=str)]
+    for name, (endpoint, address) in looks[:LIMIT]:
+        asked = msgspec.structs.replace(endpoint, server_name=str(name), host=None)
+        if str(name) not in found and _shows(move, asked, address):
+            found[str(name)] = address
+    if not found:
+        return ""
+    words = ", ".join(f"{name} (at {place})" for name, place in found.items())
+    return (
+        f"no longer in it, and still served with it: {words}; end that at the server, or put it into `names`"
+    )
+
+
+def _shows(move: Move, asked: Endpoint, address: str) -> bool:
+    """Whether the new version is shown for the name, where it leads here or nowhere."""
+    roots = verify.ANY
+    led = [sight for sight in verify.look([verify.Target(endpoint=asked, roots=roots)]) if sight.address]
+    if led:
+        sights = [sight for sight in led if sight.local]
+    else:
+        pinned = msgspec.structs.replace(asked, host=address.rpartition(":")[0].strip("[]"))
+        sights = verify.look([verify.Target(endpoint=pinned, roots=roots)])
+    return any(sight.fingerprint == move.version.leaf.fingerprint for sight in sights)
