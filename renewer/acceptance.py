@@ -75,6 +75,8 @@ def _judged(kit: Kit, situation: Situation, version: Version, blank: Acceptance)
         host = str(situation.wish.names[0]).removeprefix("*.")
         found = in_memory.judge(material.privkey + material.fullchain, host, blank.roots, timely=timely)
     accepted, why = found.accepted, found.error
+    if accepted is False and (strange := x509.unfamiliar(material.fullchain)) is not None:
+        accepted, why = None, strange  # whoever ordered it knows for whom
     if (unfit := x509.unfit(material.cert)) is not None:
         accepted, why = False, unfit
     return msgspec.structs.replace(

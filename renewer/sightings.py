@@ -195,6 +195,8 @@ def _sentence(state: EndpointState, sight: verify.Sight) -> str:  # noqa: PLR091
     match state:
         case EndpointState.STALE:
             return f"{place} serves an older certificate of ours, serial {sight.serial}"
+        case EndpointState.FOREIGN if sight.leaf is None:
+            return f"{place} serves a certificate of a kind that this program cannot read"
         case EndpointState.FOREIGN if sight.lacks and sight.family:
             kind = sight.family.upper()
             return (

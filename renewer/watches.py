@@ -112,7 +112,8 @@ def _ports(kit: Kit, watches: Sequence[Watch]) -> dict[str, _Seen]:
 def _worst(sights: Iterable["Sight"]) -> _Seen:
     found = list(sights)
     leaves = [sight.leaf for sight in found if sight.leaf]
-    errors = [sight.error for sight in found if sight.error]
+    # What is read, and cannot be judged here, is no error of whoever serves it
+    errors = [one.error for one in found if one.error and not (one.leaf and one.trouble == "unreadable")]
     return _Seen(
         leaf=min(leaves, key=lambda leaf: leaf.not_after, default=None), error=errors[0] if errors else None
     )

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     pkcs12,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
 from renewer.model.desired import KeyFamily, KeyType
 from renewer.model.facts import Leaf
@@ -51,6 +51,11 @@ _CURVES: dict[KeyType, ec.EllipticCurve] = {
     KeyType.ECDSA_P256: ec.SECP256R1(),
     KeyType.ECDSA_P384: ec.SECP384R1(),
 }
+_SIGNATURES = frozenset(  # what OpenSSL can check, old ones too
+    getattr(SignatureAlgorithmOID, name)
+    for name in dir(SignatureAlgorithmOID)
+    if name.startswith(("RSA", "ECDSA", "DSA", "ED"))
+)
 _SIZES = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.RSA_4096: 4096}
 # A foreign certificate with such a number is shown like any other; nobody needs a warning on stderr
 warnings.filterwarnings("ignore", "Parsed a serial number which wasn't positive")
@@ -309,6 +314,27 @@ def family_of_der(der: bytes) -> KeyFamily | None:
     return KeyFamily.RSA if isinstance(key, rsa.RSAPublicKey) else None
 
 
+def unfamiliar(pem: bytes) -> str | None:
+    """Why nobody on this host can judge a chain, as a sentence; None if its signatures are of known kinds.
+
+    Other kinds are announced, as Merkle tree certificates (draft-ietf-plants-merkle-tree-certs), whose
+    signature is a proof: who issues and who accepts them knows more than we do.
+    """
+    return next((why for one in _load_chain(pem) if (why := _unfamiliar(one))), None)
+
+
+def unfamiliar_der(der: bytes) -> str | None:
+    """As `unfamiliar`, for one certificate as a TLS handshake hands it over."""
+    return _unfamiliar(_load_der(der))
+
+
+def _unfamiliar(certificate: x509.Certificate) -> str | None:
+    kind = certificate.signature_algorithm_oid
+    if kind in _SIGNATURES:
+        return None
+    return f"its signature is of a kind ({kind.dotted_string}) that this program cannot read"
+
+
 def matches(privkey: bytes, pem: bytes) -> bool:
     """Whether the key belongs to the first certificate. Raises ValueError if either cannot be read."""
     ours = _load_key(privkey).public_key()
@@ -562,6 +588,8 @@ def _general_name(identifier: Identifier) -> x509.GeneralName:
 
 
 def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    if _unfamiliar(certificate):  # its signature is not ours to check
+        return certificate.issuer == issuer.subject
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):

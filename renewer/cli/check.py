@@ -118,10 +118,12 @@ def findings(sight: Sight, now: datetime) -> tuple[Finding, ...]:
     if sight.leaf is None:
         trouble = sight.trouble or Trouble.NO_TLS
         code = "unreachable" if trouble in _NOT_REACHED else trouble.value
-        return (Finding(severity="error", code=code, text=sight.error or "nothing was shown"),)
+        severity = "warning" if trouble is Trouble.UNREADABLE else "error"
+        return (Finding(severity=severity, code=code, text=sight.error or "nothing was shown"),)
     found = {}
     if sight.trouble is not None and sight.error is not None:
-        found[sight.trouble.value] = Finding(severity="error", code=sight.trouble.value, text=sight.error)
+        how = "warning" if sight.trouble is Trouble.UNREADABLE else "error"
+        found[sight.trouble.value] = Finding(severity=how, code=sight.trouble.value, text=sight.error)
     for finding in (_dates(sight.leaf, now), _names(sight)):
         if finding is not None:
             found[finding.code] = finding  # says more than OpenSSL does of the same
@@ -155,9 +157,10 @@ def _names(sight: Sight) -> Finding | None:
 def _exit(found: Sequence[Finding]) -> int:
     """3 if a client would refuse what is served or soon will, 1 if something could not be seen."""
     unseen = {"unreachable", Trouble.STARTTLS.value, Trouble.NO_TLS.value}
-    if any(finding.code not in unseen for finding in found):
+    told = [finding for finding in found if finding.code != Trouble.UNREADABLE]  # nobody's fault
+    if any(finding.code not in unseen for finding in told):
         return exits.PERSON
-    return exits.FAILED if found else exits.OK
+    return exits.FAILED if told else exits.OK
 
 
 def _try(roots: str) -> None:

@@ -240,13 +240,18 @@ def _sight(
     place: Place, shown: Shown, trouble: Trouble | None, error: str | None, *, trusted: bool | None = False
 ) -> Sight:
     leaf: Leaf | None = None
+    digest: str | None = None
     if shown.der is not None:
-        from renewer.x509 import leaf_from_der
+        from renewer.x509 import leaf_from_der, unfamiliar_der
 
         try:
             leaf = leaf_from_der(shown.der)
-        except Exception as fault:  # noqa: BLE001  a stranger's bytes: whatever the parser makes of them
-            trouble, error, trusted = Trouble.UNTRUSTED, f"{place.address}: unreadable leaf: {fault}", False
+            strange = unfamiliar_der(shown.der)
+        except Exception:  # noqa: BLE001  a stranger's bytes: whatever the parser makes of them
+            strange = "it shows a certificate of a kind that this program cannot read"
+            digest = hashlib.sha256(shown.der).hexdigest()
+        if strange is not None and (trusted is False or leaf is None):
+            trouble, error, trusted = Trouble.UNREADABLE, f"{place.address}: {strange}", None
     if leaf and trouble is Trouble.EXPIRED and leaf.not_after > clock.now():
         trouble, error = Trouble.UNTRUSTED, f"{place.address}: a certificate above the leaf has expired"
     server_name = place.target.endpoint.server_name
@@ -267,4 +272,5 @@ def _sight(
         trouble=trouble,
         roots=place.target.roots,
         family=place.target.family,
+        digest=digest,
     )

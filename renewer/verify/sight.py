@@ -48,6 +48,7 @@ class Trouble(StrEnum):
     UNTRUSTED = "untrusted"  # any other fault of the chain
     ROOTS = "roots-unusable"  # the roots to check against cannot be read
     NAME_MISMATCH = "name-mismatch"
+    UNREADABLE = "unreadable"  # a certificate of a kind that we cannot read: carried, and not judged
 
 
 class Sight(Value):
@@ -80,11 +81,12 @@ class Sight(Value):
     roots: str = "system"
     family: KeyFamily | None = None
     lacks: bool = False
+    digest: str | None = None
 
     @property
     def fingerprint(self) -> str | None:
-        """SHA-256 of the leaf, lower-case hex."""
-        return self.leaf.fingerprint if self.leaf else None
+        """SHA-256 of the leaf, lower-case hex; `digest` of one that cannot be read."""
+        return self.leaf.fingerprint if self.leaf else self.digest
 
     @property
     def serial(self) -> str | None:
