@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from renewer import clock
 from renewer.challenges.inspection.look import Wanted, look, silent_resolvers
 from renewer.challenges.inspection.together import together
+from renewer.doctor import dane
 from renewer.doctor.authorities import account_label, account_on_disk, candidate
 from renewer.doctor.ports import Door, see
 from renewer.model.desired import Certificate, Challenge, Config, Http01
-from renewer.model.inspection import Asked, Candidate, Checkup, NameSeen, PortSeen, Resolved
+from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, PortSeen, Resolved
 from renewer.model.names import Identifier, IdentifierType
 from renewer.model.value import Value
 from renewer.policy import challenge as choosing
@@ -58,20 +60,26 @@ def examine(
     }
     for name in {name for wish in wishes for name in wish.authorities}:
         work["authority", name] = partial(candidate, config, name, state, limit / 2)
+    work["names", "TLSA"] = partial(dane.look, wishes, config.agent.resolvers, deadline - limit * _AT_LAST)
     found = together(work, deadline)
+    pinned: Any = found.pop(("names", "TLSA"), {})
     seen: dict[Key, NameSeen] = {}
     for one in found.values():
         seen |= one if isinstance(one, dict) else {}
     seen = _with_ports(asked, seen, deadline, doors)
     known = {one.name: one for one in found.values() if isinstance(one, Candidate)}
-    return tuple(_judged(seen[_key(one)], one, known) for one in asked)
+    return tuple(
+        _judged(seen[_key(one)], one, known, pinned.get((one.certificate, one.name), ())) for one in asked
+    )
 
 
-def _judged(seen: NameSeen, asked: Asked, known: Mapping[str, Candidate]) -> Checkup:
+def _judged(
+    seen: NameSeen, asked: Asked, known: Mapping[str, Candidate], pinned: tuple[Finding, ...]
+) -> Checkup:
     authorities = tuple(known.get(one.name, one) for one in asked.authorities)
     found = judge(seen, msgspec.structs.replace(asked, authorities=authorities), clock.now())
     name = f"*.{asked.name}" if asked.wildcard else asked.name
-    return Checkup(name=name, certificate=asked.certificate, findings=found)
+    return Checkup(name=name, certificate=asked.certificate, findings=found + pinned)
 
 
 def _question(wish: Certificate, identifier: Identifier) -> Asked:

@@ -101,6 +101,20 @@ class Caa(Value):
     trouble: str = ""
 
 
+class Tlsa(Value):
+    """One TLSA record (RFC 6698 §2.1), without what it is compared with; `place` is where it lies."""
+
+    place: str
+    usage: int
+    selector: int
+    matching: int
+
+    @property
+    def text(self) -> str:
+        """As zone files have it."""
+        return f"{self.usage} {self.selector} {self.matching}"
+
+
 class SignatureFault(Value):
     """What is wrong with a zone's DNSSEC: a stable word and a sentence."""
 
