@@ -78,7 +78,7 @@ MODULE_LINES, FUNCTION_LINES = 400, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/store/disk.py": (360, "the store's contract in one class"),
     "renewer/config/schema.py": (450, "the keys of the config in one list"),
-    "renewer/x509.py": (620, "one door to `cryptography`; two would be no door"),
+    "renewer/x509.py": (640, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (660, "nouns only: the list is the vocabulary"),
     "renewer/model/desired.py": (560, "nouns only: the keys of the config as values"),
 }
