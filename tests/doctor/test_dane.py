@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from renewer import inventory
+from renewer.doctor import preflight
 from renewer.doctor.examination import Doors, examine
 from renewer.doctor.preflight import Preflight
 from renewer.kit import Kit
@@ -63,8 +64,9 @@ def test_none_and_elsewhere(bed: Bed) -> None:
     assert findings(bed) == []
 
 
-def test_before_the_first_order(bed: Bed, tmp_path: Path) -> None:
+def test_before_the_first_order(bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new certificate takes the place of another client's: the renewal log has it before the order."""
+    monkeypatch.setattr(preflight, "LIMIT", 15.0)
     bed.world(*ZONE, f"_25._tcp.{NAME} TLSA 3 1 1 {HASH}")
     made = config(bed)
     agent = msgspec.structs.replace(made.agent, state=str(tmp_path / "state"), host="web-1")
