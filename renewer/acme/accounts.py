@@ -39,6 +39,7 @@ class Account:
         self._parts = place(authority)
         self.path = "/".join((state, *self._parts))
         self._key: AccountKey | None = None
+        self.made = False  # whether the account was registered just now
 
     @property
     def key(self) -> AccountKey:
@@ -271,6 +272,7 @@ class Account:
         """The account of our key, made if it is not there; and whether it was made."""
         url, made = self._registry.register(self.key, directory, post)
         self._remember(folder, url, terms_agreed=directory.terms, registered_at=_now())
+        self.made = made
         return url, made
 
     def _keep_contact(self, folder: Folder, known: dict[str, Any], post: Post) -> None:

@@ -6,7 +6,7 @@ files.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -61,6 +61,11 @@ class Session:
     def account(self) -> str:
         """Our account's URL; registered now if there is none yet (§7.3)."""
         return self._talk.account
+
+    @property
+    def registered_now(self) -> bool:
+        """Whether our account was made by this very session."""
+        return self._talk.holder.made
 
     @property
     def thumbprint(self) -> str:
@@ -129,6 +134,10 @@ class Session:
         None if there is none or if the authority has no such list, as most have not.
         """
         return orders.find(self._talk, identifiers)
+
+    def was_issued(self, identifiers: Iterable[Identifier], now: datetime) -> bool:
+        """Whether the account's list has a finished order for exactly these names, made within days."""
+        return orders.issued(self._talk, identifiers, now) is not None
 
     def wait_order(
         self,

@@ -2,7 +2,8 @@
 
 import base64
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -37,6 +38,27 @@ def is_done(order: AcmeOrder) -> bool:
 def find(talk: Conversation, identifiers: Iterable[Identifier]) -> AcmeOrder | None:
     """An unfinished order for exactly these names, from the account's list (§7.1.2.1), if it has one."""
     wanted = frozenset(identifiers)
+    for order in _listed(talk):
+        if order.status in _OPEN and frozenset(order.identifiers) == wanted:
+            return order
+    return None
+
+
+def issued(talk: Conversation, identifiers: Iterable[Identifier], now: datetime) -> AcmeOrder | None:
+    """A finished order for exactly these names whose own time is not over yet, from the same list.
+
+    Authorities keep orders for about a week: such a one was made within days.
+    """
+    wanted = frozenset(identifiers)
+    for order in _listed(talk):
+        done = order.status is OrderStatus.VALID and frozenset(order.identifiers) == wanted
+        if done and (order.expires is None or order.expires > now):
+            return order
+    return None
+
+
+def _listed(talk: Conversation) -> Iterator[AcmeOrder]:
+    """The account's orders, a bounded number of them; none if the authority has no such list."""
     account = talk.accepted(talk.post(talk.account), "to show the account").json()
     page, seen = account.get("orders"), 0
     while isinstance(page, str) and seen < _MAX_LISTED:
@@ -49,11 +71,8 @@ def find(talk: Conversation, identifiers: Iterable[Identifier]) -> AcmeOrder | N
                 break
             found = talk.post(url)
             if found.ok:
-                order = wire.order(found.json(), url)
-                if order.status in _OPEN and frozenset(order.identifiers) == wanted:
-                    return order
+                yield wire.order(found.json(), url)
         page = next(iter(reply.links("next")), None)  # "rel=next" as long as there are more
-    return None
 
 
 def finalize(talk: Conversation, order: AcmeOrder, csr: bytes) -> AcmeOrder:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from renewer import clock, x509
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
-from renewer.issue import chains
+from renewer.issue import chains, forgotten
 from renewer.issue.allowance import BUDGET
 from renewer.issue.clocks import CLOCK
 from renewer.issue.keys import Keys
@@ -50,6 +50,7 @@ class Attempt:
         self.ready = Readiness(issuer, self.wish, self.authority, failure)
         self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed
         self.started = clock.monotonic()
+        self.note = ""  # what a person should know though it went well
 
     def run(self) -> Outcome:
         """The whole way, with whatever goes wrong as an outcome."""
@@ -80,6 +81,7 @@ class Attempt:
             step=self.decision.step,
             result=Result.DONE,
             detail=f"{self.authority} issued a certificate for {shortly(self.orders.known.identifiers)}",
+            hint=self.note,
             took_ms=took,
         )
 
@@ -122,7 +124,10 @@ class Attempt:
         self.ready.ports(self.ready.unproven(self._names()))
         if orders.current is None:
             self._intend(session)
-        return self._place(session)
+        found = self._place(session)
+        if self.issuer.blank and forgotten.is_known_there(self.kit, self.wish, session, found):
+            self.note = forgotten.tell(self.kit, self.wish, self.authority)
+        return found
 
     def _is_to_order(self) -> bool:
         """Whether nothing is open at the authority as far as we know."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from renewer.challenges.solvers import solver_for
 from renewer.errors import RetryLater
+from renewer.issue import forgotten
 from renewer.issue.allowance import Allowance
 from renewer.issue.attempt import Attempt
 from renewer.issue.clocks import Clocks
@@ -33,7 +34,8 @@ class Issuer:
     """Issues certificates, any number at a time; solvers are shared and closed at the end.
 
     `before` is called ahead of each order and raises RetryLater if it must not be begun; `terms` are those of
-    the run, for the order budget. `noticed` is what we saw ourselves of a certificate's names before.
+    the run, for the order budget. `noticed` is what we saw ourselves of a certificate's names before, `blank`
+    whether this host remembers nothing.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Issuer:
         self.noticed = noticed
         self.allowance = Allowance(kit, terms)
         self.clocks = Clocks(kit, self.session)
+        self.blank = forgotten.is_blank(kit)
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None
         self._gone: list[tuple[Solver, Debris]] = []
