@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from renewer.model.decision import Decision, Reason
-from renewer.model.facts import Debris, Situation
+from renewer.model.facts import Debris, Purse, Situation
+from renewer.policy.budget import moment_of
 from renewer.policy.deploy_window import length
 from renewer.policy.freshness import chain_missed
 
 TOLERATED_SKEW = timedelta(minutes=5)
 LEFT_FOR = timedelta(days=30)  # what a challenge left behind is tried to be removed for so long
+FORCED_OFTEN, FORCED_WITHIN = 4, timedelta(days=1)
 LEFT_TO_NOBODY_FOR = timedelta(days=1)
 
 
@@ -67,6 +69,35 @@ def budgets(decisions: Iterable[Decision]) -> list[str]:
         f"{one.certificate}: {one.because}; the next order not before {one.not_before:%Y-%m-%d %H:%M:%SZ}"
         for one in decisions
         if one.reason is Reason.ORDER_BUDGET and one.not_before is not None
+    ]
+
+
+def forced_often(situations: Iterable[Situation], now: datetime) -> list[str]:
+    """Orders by `--force`, which knows no budget, so often that it can be no person who types it."""
+    found = []
+    for situation in situations:
+        for record in situation.ordered:
+            moments = [moment_of(one, now) for one in record.orders if one.purse is Purse.FORCE]
+            often = sum(now - at < FORCED_WITHIN for at in moments)
+            if often >= FORCED_OFTEN:
+                sent = f"{situation.wish.name}: {record.authority} was sent {often} orders of it by --force"
+                found.append(
+                    f"{sent} within a day, beyond the order budget, and may refuse more for a week: "
+                    "leave --force out of what a timer calls"
+                )
+    return found
+
+
+def renewed_too_early(situations: Iterable[Situation]) -> list[str]:
+    """`renew_before` that no certificate lives long enough for."""
+    return [
+        f"{one.wish.name}: renew_before ({_span(one.wish.renew_before)}) is not shorter than its certificate "
+        f"lives ({_span(live.leaf.lifetime)}), and counts for nothing: its share of the lifetime decides"
+        for one in situations
+        if (live := one.live_version) is not None
+        and not live.placeholder
+        and one.wish.renew_before is not None
+        and one.wish.renew_before >= live.leaf.lifetime
     ]
 
 

@@ -32,6 +32,8 @@ def findings(
     told += odd.left_alone(situations)
     told += odd.unjudged(situations, clock.now())
     told += odd.budgets(decided.decisions)
+    told += odd.forced_often(situations, clock.now())
+    told += odd.renewed_too_early(situations)
     told += odd.seldom_woken(situations, kit.config.agent.wake)
     told += odd.windows_missed(situations, kit.config.agent.wake)
     told += _contacts(kit)

@@ -11,7 +11,7 @@ from cryptography import x509
 from renewer.errors import StateError
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.decision import Reason, Step
-from renewer.model.facts import Ordered, Record
+from renewer.model.facts import Ordered, Record, Revoked
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Host, failed
 from tests.servers.bendable import Bendable, BendableFactory
@@ -211,6 +211,68 @@ def test_by_hand_there_is_more(world: World) -> None:
     assert decision.not_before - world.host.clock.now() <= HOUR
     world.run(force=True)
     assert len(world.authority.orders) - mark == 6
+
+
+def test_force_in_a_timer(world: World) -> None:
+    """It orders each time, as somebody wants it; once that is often, each run says that it should not."""
+    assert world.run(force=True).exit == 0
+    reports = []
+    for _ in range(5):
+        world.host.clock.forward(HOUR)
+        reports.append(world.run(force=True))
+    assert len(world.authority.orders) == 6
+    often = [[one for one in report.findings if "leave --force out" in one] for report in reports]
+    assert [bool(one) for one in often] == [False, False, True, True, True]
+    assert "f was sent 6 orders of it by --force" in often[-1][0]
+    world.host.clock.forward(25 * HOUR)
+    assert not any("--force" in one for one in world.run().findings)
+
+
+@pytest.mark.parametrize(("days", "told"), [(100, True), (89, False)])
+def test_renewing_earlier_than_it_lives(
+    make_world: Callable[..., World],
+    days: int,
+    told: bool,  # noqa: FBT001  the case
+) -> None:
+    """Longer than the lifetime it is ignored, and told; a day less and it is due daily, within the budget."""
+    world = make_world({"www": {"names": ["www.example.org"], "renew_before": f"{days}d"}}, window=None)
+    report = world.run()
+    assert report.exit == 0
+    assert world.live_through(7 * DAY, 6 * HOUR) <= (0 if told else 5)
+    findings = world.run().findings
+    assert any("counts for nothing" in one for one in findings) is told
+
+
+def test_an_authority_that_revokes_each_certificate(make_world: Callable[..., World]) -> None:
+    """It says so by a window that is over as soon as anybody asks: within the budget, and told."""
+    world = make_world(
+        window=lambda leaf, _: (leaf.not_valid_before_utc, leaf.not_valid_before_utc + 2 * HOUR)
+    )
+    world.run()
+    assert world.live_through(7 * DAY, 3 * HOUR) <= 5
+    assert any("again" in one for one in world.run().findings)
+
+
+def test_certificates_that_are_revoked_by_hand(world: World) -> None:
+    """Each is replaced, and after three they are replaced by the day."""
+    world.run()
+    for _ in range(28):
+        world.host.clock.forward(6 * HOUR)
+        live = world.host.situation().live_version
+        if live is not None and live.id not in world.host.situation().revoked:
+            with world.host.kit() as kit:
+                kit.ledger.save(
+                    Revoked(
+                        certificate="www",
+                        version=live.id,
+                        serial=live.leaf.serial,
+                        reason="superseded",
+                        at=world.host.clock.now(),
+                        done=True,
+                    )
+                )
+        world.run()
+    assert 4 <= len(world.authority.orders) <= 10
 
 
 def test_a_configuration_that_changes_each_run(world: World) -> None:

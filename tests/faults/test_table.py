@@ -45,9 +45,10 @@ INJECTED: dict[str, Fault] = {
 }
 BOUND = 20.0  # seconds for a run: a few requests and their pauses, on a machine that has other things to do
 # What needs no next run: a HEAD has no body to cut off, a refused nonce brings another, no certificate needs
-# renewal information; and what became of a lost finalising, the order tells, unless a nonce was refused.
+# renewal information; and what became of a lost answer to a challenge, or of a lost finalising, authorization
+# and order tell, unless a nonce was refused.
 HEALED = {*((("ARI", fault)) for fault in FAULTS), ("nonce", "truncated"), ("nonce", "badNonce")}
-OFTEN_HEALED = {("finalise", "lost"), ("finalise", "truncated")}
+OFTEN_HEALED = {(call, fault) for call in ("challenge", "finalise") for fault in ("lost", "truncated")}
 
 
 def struck(call: str, fault: str) -> Fault:
