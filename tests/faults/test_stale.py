@@ -145,6 +145,7 @@ def test_a_file_that_was_mounted_by_itself(stale: Host, tmp_path: Path) -> None:
     assert stale.run().exit == 3
     assert stale.situation().sightings[0].state is EndpointState.STALE
     by_directory = True
+    stale.clock.forward(HOUR)
     assert stale.run().exit == 0
     for fd in mounted:
         os.close(fd)
