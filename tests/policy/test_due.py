@@ -338,6 +338,7 @@ TABLE: dict[str, Case] = {
     "A chain that is not trusted leads to no deployment": Case(
         situation(sightings=(sighting(FRESH, EndpointState.UNTRUSTED),)), Step.KEEP, Reason.NOT_DUE
     ),
+    "Somebody types run --new-key": Case(situation(), Step.ISSUE, Reason.NEW_KEY, terms(new_key=True)),
     "Somebody types deploy": Case(situation(), Step.DEPLOY, Reason.FORCED, terms(redeploy=True)),
     "Who types deploy does not wait for the backoff": Case(
         situation(deployments=(deployment(FRESH, DeploymentState.FAILED, failures=4, at=NOW),)),
