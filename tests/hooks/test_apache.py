@@ -191,3 +191,25 @@ def test_why_its_config_is_refused(tmp_path: Path) -> None:
         assert "Invalid command 'SSLCertificateFil'" in told
     finally:
         apache.stop()
+
+
+def test_an_instance_by_its_unit(tmp_path: Path) -> None:
+    """APACHE_UNIT alone says which Apache is meant: its unit's main process."""
+    shelf = Shelf(tmp_path)
+    apache = Apache(tmp_path, shelf.put())
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    env = {
+        "APACHE": apache.binary,
+        "APACHE_UNIT": "apache2@site.service",
+        "PATH": f"{systemctl.parent}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    try:
+        apache.start()
+        for pid, verdict in ((apache.pid, Verdict.DONE), (0, Verdict.LATER)):
+            systemctl.write_text(f"#!/bin/sh\n[ \"$1 $5\" = 'show apache2@site.service' ] && echo {pid}\n")
+            systemctl.chmod(0o755)
+            assert shelf.call("apache", TEST, **env).verdict is verdict
+        assert "of apache2@site.service" in (shelf.call("apache", TEST, **env).error or "")
+    finally:
+        apache.stop()
