@@ -1,14 +1,39 @@
-"""Whether others could change a file that we trust: a config, a hook, a secret.
+"""Whether others could change a file that we trust (a config, a hook, a secret), and the way to one.
 
 Trusted are root and the user we run as. Every directory on the way counts, also those that symbolic links
 lead through, because whoever may rename a directory may replace all that lies below it.
+
+Copies, the log, the page and metrics may lie in directories of others. The way there is walked by
+descriptor: each component is opened relative to the one before, and a link counts only if root or we must
+have put it there.
 """
 
+import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _LINKS = 40  # as many symbolic links as Linux follows
+_STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+REMEDIES = {
+    errno.ENOSPC: "make room there (df -h, df -i)",
+    errno.EDQUOT: "the quota is used up: make room, or raise it (quota -v)",
+    errno.EFBIG: "a limit on the size of files is in force: raise it (ulimit -f, LimitFSIZE=)",
+    errno.EROFS: "mount it writable; under systemd it must stand in ReadWritePaths= (renewer timer install)",
+    errno.EBUSY: "the file is a mount of its own (a bind mount of one file): mount its directory instead",
+    errno.EIO: "the disk reports an error: look at the kernel's log (dmesg)",
+    errno.ELOOP: "something else than a directory stands on the way: look at it with namei -l",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTSUP: "its file system has no such rights (access lists, SELinux): mount it with them",
+    errno.ESTALE: "the file server has forgotten it: mount it again",
+    errno.EACCES: "let the agent's user write there",
+    errno.EPERM: "let the agent's user write there (chattr, SELinux and AppArmor can forbid it, too)",
+}
+"""What to do about what the system says, by errno."""
 
 
 class Danger(NamedTuple):
@@ -24,11 +49,10 @@ def danger(path: str) -> Danger | None:
     A directory that all may write to is accepted where the sticky bit keeps them from replacing what is
     ours (/tmp). Raises OSError if the path cannot be walked.
     """
-    trusted = (0, os.geteuid())
     path = os.path.join(os.getcwd(), path)
     todo = path.split("/")[::-1]
     here, links, above = "/", 0, os.lstat("/")
-    if found := _fault("/", above, None, trusted):
+    if found := fault_of("/", above, None):
         return found
     while todo:
         part = todo.pop()
@@ -40,7 +64,7 @@ def danger(path: str) -> Danger | None:
             continue
         step = f"{here.rstrip('/')}/{part}"
         entry = os.lstat(step)
-        if found := _fault(step, entry, above, trusted):
+        if found := fault_of(step, entry, above):
             return found
         if stat.S_ISLNK(entry.st_mode):
             links += 1
@@ -55,14 +79,13 @@ def danger(path: str) -> Danger | None:
     return None
 
 
-def _fault(
-    path: str, entry: os.stat_result, above: os.stat_result | None, trusted: tuple[int, int]
-) -> Danger | None:
+def fault_of(path: str, entry: os.stat_result, above: os.stat_result | None) -> Danger | None:
+    """Why others could change what has this entry, in a directory with that one; None if nobody could."""
     link = stat.S_ISLNK(entry.st_mode)
     # In a directory that only we can write to, it does not matter whom a link belongs to.
     sticky_above = above is not None and bool(above.st_mode & stat.S_ISVTX)
-    if entry.st_uid not in trusted and not (link and not sticky_above):
-        return Danger(f"{path} belongs to {_user(entry.st_uid)}, who could change it", f"chown root {path}")
+    if entry.st_uid not in (0, os.geteuid()) and not (link and not sticky_above):
+        return _foreign(path, entry)
     if link or not entry.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return None
     if stat.S_ISDIR(entry.st_mode) and entry.st_mode & stat.S_ISVTX:
@@ -71,7 +94,53 @@ def _fault(
     return Danger(f"{path} can be written to by {who}", f"chmod go-w {path}")
 
 
-def _user(number: int) -> str:
+def _foreign(path: str, entry: os.stat_result) -> Danger:
+    """What belongs to somebody else; one that this user namespace has no number for may be anybody."""
+    if unnamed(entry.st_uid):
+        return Danger(
+            f"the owner of {path} has no number in this user namespace, so who could change it is not known",
+            "run it outside of the namespace, or map the owner into it (podman --userns=keep-id, unshare "
+            "--map-auto); it is not for the agent to change that owner",
+        )
+    name = user(entry.st_uid)
+    hint = f"chown root {path}"
+    if os.geteuid() == 0:
+        if stat.S_ISDIR(entry.st_mode):  # perhaps somebody's home: to take it away would do harm
+            hint = "use a path where only root may write"
+        hint = f"if {name} runs the agent, run it as {name}: {as_user(name)}; else: {hint}"
+    return Danger(f"{path} belongs to {name}, who could change it", hint)
+
+
+def whose(owner: int, path: str) -> str:
+    """What to do about something in the state directory that belongs to another user; for hints."""
+    if unnamed(owner):
+        return _foreign(path, os.lstat(path)).hint
+    if os.geteuid() == 0:  # an agent without root's rights: to take anything away from it would end it
+        return f"run it as {user(owner)}: {as_user(user(owner))}"
+    return f"run this as that user, or look who put it there and chown it: ls -ld {path}"
+
+
+def unnamed(number: int) -> bool:
+    """Whether a number stands for all users that this namespace has none for (user_namespaces(7))."""
+    try:
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as file:
+            if number != int(file.read()):
+                return False
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+    except (OSError, ValueError):
+        return False
+    return not any(inside <= number < inside + count for inside, _, count in ranges)
+
+
+def as_user(name: str) -> str:
+    """What to type to do something as another user."""
+    who = name if " " not in name else f"'#{name.rsplit(maxsplit=1)[-1]}'"
+    return f"sudo -u {who} renewer …"
+
+
+def user(number: int) -> str:
+    """A user's name; words with the number where there is none."""
     import pwd
 
     try:
@@ -87,3 +156,129 @@ def _group(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+# the way to a file elsewhere
+
+
+class LinkError(OSError):
+    """A symbolic link on the way to a file that others may have put there; `danger` says who."""
+
+    def __init__(self, path: str, danger: Danger) -> None:
+        super().__init__(errno.ELOOP, f"a symbolic link on the way is not followed: {danger.text}", path)
+        self.danger = danger
+
+
+class Place(NamedTuple):
+    """An open directory, the name of a file in it, and whether only root and we can put anything there."""
+
+    fd: int
+    name: str
+    guarded: bool
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Place]:
+    """The directory where a file lies (absolute path), opened, and its name there. Raises OSError.
+
+    Links are followed, as by the server that reads the file, but none in a directory that others may change:
+    whoever owns a directory, as databases do, could lead us to any file of the system. Those raise LinkError.
+    The last component is not looked at.
+    """
+    walk = _Walk(path)
+    try:
+        walk.to(os.path.dirname(path))
+        fd = os.open(".", _DIRECTORY, dir_fd=walk.here)
+    finally:
+        walk.close()
+    try:
+        shut = not os.fstat(fd).st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        yield Place(fd=fd, name=os.path.basename(path), guarded=walk.danger is None and shut)
+    finally:
+        os.close(fd)
+
+
+class _Walk:
+    """Where the walk is, and the first reason on the way why others could have led us elsewhere."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._shown = "/"
+        self.here = os.open("/", _STEP | os.O_DIRECTORY)
+        self.danger = fault_of("/", os.fstat(self.here), None)
+
+    def close(self) -> None:
+        os.close(self.here)
+
+    def to(self, directory: str) -> None:
+        """Go there; raises OSError, LinkError for a link that is not to be followed."""
+        todo = directory.split("/")[::-1]
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            target = self._step(part)
+            if target is None:
+                continue
+            links += 1
+            if links > _LINKS:
+                raise OSError(errno.ELOOP, "it leads through too many symbolic links", self._path)
+            todo += target.split("/")[::-1]
+            if target.startswith("/"):
+                self._enter(os.open("/", _STEP | os.O_DIRECTORY), "/")
+
+    def _step(self, part: str) -> str | None:
+        """Enter a directory; of a link the text. What stands there is known by its descriptor only."""
+        shown = os.path.dirname(self._shown) if part == ".." else f"{self._shown.rstrip('/')}/{part}"
+        found = os.open(part, _STEP, dir_fd=self.here)
+        try:
+            entry = os.fstat(found)
+            fault = None if part == ".." else fault_of(shown, entry, os.fstat(self.here))
+            self.danger = self.danger or fault
+            if stat.S_ISLNK(entry.st_mode):
+                if self.danger is not None:
+                    raise LinkError(self._path, self.danger)
+                return os.readlink("", dir_fd=found)
+            if not stat.S_ISDIR(entry.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), shown)
+            self._enter(os.dup(found), shown)
+        finally:
+            os.close(found)
+        return None
+
+    def _enter(self, fd: int, shown: str) -> None:
+        os.close(self.here)
+        self.here, self._shown = fd, shown
+
+
+# what a file system makes of modes
+
+
+MODELESS = "modeless"
+"""The kind of an error that says that a file system does not keep the rights that it was asked for."""
+
+
+def unkept(entry: os.stat_result, owner: int, mode: int) -> Danger | None:
+    """Why a file that is to be read by few does not have the rights that were asked for (owner -1: ours).
+
+    Mounts without modes (vfat, CIFS, bindfs) take every chmod, and change nothing. A file that all may read
+    anyway is no matter.
+    """
+    if mode & 0o004:
+        return None
+    hint = "keep keys on a file system with modes, or mount this one for their reader alone: uid=, umask=0077"
+    more = stat.S_IMODE(entry.st_mode) & ~mode & 0o077
+    if more:
+        who = "everybody" if more & 0o007 else f"the group {_group(entry.st_gid)}"
+        what = "read" if more & 0o044 else "get at"
+        text = "its file system ignores modes"
+        text += f" ({mode:04o} was asked, {stat.S_IMODE(entry.st_mode):04o} is there)"
+        return Danger(f"{text}, so {who} could {what} the key", hint)
+    wanted = os.geteuid() if owner == -1 else owner
+    if entry.st_uid not in (wanted, 0):
+        return Danger(
+            f"its file system gives it to {user(entry.st_uid)}, who could read the key",
+            "keep keys on a file system with owners (NFS: no_root_squash, or an agent that is not root)",
+        )
+    return None

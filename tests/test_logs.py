@@ -275,11 +275,11 @@ def test_rotation_killed_at_any_move(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path.write_text("0\n")
     real, left = os.rename, [step - 1]
 
-    def rename(source: str, target: str) -> None:
+    def rename(source: str, target: str, **where: int) -> None:
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
-        real(source, target)
+        real(source, target, **where)
 
     monkeypatch.setattr(os, "rename", rename)
     try:

@@ -9,6 +9,7 @@ from typing import Self
 
 from renewer import clock
 from renewer.errors import RetryLater, StateError
+from renewer.safety import user, whose
 
 KEY = "key.pem"
 ACCOUNT = "account.json"
@@ -140,8 +141,9 @@ def _enter(above: int, name: str) -> int:
 
 
 def _check_owner(handle: int, path: str) -> None:
-    if os.fstat(handle).st_uid not in (0, os.geteuid()):
-        raise StateError(f"{path} belongs to somebody else", kind="owner")
+    owner = os.fstat(handle).st_uid
+    if owner not in (0, os.geteuid()):
+        raise StateError(f"{path} belongs to {user(owner)}", hint=whose(owner, path), kind="owner")
 
 
 def _lock(handle: int, path: str) -> None:

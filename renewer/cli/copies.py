@@ -62,7 +62,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
     """Remove the files that we wrote and that the configuration names no more.
 
     Only what is still byte for byte ours is removed; anything else is told and left, and so is what was there
-    before us (NAME.before-renewer). Exit 1 if something could not be looked at or removed.
+    before us (`copies list` says where it is kept). Exit 1 if something could not be looked at or removed.
     """
     from renewer.copies.leftovers import Found
 
@@ -96,7 +96,7 @@ def _clean(kit: "Kit", old: "Sequence[Standing]") -> "tuple[list[Standing], list
     from renewer.model.outcome import EventName
 
     removed, left = [], []
-    for one in map(remove, old):
+    for one in (remove(one, kit.store.former) for one in old):
         if one.found is Found.OURS:
             removed.append(one)
             text = f"the copy {one.record.path} was removed on request"
@@ -136,7 +136,7 @@ def _standing(kit: "Kit", name: str | None) -> "list[Standing]":
         raise UsageError(
             f"there is no certificate '{name}'", hint="there are: " + (", ".join(known) or "none")
         )
-    return standing(records, kit.config.certificates.values(), kit.host)
+    return standing(records, kit.config.certificates.values(), kit.host, kit.store.former)
 
 
 def _content(one: "Standing") -> str:

@@ -1,5 +1,8 @@
 """Files elsewhere that follow a certificate."""
 
+import os
+from collections.abc import Iterator
+
 from msgspec import UNSET
 
 from renewer.config import scalars
@@ -103,15 +106,27 @@ class Copies:
         return table.encryption
 
     def _free(self, at: Path, path: str, certificate: str) -> bool:
-        if path == self._state or path.startswith(self._state + "/"):
+        # Whatever links lead to its directory; one at the path itself is replaced, and leads nowhere
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        if any(one == self._state or one.startswith(self._state + "/") for one in (path, real)) or any(
+            os.path.realpath(self._state) == one for one in _above(real)
+        ):
             self._faults.add(at, "lies inside the agent's state", "copy to the place where the server looks")
             return False
-        if (other := self._taken.get(path)) is not None:
+        if (other := self._taken.get(real)) is not None:
             if other == at:  # the same entry of [defaults], for another certificate
                 text = f"{path} would be written by several certificates: '{certificate}' is the second"
                 self._faults.add(at, text, "move it to the certificate it is for")
             else:
                 self._faults.add(at, f"{path} is written by {dotted(other)} already", "give it another path")
             return False
-        self._taken[path] = at
+        self._taken[real] = at
         return True
+
+
+def _above(path: str) -> Iterator[str]:
+    """A path, and every directory above it."""
+    while True:
+        yield path
+        if path == (path := os.path.dirname(path)):
+            return

@@ -4,29 +4,41 @@ import contextlib
 import errno
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 
-from renewer.copies import place
+from renewer import safety
 from renewer.copies.rights import ACL, KEPT_ATTRIBUTES, KEY_MODE, Rights
-from renewer.errors import GiveUp, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.value import Value
 
 MAX_BYTES = 1 << 20  # what stands at a copy's path is some KiB, or nothing that we would read whole
 _ABSENT = (errno.ENODATA, errno.ENOTSUP)
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_LONGEST = 255  # octets of a name, on every file system that servers are run from
+_STAYS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOTSUP, errno.ENAMETOOLONG)
+_OTHERS = 0o077
 
 
 class Former(Value):
     """What stands at a copy's path. Its repr says nothing of the content, which may be a key.
 
-    `guarded` is whether only its directory's owner and root could have put it there.
+    `guarded` is whether only root and we could have put it there. Of a symbolic link `link` is its text, and
+    the content is that of the file it leads to, if we may follow it.
     """
 
     content: bytes
     rights: Rights
     guarded: bool = True
+    link: str | None = None
+    inode: int = 0
 
     def __repr__(self) -> str:
         return "Former(…)"
+
+
+class RenamedError(OSError):
+    """The new file stands at its path, and that may not be on the disk yet."""
 
 
 @contextlib.contextmanager
@@ -34,34 +46,43 @@ def told(path: str) -> Iterator[None]:
     """What the system refuses becomes RetryLater or GiveUp, with the path and what to do."""
     try:
         yield
-    except PermissionError as error:
-        text = f"the copy {path} cannot be written: {error.strerror}"
-        raise GiveUp(text, hint="let the agent write there, or name another path under copies") from None
-    except (FileNotFoundError, NotADirectoryError):
-        text = f"the copy {path} cannot be written: its directory does not exist"
-        raise GiveUp(
-            text, hint=f"create {os.path.dirname(path)}, or name another path under copies"
-        ) from None
     except OSError as error:
-        raise RetryLater(
-            f"the copy {path} cannot be written: {error.strerror}", hint="make room there"
-        ) from None
+        raise refusal(path, error) from None
+
+
+def refusal(path: str, error: OSError) -> RenewerError:
+    """What the system refuses, as an error with the path and what to do."""
+    if isinstance(error, safety.LinkError):
+        text = f"a symbolic link on the way to {path} is not followed: {error.danger.text}"
+        return GiveUp(text, hint=f"name the real path under copies; or {error.danger.hint}")
+    text, other = f"the copy {path} cannot be written: ", ", or name another path under copies"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return GiveUp(f"{text}its directory does not exist", hint=f"create {os.path.dirname(path)}{other}")
+    hint = safety.REMEDIES.get(error.errno or 0, "")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint += other
+    kind = GiveUp if error.errno in _STAYS else RetryLater
+    return kind(f"{text}{error.strerror}", hint=hint)
 
 
 def find(path: str) -> Former | None:
-    """The regular file at a path, or None. Raises OSError, and GiveUp for anything else there."""
+    """The regular file or link at a path, or None. Raises OSError, and GiveUp for anything else there."""
     try:
-        with place.opened(path) as (there, name):
-            open_to_others = os.fstat(there).st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=there)
+        with safety.opened(path) as place:
+            try:
+                file = os.open(place.name, _READ | os.O_NOFOLLOW, dir_fd=place.fd)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # a socket
+                    raise _no_file(path) from None
+                if error.errno != errno.ELOOP:
+                    raise
+                return _link(place)
     except FileNotFoundError:
         return None
     try:
         entry = os.fstat(file)
         if not stat.S_ISREG(entry.st_mode) or entry.st_size > MAX_BYTES:
-            raise GiveUp(
-                f"{path} is not a file that a certificate may replace", hint="name another path under copies"
-            )
+            raise _no_file(path)
         content = os.read(file, MAX_BYTES)
         rights = Rights(
             owner=entry.st_uid,
@@ -71,49 +92,123 @@ def find(path: str) -> Former | None:
         )
     finally:
         os.close(file)
-    return Former(content=content, rights=rights, guarded=not open_to_others)
+    return Former(content=content, rights=rights, guarded=place.guarded, inode=entry.st_ino)
+
+
+def _no_file(path: str) -> GiveUp:
+    return GiveUp(
+        f"{path} is not a file that a certificate may replace", hint="name another path under copies"
+    )
+
+
+def _link(place: safety.Place) -> Former:
+    """A link at the path itself; it is replaced, and where it leads is only read, if it is root's or ours."""
+    text, content = os.readlink(place.name, dir_fd=place.fd), b""
+    if place.guarded:
+        with contextlib.suppress(OSError):
+            file = os.open(place.name, _READ, dir_fd=place.fd)
+            try:
+                if stat.S_ISREG(os.fstat(file).st_mode):
+                    content = os.read(file, MAX_BYTES)
+            finally:
+                os.close(file)
+    return Former(content=content, rights=Rights(), guarded=place.guarded, link=text)
 
 
 def replace(path: str, content: bytes, rights: Rights) -> None:
-    """Write a dot-file beside, with its final rights before it has content, and rename it over."""
-    with place.opened(path) as (there, name):
-        draft = f".{name}.renewer"
+    """Write a dot-file beside, with its final rights before it has content, and rename it over.
+
+    Raises OSError, RenamedError from the rename on, and GiveUp or RetryLater with the path.
+    """
+    with _renamed(path) as (place, draft):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(draft, flags, KEY_MODE, dir_fd=place.fd)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft, dir_fd=there)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(draft, flags, KEY_MODE, dir_fd=there)
-            try:
-                _settle(file, rights, path)
-                _write_all(file, content)
-                os.fsync(file)
-            finally:
-                os.close(file)
-            os.rename(draft, name, src_dir_fd=there, dst_dir_fd=there)
-            os.fsync(there)
+            _settle(file, rights, path)
+            _write_all(file, content)
+            os.fsync(file)
+            os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+            _demand_same(place, file, path)
         finally:
-            with contextlib.suppress(OSError):
-                os.unlink(draft, dir_fd=there)
+            os.close(file)
+
+
+def put_back(path: str, former: Former) -> None:
+    """What stood there before, as it was. Raises as `replace` does."""
+    if former.link is None:
+        replace(path, former.content, former.rights)
+        return
+    with _renamed(path) as (place, draft):
+        os.symlink(former.link, draft, dir_fd=place.fd)
+        os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+
+
+def link(path: str) -> str | None:
+    """The text of a symbolic link at a path; None if there is none. Raises OSError."""
+    with safety.opened(path) as place:
+        try:
+            return os.readlink(place.name, dir_fd=place.fd)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return None
+            raise
 
 
 def remove(path: str) -> None:
-    """Remove a file, durably; gone already is no error."""
-    with contextlib.suppress(FileNotFoundError), place.opened(path) as (there, name):
-        os.unlink(name, dir_fd=there)
-        os.fsync(there)
+    """Remove a file, durably; gone already is no error. Raises OSError, RenamedError once it is gone."""
+    with contextlib.suppress(FileNotFoundError), safety.opened(path) as place:
+        os.unlink(place.name, dir_fd=place.fd)
+        _sync(place.fd)
 
 
 def stamp(path: str) -> tuple[int, ...]:
     """What tells whether a file was changed (inode, size, mtime in ns); empty if it is not there."""
     try:
-        entry = os.stat(path)
+        entry = os.lstat(path)
     except OSError:
         return ()
     return (entry.st_ino, entry.st_size, entry.st_mtime_ns)
 
 
+@contextlib.contextmanager
+def _renamed(path: str) -> Iterator[tuple[safety.Place, str]]:
+    """A place, and the name of a draft in it that is renamed inside; then the directory is synced."""
+    with safety.opened(path) as place:
+        draft = f".{place.name}.renewer"
+        if len(os.fsencode(draft)) > _LONGEST:
+            draft = f".{zlib.crc32(os.fsencode(place.name)):08x}.renewer"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=place.fd)
+            yield place, draft
+            _sync(place.fd)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(draft, dir_fd=place.fd)
+
+
+def _sync(directory: int) -> None:
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        raise RenamedError(error.errno, error.strerror) from None
+
+
+def _demand_same(place: safety.Place, file: int, path: str) -> None:
+    """That what stands there now is what we wrote: who owns the directory may have put something else."""
+    try:
+        same = os.path.samestat(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), os.fstat(file))
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise RetryLater(
+            f"the copy {path} was replaced by somebody else at the moment it was written",
+            hint=f"find out who changes files there: ls -la {os.path.dirname(path)}",
+        )
+
+
 def _settle(file: int, rights: Rights, path: str) -> None:
-    """Owner, attributes, then mode: it also bounds what an access list gives."""
+    """Owner, attributes, then mode: it also bounds what an access list gives. What was asked is read back."""
     if rights.owner != -1 or rights.group != -1:
         try:
             os.fchown(file, rights.owner, rights.group)
@@ -128,7 +223,15 @@ def _settle(file: int, rights: Rights, path: str) -> None:
             os.setxattr(file, name, value)
         elif value is None and here is not None and name == ACL:
             os.removexattr(file, name)  # inherited: who owns the directory does not say who reads a key
-    os.fchmod(file, rights.mode)
+    refused: OSError | None = None
+    try:
+        os.fchmod(file, rights.mode)
+    except PermissionError as error:
+        refused = error  # a mount without modes says so, or says nothing
+    if fault := safety.unkept(os.fstat(file), rights.owner, rights.mode):
+        raise GiveUp(f"the copy {path} is not written: {fault.text}", hint=fault.hint, kind=safety.MODELESS)
+    if refused is not None and stat.S_IMODE(os.fstat(file).st_mode) != rights.mode:
+        raise refused
 
 
 def _attribute(file: int, name: str) -> bytes | None:

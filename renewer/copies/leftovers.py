@@ -2,15 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from renewer.copies import files
-from renewer.copies.writing import BACKUP
 from renewer.errors import RenewerError
 from renewer.model.desired import Certificate
 from renewer.model.facts import CopyFact
 from renewer.model.value import Value
+
+BESIDE = ".before-renewer"
+"""What earlier releases added to the name of a file that was there before them, and kept beside."""
+
+Former = Callable[[str], str | None]
+"""Where the former file of a path is kept."""
 
 
 class Found(StrEnum):
@@ -35,7 +40,14 @@ class Standing(Value):
     why: str = ""
 
 
-def standing(records: Iterable[CopyFact], wishes: Iterable[Certificate], host: str) -> list[Standing]:
+def beside(path: str) -> str | None:
+    """The file that an earlier release kept beside a copy, where servers may load it; or None."""
+    return path + BESIDE if os.path.lexists(path + BESIDE) else None
+
+
+def standing(
+    records: Iterable[CopyFact], wishes: Iterable[Certificate], host: str, former: Former = beside
+) -> list[Standing]:
     """Every file that we wrote on this host. One that another certificate has taken over is its own now."""
     owner = {
         path: wish.name
@@ -45,15 +57,15 @@ def standing(records: Iterable[CopyFact], wishes: Iterable[Certificate], host: s
         for _, path in copy.paths
     }
     return [
-        _look(record, named=owner.get(record.path) == record.certificate)
+        _look(record, former, named=owner.get(record.path) == record.certificate)
         for record in records
         if record.host == host and owner.get(record.path) in (None, record.certificate)
     ]
 
 
-def remove(one: Standing) -> Standing:
+def remove(one: Standing, former: Former = beside) -> Standing:
     """Remove a file that is still ours, or was so a moment ago; the file as it was found. Raises nothing."""
-    now = _look(one.record, named=one.named)
+    now = _look(one.record, former, named=one.named)
     if now.found is not Found.OURS:
         return now
     try:
@@ -66,15 +78,16 @@ def remove(one: Standing) -> Standing:
     return now
 
 
-def _look(record: CopyFact, *, named: bool) -> Standing:
-    backup, why = record.path + BACKUP, ""
+def _look(record: CopyFact, former: Former, *, named: bool) -> Standing:
+    why = ""
     try:
         there = files.find(record.path)
         if there is None:
             found = Found.MISSING
         else:
-            same = hashlib.sha256(there.content).hexdigest() == record.sha256
+            same = there.link is None and hashlib.sha256(there.content).hexdigest() == record.sha256
             found = Found.OURS if same else Found.CHANGED
+            why = "" if there.link is None else f"it is a symbolic link to {there.link} now"
     except NotADirectoryError:
         found = Found.MISSING
     except OSError as error:
@@ -85,6 +98,6 @@ def _look(record: CopyFact, *, named: bool) -> Standing:
         record=record,
         found=found,
         named=named,
-        backup=backup if os.path.lexists(backup) else None,
+        backup=former(record.path) or beside(record.path),
         why=why,
     )

@@ -2,26 +2,34 @@
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
+
+import msgspec
 
 from renewer.copies import files, formats
 from renewer.copies.files import Former
 from renewer.copies.keystores import Scratch, Seal
-from renewer.copies.rights import KEY_MODE, Rights, rights
+from renewer.copies.rights import ACL, Rights, rights
 from renewer.copies.wishes import fingerprint
 from renewer.errors import RenewerError
-from renewer.model.desired import Copy, CopyPart
+from renewer.model.desired import SECRET_PARTS, Copy, CopyPart
 from renewer.model.value import Value
 from renewer.store.contract import Material
 
-BACKUP = ".before-renewer"
+Keep = Callable[[str, bytes, str | None], str]
+"""Keeps what stood at a path before us (its content, of a link its text); gives where it is kept."""
+
+_NO_INODES: Mapping[str, int] = MappingProxyType({})
 
 
 class Written(Value):
     """A file as it now stands, and what stood there before (None if nothing did).
 
-    `wish` is the fingerprint of what the config says of it. `note` is set if the file was left alone, and
-    says why.
+    `wish` is the fingerprint of what the config says of it, `rights` what it was written with, `known`
+    whether we had written what stood there. `note` is set if the file was left alone, and says why. `told`
+    are sentences about what a person may not expect.
     """
 
     path: str
@@ -31,6 +39,9 @@ class Written(Value):
     before: Former | None = None
     unchanged: bool = False
     note: str = ""
+    told: tuple[str, ...] = ()
+    rights: Rights = Rights()
+    known: bool = False
 
 
 class _Draft(Value):
@@ -50,16 +61,19 @@ def _scratch() -> Iterator[str]:
         yield directory
 
 
-def put(
+def put(  # noqa: PLR0913  each by its name
     copy: Copy,
     material: Material,
     ours: Mapping[str, str],
     *,
+    inodes: Mapping[str, int] = _NO_INODES,
     versions: Collection[str] = (),
     scratch: Scratch = _scratch,
+    keep: Keep | None = None,
 ) -> list[Written]:
     """Write every file of a copy, the key first; `ours` is path → SHA-256 of what we wrote there before.
 
+    `inodes` tells which files those were. What is not ours is given to `keep` before it is replaced.
     Files of somebody else's later certificate are left alone, which their `note` says; `versions` are the
     fingerprints of those that are not somebody else's, even if nobody remembers that we wrote them there.
     Raises RetryLater or GiveUp with the path; what was written before the error is put back. `scratch` gives
@@ -74,13 +88,18 @@ def put(
     if later := _later_there(drafts, seal, material, ours, versions):
         return _left_alone(drafts, later)
     contents = [
-        formats.content(one.part, material, seal, one.before.content if one.before else None)
+        formats.content(
+            one.part, material, seal, one.before.content if one.before and one.before.link is None else None
+        )
         for one in drafts
     ]
     done: list[Written] = []
     try:
         for one, content in zip(drafts, contents, strict=True):
-            done.append(_put_one(copy, one, content, ours.get(one.path)))
+            was_ours = one.before is not None and inodes.get(one.path) == one.before.inode
+            done.append(_written(copy, one, content, ours.get(one.path), was_ours=was_ours))
+            with files.told(one.path):
+                _put_one(done, one, content, keep)
     except RenewerError:
         undo(done)
         raise
@@ -114,18 +133,19 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
         try:
             if former is None:
                 files.remove(one.path)
-                continue
-            if not one.unchanged:
-                files.replace(one.path, former.content, former.rights)
-            restored.append(
-                Written(
-                    path=one.path, sha256=_sha256(former.content), stamp=files.stamp(one.path), wish=one.wish
-                )
-            )
+            elif not one.unchanged:
+                files.put_back(one.path, former)
+        except files.RenamedError as error:
+            faults.append(f"{one.path} was put back, which may not be on the disk: {error.strerror}")
         except OSError as error:
             faults.append(f"{one.path} could not be put back: {error.strerror}")
+            continue
         except RenewerError as error:
             faults.append(f"{one.path} could not be put back: {error.text}")
+            continue
+        if former is not None and former.link is None:
+            sha256, stamp = _sha256(former.content), files.stamp(one.path)
+            restored.append(Written(path=one.path, sha256=sha256, stamp=stamp, wish=one.wish))
     return restored, faults
 
 
@@ -137,7 +157,9 @@ def _later_there(
 
     our_end = x509.leaf(material.cert).not_after
     for one in drafts:
-        if one.before is None or _sha256(one.before.content) == ours.get(one.path):
+        if one.before is None or (
+            one.before.link is None and _sha256(one.before.content) == ours.get(one.path)
+        ):
             continue
         there = formats.shown(one.part, one.before.content, seal)
         if there is None or there[1] in versions:
@@ -147,34 +169,66 @@ def _later_there(
     return None
 
 
-def _put_one(copy: Copy, draft: _Draft, content: bytes, ours: str | None) -> Written:
-    path, before = draft.path, draft.before
-    sha256 = _sha256(content)
-    with files.told(path):
-        known = before is not None and _sha256(before.content) in (ours, sha256)
-        # Where others may write, a file of theirs must not make itself the owner of our key
-        kept = before.rights if before and (known or before.guarded) else None
-        wished = rights(copy, draft.part, kept)
-        unchanged = before is not None and before.content == content and wished.met_by(before.rights)
-        if not unchanged:
-            if before and not known:
-                _keep_foreign(path, before)
-            files.replace(path, content, wished)
-        return Written(
-            path=path,
-            sha256=sha256,
-            stamp=files.stamp(path),
-            wish=draft.wish,
-            before=before,
-            unchanged=unchanged,
+def _written(copy: Copy, draft: _Draft, content: bytes, ours: str | None, *, was_ours: bool) -> Written:
+    """What is to be written, not yet done: with which rights, and whether it stands there already."""
+    before, sha256 = draft.before, _sha256(content)
+    linked = before is not None and before.link is not None
+    known = before is not None and not linked and _sha256(before.content) in (ours, sha256)
+    # Where others may write, a file of theirs must not make itself the owner of our key; nor may one of
+    # root's that they moved there. Ours is the very file that we wrote, not one with the same content.
+    mine = known and (was_ours or draft.part not in SECRET_PARTS)
+    kept = before.rights if before and not linked and (mine or before.guarded) else None
+    wished = rights(copy, draft.part, kept)
+    unchanged = (
+        not linked and before is not None and before.content == content and wished.met_by(before.rights)
+    )
+    return Written(
+        path=draft.path,
+        sha256=sha256,
+        stamp=files.stamp(draft.path) if unchanged else (),
+        wish=draft.wish,
+        before=before,
+        unchanged=unchanged,
+        rights=wished,
+        known=known,
+        told=() if unchanged or before is None or linked else tuple(_news(draft, before, kept, wished)),
+    )
+
+
+def _news(draft: _Draft, before: Former, kept: Rights | None, wished: Rights) -> Iterator[str]:
+    """What the file that is replaced had, and the new one has not."""
+    path, found = draft.path, before.rights
+    if kept is None and (found.owner, found.group) != (wished.owner, wished.group):
+        if (found.owner, found.group) != (os.geteuid(), os.getegid()):
+            yield (
+                f"the copy {path} does not keep user {found.owner} and group {found.group} of the file "
+                "that was there: others may write to its directory; name `owner` and `group` under copies"
+            )
+    elif ACL in dict(found.attributes) and ACL not in dict(wished.attributes):
+        yield (
+            f"the copy {path} does not keep the access list of the file that was there: `mode` or `group` is "
+            "configured; leave them out to keep it"
         )
 
 
-def _keep_foreign(path: str, before: Former) -> None:
-    kept = path + BACKUP
-    if files.find(kept) is None:
-        owner, group = before.rights.owner, before.rights.group
-        files.replace(kept, before.content, Rights(owner=owner, group=group, mode=KEY_MODE))
+def _put_one(done: list[Written], draft: _Draft, content: bytes, keep: Keep | None) -> None:
+    """Write the last one of `done`; it stays there from the rename on, and is undone with the others."""
+    one = done.pop()
+    before = one.before
+    if one.unchanged:
+        done.append(one)
+        return
+    if before and not one.known and keep is not None:
+        kept = keep(one.path, b"" if before.link is not None else before.content, before.link)
+        one = msgspec.structs.replace(
+            one, told=(*one.told, f"what was at {one.path} before is kept as {kept}")
+        )
+    try:
+        files.replace(draft.path, content, one.rights)
+    except files.RenamedError:
+        done.append(one)
+        raise
+    done.append(msgspec.structs.replace(one, stamp=files.stamp(one.path)))
 
 
 def _sha256(data: bytes) -> str:

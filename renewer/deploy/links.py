@@ -15,24 +15,52 @@ def copy(move: Move) -> None:
     """Write every copy; a file that is there already as it should be is left alone."""
     material = move.kit.store.read(move.wish.name, move.version.id)
     ours = _remembered(move)
-    for copy in move.wish.copies:
-        move.copied += _put(move, copy, material, ours)
-    for note in dict.fromkeys(one.note for one in move.copied if one.note):
-        move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=note)
+    try:
+        for copy in move.wish.copies:
+            move.copied += _put(move, copy, material, ours)
+    except RenewerError:
+        # Key and chain may stand in entries of their own: of a version all copies stand there, or none
+        restored, faults = copies.undo(move.copied)
+        move.copied = []
+        for fault in faults:
+            move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=fault)
+        if move.former is not None:
+            _remember_copies(move, move.former, restored)
+        raise
+    said = [text for one in move.copied for text in (one.note, *one.told) if text]
+    for text in dict.fromkeys(said):
+        move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=text)
     move.states[COPIES] = (DeploymentState.DONE, None)
     _remember_copies(move, move.version, move.copied)
 
 
-def _put(move: Move, copy: Copy, material: Material, ours: Mapping[str, str]) -> list[copies.Written]:
+def _put(
+    move: Move, copy: Copy, material: Material, ours: Mapping[str, tuple[str, int]]
+) -> list[copies.Written]:
     """A version that a killed run copied, or a lost ledger knew of, is ours and not somebody's later one."""
-    versions = {version.leaf.fingerprint for version in move.situation.versions}
-    return copies.put(copy, material, ours, versions=versions, scratch=move.kit.store.scratch)
+    return copies.put(
+        copy,
+        material,
+        {path: sha256 for path, (sha256, _) in ours.items()},
+        inodes={path: inode for path, (_, inode) in ours.items()},
+        versions={version.leaf.fingerprint for version in move.situation.versions},
+        scratch=move.kit.store.scratch,
+        keep=move.kit.store.keep_former,
+    )
 
 
-def _remembered(move: Move) -> dict[str, str]:
-    """Path → SHA-256 of what we wrote there last."""
+def _remembered(move: Move) -> dict[str, tuple[str, int]]:
+    """Path → SHA-256 and inode of what we wrote there last."""
     records = move.kit.ledger.load(CopyFact, move.wish.name)
-    return {record.path: record.sha256 for record in records if record.host == move.kit.host}
+    return {
+        record.path: (record.sha256, _inode(record.stamp))
+        for record in records
+        if record.host == move.kit.host
+    }
+
+
+def _inode(stamp: tuple[int, ...]) -> int:
+    return stamp[0] if stamp else 0
 
 
 def _remember_copies(move: Move, version: Version, written: Iterable[copies.Written]) -> None:
@@ -89,7 +117,7 @@ def _rewritten(move: Move, former: Version) -> list[copies.Written]:
     if not concerned:
         return []
     material = move.kit.store.read(move.wish.name, former.id)
-    ours = _remembered(move) | {one.path: one.sha256 for one in move.copied}
+    ours = _remembered(move) | {one.path: (one.sha256, _inode(one.stamp)) for one in move.copied}
     return [one for copy in concerned for one in _put(move, copy, material, ours)]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from renewer import clock
 from renewer.errors import RenewerError, StateError, shortage
 from renewer.ledger.contract import UNWRITABLE
+from renewer.safety import whose
 
 _NEEDED = 4  # files that SQLite opens at once: database, WAL, its index, the directory
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -56,7 +57,9 @@ def demand_safe(path: str) -> None:
     if not plain or status.st_mode & 0o022:
         raise StateError(
             f"{path} is not a file that only we can write to",
-            hint=f"look who put it there, and move it away: ls -l {path}",
+            hint=whose(status.st_uid, path)
+            if status.st_uid not in (0, os.geteuid())
+            else f"look who put it there, and move it away: ls -l {path}",
             kind="unsafe-state",
         )
 

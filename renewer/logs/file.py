@@ -3,11 +3,14 @@
 Everything here raises OSError; what is said of it is the journal's affair.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 
+from renewer import safety
 from renewer.model.value import Value
 
 MODE = 0o640
@@ -67,34 +70,40 @@ class LogFile:
             except FileNotFoundError:
                 pass
             self.close()
-        self._fd = self._open()
+        with _place(self.path) as place:
+            self._fd = self._open(place)
         return self._fd
 
-    def _open(self) -> int:
-        os.makedirs(os.path.dirname(self.path) or ".", mode=0o750, exist_ok=True)
+    def _open(self, place: safety.Place) -> int:
         try:
-            fd = os.open(self.path, _OPEN)
+            fd = os.open(place.name, _OPEN, dir_fd=place.fd)
         except FileNotFoundError:
-            return self._create()
+            return self._create(place)
         except OSError as error:
             if error.errno == errno.ENXIO:  # a pipe that nobody reads, a socket
                 raise _no_file() from None
             raise
         try:
             entry = os.fstat(fd)
-            _check(entry)
+            _check(entry, place)
             self._torn = entry.st_size > 0 and os.pread(fd, 1, entry.st_size - 1) != b"\n"
         except BaseException:
             os.close(fd)
             raise
         return fd
 
-    def _create(self, like: os.stat_result | None = None) -> int:
+    def _create(self, place: safety.Place, like: os.stat_result | None = None) -> int:
         """A new file, for its owner and the group; as far as we may, with the rights of the one before."""
         try:
-            fd = os.open(self.path, _OPEN | os.O_CREAT | os.O_EXCL, MODE)
+            fd = os.open(place.name, _OPEN | os.O_CREAT | os.O_EXCL, MODE, dir_fd=place.fd)
         except FileExistsError:  # somebody else was first
-            return os.open(self.path, _OPEN)
+            fd = os.open(place.name, _OPEN, dir_fd=place.fd)
+            try:
+                _check(os.fstat(fd), place)
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd
         os.fchmod(fd, stat.S_IMODE(like.st_mode) & 0o666 if like else MODE)  # whatever the umask is
         owner, group = (like.st_uid, like.st_gid) if like else (-1, _number(self._group))
         try:
@@ -102,7 +111,7 @@ class LogFile:
         except OSError:  # not root, or no member: it stays ours
             os.fchmod(fd, MODE)
         self._torn = False
-        _sync_directory(self.path)
+        os.fsync(place.fd)
         return fd
 
     def _size(self, fd: int) -> int:
@@ -123,8 +132,9 @@ class LogFile:
             if entry.st_size == 0 or not os.path.samestat(os.lstat(self.path), entry):
                 return fd if entry.st_size == 0 else self._current()
             os.fsync(fd)
-            shift(self.path, self._rotation.keep)
-            new = self._create(like=entry)
+            with _place(self.path) as place:
+                _shift(place, self._rotation.keep)
+                new = self._create(place, like=entry)
         except OSError as error:
             self.fault = error
             return fd
@@ -141,19 +151,43 @@ def shift(path: str, keep: int) -> None:
     Each move is one rename, from the far end on, and none beyond the first gap: killed at any instant, every
     line is still there, and doing it again goes on.
     """
-    gap = next((number for number in range(1, keep) if not os.path.lexists(f"{path}.{number}")), keep)
+    with _place(path) as place:
+        _shift(place, keep)
+
+
+def _shift(place: safety.Place, keep: int) -> None:
+    there, name = place.fd, place.name
+    gap = next((number for number in range(1, keep) if not _exists(f"{name}.{number}", there)), keep)
     for number in range(gap, 1, -1):
-        os.rename(f"{path}.{number - 1}", f"{path}.{number}")
-    os.rename(path, f"{path}.1")
-    _sync_directory(path)
+        os.rename(f"{name}.{number - 1}", f"{name}.{number}", src_dir_fd=there, dst_dir_fd=there)
+    os.rename(name, f"{name}.1", src_dir_fd=there, dst_dir_fd=there)
+    os.fsync(there)
 
 
-def _sync_directory(path: str) -> None:
-    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _exists(name: str, directory: int) -> bool:
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _place(path: str) -> Iterator[safety.Place]:
+    """The log's directory, made if need be; whoever swaps a part of the way for a link leads us nowhere."""
+    path = os.path.abspath(path)
+    _make(os.path.dirname(path))
+    with safety.opened(path) as place:
+        yield place
+
+
+def _make(directory: str) -> None:
+    """Make a directory and what is missing above it."""
+    if os.path.isdir(directory):
+        return
+    _make(os.path.dirname(directory))
+    with safety.opened(directory) as place, contextlib.suppress(FileExistsError):
+        os.mkdir(place.name, 0o750, dir_fd=place.fd)
 
 
 def _number(group: str | None) -> int:
@@ -166,9 +200,12 @@ def _number(group: str | None) -> int:
         return -1
 
 
-def _check(entry: os.stat_result) -> None:
+def _check(entry: os.stat_result, place: safety.Place) -> None:
+    """That it is a regular file, and where others may put files, none that has another name as well."""
     if not stat.S_ISREG(entry.st_mode):
         raise _no_file()
+    if not place.guarded and entry.st_nlink > 1:
+        raise OSError(errno.EMLINK, "it has a second name, and others may write to its directory")
 
 
 def _no_file() -> OSError:

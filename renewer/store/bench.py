@@ -76,6 +76,17 @@ class Bench:
             yield certificates, tmp
 
     @contextmanager
+    def shelf_of(self, name: str) -> Iterator[tuple[safe.Directory, safe.Directory]]:
+        """A directory below `<state>` that is ours alone, made if need be, and `tmp`."""
+        with (
+            safe.ensure_root(self.state, self.mode, self.group) as root,
+            root.ensure(layout.TMP, 0o700) as tmp,
+            root.ensure(name, 0o700) as shelf,
+        ):
+            self._sweep(tmp)
+            yield shelf, tmp
+
+    @contextmanager
     def writing(self, certificate: str) -> Iterator[tuple[safe.Directory, safe.Directory]]:
         """A certificate's directory, made if need be, and `tmp`."""
         demand(CERTIFICATE_NAME, certificate, "certificate")

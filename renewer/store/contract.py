@@ -83,6 +83,12 @@ class Store(Protocol):
     def demand_room(self, size: int) -> None:
         """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
 
+    def keep_former(self, path: str, content: bytes, link: str | None) -> str:
+        """Keep what stood at a path elsewhere (of a link its text), the first only; where it is kept."""
+
+    def former(self, path: str) -> str | None:
+        """Where the former file of a path is kept; None if none is."""
+
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done."""
 

@@ -14,7 +14,7 @@ from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
-from renewer.store import homes, layout, lineages, mending, pendings, safe
+from renewer.store import formers, homes, layout, lineages, mending, pendings, safe
 from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
@@ -124,6 +124,14 @@ class DiskStore:
     def demand_room(self, size: int) -> None:
         """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
         self._bench.demand_room(size)
+
+    def keep_former(self, path: str, content: bytes, link: str | None) -> str:
+        """Keep what stood elsewhere before us; see `formers.keep`."""
+        return formers.keep(self._bench, path, content, link)
+
+    def former(self, path: str) -> str | None:
+        """Where that is kept; None if nothing is."""
+        return formers.where(self._bench.state, path)
 
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done.

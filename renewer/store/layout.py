@@ -10,6 +10,7 @@ LIVE = "live"
 LINEAGES = "live"  # below the state directory, where certbot has its own
 TMP = "tmp"
 REFUSED = "refused"
+REPLACED = "replaced"
 LOCK = "lock"
 
 PRIVKEY = "privkey.pem"

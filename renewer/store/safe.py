@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from renewer.errors import StateError, shortage
-from renewer.safety import danger
+from renewer.safety import MODELESS, danger, unkept, user, whose
 
 MAX_FILE = 1024 * 1024  # bytes; nothing that is read whole here is a tenth of it
 
@@ -135,6 +135,9 @@ class Directory:
                 if group is not None:
                     os.fchown(fd, -1, group)
                 os.fchmod(fd, mode)  # the umask may have taken bits away, and the group was not ours before
+                if fault := unkept(os.fstat(fd), -1, mode):
+                    os.unlink(name, dir_fd=self.fd)
+                    raise StateError(f"{self.path}: {fault.text}", hint=fault.hint, kind=MODELESS)
                 _write_all(fd, content)
                 os.fsync(fd)
             finally:
@@ -210,6 +213,13 @@ def ensure_root(path: str, mode: int, group: int | None = None) -> Directory:
         except FileExistsError:
             pass
         found = danger(path)
+        owner = os.stat(path).st_uid
+        if found and owner not in (0, os.geteuid()):
+            raise StateError(
+                f"the state directory {path} belongs to {user(owner)}, not to us or to root",
+                hint=whose(owner, path),
+                kind="unsafe-state",
+            )
         if found:
             raise StateError(
                 f"the state directory is not safe: {found.text}", hint=found.hint, kind="unsafe-state"
@@ -226,7 +236,7 @@ def check_owner(status: os.stat_result, path: str) -> None:
     if status.st_uid not in (0, os.geteuid()):
         raise StateError(
             f"{path} belongs to user {status.st_uid}, not to us or to root",
-            hint=f"run this as that user, or look who put it there and chown it: ls -ld {path}",
+            hint=whose(status.st_uid, path),
             kind="unsafe-state",
         )
     if status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode):
@@ -253,11 +263,12 @@ def told(path: str) -> Iterator[None]:
 
 
 _HINTS = {
+    (errno.ENOSPC,): "make room there (df -h, df -i), then run again: nothing is half done",
+    (errno.EDQUOT,): "the quota is used up: make room, or raise it (quota -v): nothing is half done",
     (
-        errno.ENOSPC,
-        errno.EDQUOT,
         errno.EFBIG,
-    ): "make room there (df -h, df -i), then run again: nothing is half done",
+    ): "a limit on the size of files is in force: raise it (ulimit -f, LimitFSIZE=): nothing is half done",
+    (errno.EBUSY,): "something is mounted there: look at it with findmnt; mount the whole state directory",
     (
         errno.EACCES,
         errno.EPERM,

@@ -1,16 +1,23 @@
 """Replaces a file that others read."""
 
-from renewer.copies.files import replace
+from renewer import safety
+from renewer.copies import files
 from renewer.copies.rights import PUBLIC_MODE, Rights
 from renewer.errors import RenewerError
 
 
 def publish(path: str, content: bytes) -> str | None:
-    """Write a file (absolute path) in one rename, readable by all; what went wrong, as a sentence."""
+    """Write a file (absolute path) in one rename, readable by all; what people should know, as a sentence."""
     try:
-        replace(path, content, Rights(mode=PUBLIC_MODE))
+        linked = files.link(path)
+        files.replace(path, content, Rights(mode=PUBLIC_MODE))
+    except safety.LinkError as error:
+        return f"{path} cannot be written: {error.strerror}; name its real path, or {error.danger.hint}"
     except OSError as error:
-        return f"{path} cannot be written: {error.strerror}"
+        remedy = safety.REMEDIES.get(error.errno or 0)
+        return f"{path} cannot be written: {error.strerror}" + (f"; {remedy}" if remedy else "")
     except RenewerError as error:
         return f"{error.text}; {error.hint}" if error.hint else error.text
+    if linked is not None:
+        return f"{path} was a symbolic link to {linked}: it was replaced, and what it led to was not touched"
     return None

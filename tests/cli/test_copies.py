@@ -113,7 +113,7 @@ def test_what_was_there_before_us(host: Host) -> None:
     host.json("run")
     host.copies("key")
     ended = host.cli("copies", "clean", "--yes")
-    kept = host.place / "der.before-renewer"
+    (kept,) = (host.state / "replaced").glob("*der")
     assert f"left    {kept}: it was there before us" in ended.out.splitlines()
     assert kept.read_bytes() == b"somebody's"
     assert not (host.place / "der").exists()

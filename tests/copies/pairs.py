@@ -40,11 +40,12 @@ def password_file(directory: Path, password: str = PASSWORD) -> Path:
     return draft.rename(path)
 
 
-def copy_of(directory: Path, *parts: CopyPart, secrets: Path | None = None) -> Copy:
+def copy_of(directory: Path, *parts: CopyPart, secrets: Path | None = None, mode: int | None = None) -> Copy:
     """A copy with a file for each part, called as the part; keystores are sealed by the password file."""
     secret = Secret(source=SecretSource.FILE, argument=(str(secrets or directory.parent / "password"),))
     return Copy(
         paths=tuple((part, str(directory / part)) for part in parts or tuple(CopyPart)),
+        mode=mode,
         password=secret,
         alias="www",
     )

@@ -97,7 +97,6 @@ def test_owner_group_mode(place: Path, part: CopyPart) -> None:
     assert own(path) == (7, 9, 0o440)
     copies.put(wish, pair(91), {one.path: one.sha256 for one in first})
     assert own(path) == (7, 9, 0o440)
-    assert own(place / f"{part}.before-renewer") == (7, 9, 0o600)
 
 
 def test_context(place: Path) -> None:
@@ -160,8 +159,46 @@ def test_stranger_in_an_open_directory(place: Path) -> None:
     assert own(path) == (0, 0, 0o600)
     os.chown(path, 7, 9)  # but what an administrator did to our own file is kept
     path.chmod(0o640)
-    put(place, CopyPart.KEY)
+    done = copies.put(copy_of(place, CopyPart.KEY), pair(), {}, inodes={str(path): path.stat().st_ino})
     assert own(path) == (7, 9, 0o640)
+    assert [one.told for one in done] == [()]
+
+
+@pytest.mark.parametrize("owner", [STRANGER, 0])
+def test_owner_of_the_directory_was_first(place: Path, owner: int) -> None:
+    """Who owns a copy's directory gets no key by a file of theirs, nor by one of root's moved there."""
+    os.chown(place, STRANGER, STRANGER)
+    path = place / "key"
+    path.write_text("mine, soon")
+    os.chown(path, owner, STRANGER)
+    path.chmod(0o640)
+    done = copies.put(copy_of(place, CopyPart.KEY), pair(), {})
+    assert own(path) == (0, 0, 0o600)
+    assert "name `owner` and `group`" in done[0].told[0]
+
+
+def test_same_content_in_a_file_of_the_directorys_owner(place: Path) -> None:
+    """Who could read the key and lays a copy of it there does not get the next one."""
+    os.chown(place, STRANGER, STRANGER)
+    path = place / "key"
+    done = copies.put(copy_of(place, CopyPart.KEY), pair(), {})
+    path.rename(place / "former")
+    path.write_bytes(pair().privkey)
+    os.chown(path, STRANGER, STRANGER)
+    ours = {one.path: one.sha256 for one in done}
+    inodes = {one.path: one.stamp[0] for one in done}
+    for days in (90, 91):
+        done = copies.put(copy_of(place, CopyPart.KEY), pair(days), ours, inodes=inodes)
+        assert own(path) == (0, 0, 0o600)
+
+
+def test_access_list_and_mode(place: Path) -> None:
+    """A configured mode ends the access list of the file that was there, and that is told."""
+    path = put(place, CopyPart.KEY)
+    os.setxattr(path, ACL, access_list(STRANGER))
+    done = copies.put(copy_of(place, CopyPart.KEY, mode=0o600), pair(91), {})
+    assert ACL not in os.listxattr(path)
+    assert any("access list" in text for text in done[0].told)
 
 
 def test_already_right_is_left_alone(place: Path) -> None:

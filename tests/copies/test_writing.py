@@ -1,7 +1,9 @@
 """Files in other places: written by one rename, with their rights, and put back when a deployment fails."""
 
+import errno
 import os
 import stat
+import subprocess
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from renewer import copies, x509
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Copy, CopyPart, KeyType
 from renewer.store.contract import Material
+from renewer.store.disk import DiskStore
 from tests.builders import NAMES, NOW
 
 
@@ -76,14 +79,20 @@ def test_undo_puts_back_what_stood_there(tmp_path: Path) -> None:
 
 
 def test_foreign_file_is_kept_once(tmp_path: Path) -> None:
-    """What an administrator put there is kept beside, for its owner only, and not overwritten later."""
-    (tmp_path / "www.key").write_text("somebody's")
-    first = copies.put(copy_to(tmp_path), material(), {})
-    assert (tmp_path / "www.key.before-renewer").read_text() == "somebody's"
-    assert modes(tmp_path)["www.key.before-renewer"] == 0o600
-    (tmp_path / "www.key").write_text("somebody else's")
-    copies.put(copy_to(tmp_path), material(days=1), written_by_us(first))
-    assert (tmp_path / "www.key.before-renewer").read_text() == "somebody's"
+    """What an administrator put there is kept in the state directory, for us alone; not overwritten later."""
+    place, state = tmp_path / "tls", tmp_path / "state"
+    place.mkdir()
+    store = DiskStore(str(state))
+    (place / "www.key").write_text("somebody's")
+    first = copies.put(copy_to(place), material(), {}, keep=store.keep_former)
+    kept = Path(store.former(str(place / "www.key")) or "")
+    assert (kept.read_text(), kept.parent) == ("somebody's", state / "replaced")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert any(str(kept) in text for one in first for text in one.told)
+    (place / "www.key").write_text("somebody else's")
+    copies.put(copy_to(place), material(days=1), written_by_us(first), keep=store.keep_former)
+    assert kept.read_text() == "somebody's"
+    assert set(modes(place)) == {"www.key", "www.pem"}
 
 
 def test_our_own_former_file_is_not_kept(tmp_path: Path) -> None:
@@ -164,23 +173,114 @@ def test_reader_never_meets_half_a_file(tmp_path: Path) -> None:
     assert seen <= known
 
 
-def test_link_of_somebody_else_is_not_followed(tmp_path: Path) -> None:
-    """Who owns the directory of a copy cannot lead us to another file; a link of ours is followed."""
-    theirs, system = tmp_path / "theirs", tmp_path / "system"
-    theirs.mkdir()
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+def test_link_is_replaced_itself(tmp_path: Path, mode: int) -> None:
+    """A link at a copy's path, whoever put it there, is replaced as a rename does; its target stays."""
+    place, system = tmp_path / "tls", tmp_path / "system"
+    place.mkdir()
     system.mkdir()
     (system / "passwd").write_text("root:x:0:0")
-    (theirs / "www.key").symlink_to(system / "passwd")
-    theirs.chmod(0o777)
+    (place / "www.key").symlink_to(system / "passwd")
+    (place / "www.pem").symlink_to(tmp_path / "nowhere")
+    place.chmod(mode)
+    store = DiskStore(str(tmp_path / "state"))
 
-    with pytest.raises(GiveUp, match="symbolic link"):
-        copies.put(copy_to(theirs), material(), {})
+    new = material()
+    done = copies.put(copy_to(place), new, {}, keep=store.keep_former)
 
     assert (system / "passwd").read_text() == "root:x:0:0"
     assert [entry.name for entry in system.iterdir()] == ["passwd"]
-    theirs.chmod(0o755)
-    copies.put(copy_to(theirs), material(), {})
-    assert (system / "passwd").read_bytes().startswith(b"-----BEGIN PRIVATE KEY")
+    assert not (tmp_path / "nowhere").exists()
+    assert not (place / "www.key").is_symlink()
+    assert (place / "www.key").read_bytes() == new.privkey
+    assert os.readlink(store.former(str(place / "www.key")) or "") == str(system / "passwd")
+    assert copies.undo(done) == ([], [])
+    assert os.readlink(place / "www.key") == str(system / "passwd")
+    assert os.readlink(place / "www.pem") == str(tmp_path / "nowhere")
+
+
+def test_later_certificate_behind_a_link_is_left_alone(tmp_path: Path) -> None:
+    """A link of the administrator's to another client's later certificate stays, and that is said."""
+    theirs, place = tmp_path / "archive.pem", tmp_path / "tls"
+    place.mkdir()
+    theirs.write_bytes(material(days=30).fullchain)
+    (place / "www.pem").symlink_to(theirs)
+    done = copies.put(copy_to(place), material(), {})
+    assert all("ends later than ours" in one.note for one in done)
+    assert (place / "www.pem").is_symlink()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_directory_that_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """From its rename on a file counts as written: if its directory's fsync fails, all go back."""
+    old = material()
+    first = copies.put(copy_to(tmp_path), old, {})
+    real, count = os.fsync, 0
+
+    def failing(fd: int) -> None:
+        nonlocal count
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            count += 1
+            if count == number:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(RetryLater, match="Input/output error") as caught:
+        copies.put(copy_to(tmp_path), material(days=1), written_by_us(first))
+    assert "dmesg" in caught.value.hint
+    assert (tmp_path / "www.key").read_bytes() == old.privkey
+    assert (tmp_path / "www.pem").read_bytes() == old.fullchain
+
+
+HINTS = {
+    errno.ENOSPC: "df -h",
+    errno.EDQUOT: "quota",
+    errno.EBUSY: "bind mount",
+    errno.EROFS: "ReadWritePaths=",
+    errno.EIO: "dmesg",
+    errno.EFBIG: "ulimit -f",
+}
+
+
+@pytest.mark.parametrize("number", HINTS, ids=errno.errorcode.get)
+def test_each_cause_has_its_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Why a file cannot be replaced says what to do about that very cause."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "rename", refused)
+    with pytest.raises((GiveUp, RetryLater)) as caught:
+        copies.put(copy_to(tmp_path), material(), {})
+    assert HINTS[number] in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bind_mounted_file(tmp_path: Path) -> None:
+    """A file that is a mount of its own cannot be replaced: told as that, and the file stays."""
+    other = tmp_path / "other"
+    other.write_text("as it was")
+    (tmp_path / "www.key").write_text("covered")
+    subprocess.run(["/bin/mount", "--bind", other, tmp_path / "www.key"], check=True)
+    try:
+        with pytest.raises(GiveUp, match="busy") as caught:
+            copies.put(copy_to(tmp_path), material(), {})
+        assert "mount its directory" in caught.value.hint
+        assert other.read_text() == "as it was"
+    finally:
+        subprocess.run(["/bin/umount", tmp_path / "www.key"], check=True)
+
+
+def test_longest_name(tmp_path: Path) -> None:
+    """A name that leaves no room for the dot-file's additions is written all the same."""
+    path = tmp_path / ("k" * 255)
+    one = material()
+    copies.put(Copy(paths=((CopyPart.KEY, str(path)),)), one, {})
+    assert path.read_bytes() == one.privkey
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_directory_behind_a_link_of_somebody_else(tmp_path: Path) -> None:

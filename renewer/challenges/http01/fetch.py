@@ -1,9 +1,11 @@
 """One GET as the authority would make it, bounded in time and size, with the whole way told."""
 
 import http.client
+import ipaddress
 import re
 import socket
 import ssl
+from enum import IntEnum
 from urllib.parse import urljoin, urlsplit
 
 from renewer import __version__, tls
@@ -18,10 +20,14 @@ _EXCERPT = 120  # characters
 _CONNECT_SHARE = 0.5  # of the time left: one dead address must not use up the other ones' time
 
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
+
+
 class Fetched(Value):
     """What a GET found. `trace` tells the way: every URL with the address that answered.
 
     Either `error` says why there is no answer, or `status`, `phrase` and `body` (its beginning) are set.
+    `elsewhere` is whether another host than the one that was asked gave it: that is for nobody to be shown.
     """
 
     trace: str
@@ -29,10 +35,13 @@ class Fetched(Value):
     status: int = 0
     phrase: str = ""
     body: bytes = b""
+    elsewhere: bool = False
 
     @property
     def excerpt(self) -> str:
-        """The body's beginning on one line, safe to print."""
+        """The body's beginning on one line, safe to print; nothing of another host's."""
+        if self.elsewhere:
+            return ""
         text = " ".join(printable(self.body[: 4 * _EXCERPT]).split())
         return text[:_EXCERPT] + ("…" if len(text) > _EXCERPT else "")
 
@@ -46,16 +55,24 @@ def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
 
     `at` is the address to ask for the URL's host, instead of all that the system finds for it.
     """
-    first = urlsplit(url).hostname
+    first, reach = urlsplit(url).hostname, None
     ports = {80, 443, urlsplit(url).port or 80}
     trace = ""
     try:
         for hop in range(MAX_REDIRECTS + 1):
             trace += f", redirected to {_shown(url)}" if hop else _shown(url)
-            address, answer = _get(url, deadline, at if urlsplit(url).hostname == first else "")
+            same = urlsplit(url).hostname == first
+            address, answer = _get(url, deadline, at if same else "", reach)
+            reach = reach or reach_of(address)
             trace += f" ({address})" if address not in _shown(url) else ""
             if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
-                return Fetched(trace=trace, status=answer.status, phrase=answer.phrase, body=answer.body)
+                return Fetched(
+                    trace=trace,
+                    status=answer.status,
+                    phrase=answer.phrase,
+                    body=answer.body,
+                    elsewhere=not same,
+                )
             url = _next(url, answer.location, ports)
     except _Fault as fault:
         return Fetched(trace=trace, error=str(fault))
@@ -89,10 +106,51 @@ def _next(url: str, location: str, ports: set[int]) -> str:
     return target
 
 
-def _get(url: str, deadline: float, at: str) -> tuple[str, _Answer]:
+class Reach(IntEnum):
+    """From where an address can be reached, the widest first."""
+
+    PUBLIC = 0
+    PRIVATE = 1
+    LINK = 2
+    HOST = 3
+
+
+_INNER = {
+    Reach.PUBLIC: "it",
+    Reach.PRIVATE: "an inner network",
+    Reach.LINK: "an address of this link",
+    Reach.HOST: "this host itself",
+}
+
+
+def reach_of(address: str) -> Reach:
+    """From where an address can be reached; one that carries an IPv4 address, as that one.
+
+    Whoever answers for a public name must not make us ask inner hosts or this host's own services.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        found = inner or found
+    if found.is_loopback or found.is_unspecified:
+        return Reach.HOST
+    if found.is_link_local or found.is_multicast:
+        return Reach.LINK
+    return Reach.PUBLIC if found.is_global else Reach.PRIVATE
+
+
+def _allowed(address: str, reach: Reach | None) -> bool:
+    """Whether a redirect may lead there from an address of that reach: outwards, or where we were already."""
+    return reach is None or (to := reach_of(address)) is reach or to < min(reach, Reach.LINK)
+
+
+def _get(url: str, deadline: float, at: str, reach: Reach | None) -> tuple[str, _Answer]:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    sock, address = _connect(at or host, parts.port or (443 if parts.scheme == "https" else 80), deadline)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    sock, address = _connect(at or host, port, deadline, reach)
     try:
         if parts.scheme == "https":
             sock.settimeout(left(deadline))
@@ -119,8 +177,11 @@ def _get(url: str, deadline: float, at: str) -> tuple[str, _Answer]:
         sock.close()
 
 
-def _connect(host: str, port: int, deadline: float) -> tuple[socket.socket, str]:
-    """Connect to the first address that accepts, in the system's order (IPv6 and IPv4 as it prefers)."""
+def _connect(host: str, port: int, deadline: float, reach: Reach | None) -> tuple[socket.socket, str]:
+    """Connect to the first address that accepts, in the system's order (IPv6 and IPv4 as it prefers).
+
+    `reach` is that of the address that redirected here, if one did.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -128,8 +189,12 @@ def _connect(host: str, port: int, deadline: float) -> tuple[socket.socket, str]
         raise _Fault(f"{host} does not resolve here: {why}") from None
     tried = []
     for family, kind, proto, _, address in found:
-        sock = socket.socket(family, kind, proto)
         shown = str(address[0])
+        if not _allowed(shown, reach):
+            what = _INNER[reach_of(shown)]
+            tried.append(f"{shown} is not asked: a redirect to {what} is not followed")
+            continue
+        sock = socket.socket(family, kind, proto)
         try:
             sock.settimeout(left(deadline) * (_CONNECT_SHARE if len(found) > 1 else 1))
             sock.connect(address)

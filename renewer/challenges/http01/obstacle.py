@@ -28,6 +28,8 @@ _HINTS = {
     errno.EFBIG: "a limit on file sizes is in force (ulimit -f, LimitFSIZE=): raise it",
     errno.EROFS: "mount it writable; under systemd add it to ReadWritePaths= (renewer timer install does)",
     errno.EACCES: "let the agent's user write there, or run the agent as a user who may",
+    errno.EIO: "the disk reports an error: look at the kernel's log (dmesg)",
+    errno.EBUSY: "something is mounted there: look at it with findmnt",
     errno.EPERM: "let the agent's user write there (chattr, SELinux and AppArmor can forbid it, too)",
 }
 

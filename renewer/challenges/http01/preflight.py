@@ -92,6 +92,8 @@ def judge(task: Task, found: Fetched) -> str:
     said = f"answered {found.status} {found.phrase}".rstrip()
     if found.excerpt:
         said += f" with the body “{found.excerpt}”"
+    elif found.elsewhere:
+        said += " with something else than the challenge (of another host the body is not shown)"
     elif found.status == 200:
         said += " with an empty body"
     return f"{found.trace} {said}"

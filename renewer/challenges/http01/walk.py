@@ -6,7 +6,6 @@ Which of them this process made is remembered, for only those may be removed aga
 import contextlib
 import errno
 import os
-import stat
 import threading
 from collections.abc import Iterator
 
@@ -54,37 +53,42 @@ def _step(root: str, opened: list[int], depth: int, *, make: bool) -> int:
     path = "/".join((root.rstrip("/"), *PARTS[: depth + 1]))
     key = (identity(opened[0]), depth)
     created = make and _make_directory(part, parent, path)
-    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = _open(part, flags | (os.O_RDONLY if created else os.O_PATH), path=path, dir_fd=parent)
-    try:
-        found = os.fstat(fd)
-        if created:
-            _made[key] = (found.st_dev, found.st_ino)
-        # by descriptor, since mkdir's mode goes through the umask; the group's inheritance stays
-        wanted = 0o755 | (found.st_mode & stat.S_ISGID)
-        if make and _made.get(key) == (found.st_dev, found.st_ino) and stat.S_IMODE(found.st_mode) != wanted:
-            _chmod(fd, wanted)
-    except OSError:
+    fd = _enter(part, parent, path)
+    if make and not created and _made.get(key) == identity(fd) and _is_hidden(fd):
+        # A killed run left it without its mode. It is not given one, for who owns the webroot may have put
+        # any directory there; an empty one is made anew.
         os.close(fd)
-        raise
+        _rmdir(part, parent)
+        created = _make_directory(part, parent, path)
+        fd = _enter(part, parent, path)
+    if created:
+        _made[key] = identity(fd)
     return fd
 
 
-def _chmod(fd: int, mode: int) -> None:
-    path = f"/proc/self/fd/{fd}"  # works for O_PATH descriptors, too
-    try:
-        os.chmod(path, mode)
-    except PermissionError:  # systemd's RestrictSUIDSGID= forbids the group's bit
-        os.chmod(path, mode & 0o777)
+def _enter(part: str, parent: int, path: str) -> int:
+    return _open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, path=path, dir_fd=parent)
+
+
+def _is_hidden(fd: int) -> bool:
+    """Whether the web server may not walk through it."""
+    return os.fstat(fd).st_mode & 0o055 != 0o055
 
 
 def _make_directory(part: str, parent: int, path: str) -> bool:
+    """Make it with the mode that the web server needs; under the lock, so that the umask is set by one only.
+
+    Giving it the mode afterwards would be by its name, and that may be another directory's by then.
+    """
+    before = os.umask(0o022)
     try:
         os.mkdir(part, 0o755, dir_fd=parent)
     except FileExistsError:
         return False
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
+    finally:
+        os.umask(before)
     return True
 
 

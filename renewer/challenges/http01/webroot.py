@@ -181,7 +181,7 @@ def _write(directory: int, token: str, answer: bytes) -> None:
             fd = os.open(token, flags, 0o644, dir_fd=directory)
         except FileExistsError:
             found = _read(directory, token)
-            if found == answer:
+            if found == answer and _is_served(directory, token):
                 return  # our own, from a run that was killed
             if found is not None and (not answer.startswith(found) or not _only_ours(directory, token)):
                 raise GiveUp(
@@ -204,9 +204,10 @@ def _write(directory: int, token: str, answer: bytes) -> None:
 
 
 def _read(directory: int, token: str) -> bytes | None:
-    """What a regular file holds (its beginning), with the mode mended; None if there is none any more.
+    """What a regular file holds (its beginning); None if there is none any more.
 
-    Raises GiveUp for anything else under this name.
+    Nothing that exists is given another mode: who owns the directory may have renamed any file to this name.
+    Raises GiveUp for anything else under it.
     """
     # not blocking: a FIFO in this place must not stop us
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -222,10 +223,7 @@ def _read(directory: int, token: str) -> bytes | None:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise _not_a_file(token)
-        content = os.read(fd, _READ_LIMIT)
-        if stat.S_IMODE(found.st_mode) != 0o644 and _is_only_ours(found):
-            os.fchmod(fd, 0o644)
-        return content
+        return os.read(fd, _READ_LIMIT)
     finally:
         os.close(fd)
 
@@ -238,11 +236,13 @@ def _not_a_file(token: str) -> GiveUp:
     )
 
 
+def _is_served(directory: int, token: str) -> bool:
+    """Whether the web server may read it; one that a killed run left without its mode is made anew."""
+    return bool(os.stat(token, dir_fd=directory, follow_symlinks=False).st_mode & stat.S_IROTH)
+
+
 def _only_ours(directory: int, token: str) -> bool:
-    return _is_only_ours(os.stat(token, dir_fd=directory, follow_symlinks=False))
-
-
-def _is_only_ours(found: os.stat_result) -> bool:
+    found = os.stat(token, dir_fd=directory, follow_symlinks=False)
     return found.st_uid == os.geteuid() and found.st_nlink == 1
 
 

@@ -12,9 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
 import dns.tsig
 import dns.update
 
@@ -47,10 +50,15 @@ class Rfc2136Provider:
             _key(self._to.tsig)
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
-        """Add the values in one update."""
+        """Add the values in one update, each with the TTL that stands at its name.
+
+        All records of a name and type have one TTL (RFC 2181 §5.2): servers give all that of the last one.
+        """
+        key = self._key()
+        ttls = {name: self._ttl(name, key) for name in dict.fromkeys(record.name for record in records)}
 
         def change(update: dns.update.UpdateMessage, record: TxtRecord) -> None:
-            update.add(dns.name.from_text(record.name), TTL, "TXT", record.value)
+            update.add(dns.name.from_text(record.name), ttls[record.name], "TXT", record.value)
 
         self._send(zone, records, change)
 
@@ -71,8 +79,7 @@ class Rfc2136Provider:
         records: Sequence[TxtRecord],
         change: Callable[[dns.update.UpdateMessage, TxtRecord], None],
     ) -> None:
-        with untouched():
-            key = _key(self._to.tsig) if self._to.tsig else None
+        key = self._key()
         update = dns.update.UpdateMessage(dns.name.from_text(zone))
         if key is not None:
             update.use_tsig(key)
@@ -90,7 +97,25 @@ class Rfc2136Provider:
         if code != "NOERROR":
             raise self._refused(code, zone)
 
-    def _exchange(self, update: dns.update.UpdateMessage) -> dns.message.Message:
+    def _key(self) -> dns.tsig.Key | None:
+        with untouched():
+            return _key(self._to.tsig) if self._to.tsig else None
+
+    def _ttl(self, name: str, key: dns.tsig.Key | None) -> int:
+        """The TTL of others' TXT records at a name; ours if there are none, or the server does not say."""
+        owner = dns.name.from_text(name)
+        query = dns.message.make_query(owner, "TXT")
+        query.flags &= ~dns.flags.RD  # what this server itself holds
+        if key is not None:
+            query.use_tsig(key)  # views, and servers that answer to the key alone
+        try:
+            reply = self._exchange(query)
+        except (*_TSIG_ERRORS, RenewerError):
+            return TTL  # what is wrong is told by the update
+        found = reply.get_rrset(reply.answer, owner, dns.rdataclass.IN, dns.rdatatype.TXT)
+        return found.ttl if found is not None else TTL
+
+    def _exchange(self, update: dns.message.Message) -> dns.message.Message:
         """Send it to the first address of the server that takes a connection. Raises RetryLater."""
         said: list[str] = []
         with untouched():
@@ -169,7 +194,7 @@ def _carry(wire: bytes, connection: socket.socket) -> bytes:
     return received[2:]
 
 
-def _read(update: dns.update.UpdateMessage, wire: bytes) -> dns.message.Message:
+def _read(update: dns.message.Message, wire: bytes) -> dns.message.Message:
     """The answer, its signature checked if it has one. Raises ValueError if it is none."""
     try:
         try:
