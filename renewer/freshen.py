@@ -7,9 +7,10 @@ import msgspec
 
 from renewer import clock
 from renewer.acme import card
+from renewer.copies.leftovers import beside
 from renewer.errors import RenewerError, StateError
 from renewer.kit import Kit
-from renewer.model.facts import Debris, Owed, Revoked, Situation
+from renewer.model.facts import CopyFact, Debris, Owed, Revoked, Situation
 from renewer.model.outcome import EventName, Outcome
 from renewer.policy.backoff import from_the_future
 from renewer.policy.budget import seen_by
@@ -65,8 +66,10 @@ def budgets(kit: Kit, situations: Iterable[Situation]) -> set[str]:
     return {record.certificate for record in noted}
 
 
-def debris(kit: Kit) -> None:
-    """Remove what challenges of earlier runs left behind; what nobody can remove is told a last time."""
+def debris(kit: Kit, situations: Iterable[Situation]) -> None:
+    """Remove what earlier runs left behind: keys, and what challenges did. What nobody can remove is told."""
+    _keys(kit)
+    _relics(kit, situations)
     left = kit.ledger.load(Debris)
     if not left:
         return
@@ -171,6 +174,40 @@ def repairs(kit: Kit, situations: Mapping[str, Situation]) -> set[str]:
             changed.add(name)
             _mended(kit, name, f"{one.why}: it was put right from its other files")
     return changed
+
+
+def _keys(kit: Kit) -> None:
+    """Remove keys that a killed run left: on the workbench, and of orders that there are none of."""
+    strays = dict.fromkeys(kit.strays)
+    kit.strays.clear()
+    try:
+        kit.store.sweep()
+        for name, pending in strays:
+            kit.store.clear(name, pending)
+    except RenewerError as error:
+        kit.journal.tell(EventName.NOTICE, text=error.text, hint=error.hint)
+
+
+def _relics(kit: Kit, situations: Iterable[Situation]) -> None:
+    """Tell once of files that earlier releases kept beside copies, where a server may load them."""
+    for situation in situations:
+        found = {
+            one.path: kept
+            for one in situation.copies
+            if one.version and not one.relic and (kept := beside(one.path))
+        }
+        if not found:
+            continue
+        for kept in found.values():
+            text = (
+                f"{kept} was kept by an earlier release; a server that reads its whole directory loads it: "
+                f"look at it, and move it away"
+            )
+            kit.journal.tell(EventName.NOTICE, situation.wish.name, text=text)
+            kit.mended.append(text)
+        records = kit.ledger.load(CopyFact, situation.wish.name)
+        told = [msgspec.structs.replace(one, relic=True) for one in records if one.path in found]
+        kit.ledger.save(*[one for one in told if one.host == kit.host])
 
 
 def rights(kit: Kit, situations: Mapping[str, Situation]) -> set[str]:

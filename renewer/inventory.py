@@ -233,6 +233,8 @@ def _order(kit: Kit, name: str, shelf: Shelf, memory: Memory) -> tuple[Order | N
     unclaimed = [one for one in shelf.pending if one not in aside]
     if order is None and not unclaimed:
         return None, False
+    if order is not None:
+        kit.strays += [(name, one) for one in unclaimed if one != order.pending]
     if order is not None and order.pending not in shelf.pending:
         return order, False
     pending = kit.store.pending(name, order.pending if order else unclaimed[-1])
@@ -240,6 +242,7 @@ def _order(kit: Kit, name: str, shelf: Shelf, memory: Memory) -> tuple[Order | N
         try:
             order = decode(pending.order, Order)
         except UndecodableError:
+            kit.strays.append((name, pending.id))
             return None, False
         if order.certificate != name or order.pending != pending.id:
             return None, False
@@ -296,6 +299,7 @@ def _copies(kit: Kit, wish: Certificate, records: Sequence[CopyFact]) -> tuple[C
                     intact=not reworded and files.stamp(path) == record.stamp,
                     reworded=reworded,
                     note=record.note,
+                    relic=record.relic,
                 )
             )
     return tuple(states)

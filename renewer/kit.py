@@ -47,7 +47,8 @@ class Kit:
     `deadline` is that of the run, on `clock.monotonic`; `request_timeout` (seconds) bounds each request to an
     authority, `order_limit` (seconds) its validating and its signing. `parsed` are the facts of versions that
     the ledger did not know, `damaged` live versions by certificate, `loose` versions (certificate, id) whose
-    files have other rights than configured, and `mended` sentences about what was put right of both.
+    files have other rights than configured, `strays` pending directories (certificate, id) of no
+    order, and `mended` sentences about what was put right of both.
     `distrust` says why this host's clock is not believed, with a hint: then nothing is ordered; `passed_over`
     why authorities are left alone in this run, because their clocks are odd.
     """
@@ -79,6 +80,7 @@ class Kit:
         self.mended: list[str] = []
         self.distrust: tuple[str, str] | None = None
         self.passed_over: dict[str, tuple[str, str]] = {}
+        self.strays: list[tuple[str, str]] = []
         self._sessions: dict[str, Session] = {}
         self._guard = threading.Lock()
 

@@ -144,7 +144,7 @@ def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:
 def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict[str, Situation]:
     """Facts that are too old are gathered anew; only what changed is read again."""
     changed = freshen.budgets(kit, situations.values()) | freshen.orders(kit, situations.values())
-    freshen.debris(kit)
+    freshen.debris(kit, situations.values())
     freshen.revocations(kit)
     if mended := freshen.rights(kit, situations) | freshen.repairs(kit, situations):
         situations = situations | inventory.take(kit, mended)

@@ -143,6 +143,12 @@ def put_back(path: str, former: Former) -> None:
         os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
 
 
+def sweep(path: str) -> None:
+    """Remove the draft that a killed run may have left beside a file. Raises OSError."""
+    with safety.opened(path) as place, contextlib.suppress(FileNotFoundError):
+        os.unlink(_draft(place.name), dir_fd=place.fd)
+
+
 def link(path: str) -> str | None:
     """The text of a symbolic link at a path; None if there is none. Raises OSError."""
     with safety.opened(path) as place:
@@ -174,9 +180,7 @@ def stamp(path: str) -> tuple[int, ...]:
 def _renamed(path: str) -> Iterator[tuple[safety.Place, str]]:
     """A place, and the name of a draft in it that is renamed inside; then the directory is synced."""
     with safety.opened(path) as place:
-        draft = f".{place.name}.renewer"
-        if len(os.fsencode(draft)) > _LONGEST:
-            draft = f".{zlib.crc32(os.fsencode(place.name)):08x}.renewer"
+        draft = _draft(place.name)
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft, dir_fd=place.fd)
@@ -185,6 +189,13 @@ def _renamed(path: str) -> Iterator[tuple[safety.Place, str]]:
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(draft, dir_fd=place.fd)
+
+
+def _draft(name: str) -> str:
+    draft = f".{name}.renewer"
+    if len(os.fsencode(draft)) > _LONGEST:
+        draft = f".{zlib.crc32(os.fsencode(name)):08x}.renewer"
+    return draft
 
 
 def _sync(directory: int) -> None:

@@ -79,11 +79,7 @@ def put(  # noqa: PLR0913  each by its name
     Raises RetryLater or GiveUp with the path; what was written before the error is put back. `scratch` gives
     a private directory.
     """
-    drafts = []
-    for part, path in sorted(copy.paths, key=lambda pair: list(CopyPart).index(pair[0])):
-        wish = fingerprint(copy, part)  # before its password is read: if that changes meanwhile, it is seen
-        with files.told(path):
-            drafts.append(_Draft(part=part, path=path, wish=wish, before=files.find(path)))
+    drafts = _drafts(copy)
     seal = Seal(copy, scratch)
     if later := _later_there(drafts, seal, material, ours, versions):
         return _left_alone(drafts, later)
@@ -104,6 +100,15 @@ def put(  # noqa: PLR0913  each by its name
         undo(done)
         raise
     return done
+
+
+def _drafts(copy: Copy) -> list[_Draft]:
+    drafts = []
+    for part, path in sorted(copy.paths, key=lambda pair: list(CopyPart).index(pair[0])):
+        wish = fingerprint(copy, part)  # before its password is read: if that changes meanwhile, it is seen
+        with files.told(path):
+            drafts.append(_Draft(part=part, path=path, wish=wish, before=files.find(path)))
+    return drafts
 
 
 def _left_alone(drafts: list[_Draft], later: str) -> list[Written]:
@@ -216,6 +221,7 @@ def _put_one(done: list[Written], draft: _Draft, content: bytes, keep: Keep | No
     one = done.pop()
     before = one.before
     if one.unchanged:
+        files.sweep(one.path)
         done.append(one)
         return
     if before and not one.known and keep is not None:

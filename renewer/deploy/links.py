@@ -64,6 +64,7 @@ def _inode(stamp: tuple[int, ...]) -> int:
 
 
 def _remember_copies(move: Move, version: Version, written: Iterable[copies.Written]) -> None:
+    told = {one.path for one in move.kit.ledger.load(CopyFact, move.wish.name) if one.relic}
     facts = [
         CopyFact(
             certificate=move.wish.name,
@@ -75,6 +76,7 @@ def _remember_copies(move: Move, version: Version, written: Iterable[copies.Writ
             at=clock.now(),
             wish=one.wish,
             note=one.note,
+            relic=one.path in told,
         )
         for one in written
     ]

@@ -318,7 +318,8 @@ class CopyFact(Record):
     """A file that we wrote elsewhere; `stamp` (inode, size, mtime in ns) tells whether it still is ours.
 
     `wish` is a fingerprint of what the config says of it ("" from earlier releases). `note` is set, and
-    `sha256` is "", if the file is not ours and was left alone; it says why.
+    `sha256` is "", if the file is not ours and was left alone; it says why. `relic` is whether it was told
+    that an earlier release kept a file beside.
     """
 
     kind: ClassVar[str] = "copy"
@@ -330,6 +331,7 @@ class CopyFact(Record):
     at: datetime
     wish: str = ""
     note: str = ""
+    relic: bool = False
 
     @property
     def key(self) -> str:
@@ -552,7 +554,7 @@ class CopyState(Value):
     """How a file that should follow the live version is found: written for `version`, changed by others?
 
     It is not `intact` either if the config says something else of it now than when it was written: then it
-    is `reworded`. `note` says why a file of somebody else was left alone.
+    is `reworded`. `note` says why a file of somebody else was left alone. `relic` is as in CopyFact.
     """
 
     path: str
@@ -560,6 +562,7 @@ class CopyState(Value):
     intact: bool
     reworded: bool = False
     note: str = ""
+    relic: bool = False
 
 
 class Asked(Value):

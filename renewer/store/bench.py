@@ -147,6 +147,17 @@ class Bench:
             tmp.write(name, bytes(size), 0o600)
             tmp.discard(name)
 
+    def sweep(self) -> None:
+        """Remove what a killed run left in `tmp`, if there is one."""
+        root = safe.find_root(self.state)
+        if root is None:
+            return
+        with root:
+            tmp = root.find(layout.TMP)
+            if tmp is not None:
+                with tmp:
+                    self._sweep(tmp)
+
     def _sweep(self, tmp: safe.Directory) -> None:
         """Once: remove what a run that was killed left in `tmp`, and nothing that is not ours."""
         with self._sweeping:

@@ -83,6 +83,9 @@ class Store(Protocol):
     def demand_room(self, size: int) -> None:
         """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
 
+    def sweep(self) -> None:
+        """Remove what a killed run left half made."""
+
     def keep_former(self, path: str, content: bytes, link: str | None) -> str:
         """Keep what stood at a path elsewhere (of a link its text), the first only; where it is kept."""
 

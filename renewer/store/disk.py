@@ -125,6 +125,10 @@ class DiskStore:
         """Make sure that so many octets can be written. Raises StateError if the disk or a quota says no."""
         self._bench.demand_room(size)
 
+    def sweep(self) -> None:
+        """Remove what a killed run left on the workbench."""
+        self._bench.sweep()
+
     def keep_former(self, path: str, content: bytes, link: str | None) -> str:
         """Keep what stood elsewhere before us; see `formers.keep`."""
         return formers.keep(self._bench, path, content, link)

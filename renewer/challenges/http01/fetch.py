@@ -63,7 +63,7 @@ def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
             trace += f", redirected to {_shown(url)}" if hop else _shown(url)
             same = urlsplit(url).hostname == first
             address, answer = _get(url, deadline, at if same else "", reach)
-            reach = reach or reach_of(address)
+            reach = reach_of(address) if reach is None else reach
             trace += f" ({address})" if address not in _shown(url) else ""
             if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
                 return Fetched(
