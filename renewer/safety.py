@@ -170,11 +170,16 @@ class LinkError(OSError):
 
 
 class Place(NamedTuple):
-    """An open directory, the name of a file in it, and whether only root and we can put anything there."""
+    """An open directory, and the name of a file in it.
+
+    `guarded` is whether only root and we can put anything there. `moved` is whether it is root's or ours, but
+    somebody else could have put it in the place of another one: then what is there already may be anything.
+    """
 
     fd: int
     name: str
     guarded: bool
+    moved: bool
 
 
 @contextlib.contextmanager
@@ -192,17 +197,40 @@ def opened(path: str) -> Iterator[Place]:
     finally:
         walk.close()
     try:
-        shut = not os.fstat(fd).st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        yield Place(fd=fd, name=os.path.basename(path), guarded=walk.danger is None and shut)
+        entry, name = os.fstat(fd), os.path.basename(path)
+        safe, shut = walk.danger is None, not entry.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        moved = not safe and shut and entry.st_uid in (0, os.geteuid())
+        yield Place(fd=fd, name=name, guarded=safe and shut, moved=moved)
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def directory(path: str) -> Iterator[int]:
+    """A directory (absolute path) by an O_PATH descriptor. Raises OSError.
+
+    Links that others may have put there are followed if they belong to whom the directory belongs to: a
+    site's own user may turn `current` from one release to the next, and cannot lead us to what is not theirs.
+    """
+    walk = _Walk(path, matching=True)
+    try:
+        walk.to(path)
+        owner = os.fstat(walk.here).st_uid
+        for of, danger in walk.strangers:
+            if of != owner:
+                raise LinkError(path, danger)
+        yield walk.here
+    finally:
+        walk.close()
 
 
 class _Walk:
     """Where the walk is, and the first reason on the way why others could have led us elsewhere."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, matching: bool = False) -> None:
         self._path = path
+        self._matching = matching
+        self.strangers: list[tuple[int, Danger]] = []  # whose links were followed that others may change
         self._shown = "/"
         self.here = os.open("/", _STEP | os.O_DIRECTORY)
         self.danger = fault_of("/", os.fstat(self.here), None)
@@ -237,8 +265,10 @@ class _Walk:
             fault = None if part == ".." else fault_of(shown, entry, os.fstat(self.here))
             self.danger = self.danger or fault
             if stat.S_ISLNK(entry.st_mode):
-                if self.danger is not None:
+                if self.danger is not None and not self._matching:
                     raise LinkError(self._path, self.danger)
+                if self.danger is not None:
+                    self.strangers.append((entry.st_uid, self.danger))
                 return os.readlink("", dir_fd=found)
             if not stat.S_ISDIR(entry.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), shown)

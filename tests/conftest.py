@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.attacks import table as attacks_table
 from tests.faults import stuck_table, table
 from tests.hooks import table as servers_table
 from tests.servers.bendable import Bendable, BendableFactory
@@ -136,6 +137,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     table.note(report)
     stuck_table.note(report)
     servers_table.note(report)
+    attacks_table.note(report)
     if report.skipped and not hasattr(report, "wasxfail"):
         _skipped.append(report.nodeid)
 
@@ -157,6 +159,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     table.show(terminalreporter)
     stuck_table.show(terminalreporter)
     servers_table.show(terminalreporter)
+    attacks_table.show(terminalreporter)
     if IN_CI and _skipped:
         terminalreporter.section("skipped in CI", sep="!", red=True)
         terminalreporter.line("With CI set every test must run; these did not, so this session fails:")

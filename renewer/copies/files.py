@@ -23,8 +23,8 @@ _OTHERS = 0o077
 class Former(Value):
     """What stands at a copy's path. Its repr says nothing of the content, which may be a key.
 
-    `guarded` is whether only root and we could have put it there. Of a symbolic link `link` is its text, and
-    the content is that of the file it leads to, if we may follow it.
+    `guarded` is whether only root and we could have put it there, `moved` is as in `safety.Place`. Of a
+    symbolic link `link` is its text, and the content is that of the file it leads to, if we may follow it.
     """
 
     content: bytes
@@ -32,13 +32,16 @@ class Former(Value):
     guarded: bool = True
     link: str | None = None
     inode: int = 0
+    moved: bool = False
 
     def __repr__(self) -> str:
         return "Former(…)"
 
 
 class RenamedError(OSError):
-    """The new file stands at its path, and that may not be on the disk yet."""
+    """The new file stands at its path, and that may not be on the disk yet; `stamp` is its own."""
+
+    stamp: tuple[int, ...] = ()
 
 
 @contextlib.contextmanager
@@ -92,7 +95,9 @@ def find(path: str) -> Former | None:
         )
     finally:
         os.close(file)
-    return Former(content=content, rights=rights, guarded=place.guarded, inode=entry.st_ino)
+    return Former(
+        content=content, rights=rights, guarded=place.guarded, inode=entry.st_ino, moved=place.moved
+    )
 
 
 def _no_file(path: str) -> GiveUp:
@@ -104,6 +109,7 @@ def _no_file(path: str) -> GiveUp:
 def _link(place: safety.Place) -> Former:
     """A link at the path itself; it is replaced, and where it leads is only read, if it is root's or ours."""
     text, content = os.readlink(place.name, dir_fd=place.fd), b""
+    inode = os.stat(place.name, dir_fd=place.fd, follow_symlinks=False).st_ino
     if place.guarded:
         with contextlib.suppress(OSError):
             file = os.open(place.name, _READ, dir_fd=place.fd)
@@ -112,35 +118,59 @@ def _link(place: safety.Place) -> Former:
                     content = os.read(file, MAX_BYTES)
             finally:
                 os.close(file)
-    return Former(content=content, rights=Rights(), guarded=place.guarded, link=text)
+    return Former(
+        content=content, rights=Rights(), guarded=place.guarded, link=text, inode=inode, moved=place.moved
+    )
 
 
-def replace(path: str, content: bytes, rights: Rights) -> None:
-    """Write a dot-file beside, with its final rights before it has content, and rename it over.
+def replace(path: str, content: bytes, rights: Rights, was: int = 0) -> tuple[int, ...]:
+    """Write a dot-file beside, with its final rights before it has content, and rename it over; its stamp.
 
-    Raises OSError, RenamedError from the rename on, and GiveUp or RetryLater with the path.
+    `was` is the inode of what is to be replaced, 0 if nothing is. Raises OSError, RenamedError from the rename
+    on, and GiveUp or RetryLater with the path.
     """
-    with _renamed(path) as (place, draft):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.open(draft, flags, KEY_MODE, dir_fd=place.fd)
-        try:
-            _settle(file, rights, path)
-            _write_all(file, content)
-            os.fsync(file)
-            os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
-            _demand_same(place, file, path)
-        finally:
-            os.close(file)
+    made: tuple[int, ...] = ()
+    try:
+        with _renamed(path, was) as (place, draft):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(draft, flags, KEY_MODE, dir_fd=place.fd)
+            try:
+                _settle(file, rights, path)
+                _write_all(file, content)
+                os.fsync(file)
+                os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+                _demand_same(place, file, path)
+                made = _stamp(os.fstat(file))
+            finally:
+                os.close(file)
+    except RenamedError as error:
+        error.stamp = made
+        raise
+    return made
 
 
-def put_back(path: str, former: Former) -> None:
-    """What stood there before, as it was. Raises as `replace` does."""
+def put_back(path: str, former: Former, was: int) -> tuple[int, ...]:
+    """What stood there before, as it was; its stamp, of a link none. Raises as `replace` does."""
     if former.link is None:
-        replace(path, former.content, former.rights)
-        return
-    with _renamed(path) as (place, draft):
+        return replace(path, former.content, former.rights, was)
+    with _renamed(path, was) as (place, draft):
         os.symlink(former.link, draft, dir_fd=place.fd)
         os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+    return ()
+
+
+def marked(path: str, mark: bytes) -> int:
+    """The inode of a file that holds this text near its beginning; 0 if there is none. Raises OSError."""
+    with safety.opened(path) as place:
+        try:
+            file = os.open(place.name, _READ | os.O_NOFOLLOW, dir_fd=place.fd)
+        except OSError:
+            return 0
+        try:
+            entry = os.fstat(file)
+            return entry.st_ino if stat.S_ISREG(entry.st_mode) and mark in os.read(file, 4096) else 0
+        finally:
+            os.close(file)
 
 
 def sweep(path: str) -> None:
@@ -160,9 +190,13 @@ def link(path: str) -> str | None:
             raise
 
 
-def remove(path: str) -> None:
-    """Remove a file, durably; gone already is no error. Raises OSError, RenamedError once it is gone."""
+def remove(path: str, was: int) -> None:
+    """Remove the file with that inode, durably; gone already is no error.
+
+    Raises OSError, RenamedError once it is gone, and GiveUp.
+    """
     with contextlib.suppress(FileNotFoundError), safety.opened(path) as place:
+        _demand_expected(place, was, path)
         os.unlink(place.name, dir_fd=place.fd)
         _sync(place.fd)
 
@@ -173,14 +207,19 @@ def stamp(path: str) -> tuple[int, ...]:
         entry = os.lstat(path)
     except OSError:
         return ()
+    return _stamp(entry)
+
+
+def _stamp(entry: os.stat_result) -> tuple[int, ...]:
     return (entry.st_ino, entry.st_size, entry.st_mtime_ns)
 
 
 @contextlib.contextmanager
-def _renamed(path: str) -> Iterator[tuple[safety.Place, str]]:
+def _renamed(path: str, was: int) -> Iterator[tuple[safety.Place, str]]:
     """A place, and the name of a draft in it that is renamed inside; then the directory is synced."""
     with safety.opened(path) as place:
         draft = _draft(place.name)
+        _demand_expected(place, was, path)
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft, dir_fd=place.fd)
@@ -189,6 +228,21 @@ def _renamed(path: str) -> Iterator[tuple[safety.Place, str]]:
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(draft, dir_fd=place.fd)
+
+
+def _demand_expected(place: safety.Place, was: int, path: str) -> None:
+    """That in a directory of root's that others could have put there nothing else is replaced or removed."""
+    if not place.moved:
+        return
+    try:
+        found = os.stat(place.name, dir_fd=place.fd, follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return
+    if found != was:
+        raise GiveUp(
+            f"{path} is left alone: it is not what stood there, and others may put another directory there",
+            hint="name a path under directories of root's, or give its directory to whom that above belongs",
+        )
 
 
 def _draft(name: str) -> str:

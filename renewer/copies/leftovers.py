@@ -70,7 +70,7 @@ def remove(one: Standing, former: Former = beside) -> Standing:
         return now
     try:
         with files.told(one.record.path):
-            files.remove(one.record.path)
+            files.remove(one.record.path, one.record.stamp[0] if one.record.stamp else 0)
     except RenewerError as error:
         return Standing(
             record=one.record, found=Found.UNKNOWN, named=one.named, backup=now.backup, why=error.text

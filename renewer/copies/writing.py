@@ -135,12 +135,14 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
         former = one.before
         if one.note:
             continue
+        stamp = one.stamp
         try:
             if former is None:
-                files.remove(one.path)
+                files.remove(one.path, _inode(one.stamp))
             elif not one.unchanged:
-                files.put_back(one.path, former)
+                stamp = files.put_back(one.path, former, _inode(one.stamp))
         except files.RenamedError as error:
+            stamp = error.stamp
             faults.append(f"{one.path} was put back, which may not be on the disk: {error.strerror}")
         except OSError as error:
             faults.append(f"{one.path} could not be put back: {error.strerror}")
@@ -149,7 +151,7 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
             faults.append(f"{one.path} could not be put back: {error.text}")
             continue
         if former is not None and former.link is None:
-            sha256, stamp = _sha256(former.content), files.stamp(one.path)
+            sha256 = _sha256(former.content)
             restored.append(Written(path=one.path, sha256=sha256, stamp=stamp, wish=one.wish))
     return restored, faults
 
@@ -230,11 +232,21 @@ def _put_one(done: list[Written], draft: _Draft, content: bytes, keep: Keep | No
             one, told=(*one.told, f"what was at {one.path} before is kept as {kept}")
         )
     try:
-        files.replace(draft.path, content, one.rights)
-    except files.RenamedError:
-        done.append(one)
+        was = before.inode if before and not _strange(one) else 0
+        stamp = files.replace(draft.path, content, one.rights, was)
+    except files.RenamedError as error:
+        done.append(msgspec.structs.replace(one, stamp=error.stamp))
         raise
-    done.append(msgspec.structs.replace(one, stamp=files.stamp(one.path)))
+    done.append(msgspec.structs.replace(one, stamp=stamp))
+
+
+def _strange(one: Written) -> bool:
+    """Whether it stands in a directory that others could have put there, and is not what we wrote."""
+    return one.before is not None and one.before.moved and not one.known
+
+
+def _inode(stamp: tuple[int, ...]) -> int:
+    return stamp[0] if stamp else 0
 
 
 def _sha256(data: bytes) -> str:

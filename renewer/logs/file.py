@@ -14,6 +14,7 @@ from renewer import safety
 from renewer.model.value import Value
 
 MODE = 0o640
+_BEGINNING = b'{"at":'  # of a line of the log
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
@@ -84,8 +85,7 @@ class LogFile:
                 raise _no_file() from None
             raise
         try:
-            entry = os.fstat(fd)
-            _check(entry, place)
+            entry = _check(fd, place)
             self._torn = entry.st_size > 0 and os.pread(fd, 1, entry.st_size - 1) != b"\n"
         except BaseException:
             os.close(fd)
@@ -99,7 +99,7 @@ class LogFile:
         except FileExistsError:  # somebody else was first
             fd = os.open(place.name, _OPEN, dir_fd=place.fd)
             try:
-                _check(os.fstat(fd), place)
+                _check(fd, place)
             except BaseException:
                 os.close(fd)
                 raise
@@ -200,12 +200,18 @@ def _number(group: str | None) -> int:
         return -1
 
 
-def _check(entry: os.stat_result, place: safety.Place) -> None:
-    """That it is a regular file, and where others may put files, none that has another name as well."""
+def _check(fd: int, place: safety.Place) -> os.stat_result:
+    """That it is a regular file, and where others may put files, a log with one name; what it is."""
+    entry = os.fstat(fd)
     if not stat.S_ISREG(entry.st_mode):
         raise _no_file()
-    if not place.guarded and entry.st_nlink > 1:
+    if place.guarded or entry.st_size == 0:
+        return entry
+    if entry.st_nlink > 1:
         raise OSError(errno.EMLINK, "it has a second name, and others may write to its directory")
+    if os.pread(fd, len(_BEGINNING), 0) != _BEGINNING:
+        raise OSError(errno.EINVAL, "it does not begin as our log, and others may write to its directory")
+    return entry
 
 
 def _no_file() -> OSError:

@@ -5,12 +5,15 @@ from renewer.copies import files
 from renewer.copies.rights import PUBLIC_MODE, Rights
 from renewer.errors import RenewerError
 
+_MARK = b"renewer"
+"""Stands in every page and every textfile of ours."""
+
 
 def publish(path: str, content: bytes) -> str | None:
     """Write a file (absolute path) in one rename, readable by all; what people should know, as a sentence."""
     try:
         linked = files.link(path)
-        files.replace(path, content, Rights(mode=PUBLIC_MODE))
+        files.replace(path, content, Rights(mode=PUBLIC_MODE), files.marked(path, _MARK))
     except safety.LinkError as error:
         return f"{path} cannot be written: {error.strerror}; name its real path, or {error.danger.hint}"
     except OSError as error:

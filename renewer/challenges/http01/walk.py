@@ -9,6 +9,8 @@ import os
 import threading
 from collections.abc import Iterator
 
+from renewer import safety
+
 PARTS = (".well-known", "acme-challenge")
 
 Identity = tuple[int, int]
@@ -32,7 +34,7 @@ def directories(root: str, *, make: bool = False) -> Iterator[list[int]]:
 
     Raises OSError with the full path of what is in the way.
     """
-    opened = [_open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, path=root)]
+    opened = [_root(root)]
     try:
         for depth in range(len(PARTS)):
             try:
@@ -45,6 +47,16 @@ def directories(root: str, *, make: bool = False) -> Iterator[list[int]]:
     finally:
         for fd in opened:
             os.close(fd)
+
+
+def _root(root: str) -> int:
+    try:
+        with safety.directory(root) as found:
+            return os.dup(found)
+    except safety.LinkError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, root) from error
 
 
 def _step(root: str, opened: list[int], depth: int, *, make: bool) -> int:

@@ -101,7 +101,7 @@ class Home:
     def begin_run(self) -> None:
         """What a run does with it first."""
         with Lock(str(self.state)), Kit(load(str(self.config)), write=True) as kit:
-            freshen.debris(kit)
+            freshen.debris(kit, ())
 
     def say(self, *arguments: str) -> tuple[int, str]:
         """How a command ends and what it says, without a terminal."""

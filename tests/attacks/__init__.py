@@ -1,0 +1,1 @@
+"""Attacks by another user on what root's agent writes into that user's directories."""

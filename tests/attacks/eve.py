@@ -1,0 +1,149 @@
+"""What another user does: swaps one thing in a tight loop until told to stop, and reads whatever can be read.
+
+She is a fork of the test that has become another user, for not everybody may enter a checkout of root's.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+Act = Callable[[], None]
+
+
+class Eve:
+    """Her ways, by name; each is done again and again, and fails as often as it likes.
+
+    `target` is the file that the agent writes, `own` her directory in which all lies, `system` one of root's.
+    """
+
+    def __init__(self, target: Path, own: Path, system: Path) -> None:
+        self.target = target
+        self.own = own
+        self.system = system
+        self.way = own / target.relative_to(own).parts[0]
+        self.aside = own / "aside"
+        self.number = 0
+
+    def link_at_the_name(self) -> None:
+        """A link to a file of root's where the agent's file stands."""
+        with contextlib.suppress(OSError):
+            self.target.unlink()
+        self.number += 1
+        os.symlink(self.system / ("precious" if self.number % 2 else "made"), self.target)
+
+    def link_on_the_way(self) -> None:
+        """A link to a directory of root's in the place of her own."""
+        self._exchange(lambda: os.symlink(self.system, self.way), self.way.unlink)
+
+    def directory_of_roots(self) -> None:
+        """A private directory of root's that lies in hers, in the place of her own."""
+        private = self.own / "private"
+        self._exchange(lambda: private.rename(self.way), lambda: self.way.rename(private))
+
+    def file_first(self) -> None:
+        """A file of her own that anybody may read, before the agent's."""
+        draft = self.target.with_name("hers")
+        draft.write_text("hers")
+        draft.chmod(0o666)
+        draft.rename(self.target)
+
+    def file_of_roots(self) -> None:
+        """A private file of root's that lies in her directory, renamed to the agent's."""
+        private = self.own / "letter"
+        with contextlib.suppress(OSError):
+            private.rename(self.target)
+        self.target.rename(private)
+
+    def draft(self) -> None:
+        """Whatever the agent has not yet renamed into its place: a link instead."""
+        for name in os.listdir(self.target.parent):
+            if name.startswith("."):
+                self.target.with_name(name).unlink()
+                os.symlink(self.system / "precious", self.target.with_name(name))
+                return
+        raise FileNotFoundError
+
+    def hard_link(self) -> None:
+        """A second name for the agent's file, and the agent's name for a file of root's."""
+        second = self.own / "second"
+        with contextlib.suppress(OSError):
+            second.unlink()
+        with contextlib.suppress(OSError):
+            os.link(self.target, second)
+        self.target.unlink()
+        os.link(self.system / "precious", self.target)
+
+    def _exchange(self, put: Act, take: Act) -> None:
+        self.way.rename(self.aside)
+        try:
+            put()
+            with contextlib.suppress(OSError):
+                take()
+        finally:
+            with contextlib.suppress(OSError):
+                self.aside.rename(self.way)
+
+    def spied(self) -> bool:
+        """Whether any file that she can reach holds a private key that she can read."""
+        for directory, _, names in os.walk(self.own):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    path = os.path.join(directory, name)
+                    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                    try:
+                        if b"PRIVATE KEY" in os.read(file, 1 << 16):
+                            return True
+                    finally:
+                        os.close(file)
+        return False
+
+
+def attack(step: str, ready: int, stop: int, eve: Eve) -> str:
+    """Swap until the descriptor `stop` says so; how often, and what could be read. `ready` is told first."""
+    act: Act = getattr(eve, step)
+    swaps, spied = 0, False
+    os.write(ready, b"!")
+    os.set_blocking(stop, False)
+    while not _told(stop):
+        for _ in range(20):
+            swaps += 1
+            with contextlib.suppress(OSError):
+                act()
+        spied = spied or eve.spied()
+    return f"{swaps} {'read a key' if spied else ''}"
+
+
+def _told(stop: int) -> bool:
+    try:
+        return os.read(stop, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+@contextlib.contextmanager
+def at_work(user: int, step: str, eve: Eve) -> Iterator[list[str]]:
+    """A process of that user that swaps as long as this lasts; afterwards the list holds what it says."""
+    said: list[str] = []
+    from_her, hers = os.pipe()
+    stop, stopping = os.pipe()
+    process = os.fork()
+    if not process:
+        os.close(stopping)
+        try:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+            os.write(hers, attack(step, hers, stop, eve).encode())
+        finally:
+            os._exit(0)
+    os.close(hers)
+    os.close(stop)
+    try:
+        os.read(from_her, 1)
+        yield said
+    finally:
+        os.close(stopping)
+        said.append(os.read(from_her, 1000).decode())
+        os.close(from_her)
+        os.waitpid(process, 0)
