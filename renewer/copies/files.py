@@ -126,8 +126,8 @@ def _link(place: safety.Place) -> Former:
 def replace(path: str, content: bytes, rights: Rights, was: int = 0) -> tuple[int, ...]:
     """Write a dot-file beside, with its final rights before it has content, and rename it over; its stamp.
 
-    `was` is the inode of what is to be replaced, 0 if nothing is. Raises OSError, RenamedError from the rename
-    on, and GiveUp or RetryLater with the path.
+    `was` is the inode of what is to be replaced, 0 if nothing is. Raises OSError, RenamedError from the
+    rename on, and GiveUp or RetryLater with the path.
     """
     made: tuple[int, ...] = ()
     try:

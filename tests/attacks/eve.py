@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-Act = Callable[[], None]
+Act = Callable[[], object]
 
 
 class Eve:
