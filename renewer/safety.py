@@ -20,7 +20,7 @@ _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 REMEDIES = {
-    errno.ENOSPC: "make room there (df -h, df -i)",
+    errno.ENOSPC: "make room there",
     errno.EDQUOT: "the quota is used up: make room, or raise it (quota -v)",
     errno.EFBIG: "a limit on the size of files is in force: raise it (ulimit -f, LimitFSIZE=)",
     errno.EROFS: "mount it writable; under systemd it must stand in ReadWritePaths= (renewer timer install)",

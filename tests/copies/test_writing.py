@@ -236,7 +236,7 @@ def test_directory_that_cannot_be_synced(
 
 
 HINTS = {
-    errno.ENOSPC: "df -h",
+    errno.ENOSPC: "make room",
     errno.EDQUOT: "quota",
     errno.EBUSY: "bind mount",
     errno.EROFS: "ReadWritePaths=",
