@@ -1,12 +1,12 @@
 """Certificates, completed by what [defaults] says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from renewer.config import scalars
+from renewer.config import keys, scalars
 from renewer.config.agent import checked
 from renewer.config.authorities import Authorities, profile_names
 from renewer.config.challenge_tables import ChallengeKeys
@@ -63,8 +63,17 @@ class Certificates:
 
     def resolve(self, tables: Mapping[str, CertificateTable]) -> dict[str, Certificate]:
         """Every certificate that could be resolved, in the order of the files."""
-        resolved = {name: _Wish(self, name, table).resolve() for name, table in tables.items()}
-        return {name: wish for name, wish in resolved.items() if wish is not None}
+        resolved = [one for name, table in tables.items() for one in self._each(name, table, tables)]
+        return {wish.name: wish for wish in resolved}
+
+    def _each(
+        self, name: str, table: CertificateTable, tables: Mapping[str, object]
+    ) -> Iterator[Certificate]:
+        """Those that a table makes: two, if it names two kinds of keys."""
+        made = _Wish(self, name, table)
+        wish, kinds = made.resolve(), made.keys()
+        if wish is not None:
+            yield from keys.each(wish, kinds, tables, self.faults)
 
 
 class _Wish:
@@ -101,7 +110,7 @@ class _Wish:
             challenge=ways[0] if ways else _NONE,
             otherwise=ways[1:],
             challenges=challenges,
-            key=csr.key if csr else _pick(own.key, defaults.key, KeyType.ECDSA_P256),
+            key=csr.key if csr else self.keys()[0],
             csr=csr.given if csr else None,
             reuse_key=own.csr is UNSET and _pick(own.reuse_key, defaults.reuse_key, False),
             placeholder=own.csr is UNSET and _pick(own.placeholder, defaults.placeholder, True),
@@ -119,6 +128,13 @@ class _Wish:
             ),
         )
         return wish if names and authorities and ways else None
+
+    def keys(self) -> tuple[KeyType, ...]:
+        """The kinds of keys, none of them ours if there is a request."""
+        if self._own.csr is not UNSET:
+            return (KeyType.ECDSA_P256,)
+        usual: KeyType | list[KeyType] = KeyType.ECDSA_P256
+        return keys.kinds(_pick(self._own.key, self._defaults.key, usual), self._at("key"), self._faults)
 
     def _at(self, key: str) -> Path:
         """Where the value of a key stands: here or in [defaults]."""

@@ -60,7 +60,9 @@ def _union(value: object, types: tuple[shape.Type, ...], path: Path, teller: _Te
         if isinstance(value, _SORTS.get(type(kind), (str, "text in quotes"))[0]):
             return _check(value, kind, path, teller)
     sorts = dict.fromkeys(_SORTS.get(type(kind), (str, "text in quotes"))[1] for kind in types)
-    return teller.tell(path, f"must be {' or '.join(sorts)}, not {_what(value)}")
+    words = [str(one.value) for kind in types if isinstance(kind, shape.EnumType) for one in kind.cls]
+    hint = "one of: " + ", ".join(words) if words else ""
+    return teller.tell(path, f"must be {' or '.join(sorts)}, not {_what(value)}", hint)
 
 
 _SORTS: dict[type[shape.Type], tuple[type, str]] = {

@@ -212,7 +212,13 @@ class CertificateKeys(Table):
     challenges: (
         Annotated[dict[str, ChallengeKeys], Meta(description="Challenges for single names.")] | UnsetType
     ) = UNSET
-    key: Annotated[KeyType, Meta(description="Kind of the key.")] | UnsetType = UNSET
+    key: (
+        Annotated[
+            KeyType | list[KeyType],
+            Meta(description="Kind of the key; of an ECDSA and an RSA kind, two certificates are made."),
+        ]
+        | UnsetType
+    ) = UNSET
     reuse_key: Annotated[bool, Meta(description="Keep the key at renewal.")] | UnsetType = UNSET
     placeholder: (
         Annotated[bool, Meta(description="Self-signed until the first issuance, so that servers can start.")]

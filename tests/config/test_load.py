@@ -35,7 +35,7 @@ from renewer.model.desired import (
     Unreachable,
 )
 from renewer.model.names import Identifier
-from tests.config.conftest import HEAD, WWW, Load, Write
+from tests.config.conftest import HEAD, WWW, Faulty, Load, Write
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
@@ -416,3 +416,62 @@ def test_the_ports_of_a_hook(loaded: Load) -> None:
         (5432,),
         (),
     ]
+
+
+TWO_KINDS = """
+[agent]
+state = "/var/lib/renewer"
+[authority.ca]
+directory = "https://ca.example.org/directory"
+agree_terms = true
+[certificate.www]
+names = ["www.example.org"]
+authority = "ca"
+challenge = {{ type = "http-01", webroot = "/var/www" }}
+endpoints = ["www.example.org:443"]
+key = {key}
+{more}
+"""
+
+
+def test_two_kinds_of_keys_make_two_certificates(loaded: Load) -> None:
+    """All else is the same of both; the first has the table's name."""
+    found = loaded(TWO_KINDS.format(key='["rsa-3072", "ecdsa-p384"]', more="")).certificates
+    assert {name: one.key.value for name, one in found.items()} == {
+        "www": "rsa-3072",
+        "www-ecdsa": "ecdsa-p384",
+    }
+    first, second = found.values()
+    assert (second.name, first.endpoints, first.names) == ("www-ecdsa", second.endpoints, second.names)
+    single = loaded(TWO_KINDS.format(key='["rsa-2048"]', more="")).certificates
+    assert {name: one.key.value for name, one in single.items()} == {"www": "rsa-2048"}
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "where", "said"),
+    [
+        ("[]", "", "certificate.www.key", "is empty"),
+        ('["rsa-2048", "rsa-4096"]', "", "certificate.www.key[1]", "has two RSA keys"),
+        ('["rsa-2048", "ed25519"]', "", "certificate.www.key[1]", "ed25519"),
+        (
+            '["rsa-2048", "ecdsa-p256"]',
+            'copies = [{ fullchain = "/etc/svc/cert.pem" }]',
+            "certificate.www.copies",
+            "by the certificates of both kinds",
+        ),
+        (
+            '["ecdsa-p256", "rsa-2048"]',
+            (
+                '[certificate.www-rsa]\nnames = ["x.example.org"]\nauthority = "ca"\n'
+                'challenge = { type = "http-01", webroot = "/var/www" }'
+            ),
+            "certificate.www.key",
+            "there is a table of that name",
+        ),
+    ],
+)
+def test_kinds_of_keys_that_cannot_be(faults: Faulty, key: str, more: str, where: str, said: str) -> None:
+    """One fault, at the place, in words."""
+    (fault,) = faults(TWO_KINDS.format(key=key, more=more))
+    assert fault.path == where
+    assert said in fault.text

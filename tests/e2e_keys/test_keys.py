@@ -164,3 +164,18 @@ def test_a_hook_and_a_name_added_at_once(tmp_path: Path, pebble: Pebble) -> None
     document = agent.json("run")
     assert [one["step"] for one in document["outcomes"]] == ["deploy", "issue", "install", "deploy"]
     assert agent.json("run")["outcomes"] == []
+
+
+def test_two_kinds_on_one_table(tmp_path: Path, pebble: Pebble) -> None:
+    """Two certificates for the same names, each renewed on its own, the second named after its family."""
+    agent = at_pebble(tmp_path, pebble, key=["ecdsa-p256", "rsa-2048"])
+    assert agent.json("run")["exit"] == 0
+    assert [(one["name"], one["key"]) for one in agent.json("status")["certificates"]] == [
+        ("www", "ecdsa-p256"),
+        ("www-rsa", "rsa-2048"),
+    ]
+    for name, (sort, _) in (("www", SIZES["ecdsa-p256"]), ("www-rsa", SIZES["rsa-2048"])):
+        assert kind(load_pem_private_key(agent.key(name), None))[0] == sort
+    serial = agent.serial("www")
+    agent.json("run", "--force", "www-rsa")
+    assert agent.serial("www") == serial
