@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from renewer import clock
 from renewer.challenges.contract import Presented
+from renewer.challenges.http01 import fetch as fetching
 from renewer.challenges.http01.fetch import Fetched, fetch
 from renewer.challenges.http01.preflight import Preflight, judge
 from renewer.errors import RetryLater
@@ -298,3 +299,23 @@ def test_next_address_is_tried(talker: TalkerFactory, monkeypatch: pytest.Monkey
 def test_empty_body_is_said() -> None:
     """A 200 without a body says so."""
     assert judge(task(), Fetched(trace="http://x", status=200, phrase="OK")).endswith("with an empty body")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "followed"),
+    [
+        ("8.8.8.8", "127.0.0.1", False),
+        ("8.8.8.8", "::ffff:127.0.0.1", False),
+        ("8.8.8.8", "169.254.169.254", False),
+        ("8.8.8.8", "64:ff9b::a00:1", False),
+        ("8.8.8.8", "10.0.0.1", False),
+        ("10.0.0.1", "169.254.169.254", False),
+        ("10.0.0.1", "10.0.0.2", True),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("10.0.0.1", "8.8.8.8", True),
+        ("8.8.8.8", "9.9.9.9", True),
+    ],
+)
+def test_redirects_lead_outwards(*, first: str, then: str, followed: bool) -> None:
+    """Whoever answers for a public name must not make us ask inner hosts, or this host's own services."""
+    assert fetching._allowed(then, fetching.reach_of(first)) is followed
