@@ -13,6 +13,7 @@ import msgspec
 
 _EARLIEST, _LATEST = 1900, 9998  # years: a day more or less must still be a date
 _TOO_MANY = 2**63
+_BELOW_ZERO = "stage"  # of a notice: days since the end are counted down
 _ENDS = "not_after"  # RFC 5280 §4.1.2.5: 9999-12-31 there means that it never ends
 
 
@@ -54,7 +55,8 @@ def _reader(kind: Any) -> Read:
         for name, get in getters:
             moment = get(value)
             if isinstance(moment, int):
-                if not 0 <= moment < _TOO_MANY:
+                least = -_TOO_MANY if name.endswith(_BELOW_ZERO) else 0
+                if not least <= moment < _TOO_MANY:
                     raise UndecodableError(f"{name} is no number that was ever counted")
             elif moment is not None and not _usable(moment, name):
                 raise UndecodableError(f"{name} is no moment that can be reckoned with")

@@ -110,7 +110,7 @@ def uncalled(
     return Concern(
         subject="timer",
         text="nothing on this host will call the next run: there is no systemd timer and no line for cron",
-        hint="renewer timer install; or is it called from elsewhere? Then all is well while runs come",
+        hint="renewer timer install; or is it called from elsewhere? then nothing is missing while runs come",
         exit=PERSON if silent else WELL,
     )
 
