@@ -120,7 +120,22 @@ def _notes(config: Config) -> list[str]:
     if not config.certificates:
         found.append("there is no certificate in it: nothing is renewed")
     found += [f"{where}: {fault.text}" for where, fault in unreadable_secrets(config)]
+    found += _same_place(config)
     return [*found, *config.notes]
+
+
+def _same_place(config: Config) -> list[str]:
+    """Certificates of which a server can show one only: one of them would be found missing for ever."""
+    first: dict[tuple[object, ...], str] = {}
+    found = []
+    for name, wish in config.certificates.items():
+        for endpoint in wish.endpoints:
+            other = first.setdefault((endpoint, wish.key.family), name)
+            if other != name:
+                kind = wish.key.family.upper()
+                text = f"{other} and {name} both have the endpoint {endpoint} and {kind} keys: "
+                found.append(text + "a server shows one certificate of a kind for a name")
+    return list(dict.fromkeys(found))
 
 
 def _count(number: int, one: str, several: str) -> str:

@@ -53,3 +53,16 @@ def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
         *("include", "agent", "defaults", "authority", "challenge", "certificate", "hook"),
         *("watch", "notify", "report"),
     }
+
+
+@pytest.mark.parametrize(("key", "notes"), [("ecdsa-p384", 1), ("rsa-2048", 0)])
+def test_check_tells_of_two_for_one_place(
+    write: Write, capsys: pytest.CaptureFixture[str], key: str, notes: int
+) -> None:
+    """Of two certificates with keys of one kind a server shows one; of two kinds it shows both."""
+    ports = 'endpoints = ["www.example.org:443"]\n'
+    other = WWW.replace("certificate.www", "certificate.other") + ports + f'key = "{key}"\n'
+    path = write(HEAD + WWW + ports + other)
+    assert _run("--config", path, "config", "check", "--json") == exits.OK
+    found = [one for one in json.loads(capsys.readouterr().out).get("notes", []) if "www and other" in one]
+    assert len(found) == notes
