@@ -4,6 +4,7 @@ import json
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -13,11 +14,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from renewer.model.decision import Step
+from renewer.model.outcome import Result
+from renewer.rehearse import rehearse
+from renewer.revoke import COMPROMISE, revoke
 from tests.faults.host import Host, failed
+from tests.servers import jws
 from tests.servers.bendable import Bendable
 from tests.servers.bends import Call, problem
 from tests.servers.signing import Signer
 
+ASKED: dict[str, Any] = {"asked": True, "only": frozenset({"www"})}
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -184,3 +190,31 @@ def test_without_a_key_it_is_judged_all_the_same(bent_host: Host, bent: Bendable
     report = bent_host.run(force=True, asked=True, only=frozenset({"www"}))
     assert report.exit == 3
     assert leaf(bent_host).serial_number == good
+
+
+def test_a_key_elsewhere_that_is_compromised(bent_host: Host, bent: Bendable, csr: Path) -> None:
+    """Revoked by the account, for there is no key to prove it with; its request is not sent again."""
+    bent_host.run()
+    with bent_host.kit() as kit:
+        done = revoke(
+            kit, bent_host.situation(), bent_host.situation().versions[0], COMPROMISE, with_key=True
+        )
+    assert [one.by for one in done] == ["account"]
+    orders = len(bent.orders)
+    (text,) = failed(bent_host.run(**ASKED))
+    assert text == f"{csr} is not sent again: its key is compromised"
+    assert len(bent.orders) == orders
+    key = request(csr, "www.example.org")
+    assert bent_host.run().exit == 0
+    assert leaf(bent_host).public_key() == key.public_key()
+
+
+def test_rehearsed_with_the_same_request(bent_host: Host, bent: Bendable, csr: Path) -> None:
+    """At the authority for tests the request goes as it is, and nothing of it stays."""
+    bent_host.authorities["bent"]["staging"] = bent.directory
+    bent_host.write_config()
+    with bent_host.kit() as kit:
+        steps = rehearse(kit, ["www"])
+    assert not [step for step in steps if step.result is Result.FAILED], steps
+    sent = x509.load_der_x509_csr(jws.decoded(bent.requests(Call.FINALIZE)[0].payload["csr"]))
+    assert sent.public_key() == x509.load_pem_x509_csr(csr.read_bytes()).public_key()
