@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from msgspec import UNSET
 
+from renewer import safety
 from renewer.config import scalars
 from renewer.config.agent import checked
 from renewer.config.authorities import resolve_secret
@@ -53,6 +54,7 @@ class Copies:
             password=password,
             alias=self._alias(table, at, asked, certificate) if password or table.password == "" else "",
             unsealed=table.password == "",
+            in_place=self._in_place(table, at, paths),
             encryption=self._encryption(table, at, asked),
         )
 
@@ -75,6 +77,22 @@ class Copies:
             hint = 'password = { file = "/etc/renewer/secrets/keystore" }'
             self._faults.add(here, f"is missing: {' and '.join(sealed)} cannot be written without one", hint)
         return None
+
+    def _in_place(self, table: CopyTable, at: Path, paths: list[tuple[CopyPart, str]]) -> bool:
+        """Whether it is written in place: no key where others could have put another file."""
+        if table.in_place is not True:
+            return False
+        for part, path in paths:
+            if part not in SECRET_PARTS:
+                continue
+            try:
+                danger = safety.danger(os.path.dirname(path))
+            except OSError:  # told when it is written
+                continue
+            if danger is not None:
+                text = f"writes a key into {path}, which others could replace: {danger.text}"
+                self._faults.add((*at, "in_place"), text, f"{danger.hint}; or leave in_place out")
+        return True
 
     def _without_password(self, here: Path, given: str, asked: list[CopyPart]) -> None:
         """A password never stands in the configuration; that there is none may be said."""

@@ -187,6 +187,12 @@ class CopyTable(Table):
         Annotated[Encryption, Meta(description="Of pkcs12: modern, or legacy (3DES) for old consumers.")]
         | UnsetType
     ) = UNSET
+    in_place: (
+        Annotated[
+            bool, Meta(description="Write into the file that is there, as for bind mounts; not atomic.")
+        ]
+        | UnsetType
+    ) = UNSET
     owner: Annotated[str, Meta(description="User that owns the files.")] | UnsetType = UNSET
     group: Annotated[str, Meta(description="Group of the files.")] | UnsetType = UNSET
     mode: (

@@ -15,6 +15,7 @@ from renewer.model.value import Value
 MAX_BYTES = 1 << 20  # what stands at a copy's path is some KiB, or nothing that we would read whole
 _ABSENT = (errno.ENODATA, errno.ENOTSUP)
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _LONGEST = 255  # octets of a name, on every file system that servers are run from
 _STAYS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOTSUP, errno.ENAMETOOLONG)
 _OTHERS = 0o077
@@ -64,6 +65,8 @@ def refusal(path: str, error: OSError) -> RenewerError:
     hint = safety.REMEDIES.get(error.errno or 0, "")
     if error.errno in (errno.EACCES, errno.EPERM):
         hint += other
+    if error.errno == errno.EBUSY:
+        hint += "; or write into it: in_place = true"
     kind = GiveUp if error.errno in _STAYS else RetryLater
     return kind(f"{text}{error.strerror}", hint=hint)
 
@@ -147,6 +150,62 @@ def replace(path: str, content: bytes, rights: Rights, was: int = 0) -> tuple[in
         error.stamp = made
         raise
     return made
+
+
+def overwrite(  # noqa: PLR0913  each by its name
+    path: str, content: bytes, rights: Rights, was: int, *, ours: bool, secret: bool
+) -> tuple[int, ...]:
+    """Write into the file with that inode, which stays the same file; its stamp.
+
+    Not atomic: who reads meanwhile may see a part of each. If it fails, what was there is written back as far
+    as possible. `ours` is whether we wrote what is there, `secret` whether a key is to be written. Raises
+    OSError, and GiveUp or RetryLater with the path.
+    """
+    with safety.opened(path) as place:
+        file = os.open(place.name, _WRITE, dir_fd=place.fd)
+        try:
+            _demand_own(place, os.fstat(file), path, was, ours=ours, secret=secret)
+            before = os.pread(file, MAX_BYTES, 0)
+            _settle(file, rights, path)
+            try:
+                _fill(file, content)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    _fill(file, before)
+                raise
+            return _stamp(os.fstat(file))
+        finally:
+            os.close(file)
+
+
+def _fill(file: int, content: bytes) -> None:
+    os.lseek(file, 0, os.SEEK_SET)
+    _write_all(file, content)
+    os.ftruncate(file, len(content))
+    os.fsync(file)
+
+
+def _demand_own(  # noqa: PLR0913  each by its name
+    place: safety.Place, entry: os.stat_result, path: str, was: int, *, ours: bool, secret: bool
+) -> None:
+    """That nothing else is written into: who may change the directory could have put any file there."""
+    if entry.st_ino != was or not stat.S_ISREG(entry.st_mode):
+        raise RetryLater(
+            f"the copy {path} was replaced by somebody else at the moment it was written",
+            hint=f"find out who changes files there: ls -la {os.path.dirname(path)}",
+        )
+    if place.guarded:
+        return
+    why = ""
+    if secret:
+        why = "others may put another file there, and a key is to be written"
+    elif entry.st_nlink != 1:
+        why = "others may put files there, and it has several names (hard links)"
+    elif not ours and entry.st_uid != os.fstat(place.fd).st_uid:
+        why = "others may put files there, and it belongs neither to them nor to us"
+    if why:
+        hint = "let its directory belong to root, with nobody else writing there; or leave in_place out"
+        raise GiveUp(f"{path} is not written in place: {why}", hint=hint)
 
 
 def put_back(path: str, former: Former, was: int) -> tuple[int, ...]:

@@ -28,7 +28,8 @@ class Written(Value):
     """A file as it now stands, and what stood there before (None if nothing did).
 
     `wish` is the fingerprint of what the config says of it, `rights` what it was written with, `known`
-    whether we had written what stood there. `note` is set if the file was left alone, and says why. `told`
+    whether we had written what stood there; `in_place` whether that file is written into, and `secret`
+    whether it holds a key. `note` is set if the file was left alone, and says why. `told`
     are sentences about what a person may not expect.
     """
 
@@ -42,6 +43,8 @@ class Written(Value):
     told: tuple[str, ...] = ()
     rights: Rights = Rights()
     known: bool = False
+    in_place: bool = False
+    secret: bool = False
 
 
 class _Draft(Value):
@@ -95,7 +98,7 @@ def put(  # noqa: PLR0913  each by its name
             was_ours = one.before is not None and inodes.get(one.path) == one.before.inode
             done.append(_written(copy, one, content, ours.get(one.path), was_ours=was_ours))
             with files.told(one.path):
-                _put_one(done, one, content, keep)
+                _put_one(done, content, keep)
     except RenewerError:
         undo(done)
         raise
@@ -140,7 +143,10 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
             if former is None:
                 files.remove(one.path, _inode(one.stamp))
             elif not one.unchanged:
-                stamp = files.put_back(one.path, former, _inode(one.stamp))
+                if one.in_place:
+                    stamp = _write(one, former.content, former.rights, _inode(one.stamp))
+                else:
+                    stamp = files.put_back(one.path, former, _inode(one.stamp))
         except files.RenamedError as error:
             stamp = error.stamp
             faults.append(f"{one.path} was put back, which may not be on the disk: {error.strerror}")
@@ -198,6 +204,8 @@ def _written(copy: Copy, draft: _Draft, content: bytes, ours: str | None, *, was
         unchanged=unchanged,
         rights=wished,
         known=known,
+        in_place=copy.in_place and before is not None and not linked,
+        secret=draft.part in SECRET_PARTS,
         told=() if unchanged or before is None or linked else tuple(_news(draft, before, kept, wished)),
     )
 
@@ -218,7 +226,7 @@ def _news(draft: _Draft, before: Former, kept: Rights | None, wished: Rights) ->
         )
 
 
-def _put_one(done: list[Written], draft: _Draft, content: bytes, keep: Keep | None) -> None:
+def _put_one(done: list[Written], content: bytes, keep: Keep | None) -> None:
     """Write the last one of `done`; it stays there from the rename on, and is undone with the others."""
     one = done.pop()
     before = one.before
@@ -233,11 +241,17 @@ def _put_one(done: list[Written], draft: _Draft, content: bytes, keep: Keep | No
         )
     try:
         was = before.inode if before and not _strange(one) else 0
-        stamp = files.replace(draft.path, content, one.rights, was)
+        stamp = _write(one, content, one.rights, was)
     except files.RenamedError as error:
         done.append(msgspec.structs.replace(one, stamp=error.stamp))
         raise
     done.append(msgspec.structs.replace(one, stamp=stamp))
+
+
+def _write(one: Written, content: bytes, rights: Rights, was: int) -> tuple[int, ...]:
+    if not one.in_place:
+        return files.replace(one.path, content, rights, was)
+    return files.overwrite(one.path, content, rights, was, ours=one.known, secret=one.secret)
 
 
 def _strange(one: Written) -> bool:

@@ -303,7 +303,8 @@ class Copy(Value):
     `owner` and `group` are names or numbers. What is None is kept of a file that is replaced, and left to the
     system for a new one. `mode` goes for files that hold a key (usually 0600); beside one, those without are
     readable by all (0644). `password` seals the keystores, in which the certificate is called `alias`; with
-    `unsealed` that is the empty password. `encryption` is that of a PKCS#12.
+    `unsealed` that is the empty password. `encryption` is that of a PKCS#12. `in_place`
+    writes into a file that is there, which is not atomic, rather than put another one into its place.
     """
 
     paths: tuple[tuple[CopyPart, str], ...]
@@ -313,6 +314,7 @@ class Copy(Value):
     password: Secret | None = None
     alias: str = ""
     unsealed: bool = False
+    in_place: bool = False
     encryption: Encryption = Encryption.MODERN
 
 

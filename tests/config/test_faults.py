@@ -443,3 +443,27 @@ def test_keystores(faults: Faulty, text: str, key: str, said: str) -> None:
     (fault,) = faults(COPIES + text)
     assert (fault.path, said in f"{fault.text} {fault.hint}") == (f"certificate.www.copies[0].{key}", True)
     assert "hunter2" not in f"{fault!r}{fault.hint}"
+
+
+@pytest.mark.parametrize("part", ["key", "key_der", "combined", "pkcs12"])
+def test_a_key_in_place_where_others_may_write(faults: Faulty, tmp_path: Path, part: str) -> None:
+    """Refused before anything is done."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    rest = "in_place = true\n" + ('password = ""\n' if part == "pkcs12" else "")
+    (fault,) = faults(COPIES + f'{part} = "{shared}/x"\n{rest}')
+    assert fault.path == "certificate.www.copies[0].in_place"
+    assert "which others could replace" in fault.text
+
+
+def test_in_place_without_danger(write: Write, tmp_path: Path) -> None:
+    """A certificate wherever it may be, a key where nobody else may write."""
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    for one, mode in ((own, 0o755), (shared, 0o777)):
+        one.mkdir()
+        one.chmod(mode)
+    first = f'key = "{own}/x"\nin_place = true\n'
+    second = f'[[certificate.www.copies]]\nfullchain = "{shared}/x"\nin_place = true\n'
+    config = load(str(write(COPIES + first + second)))
+    assert [copy.in_place for copy in config.certificates["www"].copies] == [True, True]
