@@ -262,7 +262,8 @@ def _hook(troubles: Troubles, trouble: Trouble) -> Begun:
 
 def _server(troubles: Troubles, trouble: Trouble) -> Begun:
     nginx = troubles.world.nginx
-    if trouble.dice[0] < 0.5:
+    # A key that is lost while the server is down, which answers the challenges as well, needs a person
+    if trouble.dice[0] < 0.5 and nginx.test().returncode == 0:
         nginx.kill()
 
         def up() -> None:
@@ -323,6 +324,8 @@ def _ledger(troubles: Troubles, trouble: Trouble) -> Begun:
 def _emptied(troubles: Troubles, trouble: Trouble) -> Begun:
     name = trouble.pick(0, CERTIFICATES)
     file = trouble.pick(1, ("fullchain.pem", "chain.pem", "cert.pem", "privkey.pem", "version.json"))
+    if file == "privkey.pem" and not troubles.world.nginx.alive:
+        file = "cert.pem"
     path = troubles.world.live(name) / file
     if path.exists():
         path.write_bytes(b"")
@@ -340,6 +343,8 @@ def _byte(troubles: Troubles, trouble: Trouble) -> Begun:
         and "authorities" not in path.parts
         and path.stat().st_size
     )
+    if not troubles.world.nginx.alive:
+        files = [path for path in files if path.name != "privkey.pem"]
     path = files[int(trouble.dice[0] * len(files))]
     data = bytearray(path.read_bytes())
     place = int(trouble.dice[1] * len(data))
