@@ -291,25 +291,39 @@ def test_later_one_of_ours(place: Path, part: CopyPart) -> None:
     assert (place / CopyPart.KEY).read_bytes() == pair().privkey
 
 
+def keeper(kept: dict[str, bytes]) -> Callable[[str, bytes, str | None], str]:
+    """Takes what stood at a path before us."""
+
+    def keep(path: str, found: bytes, link: str | None) -> str:
+        assert link is None
+        kept[path] = found
+        return f"kept/{path}"
+
+    return keep
+
+
 @pytest.mark.parametrize("part", WITH_CERTIFICATE)
 def test_earlier_one_of_somebody_else(place: Path, part: CopyPart) -> None:
-    """In every format: one that ends earlier is kept beside and replaced."""
+    """In every format: one that ends earlier is handed over to be kept, and replaced."""
     copies.put(copy_of(place, part), pair(10), {})
     theirs = content(place)[part]
+    kept: dict[str, bytes] = {}
 
-    copies.put(copy_of(place, part), pair(), {})
+    copies.put(copy_of(place, part), pair(), {}, keep=keeper(kept))
 
-    assert content(place)[f"{part}.before-renewer"] == theirs
+    assert kept == {str(place / part): theirs}
+    assert content(place).keys() == {part}  # nothing that a server might load lies beside it
     assert content(place)[part] != theirs
 
 
 @pytest.mark.parametrize("part", list(CopyPart))
 @pytest.mark.parametrize("junk", [b"-----BEGIN CERTIFICATE-----\nx", b"\x30\x82\xff\xff"])
 def test_junk_is_replaced(place: Path, part: CopyPart, junk: bytes) -> None:
-    """Whatever lies there, it is kept beside, and ours is written."""
+    """Whatever lies there, it is handed over to be kept, and ours is written."""
     (place / part).write_bytes(junk)
-    copies.put(copy_of(place, part), pair(), {})
-    assert content(place)[f"{part}.before-renewer"] == junk
+    kept: dict[str, bytes] = {}
+    copies.put(copy_of(place, part), pair(), {}, keep=keeper(kept))
+    assert kept == {str(place / part): junk}
     assert content(place)[part] not in (junk, b"")
 
 
@@ -322,10 +336,11 @@ def test_keystore_that_takes_for_ever(place: Path, tmp_path: Path, monkeypatch: 
     )
     monkeypatch.setattr(keystores, "OPENING", 0.5)
 
-    (done,) = copies.put(copy_of(place, CopyPart.PKCS12), pair(), {})
+    kept: dict[str, bytes] = {}
+    (done,) = copies.put(copy_of(place, CopyPart.PKCS12), pair(), {}, keep=keeper(kept))
 
     assert (done.unchanged, done.note) == (False, "")
-    assert sorted(content(place)) == ["pkcs12", "pkcs12.before-renewer"]
+    assert (list(content(place)), list(kept)) == (["pkcs12"], [str(place / "pkcs12")])
 
 
 def test_what_the_child_cannot_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
