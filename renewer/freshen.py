@@ -242,7 +242,11 @@ def placeholders(kit: Kit, situations: Iterable[Situation]) -> set[str]:
     Before anything is ordered, and also by a run that may not order: a web server that names the paths must
     be up to answer for its names.
     """
-    bare = [situation for situation in situations if _needs_placeholder(situation)]
+    bare = [
+        situation
+        for situation in situations
+        if _needs_placeholder(situation) and (not situation.fault or _is_dark(kit, situation))
+    ]
     if bare:
         from concurrent.futures import ThreadPoolExecutor  # making an RSA key takes a core for seconds
 
@@ -261,7 +265,7 @@ def _placeholder(kit: Kit, situation: Situation) -> None:
 
 
 def _needs_placeholder(situation: Situation) -> bool:
-    """Whether nothing at all stands where the server's config points.
+    """Whether nothing stands where the server's config points, or nothing that it could start with.
 
     A placeholder that is not live is one of a run that was killed before it turned the link.
     """
@@ -270,5 +274,20 @@ def _needs_placeholder(situation: Situation) -> bool:
         and situation.live_version is None
         and situation.blocked is None
         and all(version.placeholder for version in situation.versions)
-        and not situation.fault
     )
+
+
+def _is_dark(kit: Kit, situation: Situation) -> bool:
+    """Whether no port of this host takes a connection at this moment: a placeholder cannot make it worse.
+
+    A server that is down cannot start without a pair, and without it nobody may answer for the names. One
+    that runs has the pair in memory, and a reload would have it show the placeholder instead.
+    """
+    damaged = situation.live is not None and not situation.unread  # not merely out of our sight
+    if not damaged or not situation.wish.endpoints or kit.time_left() <= 0:
+        return False
+    from renewer import verify
+    from renewer.sightings import targets_of
+
+    ours = [sight for sight in verify.look(targets_of(kit, situation)) if sight.local]
+    return bool(ours) and not any(sight.connected for sight in ours)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from renewer.model.decision import Step
 from renewer.model.outcome import Result
+from tests.servers.tls_peer import Peer
 from tests.serving.bed import Bed
 from tests.serving.issuer import DAY, Signer
 from tests.store.looking import live_pair
@@ -101,6 +103,26 @@ def test_a_key_that_is_lost_is_replaced_at_once(bed: Bed, damage: object) -> Non
 
     assert bed.live().readlink().name == older.id
     live_pair(bed.state)
+
+
+def test_a_server_that_is_down_can_start_with_a_placeholder(bed: Bed) -> None:
+    """Its key is lost and nothing else is there: without a pair it could not even answer for its names.
+
+    While it runs it has the pair in memory, and nothing is put in its way.
+    """
+    with Peer(lambda _: None) as peer:
+        bed.certificate(endpoints=[{"host": "127.0.0.1", "port": peer.port, "server_name": NAME}])
+        bed.put(bed.root.issue(NAME), live=True)
+        bed.run()
+        (bed.live() / "privkey.pem").unlink()
+        bed.run()
+        assert not (bed.live() / "privkey.pem").exists()
+
+    bed.run()
+
+    leaf = x509.load_pem_x509_certificate((bed.live() / "cert.pem").read_bytes())
+    assert leaf.issuer == leaf.subject
+    assert (bed.live() / "privkey.pem").exists()
 
 
 def test_with_no_other_version_one_is_ordered(bed: Bed) -> None:
