@@ -3,9 +3,7 @@
 Beside a copy it would be loaded: HAProxy, nginx and others take every file of a directory.
 """
 
-import hashlib
 import os
-from urllib.parse import quote
 
 from renewer.store import layout
 from renewer.store.bench import Bench, fresh
@@ -15,9 +13,13 @@ _LONGEST = 180  # characters of a name; a file name ends at 255
 
 def name_of(path: str) -> str:
     """The name under which a path's former file is kept: the path itself, with its slashes encoded."""
+    from urllib.parse import quote  # it and hashlib only where something is kept, not in idle runs
+
     name = quote(os.fsencode(path), safe="")
     if len(name) <= _LONGEST:
         return name
+    import hashlib
+
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     return f"{name[-_LONGEST:].lstrip('%')}-{digest}"
 
