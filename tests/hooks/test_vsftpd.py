@@ -58,13 +58,13 @@ def running(place: Path) -> Iterator[tuple[Shelf, Vsftpd]]:
 def test_a_fault_in_its_config_ends_nothing(place: Path) -> None:
     """A restart would end it for good: put off with vsftpd's own words, and the running one is left alone."""
     with running(place) as (shelf, vsftpd):
-        before = vsftpd.listeners()
+        before = vsftpd.listener()
         vsftpd.config.write_text(vsftpd.config.read_text() + "anon_rot=/srv/ftp\n")
         for event in (TEST, DEPLOY):
             result = shelf.call("vsftpd", event, **vsftpd.env)
             assert (result.verdict, result.code) == (Verdict.LATER, 75)
             assert "500 OOPS: unrecognised variable in config file: anon_rot" in (result.error or "")
-        assert vsftpd.listeners() == before
+        assert vsftpd.listener() == before
 
 
 @pytest.mark.parametrize("restart", ["yes", ""])
@@ -108,12 +108,12 @@ def test_lower_case_is_restarted(place: Path) -> None:
     shelf = Shelf(place)
     live = shelf.put()
     with Lower(place / "server", live / "fullchain.pem", live / "privkey.pem") as vsftpd:
-        (before,) = vsftpd.listeners()
+        before = vsftpd.listener()
         shelf.put()
         assert shelf.call("vsftpd", DEPLOY, **vsftpd.env).verdict is Verdict.DONE
         serial = shelf.told("www").serial
         wait_until(lambda: shown(vsftpd.port, "ftp") == serial, what="the new one")
-        (after,) = vsftpd.listeners()
+        after = vsftpd.listener()
         assert after != before
         assert b"-oftpd_banner=hello" in Path(f"/proc/{after}/cmdline").read_bytes().split(b"\0")
 
@@ -124,12 +124,12 @@ def test_each_instance_by_its_config(place: Path) -> None:
     live = shelf.put()
     one, two = (Vsftpd(place / name, live / "fullchain.pem", live / "privkey.pem") for name in ("one", "two"))
     with one, two:
-        kept, (before,) = two.listeners(), one.listeners()
+        kept, before = two.listener(), one.listener()
         two.config.write_text("nonsense=1\n")
         assert shelf.call("vsftpd", DEPLOY, **one.env).verdict is Verdict.DONE
-        assert one.listeners() != [before]
+        assert one.listener() != before
         assert shelf.call("vsftpd", TEST, **two.env).verdict is not Verdict.DONE
-        assert two.listeners() == kept
+        assert two.listener() == kept
 
 
 def test_started_for_each_session_says_so(place: Path) -> None:

@@ -51,6 +51,11 @@ class Vsftpd(Foreground):
                 found.append(int(entry.parent.name))
         return found
 
+    def listener(self) -> int:
+        """The process id of the one that listens, once the sessions of who tried the port have ended."""
+        wait_until(lambda: len(self.listeners()) == 1, what="vsftpd without sessions")
+        return self.listeners()[0]
+
     def stop(self) -> None:
         """End it, also the one that the hook started in its place."""
         super().stop()
