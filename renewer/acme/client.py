@@ -135,6 +135,11 @@ class Session:
         """
         return orders.find(self._talk, identifiers)
 
+    @property
+    def lists_orders(self) -> bool:
+        """Whether `find_order` saw the account's list: what is not in it was never accepted."""
+        return self._talk.lists_orders
+
     def was_issued(self, identifiers: Iterable[Identifier], now: datetime) -> bool:
         """Whether the account's list has a finished order for exactly these names, made within days."""
         return orders.issued(self._talk, identifiers, now) is not None

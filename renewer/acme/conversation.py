@@ -81,6 +81,7 @@ class Conversation:
         self.name = authority.name
         self.transport = Transport(ca_bundle=authority.ca_bundle, proxy=authority.proxy, timeout=timeout)
         self._authority = authority
+        self.lists_orders = False  # whether the account's list of orders was seen (RFC 8555 §7.1.2.1)
         self.holder = Account(authority, state, eab_hmac)
         self._directory = Once(self._fetch_directory)
         self._url = Once(lambda: self.holder.ensure(lambda: self.directory, self.signed))

@@ -64,6 +64,7 @@ def _listed(talk: Conversation) -> Iterator[AcmeOrder]:
     while isinstance(page, str) and seen < _MAX_LISTED:
         reply = talk.post(page)
         listed = reply.json().get("orders") if reply.ok else None
+        talk.lists_orders = talk.lists_orders or isinstance(listed, list)
         seen += 1  # an empty page counts as well: a list that leads to itself has an end
         for url in listed if isinstance(listed, list) else ():
             seen += 1

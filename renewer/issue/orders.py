@@ -11,8 +11,9 @@ import msgspec
 from renewer import clock
 from renewer.acme.lost import DATES
 from renewer.errors import GiveUp, OurFault, RenewerError, StateError
-from renewer.model.facts import Order, OrderState, Parked
+from renewer.model.facts import Order, Ordered, OrderState, Parked
 from renewer.model.outcome import EventName
+from renewer.policy import budget
 from renewer.policy.orders import TRIES, Fate, aside, expiry, forgotten, further, over
 from renewer.policy.wanted import order_fits
 
@@ -130,6 +131,8 @@ class Orders:
         order = self.known
         if order.url is None:
             found = session.find_order(order.identifiers)
+            if found is None and session.lists_orders:
+                self.kit.ledger.save(*budget.never_sent(self.kit.ledger.load(Ordered, self.name), order.at))
         else:
             found = _look(session, order, order.url)
         if found is None:  # nothing can come of it, whatever was sent

@@ -99,7 +99,10 @@ def _timers_hold(situation: Situation, authority: str, orders: list[_Sent], call
     each = urgent_step(lifetime) if urgent else step(lifetime)
     after = each if urgent else issued_step(lifetime)
     bucket = [at for at, one in orders if one.purse is Purse.TIMER]  # what a person forced is his business
-    issued = [at for at, one in orders if one.wasted or (one.renewal and call.renewal)]
+    # Of an order whose URL was never known, as after a kill, nothing was issued that could be due again
+    made = {version.made_at for version in situation.versions}
+    again = [(at, one) for at, one in orders if one.url or one.order_at in made] if call.renewal else []
+    issued = sorted({at for at, one in again if one.renewal} | {at for at, one in orders if one.wasted})
     room = _full_enough(bucket, CAPACITY, each, call.now, 1 + call.spare)
     pause = max(issued) + after if issued else call.now
     until = max(room, pause)
@@ -247,6 +250,18 @@ def accepted(record: Ordered, url: str) -> Ordered:
 def refused(record: Ordered) -> Ordered:
     """The record once it is known that its newest order was not accepted."""
     return replace(record, orders=record.orders[:-1])
+
+
+def never_sent(records: Iterable[Ordered], order_at: datetime) -> list[Ordered]:
+    """The records that change because the authority's own list does not have what was about to be sent."""
+    return [
+        replace(
+            record,
+            orders=tuple(one for one in record.orders if one.url or one.order_at != order_at),
+        )
+        for record in records
+        if any(not one.url and one.order_at == order_at for one in record.orders)
+    ]
 
 
 def wasted(records: Iterable[Ordered], order_at: datetime) -> list[Ordered]:
