@@ -217,7 +217,7 @@ def story(demo: Demo) -> None:
 
     step("Due again, but now a deploy hook fails")
     narrate("Beside nginx a cache is told of each certificate. It is down today.")
-    narrate("By itself no run orders twice within two days what was issued; a person may, by name.")
+    narrate("A run orders no second renewal within two days; a person may, by name.")
     demo.write_hook("echo 'the cache does not answer' >&2; exit 1")
     demo.make_due()
     failed = demo.renewer("run", "www", "--ask", exits=1)
