@@ -118,20 +118,22 @@ def test_a_second_instance_and_a_broken_config(
     before = other.served
     if hook in CONFIGS:
         other.config.write_text("}} this is = no config {{\n" + other.config.read_text())
-    other.renew()
+    waiting = other.renew()
     serial = one.renew()
+    # Each new smtpd of Postfix reads the files as they stand, whether anybody asks it to reload or not
+    fine = {before, waiting} if hook == "postfix" else {before}
     for event in (TEST, DEPLOY):
         result = one.shelf.call(hook, event, **one.server.env)
         assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
     wait_until(lambda: one.served == serial, what="the new one")
-    assert other.served == before
+    assert other.served in fine
     record_property(table.PROPERTY, (hook, "second instance"))
     if hook not in CONFIGS:
         record_property(table.PROPERTY, (hook, "config broken", "not read"))
         return
     result = other.shelf.call(hook, TEST, **other.server.env)
     assert result.verdict is (Verdict.LATER if hook == "vsftpd" else Verdict.FAILED), result.output
-    assert other.served == before
+    assert other.served in fine
     record_property(table.PROPERTY, (hook, "config broken"))
 
 
