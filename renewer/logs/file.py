@@ -133,6 +133,9 @@ class LogFile:
                 return fd if entry.st_size == 0 else self._current()
             os.fsync(fd)
             with _place(self.path) as place:
+                # whoever may rename on the way may have put another directory there since we looked
+                if not os.path.samestat(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), entry):
+                    return fd
                 _shift(place, self._rotation.keep)
                 new = self._create(place, like=entry)
         except OSError as error:

@@ -53,6 +53,7 @@ def test_list_of_orders_that_leads_to_itself() -> None:
 
     class Talk:
         account = "https://acme.example.org/account/1"
+        lists_orders = False
 
         def post(self, url: str) -> Reply:
             link = {"Link": f'<{url}>;rel="next"'}
