@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from renewer import programs, secrets
+from renewer import ownership, secrets
 from renewer.errors import RenewerError
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent
 from renewer.model.value import Value
@@ -163,8 +163,8 @@ def problem(hook: Hook) -> str | None:
     """
     key = f"`run` in [hook.{hook.name}]"
     if hook.convention is Convention.CERTBOT and os.path.isdir(hook.run):
-        return programs.directory_problem(hook.run, key)
-    return programs.problem(hook.run, key, trusted=hook.shipped)
+        return ownership.why_not_run_any(hook.run, key)
+    return ownership.why_not_run(hook.run, key, trusted=hook.shipped)
 
 
 def fingerprint(hook: Hook) -> str:
@@ -173,7 +173,7 @@ def fingerprint(hook: Hook) -> str:
     A checksum is enough: if two should ever be alike, a hook only waits for its next attempt. hashlib brings
     OpenSSL, which a run with nothing due does without.
     """
-    return f"{zlib.crc32(msgspec.json.encode((hook, programs.identity(hook.run)))):08x}"
+    return f"{zlib.crc32(msgspec.json.encode((hook, ownership.program_identity(hook.run)))):08x}"
 
 
 def _unable(hook: Hook, occasion: _Occasion) -> HookResult | None:
@@ -206,7 +206,7 @@ def _call(hook: Hook, occasion: _Occasion) -> HookResult:
     if not os.path.isdir(hook.run):
         return _start(hook, occasion, [hook.run], env)
     try:
-        scripts = programs.runnable(hook.run)
+        scripts = ownership.programs_in(hook.run)
     except OSError as error:
         why = f"hook {hook.name}: {hook.run} cannot be read: {error.strerror}"
         return _unstarted(hook, occasion, Verdict.FAILED, why)
@@ -242,8 +242,10 @@ def _start(
 
 def _together(hook: Hook, occasion: _Occasion, calls: Sequence[tuple[str, HookResult]]) -> HookResult:
     """The scripts of a directory as one: failed if one of them did, and each says for itself what it said."""
+    from renewer import proc
+
     failed = [result for _, result in calls if result.verdict is Verdict.FAILED]
-    ends = {path: "no" if one.code is None else programs.exit_words(one.code) for path, one in calls}
+    ends = {path: "no" if one.code is None else proc.exit_words(one.code) for path, one in calls}
     output = "".join(f"== {path}: exit code {ends[path]}\n{one.output.rstrip()}\n" for path, one in calls)
     if len(output) > _OUTPUT:
         output = f"{output[: _OUTPUT // 2]}\n[…]\n{output[-_OUTPUT // 2 :]}"
@@ -309,7 +311,9 @@ def _document(hook: Hook, occasion: _Occasion) -> bytes:
 def _sentence(
     who: str, timeout: float, event: HookEvent, verdict: Verdict, ended: "ProcResult"
 ) -> str | None:
-    said = programs.last_telling_line(ended.output)
+    from renewer import proc
+
+    said = proc.last_telling_line(ended.output)
     said = f": {said}" if said else ""
     match verdict:
         case Verdict.DONE | Verdict.NOT_MINE:
@@ -319,4 +323,4 @@ def _sentence(
         case Verdict.FAILED if ended.code is None:
             return f"{who} did not end its {event} within {timeout:g} s and was ended{said}"
         case Verdict.FAILED:
-            return f"{who} failed at {event} (exit code {programs.exit_words(ended.code)}){said}"
+            return f"{who} failed at {event} (exit code {proc.exit_words(ended.code)}){said}"

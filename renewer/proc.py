@@ -31,6 +31,18 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 # C0 and C1 controls but tab and newline, and the marks that turn the direction of writing
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Of what programs say; compiled when first one is asked why, which idle runs never do.
+_TELLING = r"(?i)\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b|\bneeds root:"
+_SUMMARY = (  # what says that something failed, and not why
+    r"(?i)\(exit code \d+\)$|\bthe mail log says why\b|\btest failed$|^job for \S+ failed\b"
+    r"|fatal errors? found|error\(s\) found"
+    r"|\bits setting \S+ cannot be read$|master\.cf cannot be read$|contains errors$"
+)
+_WHY = (
+    r"(?i)\b(?:failed|failure|denied|refused|cannot|can't|could not|unable|invalid|no such|not found|unknown|"
+    r"not permitted|not allowed|mismatch|expired|timed out|unreachable|traceback|exception|oops)\b"
+)
+_LINE = 300  # characters of output that fit into a sentence
 
 
 class ProcResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,3 +302,35 @@ def _reap(process: subprocess.Popen[bytes]) -> int | None:
     except subprocess.TimeoutExpired:  # stuck in the kernel (a dead network filesystem): not ours to wait for
         return None
     return code if code >= 0 else 128 - code
+
+
+def exit_words(code: int | None) -> str:
+    """An exit code, with the signal's name where there was one (the shell's 128 + n)."""
+    try:
+        return f"{code}, {signal.Signals((code or 0) - 128).name}"
+    except ValueError:
+        return str(code)
+
+
+def last_telling_line(output: str) -> str:
+    """The last line that names an error, as servers do before they sum up; else the last with words.
+
+    A line that ends in a colon goes on in the next. What only sums up gives way to what says why.
+    """
+    lines = _joined([line.strip() for line in output.splitlines() if line.strip()])
+    telling = [line for line in lines if re.search(_TELLING, line)]
+    why = [line for line in telling if not re.search(_SUMMARY, line)]
+    if telling and not why:
+        why = [line for line in lines if re.search(_WHY, line) and not re.search(_SUMMARY, line)]
+    return (why or telling or [line for line in lines if re.search(_WHY, line)] or lines or [""])[-1][:_LINE]
+
+
+def _joined(lines: list[str]) -> list[str]:
+    """Each line with the one after it, where it ends in a colon and names an error or a place."""
+    found: list[str] = []
+    for line in lines:
+        if found and found[-1].endswith(":") and re.search(_TELLING, found[-1]):
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from renewer import safety
+from renewer import ownership
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Secret, SecretSource
 
@@ -142,7 +142,7 @@ def _file(path: str) -> bytes:
             entry = os.fstat(file.fileno())
             if not stat.S_ISREG(entry.st_mode):
                 raise _refused(f"{path} is not a file", "a secret is read from a file")
-            if found := safety.danger(path):
+            if found := ownership.danger(path):
                 raise _refused(f"{path} is not used, since others could change it: {found.text}", found.hint)
             if entry.st_mode & stat.S_IROTH:
                 raise _refused(f"{path} holds a secret, and everybody can read it", f"chmod o-rwx {path}")

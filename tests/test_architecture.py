@@ -20,8 +20,8 @@ PACKAGE = ROOT / "renewer"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "__init__ errors clock safety decoding",
-        "proc tls programs wakers",
+        "__init__ errors clock ownership decoding",
+        "proc tls wakers",
         "model",
         "policy secrets x509",
         "config ledger hooks logs",

@@ -9,7 +9,7 @@ from typing import Self
 
 from renewer import clock
 from renewer.errors import RetryLater, StateError
-from renewer.safety import user, whose
+from renewer.ownership import hint_for_foreign, user_name
 
 KEY = "key.pem"
 ACCOUNT = "account.json"
@@ -143,7 +143,8 @@ def _enter(above: int, name: str) -> int:
 def _check_owner(handle: int, path: str) -> None:
     owner = os.fstat(handle).st_uid
     if owner not in (0, os.geteuid()):
-        raise StateError(f"{path} belongs to {user(owner)}", hint=whose(owner, path), kind="owner")
+        hint = hint_for_foreign(owner, path)
+        raise StateError(f"{path} belongs to {user_name(owner)}", hint=hint, kind="owner")
 
 
 def _lock(handle: int, path: str) -> None:

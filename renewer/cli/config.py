@@ -55,7 +55,7 @@ def schema() -> int:
 
 def _beyond_the_text(config: Config) -> list[Fault]:
     """What only this host can tell: programs that cannot be run, webroots and secrets that are not there."""
-    from renewer import programs
+    from renewer import ownership
     from renewer.hooks import problem
     from renewer.model.desired import Email, Program
 
@@ -66,10 +66,10 @@ def _beyond_the_text(config: Config) -> list[Fault]:
     for name, channel in config.channels.items():
         if isinstance(channel, Email) and channel.sendmail:
             key = f"`sendmail` in [notify.{name}]"
-            looked_at.append((f"notify.{name}.sendmail", programs.problem(channel.sendmail, key)))
+            looked_at.append((f"notify.{name}.sendmail", ownership.why_not_run(channel.sendmail, key)))
         elif isinstance(channel, Program):
             key = f"`run` in [notify.{name}]"
-            looked_at.append((f"notify.{name}.run", programs.problem(channel.run[0], key)))
+            looked_at.append((f"notify.{name}.run", ownership.why_not_run(channel.run[0], key)))
     looked_at += [
         (f"certificate.{name}.deploy_window", f"{window.text}: {window.fault}")
         for name, wish in config.certificates.items()

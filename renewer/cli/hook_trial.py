@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from renewer import clock, hooks, proc, programs, secrets, x509
+from renewer import clock, hooks, ownership, proc, secrets, x509
 from renewer.hooks import HookCertificate, HookOrder, HookResult, Verdict
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent, KeyType
 from renewer.model.facts import Version
@@ -129,7 +129,7 @@ class Trial:
             return (self.hook.run, event)
         if not os.path.isdir(self.hook.run):
             return (self.hook.run,)
-        return tuple(programs.runnable(self.hook.run))
+        return tuple(ownership.programs_in(self.hook.run))
 
     def _note(self, event: str, result: HookResult) -> str | None:
         if event == UNKNOWN and result.code != 42:

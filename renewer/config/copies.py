@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from msgspec import UNSET
 
-from renewer import safety
+from renewer import ownership
 from renewer.config import scalars
 from renewer.config.agent import checked
 from renewer.config.authorities import resolve_secret
@@ -86,7 +86,7 @@ class Copies:
             if part not in SECRET_PARTS:
                 continue
             try:
-                danger = safety.danger(os.path.dirname(path))
+                danger = ownership.danger(os.path.dirname(path))
             except OSError:  # told when it is written
                 continue
             if danger is not None:

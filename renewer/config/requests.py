@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from renewer import safety
+from renewer import ownership
 from renewer.config import scalars
 from renewer.config.agent import checked
 from renewer.config.faults import Faults, Path
@@ -80,7 +80,7 @@ class GivenRequests:
         from renewer import x509  # 75 ms, for those who have one
 
         data = _content(path)
-        if found := safety.danger(path):
+        if found := ownership.danger(path):
             raise ValueError(f"is not used, since others could change it: {found.text}; {found.hint}")
         request = x509.read_request(data)
         if not request.names:

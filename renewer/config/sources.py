@@ -5,7 +5,7 @@ import re
 import stat
 import tomllib
 
-from renewer import safety
+from renewer import ownership
 from renewer.config.faults import Faults, Source
 
 LARGEST = 16 * 1024 * 1024  # bytes; a config of ten thousand certificates is a tenth of it
@@ -64,7 +64,7 @@ def _wrong(path: str, entry: os.stat_result) -> tuple[str, str] | None:
         return _NO_FILE
     if entry.st_size > LARGEST:
         return (f"is larger than {LARGEST >> 20} MiB", "is it the right file?")
-    if (found := safety.danger(path)) is not None:
+    if (found := ownership.danger(path)) is not None:
         return (f"is not used, since others could change it: {found.text}", found.hint)
     return None
 

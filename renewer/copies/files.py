@@ -7,7 +7,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 
-from renewer import safety
+from renewer import ownership
 from renewer.copies.rights import ACL, KEPT_ATTRIBUTES, KEY_MODE, Rights
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.value import Value
@@ -24,7 +24,7 @@ _OTHERS = 0o077
 class Former(Value):
     """What stands at a copy's path. Its repr says nothing of the content, which may be a key.
 
-    `guarded` is whether only root and we could have put it there, `moved` is as in `safety.Place`. Of a
+    `guarded` is whether only root and we could have put it there, `moved` is as in `ownership.Place`. Of a
     symbolic link `link` is its text, and the content is that of the file it leads to, if we may follow it.
     """
 
@@ -56,13 +56,13 @@ def told(path: str) -> Iterator[None]:
 
 def refusal(path: str, error: OSError) -> RenewerError:
     """What the system refuses, as an error with the path and what to do."""
-    if isinstance(error, safety.LinkError):
+    if isinstance(error, ownership.LinkError):
         text = f"a symbolic link on the way to {path} is not followed: {error.danger.text}"
         return GiveUp(text, hint=f"name the real path under copies; or {error.danger.hint}")
     text, other = f"the copy {path} cannot be written: ", ", or name another path under copies"
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return GiveUp(f"{text}its directory does not exist", hint=f"create {os.path.dirname(path)}{other}")
-    hint = safety.REMEDIES.get(error.errno or 0, "")
+    hint = ownership.REMEDIES.get(error.errno or 0, "")
     if error.errno in (errno.EACCES, errno.EPERM):
         hint += other
     if error.errno == errno.EBUSY:
@@ -74,7 +74,7 @@ def refusal(path: str, error: OSError) -> RenewerError:
 def find(path: str) -> Former | None:
     """The regular file or link at a path, or None. Raises OSError, and GiveUp for anything else there."""
     try:
-        with safety.opened(path) as place:
+        with ownership.open_place(path) as place:
             try:
                 file = os.open(place.name, _READ | os.O_NOFOLLOW, dir_fd=place.fd)
             except OSError as error:
@@ -109,7 +109,7 @@ def _no_file(path: str) -> GiveUp:
     )
 
 
-def _link(place: safety.Place) -> Former:
+def _link(place: ownership.Place) -> Former:
     """A link at the path itself; it is replaced, and where it leads is only read, if it is root's or ours."""
     text, content = os.readlink(place.name, dir_fd=place.fd), b""
     inode = os.stat(place.name, dir_fd=place.fd, follow_symlinks=False).st_ino
@@ -161,7 +161,7 @@ def overwrite(  # noqa: PLR0913  each by its name
     as possible. `ours` is whether we wrote what is there, `secret` whether a key is to be written. Raises
     OSError, and GiveUp or RetryLater with the path.
     """
-    with safety.opened(path) as place:
+    with ownership.open_place(path) as place:
         file = os.open(place.name, _WRITE, dir_fd=place.fd)
         try:
             _demand_own(place, os.fstat(file), path, was, ours=ours, secret=secret)
@@ -186,7 +186,7 @@ def _fill(file: int, content: bytes) -> None:
 
 
 def _demand_own(  # noqa: PLR0913  each by its name
-    place: safety.Place, entry: os.stat_result, path: str, was: int, *, ours: bool, secret: bool
+    place: ownership.Place, entry: os.stat_result, path: str, was: int, *, ours: bool, secret: bool
 ) -> None:
     """That nothing else is written into: who may change the directory could have put any file there."""
     if entry.st_ino != was or not stat.S_ISREG(entry.st_mode):
@@ -220,7 +220,7 @@ def put_back(path: str, former: Former, was: int) -> tuple[int, ...]:
 
 def marked(path: str, mark: bytes) -> int:
     """The inode of a file that holds this text near its beginning; 0 if there is none. Raises OSError."""
-    with safety.opened(path) as place:
+    with ownership.open_place(path) as place:
         try:
             file = os.open(place.name, _READ | os.O_NOFOLLOW, dir_fd=place.fd)
         except OSError:
@@ -234,13 +234,13 @@ def marked(path: str, mark: bytes) -> int:
 
 def sweep(path: str) -> None:
     """Remove the draft that a killed run may have left beside a file. Raises OSError."""
-    with safety.opened(path) as place, contextlib.suppress(FileNotFoundError):
+    with ownership.open_place(path) as place, contextlib.suppress(FileNotFoundError):
         os.unlink(_draft(place.name), dir_fd=place.fd)
 
 
 def link(path: str) -> str | None:
     """The text of a symbolic link at a path; None if there is none. Raises OSError."""
-    with safety.opened(path) as place:
+    with ownership.open_place(path) as place:
         try:
             return os.readlink(place.name, dir_fd=place.fd)
         except OSError as error:
@@ -254,7 +254,7 @@ def remove(path: str, was: int) -> None:
 
     Raises OSError, RenamedError once it is gone, and GiveUp.
     """
-    with contextlib.suppress(FileNotFoundError), safety.opened(path) as place:
+    with contextlib.suppress(FileNotFoundError), ownership.open_place(path) as place:
         _demand_expected(place, was, path)
         os.unlink(place.name, dir_fd=place.fd)
         _sync(place.fd)
@@ -274,9 +274,9 @@ def _stamp(entry: os.stat_result) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def _renamed(path: str, was: int) -> Iterator[tuple[safety.Place, str]]:
+def _renamed(path: str, was: int) -> Iterator[tuple[ownership.Place, str]]:
     """A place, and the name of a draft in it that is renamed inside; then the directory is synced."""
-    with safety.opened(path) as place:
+    with ownership.open_place(path) as place:
         draft = _draft(place.name)
         _demand_expected(place, was, path)
         try:
@@ -289,7 +289,7 @@ def _renamed(path: str, was: int) -> Iterator[tuple[safety.Place, str]]:
                 os.unlink(draft, dir_fd=place.fd)
 
 
-def _demand_expected(place: safety.Place, was: int, path: str) -> None:
+def _demand_expected(place: ownership.Place, was: int, path: str) -> None:
     """That in a directory of root's that others could have put there nothing else is replaced or removed."""
     if not place.moved:
         return
@@ -318,7 +318,7 @@ def _sync(directory: int) -> None:
         raise RenamedError(error.errno, error.strerror) from None
 
 
-def _demand_same(place: safety.Place, file: int, path: str) -> None:
+def _demand_same(place: ownership.Place, file: int, path: str) -> None:
     """That what stands there now is what we wrote: who owns the directory may have put something else."""
     try:
         same = os.path.samestat(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), os.fstat(file))
@@ -352,8 +352,9 @@ def _settle(file: int, rights: Rights, path: str) -> None:
         os.fchmod(file, rights.mode)
     except PermissionError as error:
         refused = error  # a mount without modes says so, or says nothing
-    if fault := safety.unkept(os.fstat(file), rights.owner, rights.mode):
-        raise GiveUp(f"the copy {path} is not written: {fault.text}", hint=fault.hint, kind=safety.MODELESS)
+    if fault := ownership.rights_not_kept(os.fstat(file), rights.owner, rights.mode):
+        text = f"the copy {path} is not written: {fault.text}"
+        raise GiveUp(text, hint=fault.hint, kind=ownership.MODELESS)
     if refused is not None and stat.S_IMODE(os.fstat(file).st_mode) != rights.mode:
         raise refused
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from renewer import clock
 from renewer.errors import RenewerError, StateError, shortage
 from renewer.ledger.contract import UNWRITABLE
-from renewer.safety import whose
+from renewer.ownership import hint_for_foreign
 
 _NEEDED = 4  # files that SQLite opens at once: database, WAL, its index, the directory
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -57,7 +57,7 @@ def demand_safe(path: str) -> None:
     if not plain or status.st_mode & 0o022:
         raise StateError(
             f"{path} is not a file that only we can write to",
-            hint=whose(status.st_uid, path)
+            hint=hint_for_foreign(status.st_uid, path)
             if status.st_uid not in (0, os.geteuid())
             else f"look who put it there, and move it away: ls -l {path}",
             kind="unsafe-state",

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from renewer import safety
+from renewer import ownership
 from renewer.model.value import Value
 
 MODE = 0o640
@@ -75,7 +75,7 @@ class LogFile:
             self._fd = self._open(place)
         return self._fd
 
-    def _open(self, place: safety.Place) -> int:
+    def _open(self, place: ownership.Place) -> int:
         try:
             fd = os.open(place.name, _OPEN, dir_fd=place.fd)
         except FileNotFoundError:
@@ -92,7 +92,7 @@ class LogFile:
             raise
         return fd
 
-    def _create(self, place: safety.Place, like: os.stat_result | None = None) -> int:
+    def _create(self, place: ownership.Place, like: os.stat_result | None = None) -> int:
         """A new file, for its owner and the group; as far as we may, with the rights of the one before."""
         try:
             fd = os.open(place.name, _OPEN | os.O_CREAT | os.O_EXCL, MODE, dir_fd=place.fd)
@@ -158,7 +158,7 @@ def shift(path: str, keep: int) -> None:
         _shift(place, keep)
 
 
-def _shift(place: safety.Place, keep: int) -> None:
+def _shift(place: ownership.Place, keep: int) -> None:
     there, name = place.fd, place.name
     gap = next((number for number in range(1, keep) if not _exists(f"{name}.{number}", there)), keep)
     for number in range(gap, 1, -1):
@@ -176,11 +176,11 @@ def _exists(name: str, directory: int) -> bool:
 
 
 @contextlib.contextmanager
-def _place(path: str) -> Iterator[safety.Place]:
+def _place(path: str) -> Iterator[ownership.Place]:
     """The log's directory, made if need be; whoever swaps a part of the way for a link leads us nowhere."""
     path = os.path.abspath(path)
     _make(os.path.dirname(path))
-    with safety.opened(path) as place:
+    with ownership.open_place(path) as place:
         yield place
 
 
@@ -189,7 +189,7 @@ def _make(directory: str) -> None:
     if os.path.isdir(directory):
         return
     _make(os.path.dirname(directory))
-    with safety.opened(directory) as place, contextlib.suppress(FileExistsError):
+    with ownership.open_place(directory) as place, contextlib.suppress(FileExistsError):
         os.mkdir(place.name, 0o750, dir_fd=place.fd)
 
 
@@ -203,7 +203,7 @@ def _number(group: str | None) -> int:
         return -1
 
 
-def _check(fd: int, place: safety.Place) -> os.stat_result:
+def _check(fd: int, place: ownership.Place) -> os.stat_result:
     """That it is a regular file, and where others may put files, a log with one name; what it is."""
     entry = os.fstat(fd)
     if not stat.S_ISREG(entry.st_mode):

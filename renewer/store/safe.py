@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from renewer.errors import StateError, shortage
-from renewer.safety import MODELESS, danger, unkept, user, whose
+from renewer.ownership import MODELESS, danger, hint_for_foreign, rights_not_kept, user_name
 
 MAX_FILE = 1024 * 1024  # bytes; nothing that is read whole here is a tenth of it
 
@@ -135,7 +135,7 @@ class Directory:
                 if group is not None:
                     os.fchown(fd, -1, group)
                 os.fchmod(fd, mode)  # the umask may have taken bits away, and the group was not ours before
-                if fault := unkept(os.fstat(fd), -1, mode):
+                if fault := rights_not_kept(os.fstat(fd), -1, mode):
                     os.unlink(name, dir_fd=self.fd)
                     raise StateError(f"{self.path}: {fault.text}", hint=fault.hint, kind=MODELESS)
                 _write_all(fd, content)
@@ -216,8 +216,8 @@ def ensure_root(path: str, mode: int, group: int | None = None) -> Directory:
         owner = os.stat(path).st_uid
         if found and owner not in (0, os.geteuid()):
             raise StateError(
-                f"the state directory {path} belongs to {user(owner)}, not to us or to root",
-                hint=whose(owner, path),
+                f"the state directory {path} belongs to {user_name(owner)}, not to us or to root",
+                hint=hint_for_foreign(owner, path),
                 kind="unsafe-state",
             )
         if found:
@@ -236,7 +236,7 @@ def check_owner(status: os.stat_result, path: str) -> None:
     if status.st_uid not in (0, os.geteuid()):
         raise StateError(
             f"{path} belongs to user {status.st_uid}, not to us or to root",
-            hint=whose(status.st_uid, path),
+            hint=hint_for_foreign(status.st_uid, path),
             kind="unsafe-state",
         )
     if status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode):

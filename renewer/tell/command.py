@@ -1,6 +1,6 @@
 """Notices as JSON on the stdin of a program of the operator's."""
 
-from renewer import proc, programs, secrets
+from renewer import ownership, proc, secrets
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Program
 from renewer.tell.message import Message, clean
@@ -10,7 +10,7 @@ from renewer.tell.webhook import document
 def deliver(channel: Program, message: Message) -> str:
     """Run the program; exit code 0 means that it took the message. Raises RenewerError otherwise."""
     path = channel.run[0]
-    if fault := programs.problem(path, f"`run` in [notify.{channel.name}]"):
+    if fault := ownership.why_not_run(path, f"`run` in [notify.{channel.name}]"):
         raise GiveUp(fault, kind="channel")
     own, found = secrets.variables(channel.env)
     env = {**proc.scrubbed_environment(), **own}
@@ -20,9 +20,7 @@ def deliver(channel: Program, message: Message) -> str:
     if ended.timed_out:
         raise RetryLater(f"{path} was not done within {channel.timeout:g} s", kind="channel")
     if ended.code != 0:
-        said = clean(secrets.hidden(programs.last_telling_line(ended.output), found), 200)
-        text = f"{path} failed with exit code {programs.exit_words(ended.code)}" + (
-            f": {said}" if said else ""
-        )
+        said = clean(secrets.hidden(proc.last_telling_line(ended.output), found), 200)
+        text = f"{path} failed with exit code {proc.exit_words(ended.code)}" + (f": {said}" if said else "")
         raise RetryLater(text, hint="run it by hand with a sample of `renewer notify test`", kind="channel")
     return ""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from renewer import __version__, safety
+from renewer import __version__, ownership
 from renewer.report import Document
 from renewer.tell import words
 
@@ -36,7 +36,7 @@ def stamp(document: Document, wake: timedelta) -> str:
 def renewed(path: str, stamp: str, ran: datetime) -> bytes | None:
     """The page at that path with another moment of the last run; None if it must be made anew."""
     try:
-        with safety.opened(path) as place:
+        with ownership.open_place(path) as place:
             file = os.open(
                 place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=place.fd
             )

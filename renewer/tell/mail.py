@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from typing import Any
 
-from renewer import clock, proc, programs, tls
+from renewer import clock, ownership, proc, tls
 from renewer.config.scalars import host_and_port
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Email, MailSecurity
@@ -195,7 +195,7 @@ def _reply(code: int, said: bytes | str) -> str:
 
 def _sendmail(channel: Email, mail: EmailMessage, to: Sequence[str], limit: float) -> None:
     path = channel.sendmail or ""
-    if fault := programs.problem(path, f"`sendmail` in [notify.{channel.name}]"):
+    if fault := ownership.why_not_run(path, f"`sendmail` in [notify.{channel.name}]"):
         raise GiveUp(fault, kind="channel")
     argv = [path, "-i", "-f", channel.sender, "--", *to]
     local = SMTP_POLICY.clone(linesep="\n")  # what a program reads on stdin has the system's line ends
@@ -203,9 +203,9 @@ def _sendmail(channel: Email, mail: EmailMessage, to: Sequence[str], limit: floa
     if ended.timed_out:
         raise RetryLater(f"{path} was not done within {limit:g} s", kind="channel")
     if ended.code != 0:
-        said = clean(programs.last_telling_line(ended.output), 200)
+        said = clean(proc.last_telling_line(ended.output), 200)
         raise RetryLater(
-            f"{path} failed with exit code {programs.exit_words(ended.code)}: {said}",
+            f"{path} failed with exit code {proc.exit_words(ended.code)}: {said}",
             hint="its log says why",
             kind="channel",
         )

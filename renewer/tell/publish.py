@@ -1,6 +1,6 @@
 """Replaces a file that others read."""
 
-from renewer import safety
+from renewer import ownership
 from renewer.copies import files
 from renewer.copies.rights import PUBLIC_MODE, Rights
 from renewer.errors import RenewerError
@@ -14,10 +14,10 @@ def publish(path: str, content: bytes) -> str | None:
     try:
         linked = files.link(path)
         files.replace(path, content, Rights(mode=PUBLIC_MODE), files.marked(path, _MARK))
-    except safety.LinkError as error:
+    except ownership.LinkError as error:
         return f"{path} cannot be written: {error.strerror}; name its real path, or {error.danger.hint}"
     except OSError as error:
-        remedy = safety.REMEDIES.get(error.errno or 0)
+        remedy = ownership.REMEDIES.get(error.errno or 0)
         return f"{path} cannot be written: {error.strerror}" + (f"; {remedy}" if remedy else "")
     except RenewerError as error:
         return f"{error.text}; {error.hint}" if error.hint else error.text

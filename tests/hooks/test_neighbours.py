@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from renewer.hooks import Verdict
-from renewer.programs import last_telling_line
+from renewer.proc import last_telling_line
 from tests.hooks import table
 from tests.hooks.alone import DEPLOY, DIRECTORY, TEST, Shelf
 from tests.hooks.bed import shown

@@ -5,7 +5,7 @@ import os
 import stat
 
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.safety import LinkError
+from renewer.ownership import LinkError
 
 # what frees itself, or is freed without a change of our config: worth trying again soon
 _PASSING = frozenset(

@@ -23,7 +23,7 @@ from enum import StrEnum
 
 import msgspec
 
-from renewer import clock, proc, programs
+from renewer import clock, ownership, proc
 from renewer.challenges.contract import HoldsNothing, Presented, Task, Warn
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
@@ -132,7 +132,7 @@ class ScriptSolver(HoldsNothing):
     def _check(self) -> None:
         """Raises GiveUp if the program must not be run."""
         for key, argv in (("script", self._argv), ("cleanup", self._cleanup)):
-            if argv and (fault := programs.problem(argv[0], f"`{key}` of the challenge")):
+            if argv and (fault := ownership.why_not_run(argv[0], f"`{key}` of the challenge")):
                 text, _, hint = fault.partition("; ")
                 raise GiveUp(f"the {key} of the challenge: {text}", hint=hint, kind="config")
 
@@ -201,9 +201,9 @@ class ScriptSolver(HoldsNothing):
             raise GiveUp(error.text, hint=error.hint, kind="config") from error
         if ended.code == 0:
             return ended.output
-        line = programs.last_telling_line(ended.complaints if ended.complaints.strip() else ended.output)
+        line = proc.last_telling_line(ended.complaints if ended.complaints.strip() else ended.output)
         said = f": {line}" if line else ""
-        how = f"failed (exit code {programs.exit_words(ended.code)})"
+        how = f"failed (exit code {proc.exit_words(ended.code)})"
         if ended.code is None:
             how = f"did not end within {TIME_LIMIT:g} s and was ended"
         elif ended.code == LATER and not self._certbot:

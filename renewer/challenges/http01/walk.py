@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 
-from renewer import safety
+from renewer import ownership
 
 PARTS = (".well-known", "acme-challenge")
 
@@ -51,9 +51,9 @@ def directories(root: str, *, make: bool = False) -> Iterator[list[int]]:
 
 def _root(root: str) -> int:
     try:
-        with safety.directory(root) as found:
+        with ownership.open_directory(root) as found:
             return os.dup(found)
-    except safety.LinkError:
+    except ownership.LinkError:
         raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, root) from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from renewer import safety
+from renewer import ownership
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, StateError
 from renewer.model.value import Value
@@ -91,7 +91,7 @@ def _read(path: str) -> dict[str, Any]:
         entry = os.fstat(handle)
         if not stat.S_ISREG(entry.st_mode):
             raise _unusable(path, "it is not a file")
-        if found := safety.danger(path):
+        if found := ownership.danger(path):
             raise _unusable(path, f"others could change it: {found.text}", found.hint)
         if entry.st_mode & stat.S_IROTH:
             raise _unusable(path, "it holds passwords, and everybody can read it", f"chmod 600 {path}")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from renewer import ownership
 from renewer.challenges.dns01.providers.contract import TxtRecord, untouched
 from renewer.challenges.dns01.providers.conventions import LATER, Call, Event, Job, calls, programs
 from renewer.challenges.dns01.providers.each import each
@@ -16,7 +17,6 @@ from renewer.challenges.dns01.providers.web import text_of, time_limit
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Secret
 from renewer.model.dns_options import BUILT_IN, Rules
-from renewer.programs import exit_words, last_telling_line, problem
 
 TIME_LIMIT = 120.0  # seconds for one call, unless the config says otherwise
 _SHORTEST = 4  # a secret shorter than that is no secret, and blotting it out would spoil every text
@@ -71,7 +71,7 @@ class ScriptProvider:
         """Raises GiveUp if one of the programs must not be run."""
         for option, path, executable in programs(self._options):
             key = f"the option {option} of the provider script"
-            if fault := problem(path, key, executable=executable):
+            if fault := ownership.why_not_run(path, key, executable=executable):
                 text, _, hint = fault.partition("; ")
                 raise GiveUp(f"the script of the provider script: {text}", hint=hint, kind="config")
 
@@ -100,9 +100,9 @@ class ScriptProvider:
         what = "publish" if event is Event.PRESENT else "remove"
         names = ", ".join(dict.fromkeys(record.name for record in call.records))
         output = ended.complaints if ended.complaints.strip() else ended.output
-        line = self._blotted(last_telling_line(output), given)
+        line = self._blotted(proc.last_telling_line(output), given)
         said = f": {line}" if line else ""
-        text = f"{self._path} failed to {what} {names} (exit code {exit_words(ended.code)}){said}"
+        text = f"{self._path} failed to {what} {names} (exit code {proc.exit_words(ended.code)}){said}"
         hint = "run it by hand as the agent's user, with this environment and no other, to see more"
         if ended.code is None:
             text = f"{self._path} did not {what} {names} within {self._limit:g} s and was ended{said}"

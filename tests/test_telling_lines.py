@@ -2,7 +2,7 @@
 
 import pytest
 
-from renewer.programs import last_telling_line
+from renewer.proc import last_telling_line
 
 OUTPUTS = {
     "apache": (

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer import safety
+from renewer import ownership
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -19,7 +19,7 @@ def file(tmp_path: Path) -> Path:
 
 def text(path: Path) -> str:
     """What is said of a path; nothing if it is safe."""
-    found = safety.danger(str(path))
+    found = ownership.danger(str(path))
     return found.text if found else ""
 
 
@@ -33,7 +33,7 @@ def test_a_file_that_others_can_write(file: Path, mode: int, who: str) -> None:
     """A file writable by others is refused, with what to do."""
     file.chmod(mode)
 
-    found = safety.danger(str(file))
+    found = ownership.danger(str(file))
 
     assert found is not None
     assert f"{file} can be written to by {who}" in found.text
@@ -97,7 +97,7 @@ def test_links_in_a_circle(tmp_path: Path) -> None:
 def test_what_is_not_there(tmp_path: Path) -> None:
     """A missing file is the caller's to tell of."""
     with pytest.raises(FileNotFoundError):
-        safety.danger(str(tmp_path / "gone"))
+        ownership.danger(str(tmp_path / "gone"))
 
 
 def test_a_relative_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
-"""Whether others could change a file that we trust (a config, a hook, a secret), and the way to one.
+"""Who else could change a file or program of the operator's, and the way to a file that others may own.
 
-Trusted are root and the user we run as. Every directory on the way counts, also those that symbolic links
-lead through, because whoever may rename a directory may replace all that lies below it.
+Trusted are root and the user we run as. What is read as configuration, a secret or a program must be theirs
+alone. Every directory on the way counts, also those that symbolic links lead through, because whoever may
+rename a directory may replace all that lies below it.
 
 Copies, the log, the page and metrics may lie in directories of others. The way there is walked by
 descriptor: each component is opened relative to the one before, and a link counts only if root or we must
@@ -52,7 +53,7 @@ def danger(path: str) -> Danger | None:
     path = os.path.join(os.getcwd(), path)
     todo = path.split("/")[::-1]
     here, links, above = "/", 0, os.lstat("/")
-    if found := fault_of("/", above, None):
+    if found := _fault_of("/", above, None):
         return found
     while todo:
         part = todo.pop()
@@ -64,7 +65,7 @@ def danger(path: str) -> Danger | None:
             continue
         step = f"{here.rstrip('/')}/{part}"
         entry = os.lstat(step)
-        if found := fault_of(step, entry, above):
+        if found := _fault_of(step, entry, above):
             return found
         if stat.S_ISLNK(entry.st_mode):
             links += 1
@@ -79,7 +80,7 @@ def danger(path: str) -> Danger | None:
     return None
 
 
-def fault_of(path: str, entry: os.stat_result, above: os.stat_result | None) -> Danger | None:
+def _fault_of(path: str, entry: os.stat_result, above: os.stat_result | None) -> Danger | None:
     """Why others could change what has this entry, in a directory with that one; None if nobody could."""
     link = stat.S_ISLNK(entry.st_mode)
     # In a directory that only we can write to, it does not matter whom a link belongs to.
@@ -96,31 +97,31 @@ def fault_of(path: str, entry: os.stat_result, above: os.stat_result | None) -> 
 
 def _foreign(path: str, entry: os.stat_result) -> Danger:
     """What belongs to somebody else; one that this user namespace has no number for may be anybody."""
-    if unnamed(entry.st_uid):
+    if _unmapped(entry.st_uid):
         return Danger(
             f"the owner of {path} has no number in this user namespace, so who could change it is not known",
             "run it outside of the namespace, or map the owner into it (podman --userns=keep-id, unshare "
             "--map-auto); it is not for the agent to change that owner",
         )
-    name = user(entry.st_uid)
+    name = user_name(entry.st_uid)
     hint = f"chown root {path}"
     if os.geteuid() == 0:
         if stat.S_ISDIR(entry.st_mode):  # perhaps somebody's home: to take it away would do harm
             hint = "use a path where only root may write"
-        hint = f"if {name} runs the agent, run it as {name}: {as_user(name)}; else: {hint}"
+        hint = f"if {name} runs the agent, run it as {name}: {_as_user(name)}; else: {hint}"
     return Danger(f"{path} belongs to {name}, who could change it", hint)
 
 
-def whose(owner: int, path: str) -> str:
+def hint_for_foreign(owner: int, path: str) -> str:
     """What to do about something in the state directory that belongs to another user; for hints."""
-    if unnamed(owner):
+    if _unmapped(owner):
         return _foreign(path, os.lstat(path)).hint
     if os.geteuid() == 0:  # an agent without root's rights: to take anything away from it would end it
-        return f"run it as {user(owner)}: {as_user(user(owner))}"
+        return f"run it as {user_name(owner)}: {_as_user(user_name(owner))}"
     return f"run this as that user, or look who put it there and chown it: ls -ld {path}"
 
 
-def unnamed(number: int) -> bool:
+def _unmapped(number: int) -> bool:
     """Whether a number stands for all users that this namespace has none for (user_namespaces(7))."""
     try:
         with open("/proc/sys/kernel/overflowuid", encoding="ascii") as file:
@@ -133,13 +134,13 @@ def unnamed(number: int) -> bool:
     return not any(inside <= number < inside + count for inside, _, count in ranges)
 
 
-def as_user(name: str) -> str:
+def _as_user(name: str) -> str:
     """What to type to do something as another user."""
     who = name if " " not in name else f"'#{name.rsplit(maxsplit=1)[-1]}'"
     return f"sudo -u {who} renewer …"
 
 
-def user(number: int) -> str:
+def user_name(number: int) -> str:
     """A user's name; words with the number where there is none."""
     import pwd
 
@@ -183,7 +184,7 @@ class Place(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[Place]:
+def open_place(path: str) -> Iterator[Place]:
     """The directory where a file lies (absolute path), opened, and its name there. Raises OSError.
 
     Links are followed, as by the server that reads the file, but none in a directory that others may change:
@@ -206,7 +207,7 @@ def opened(path: str) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def directory(path: str) -> Iterator[int]:
+def open_directory(path: str) -> Iterator[int]:
     """A directory (absolute path) by an O_PATH descriptor. Raises OSError.
 
     Links that others may have put there are followed if they belong to whom the directory belongs to: a
@@ -233,7 +234,7 @@ class _Walk:
         self.strangers: list[tuple[int, Danger]] = []  # whose links were followed that others may change
         self._shown = "/"
         self.here = os.open("/", _STEP | os.O_DIRECTORY)
-        self.danger = fault_of("/", os.fstat(self.here), None)
+        self.danger = _fault_of("/", os.fstat(self.here), None)
 
     def close(self) -> None:
         os.close(self.here)
@@ -262,7 +263,7 @@ class _Walk:
         found = os.open(part, _STEP, dir_fd=self.here)
         try:
             entry = os.fstat(found)
-            fault = None if part == ".." else fault_of(shown, entry, os.fstat(self.here))
+            fault = None if part == ".." else _fault_of(shown, entry, os.fstat(self.here))
             self.danger = self.danger or fault
             if stat.S_ISLNK(entry.st_mode):
                 if self.danger is not None and not self._matching:
@@ -289,7 +290,7 @@ MODELESS = "modeless"
 """The kind of an error that says that a file system does not keep the rights that it was asked for."""
 
 
-def unkept(entry: os.stat_result, owner: int, mode: int) -> Danger | None:
+def rights_not_kept(entry: os.stat_result, owner: int, mode: int) -> Danger | None:
     """Why a file that is to be read by few does not have the rights that were asked for (owner -1: ours).
 
     Mounts without modes (vfat, CIFS, bindfs) take every chmod, and change nothing. A file that all may read
@@ -308,7 +309,78 @@ def unkept(entry: os.stat_result, owner: int, mode: int) -> Danger | None:
     wanted = os.geteuid() if owner == -1 else owner
     if entry.st_uid not in (wanted, 0):
         return Danger(
-            f"its file system gives it to {user(entry.st_uid)}, who could read the key",
+            f"its file system gives it to {user_name(entry.st_uid)}, who could read the key",
             "keep keys on a file system with owners (NFS: no_root_squash, or an agent that is not root)",
         )
     return None
+
+
+# programs of the operator's
+
+
+def why_not_run(path: str, key: str, *, trusted: bool = False, executable: bool = True) -> str | None:
+    """Why a program must not be run; `key` is where the config names it.
+
+    `trusted` are those beside which we lie; what is not `executable` is read by a shell.
+    """
+    try:
+        entry = os.stat(path)
+        if not stat.S_ISREG(entry.st_mode):
+            return f"{path} is not a file; name the program that is to be run"
+        found = None if trusted else danger(path)
+    except OSError as error:
+        return _unseen(path, key, error)
+    if found:
+        return _dangerous(found)
+    if executable and not os.access(path, os.X_OK):
+        return f"{path} may not be executed; chmod +x {path}"
+    return None
+
+
+def why_not_run_any(path: str, key: str) -> str | None:
+    """Why the programs of a directory must not be run: it, or one of them, is not safe or cannot be read."""
+    try:
+        mode = os.stat(path).st_mode
+        found = danger(path)
+        if found is None and mode & (stat.S_IWGRP | stat.S_IWOTH):  # sticky: whoever may not change may add
+            found = Danger(f"{path} can be written to by others", f"chmod go-w {path}")
+        programs = programs_in(path)
+    except OSError as error:
+        return _unseen(path, key, error)
+    if found:
+        return _dangerous(found)
+    return next((fault for one in programs if (fault := why_not_run(one, key))), None)
+
+
+def programs_in(directory: str) -> list[str]:
+    """The programs of a directory, in the order in which they are run, by certbot's own rule.
+
+    That is: every file that we may execute, sorted by path, but for names that end in ~. Raises OSError.
+    """
+    paths = (os.path.join(directory, name) for name in os.listdir(directory) if not name.endswith("~"))
+    return sorted(path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK))
+
+
+def program_identity(path: str) -> object:
+    """What tells whether a program, or a directory of programs, is still the same; reads no content."""
+    try:
+        entry = os.stat(path)
+        if not stat.S_ISDIR(entry.st_mode):
+            return _stamp(entry)
+        return [(one, _stamp(os.stat(one))) for one in programs_in(path)]
+    except OSError:
+        return "missing"
+
+
+def _stamp(entry: os.stat_result) -> tuple[int, ...]:
+    return (entry.st_ino, entry.st_size, entry.st_mtime_ns, entry.st_mode)
+
+
+def _unseen(path: str, key: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path} does not exist; correct {key} or put the program there"
+    return f"{path} cannot be looked at: {error.strerror}; let its directories be searched"
+
+
+def _dangerous(found: Danger) -> str:
+    return f"{found.text}: not run, because whoever can change it acts as us; {found.hint}"
