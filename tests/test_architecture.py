@@ -7,14 +7,13 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "renewer"
+from tests.house import bounds
+from tests.house.bounds import FUNCTION_LINES, LONGER_FUNCTIONS, LONGER_MODULES, MODULE_LINES, ROWS, Row
+from tests.house.code import ROOT, calls, functions, imports, length, modules, our_rooms_imported, source
+from tests.house.measures import strongly_connected
 
 # Higher lines import lower ones; rooms on one line never import each other.
 LAYERS: tuple[frozenset[str], ...] = tuple(
@@ -73,123 +72,6 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 SSL_CONTEXT_MAKERS = frozenset({"SSLContext", "create_default_context", "_create_unverified_context"})
 ENDINGS = frozenset({("", "print"), ("sys", "exit"), ("", "exit"), ("", "SystemExit"), ("os", "_exit")})
-
-MODULE_LINES, FUNCTION_LINES = 400, 40
-LONGER_MODULES = {  # with its own limit, and why it is one piece
-    "renewer/store/disk.py": (360, "the store's contract in one class"),
-    "renewer/config/schema.py": (450, "the keys of the config in one list"),
-    "renewer/x509.py": (640, "one door to `cryptography`; two would be no door"),
-    "renewer/model/facts.py": (660, "nouns only: the list is the vocabulary"),
-    "renewer/model/desired.py": (560, "nouns only: the keys of the config as values"),
-}
-LONGER_FUNCTIONS = {
-    "renewer/inventory.py:_situation": (45, "one line a fact"),
-    "renewer/cli/story.py:words": (70, "one sentence an event: a table in the shape of a match"),
-}
-
-
-# --- reading ------------------------------------------------------------------------------------------------
-
-
-class Module(NamedTuple):
-    """A source file: its path below the repository, its dotted name, its syntax tree and its length."""
-
-    path: str
-    name: str
-    is_package: bool
-    tree: ast.Module
-    lines: int
-
-    @property
-    def room(self) -> str:
-        """The part of the house it belongs to: its first name below the package."""
-        return [*self.name.split("."), "__init__"][1]
-
-
-class Import(NamedTuple):
-    """One imported module, as a full dotted name, with the line that says so."""
-
-    target: str
-    line: int
-
-
-@cache
-def modules() -> tuple[Module, ...]:
-    """Every module of the package."""
-    return tuple(_read(path) for path in sorted(PACKAGE.rglob("*.py")))
-
-
-def _read(path: Path) -> Module:
-    relative = path.relative_to(ROOT)
-    parts = list(relative.with_suffix("").parts)
-    is_package = parts[-1] == "__init__"
-    name = ".".join(parts[:-1] if is_package else parts)
-    text = path.read_text("utf-8")
-    return Module(str(relative), name, is_package, ast.parse(text, str(path)), text.count("\n"))
-
-
-@cache
-def our_names() -> frozenset[str]:
-    """The dotted names of all our modules."""
-    return frozenset(module.name for module in modules())
-
-
-@cache
-def imports(module: Module) -> tuple[Import, ...]:
-    """Everything a module imports: inside functions and for types alone, too."""
-    return tuple(_imports(module))
-
-
-def _imports(module: Module) -> Iterator[Import]:
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(alias.name, node.lineno)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(module, node)
-            for alias in node.names:
-                below = f"{base}.{alias.name}"
-                # `from renewer import clock` takes a module, `from renewer import __version__` a value
-                yield Import(below if below in our_names() else base, node.lineno)
-
-
-def _absolute(module: Module, node: ast.ImportFrom) -> str:
-    if not node.level:
-        return node.module or ""
-    package = module.name.split(".") if module.is_package else module.name.split(".")[:-1]
-    package = package[: len(package) - node.level + 1]
-    return ".".join([*package, *([node.module] if node.module else [])])
-
-
-def our_rooms_imported(module: Module) -> Iterator[tuple[str, int]]:
-    """The other rooms that a module imports."""
-    for target, line in imports(module):
-        if target == "renewer" or target.startswith("renewer."):
-            room = [*target.split("."), "__init__"][1]
-            if room != module.room:
-                yield room, line
-
-
-@cache
-def calls(module: Module) -> tuple[tuple[str, str, int], ...]:
-    """Every call by name: (what it is called on or '', the name, line)."""
-    return tuple(_calls(module.tree))
-
-
-def _calls(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            function = node.func
-            if isinstance(function, ast.Name):
-                yield "", function.id, node.lineno
-            elif isinstance(function, ast.Attribute):
-                owner = function.value.id if isinstance(function.value, ast.Name) else "…"
-                yield owner, function.attr, node.lineno
-
-
-def _source(text: str, path: str = "renewer/policy/sample.py") -> Module:
-    name = path.removesuffix(".py").replace("/", ".")
-    return Module(path, name, False, ast.parse(text), text.count("\n"))
 
 
 # --- layers -------------------------------------------------------------------------------------------------
@@ -258,7 +140,7 @@ def test_model_and_policy_import_nothing_that_acts() -> None:
         f"{module.path}:{line} imports {target}"
         for module in modules()
         if module.room in PURE
-        for target, line in imports(module)
+        for target, line, _ in imports(module)
         if target.split(".")[0] in IMPURE_MODULES or target == "renewer.clock"
     ]
     assert wrong == []
@@ -282,7 +164,7 @@ def test_a_library_has_one_door(library: str) -> None:
     wrong = [
         f"{module.path}:{line}"
         for module in modules()
-        for target, line in imports(module)
+        for target, line, _ in imports(module)
         if target.split(".")[0] == library and not module.path.startswith(DOORS[library])
     ]
     assert wrong == []
@@ -332,7 +214,7 @@ def test_foreign_imports_are_declared() -> None:
     foreign = {
         target.split(".")[0]
         for module in modules()
-        for target, _ in imports(module)
+        for target, _, _ in imports(module)
         if target.split(".")[0] not in sys.stdlib_module_names | {"renewer"}
     }
     assert sorted(foreign - declared) == []
@@ -360,12 +242,10 @@ def test_the_story_fits_on_a_page() -> None:
 def test_functions_are_short() -> None:
     """A function is read at one look."""
     wrong = [
-        f"{module.path}:{node.name} has {length} lines"
+        f"{module.path}:{one.name} has {length(one)} lines"
         for module in modules()
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (length := (node.end_lineno or node.lineno) - node.lineno + 1)
-        > LONGER_FUNCTIONS.get(f"{module.path}:{node.name}", (FUNCTION_LINES, ""))[0]
+        for one in functions(module)
+        if length(one) > LONGER_FUNCTIONS.get(f"{module.path}:{one.name}", (FUNCTION_LINES, ""))[0]
     ]
     assert wrong == []
 
@@ -404,7 +284,45 @@ def test_every_test_says_what_it_proves() -> None:
     assert wrong == []
 
 
+# --- measures -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name.replace(" ", "-"))
+def test_the_house_gets_no_worse(row: Row) -> None:
+    """Each measure stays within what it was brought to; `python -m tests.house -v` shows them all."""
+    today = row.today()
+    assert today <= row.at_most, f"{row.name}: {today}, not more than {row.at_most}; {list(row.found())}"
+    assert row.aim <= row.at_most
+
+
+def test_every_exception_is_one() -> None:
+    """The lists of what may be longer, and of what stands alone, get shorter with the house."""
+    paths = {module.path for module in modules()}
+    longer = {f"{module.path}:{one.name}" for module in modules() for one in functions(module)}
+    assert sorted(set(LONGER_MODULES) - paths) == []
+    assert sorted(set(LONGER_FUNCTIONS) - longer) == []
+    assert [path for path, (limit, _) in LONGER_MODULES.items() if limit <= MODULE_LINES] == []
+    assert sorted(set(bounds.STAND_ALONE) - paths) == []
+
+
+def test_circles_are_found() -> None:
+    """By whatever way round; a tree has none, and who only hangs on a circle is not part of it."""
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"a"}, "f": {"g"}, "g": {"f"}}
+    frozen = {name: frozenset(targets) for name, targets in edges.items()}
+    assert strongly_connected(frozen) == [("a", "b", "c"), ("f", "g")]
+    assert strongly_connected({"a": frozenset("bc"), "b": frozenset("c"), "c": frozenset()}) == []
+
+
 # --- the reader of imports itself ---------------------------------------------------------------------------
+
+
+def test_what_is_for_types_alone_is_known() -> None:
+    """An import for a type checker makes no circle."""
+    text = "if TYPE_CHECKING:\n    from renewer import clock\nelse:\n    from renewer import tls"
+    assert [(one.target, one.for_types) for one in imports(source(text))] == [
+        ("renewer.clock", True),
+        ("renewer.tls", False),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -424,4 +342,4 @@ def test_every_test_says_what_it_proves() -> None:
 )
 def test_no_way_to_import_is_overlooked(text: str, expected: str) -> None:
     """The reader sees each way in which a module can be imported."""
-    assert [found.target for found in imports(_source(text))] == [expected]
+    assert [found.target for found in imports(source(text))] == [expected]
