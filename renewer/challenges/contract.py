@@ -1,11 +1,11 @@
 """What a solver of challenges must do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
-from renewer.model.value import Value
+from renewer.model.value import Value, Warn
 
 
 class Task(Value):
@@ -34,10 +34,6 @@ class Presented(Value):
 
     task: Task
     where: str
-
-
-Warn = Callable[[str], None]
-"""Takes a sentence for the operator about something odd that does not stop the work."""
 
 
 class Solver(Protocol):

@@ -109,8 +109,8 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _shown(challenge: "Dns01", domain: str) -> dict[str, Any]:
-    from renewer.challenges.dns01.resolvers import Resolvers
-    from renewer.challenges.dns01.zones import Zones
+    from renewer.dns.resolvers import Resolvers
+    from renewer.dns.zones import Zones
 
     asked = f"_acme-challenge.{domain}"
     account = _account(challenge, domain)

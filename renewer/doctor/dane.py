@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from renewer.challenges.inspection import tlsa
+from renewer.dns import tlsa
 from renewer.model.desired import Certificate
 from renewer.model.inspection import Finding
 from renewer.model.names import Identifier, IdentifierType

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from renewer import clock
-from renewer.challenges.inspection.look import Wanted, look, silent_resolvers
-from renewer.challenges.inspection.together import together
+from renewer.dns.look import Wanted, look, silent_resolvers
+from renewer.dns.together import together
 from renewer.doctor import dane
 from renewer.doctor.authorities import account_label, account_on_disk, candidate
 from renewer.doctor.ports import Door, see

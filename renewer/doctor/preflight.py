@@ -70,7 +70,7 @@ class Preflight:
             return self._end - clock.monotonic()
 
     def _silent(self) -> str:
-        from renewer.challenges.inspection.look import silent_resolvers
+        from renewer.dns.look import silent_resolvers
 
         try:
             servers = silent_resolvers(self._kit.config.agent.resolvers, _RESOLVER)

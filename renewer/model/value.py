@@ -1,8 +1,12 @@
-"""The one base of all values."""
+"""The one base of all values, and what takes a warning."""
 
+from collections.abc import Callable
 from typing import dataclass_transform
 
 import msgspec
+
+Warn = Callable[[str], None]
+"""Takes a sentence for the operator about something odd that does not stop the work."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -9,7 +9,7 @@ from typing import Any
 import dns.message
 import pytest
 
-from renewer.challenges.dns01 import verdict
+from renewer.dns import verdict
 from renewer.issue.shared import turns
 from renewer.model.facts import OneValue
 from tests.faults.conftest import HostFactory

@@ -8,17 +8,18 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from renewer.challenges.contract import HoldsNothing, Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, Presented, Task
 from renewer.challenges.dns01 import leftover
-from renewer.challenges.dns01.propagation import Watch
 from renewer.challenges.dns01.providers.contract import Provider, TxtRecord
 from renewer.challenges.dns01.providers.find import make
-from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.dns01.zones import Place, Zones
+from renewer.dns.propagation import Watch
+from renewer.dns.resolvers import Resolvers
+from renewer.dns.zones import Place, Zones
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Dns01, PropagationCheck
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.value import Warn
 
 PREFIX = "_acme-challenge"  # RFC 8555 §8.4
 PARALLEL = 8  # names looked up, and zones changed, at a time

@@ -11,17 +11,18 @@ import dns.name
 import dns.rdatatype
 
 from renewer import clock
-from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task
 from renewer.challenges.dns01 import leftover
-from renewer.challenges.dns01.ask import Question, Silence, ask
-from renewer.challenges.dns01.propagation import Watch, txt_values
-from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.dns01.zones import Place, Zones
+from renewer.dns.ask import Question, Silence, ask
+from renewer.dns.propagation import Watch, txt_values
+from renewer.dns.resolvers import Resolvers
+from renewer.dns.zones import Place, Zones
 from renewer.errors import OurFault, RenewerError, RetryLater
 from renewer.model import persist as record
 from renewer.model.desired import DnsPersist01, PropagationCheck
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.value import Warn
 
 PARALLEL = 8  # names looked up at a time
 LOOK_LIMIT = 20.0  # seconds for the servers of one name to show their values

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from renewer import clock, proc
-from renewer.challenges.contract import OneByOne, Presented, Task, Warn
+from renewer.challenges.contract import OneByOne, Presented, Task
 from renewer.challenges.http01 import sockets
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
@@ -13,6 +13,7 @@ from renewer.challenges.http01.server import Server
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.value import Warn
 
 DEBRIS = "http-01 after"  # Debris.what: a killed run did not run `after`; `where` is the address
 COMMAND_TIMEOUT = 60.0  # seconds for `before` and for `after`

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Sequence
 
 from renewer import clock
-from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.contract import Presented, Task
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.fetch import Fetched, fetch
 from renewer.errors import RetryLater
 from renewer.model.desired import Preflight as Mode
 from renewer.model.names import IdentifierType
+from renewer.model.value import Warn
 
 TIME_LIMIT = 5.0  # seconds for all tasks together, which are fetched at the same time
 _HINT = (

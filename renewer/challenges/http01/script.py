@@ -24,13 +24,14 @@ from enum import StrEnum
 import msgspec
 
 from renewer import clock, ownership, proc
-from renewer.challenges.contract import HoldsNothing, Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, Presented, Task
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Convention
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.value import Warn
 
 DEBRIS = "http-01 script"  # Debris.what; `where` is the program and the token, `detail` the identifier
 SCHEMA = 1

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 
 from renewer import clock
-from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task, Warn
+from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task
 from renewer.challenges.http01 import token as tokens
 from renewer.challenges.http01 import walk
 from renewer.challenges.http01.obstacle import explain
@@ -20,6 +20,7 @@ from renewer.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.value import Warn
 
 DEBRIS = "http-01 file"  # Debris.what; `where` is the file, `detail` the directories that we made for it
 _READ_LIMIT = 1024  # more than any answer has

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
 from renewer import clock
-from renewer.challenges.contract import Presented, Task, Warn
+from renewer.challenges.contract import Presented, Task
 from renewer.challenges.http01 import sockets
 from renewer.challenges.tlsalpn01.server import PROTOCOL, TlsServer
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import KeyType
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier, IdentifierType
+from renewer.model.value import Warn
 
 BUSY_LIMIT = 120.0  # seconds to wait for a name that another certificate is being proved with
 _SLICE = 0.25  # seconds after which a wait looks whether the run was told to stop

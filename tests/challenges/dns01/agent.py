@@ -2,8 +2,8 @@
 
 import sys
 
-from renewer.challenges.dns01 import propagation, zones
 from renewer.cli.app import main
+from renewer.dns import propagation, zones
 
 if __name__ == "__main__":
     zones.PORT = int(sys.argv.pop(1))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from renewer.challenges.dns01 import zones
+from renewer.dns import zones
 from tests.challenges.dns01.bed import Bed
 
 

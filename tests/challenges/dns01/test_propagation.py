@@ -11,10 +11,10 @@ import dns.rcode
 import pytest
 
 from renewer import clock
-from renewer.challenges.dns01 import propagation, zones
-from renewer.challenges.dns01.propagation import Watch
-from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.dns01.zones import Place, Zones
+from renewer.dns import propagation, zones
+from renewer.dns.propagation import Watch
+from renewer.dns.resolvers import Resolvers
+from renewer.dns.zones import Place, Zones
 from renewer.errors import RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
 from tests.challenges.dns01.bed import BIND, LAGGING_ZONE, SECONDARY, Bed, tasks

@@ -4,9 +4,9 @@ import dns.message
 import dns.rcode
 import pytest
 
-from renewer.challenges.dns01 import resolvers, zones
-from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.dns01.zones import Place, Zones
+from renewer.dns import resolvers, zones
+from renewer.dns.resolvers import Resolvers
+from renewer.dns.zones import Place, Zones
 from renewer.errors import GiveUp, RetryLater
 from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, SIX_ZONE, Bed
 from tests.challenges.dns01.scripted import Script, Scripted, reply

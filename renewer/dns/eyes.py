@@ -15,8 +15,8 @@ import dns.rdatatype
 import dns.rrset
 
 from renewer import clock
-from renewer.challenges.dns01.ask import PAYLOAD, Answer, Question, Server, Silence, rcode
-from renewer.challenges.dns01.once import Once
+from renewer.dns.ask import PAYLOAD, Answer, Question, Server, Silence, rcode
+from renewer.dns.once import Once
 
 RESOLVER_TIMEOUTS = (1.0, 2.5)  # seconds for each resolver, in the first and the second round
 SERVER_TIMEOUTS = (0.8, 2.0)  # seconds for a name server: a lost packet must not make it unreachable

@@ -18,10 +18,10 @@ import dns.rdatatype
 import dns.rrset
 
 from renewer import clock
-from renewer.challenges.dns01.ask import Answer, Server, Silence
-from renewer.challenges.inspection.cuts import Zone
-from renewer.challenges.inspection.eyes import Eyes, records, said, text
-from renewer.challenges.inspection.together import together
+from renewer.dns.ask import Answer, Server, Silence
+from renewer.dns.cuts import Zone
+from renewer.dns.eyes import Eyes, records, said, text
+from renewer.dns.together import together
 from renewer.model.inspection import SignatureFault, Signed
 
 MAX_KEYS = 16  # of a zone; more is an attempt to keep validators busy (CVE-2023-50387)

@@ -9,9 +9,9 @@ import dns.name
 import dns.rdatatype
 import dns.rrset
 
-from renewer.challenges.dns01.ask import Server, Silence
-from renewer.challenges.inspection.eyes import Eyes, records, said, text
-from renewer.challenges.inspection.together import together
+from renewer.dns.ask import Server, Silence
+from renewer.dns.eyes import Eyes, records, said, text
+from renewer.dns.together import together
 
 MAX_HOSTS = 13  # name servers of one zone
 MAX_SERVERS = 26  # their addresses

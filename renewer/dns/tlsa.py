@@ -7,9 +7,9 @@ import dns.exception
 import dns.name
 import dns.rdatatype
 
-from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.inspection.eyes import Eyes, records
-from renewer.challenges.inspection.together import together
+from renewer.dns.eyes import Eyes, records
+from renewer.dns.resolvers import Resolvers
+from renewer.dns.together import together
 from renewer.model.inspection import Tlsa
 
 MAX_RECORDS = 20  # of one place

@@ -11,14 +11,14 @@ import dns.rdatatype
 import msgspec
 
 from renewer import clock
-from renewer.challenges.dns01.ask import Server, Silence
-from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.inspection.caa import relevant
-from renewer.challenges.inspection.cuts import Cuts
-from renewer.challenges.inspection.eyes import Eyes, records, said
-from renewer.challenges.inspection.signatures import signed
-from renewer.challenges.inspection.together import together
-from renewer.challenges.inspection.trails import MAX_VALUES, Trails
+from renewer.dns.ask import Server, Silence
+from renewer.dns.caa import relevant
+from renewer.dns.cuts import Cuts
+from renewer.dns.dnssec import signed
+from renewer.dns.eyes import Eyes, records, said
+from renewer.dns.resolvers import Resolvers
+from renewer.dns.together import together
+from renewer.dns.trails import MAX_VALUES, Trails
 from renewer.model.inspection import NameSeen, Resolved, Trail
 
 PROBE = "_renewer-probe"  # a label that nobody has: whoever has an alias there has a wildcard

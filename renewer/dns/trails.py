@@ -9,10 +9,10 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from renewer.challenges.dns01.ask import Answer, Server, Silence
-from renewer.challenges.inspection.cuts import Cuts, Zone
-from renewer.challenges.inspection.eyes import Eyes, said, text
-from renewer.challenges.inspection.together import together
+from renewer.dns.ask import Answer, Server, Silence
+from renewer.dns.cuts import Cuts, Zone
+from renewer.dns.eyes import Eyes, said, text
+from renewer.dns.together import together
 from renewer.model.inspection import Hop, Said, Trail
 from renewer.proc import printable
 

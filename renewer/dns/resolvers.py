@@ -6,7 +6,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
-from renewer.challenges.dns01.ask import Question, Server, Silence, ask, rcode
+from renewer.dns.ask import Question, Server, Silence, ask, rcode
 from renewer.errors import GiveUp, RetryLater
 
 _TIMEOUTS = (1.0, 3.0)  # seconds for the first and the second round over all of them

@@ -14,13 +14,13 @@ import dns.rcode
 import dns.rdatatype
 
 from renewer import clock
-from renewer.challenges.contract import Warn
-from renewer.challenges.dns01.ask import Answer, Question, Server, Silence, ask, rcode
-from renewer.challenges.dns01.resolvers import Resolvers
-from renewer.challenges.dns01.verdict import Group, Verdict, judge, replaced
-from renewer.challenges.dns01.zones import Place, Zones
+from renewer.dns.ask import Answer, Question, Server, Silence, ask, rcode
+from renewer.dns.resolvers import Resolvers
+from renewer.dns.verdict import Group, Verdict, judge, replaced
+from renewer.dns.zones import Place, Zones
 from renewer.errors import RenewerError
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
+from renewer.model.value import Warn
 
 GRACE = 4.0  # seconds without a usable answer after which a server counts as unreachable
 FIRST, GROWTH, LONGEST = 0.05, 1.6, 5.0  # seconds between two questions to a server: first, factor, most

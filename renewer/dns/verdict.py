@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from renewer import clock
-from renewer.challenges.contract import Warn
-from renewer.challenges.dns01.ask import Server
+from renewer.dns.ask import Server
 from renewer.errors import RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
-from renewer.model.value import Value
+from renewer.model.value import Value, Warn
 
 _MOST = 12  # servers in one message
 LONE = 10.0  # seconds that one of several values stands alone before the others count as replaced by it

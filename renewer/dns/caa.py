@@ -3,7 +3,7 @@
 import dns.name
 import dns.rdatatype
 
-from renewer.challenges.inspection.eyes import Eyes, records, said, text
+from renewer.dns.eyes import Eyes, records, said, text
 from renewer.model.inspection import Caa, CaaRecord
 from renewer.proc import printable
 

@@ -15,9 +15,9 @@ import dns.rcode
 import dns.rdatatype
 
 from renewer import clock
-from renewer.challenges.dns01.ask import Question, Server, Silence, ask, rrset
-from renewer.challenges.dns01.once import Once
-from renewer.challenges.dns01.resolvers import Resolvers
+from renewer.dns.ask import Question, Server, Silence, ask, rrset
+from renewer.dns.once import Once
+from renewer.dns.resolvers import Resolvers
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.value import Value
 

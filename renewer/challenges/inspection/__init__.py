@@ -1,1 +1,0 @@
-"""What `doctor` looks at in DNS. Changes nothing, believes nobody, ends in time."""
