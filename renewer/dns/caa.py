@@ -3,14 +3,15 @@
 import dns.name
 import dns.rdatatype
 
-from renewer.dns.eyes import Eyes, records, said, text
+from renewer.dns.ask import records, said, text
+from renewer.dns.resolvers import Lookups
 from renewer.model.inspection import Caa, CaaRecord
 from renewer.proc import printable
 
 MAX_RECORDS = 100
 
 
-def relevant(eyes: Eyes, name: str) -> Caa:
+def relevant(lookups: Lookups, name: str) -> Caa:
     """The records of the name, or of the nearest name above that has some.
 
     RFC 8659 §3: aliases are followed at each name, but never climbed: from an alias the way leads to its own
@@ -18,7 +19,7 @@ def relevant(eyes: Eyes, name: str) -> Caa:
     """
     current = dns.name.from_text(name)
     while current != dns.name.root:
-        answer = eyes.resolve(current, dns.rdatatype.CAA)
+        answer = lookups.resolve(current, dns.rdatatype.CAA)
         if trouble := said(answer):
             return Caa(owner=text(current), trouble=f"the resolver {trouble}")
         found = [

@@ -18,10 +18,9 @@ import dns.rdatatype
 import dns.rrset
 
 from renewer import clock
-from renewer.dns.ask import Answer, Server, Silence
-from renewer.dns.cuts import Zone
-from renewer.dns.eyes import Eyes, records, said, text
-from renewer.dns.together import together
+from renewer.dns.ask import Answer, Server, Silence, has_authority, records, said, text, together
+from renewer.dns.resolvers import Lookups
+from renewer.dns.zones import Zone
 from renewer.model.inspection import SignatureFault, Signed
 
 MAX_KEYS = 16  # of a zone; more is an attempt to keep validators busy (CVE-2023-50387)
@@ -35,33 +34,33 @@ class _Seen(NamedTuple):
     ends: datetime | None = None
 
 
-def signed(eyes: Eyes, zone: Zone, name: str) -> Signed:
+def signed(lookups: Lookups, zone: Zone, name: str) -> Signed:
     """The DNSSEC of a zone; `name` is one in it that is asked for, to see whether the resolver refuses it."""
     host = dns.name.from_text(name)
-    checked = eyes.resolve(host, dns.rdatatype.A, check=True)
-    ds = _rrset(eyes.resolve(zone.name, dns.rdatatype.DS), zone.name, dns.rdatatype.DS)
-    work = {server: partial(_at, eyes, server, zone.name, ds) for server in zone.servers}
-    seen = together(work, eyes.deadline, workers=8)
+    checked = lookups.resolve(host, dns.rdatatype.A, check=True)
+    ds = _rrset(lookups.resolve(zone.name, dns.rdatatype.DS), zone.name, dns.rdatatype.DS)
+    work = {server: partial(_at, lookups, server, zone.name, ds) for server in zone.servers}
+    seen = together(work, lookups.deadline, workers=8)
     return Signed(
         zone=text(zone.name),
         ds=len(ds or ()),
         keys=max((one.keys for one in seen.values()), default=0),
         authenticated=not isinstance(checked, Silence) and bool(checked.flags & dns.flags.AD),
-        refused_from=_refused_from(eyes, host),
+        refused_from=_refused_from(lookups, host),
         faults=tuple(_faults(seen)),
         ends=min((one.ends for one in seen.values() if one.ends), default=None),
     )
 
 
-def _refused_from(eyes: Eyes, name: dns.name.Name) -> str:
+def _refused_from(lookups: Lookups, name: dns.name.Name) -> str:
     """The highest name that the resolver answers for only when told not to check; "" if there is none."""
     refused, current = "", name
     kind = dns.rdatatype.A
     while current != dns.name.root:
-        checked = eyes.resolve(current, kind, check=True)
+        checked = lookups.resolve(current, kind, check=True)
         if isinstance(checked, Silence) or checked.rcode() != dns.rcode.SERVFAIL:
             break
-        if said(eyes.resolve(current, kind)):
+        if said(lookups.resolve(current, kind)):
             break  # it fails in any case: not for DNSSEC
         refused, current, kind = text(current), current.parent(), dns.rdatatype.SOA
     return refused
@@ -76,10 +75,10 @@ def _faults(seen: dict[Server, _Seen]) -> Iterator[SignatureFault]:
         yield SignatureFault(code=code, text=f"{words} (at {', '.join(at[:3])}{more})")
 
 
-def _at(eyes: Eyes, server: Server, zone: dns.name.Name, ds: dns.rrset.RRset | None) -> _Seen:
+def _at(lookups: Lookups, server: Server, zone: dns.name.Name, ds: dns.rrset.RRset | None) -> _Seen:
     """The zone's keys and SOA at one server, held against the parent's DS."""
-    answers = [eyes.ask(server, zone, kind) for kind in (dns.rdatatype.DNSKEY, dns.rdatatype.SOA)]
-    if any(said(answer) for answer in answers) or not _has_authority(answers[1]):
+    answers = [lookups.ask(server, zone, kind) for kind in (dns.rdatatype.DNSKEY, dns.rdatatype.SOA)]
+    if any(said(answer) for answer in answers) or not has_authority(answers[1]):
         return _Seen(0)  # told elsewhere: it does not answer for the zone
     keys = _rrset(answers[0], zone, dns.rdatatype.DNSKEY)
     ends = min((_moment(one.expiration) for answer in answers for one in _rrsigs(answer, zone)), default=None)
@@ -149,10 +148,6 @@ def _rrset(answer: Answer, name: dns.name.Name, kind: dns.rdatatype.RdataType) -
 def _rrsigs(answer: Answer, name: dns.name.Name) -> Iterable[dns.rdtypes.ANY.RRSIG.RRSIG]:
     for one in records(answer, name, dns.rdatatype.RRSIG):
         yield from one
-
-
-def _has_authority(answer: Answer) -> bool:
-    return not isinstance(answer, Silence) and bool(answer.flags & dns.flags.AA)
 
 
 def _moment(seconds: int) -> datetime:

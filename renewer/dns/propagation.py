@@ -1,7 +1,8 @@
 """Waiting until records can be seen: by everybody whom the authority may ask, asked by ourselves.
 
 Called only after the records were published: whoever hears that a name does not exist remembers that
-(RFC 2308 §5). Every server is asked in a thread of its own, soon and then at growing intervals.
+(RFC 2308 §5). Every server is asked in a thread of its own, soon and then at growing intervals; what follows
+from their answers says the configured rule.
 """
 
 import threading
@@ -14,22 +15,105 @@ import dns.rcode
 import dns.rdatatype
 
 from renewer import clock
-from renewer.dns.ask import Answer, Question, Server, Silence, ask, rcode
+from renewer.dns.ask import AUTHORITY, RESOLVER, USUAL, Answer, Question, Server, Silence, ask, rcode
 from renewer.dns.resolvers import Resolvers
-from renewer.dns.verdict import Group, Verdict, judge, replaced
 from renewer.dns.zones import Place, Zones
-from renewer.errors import RenewerError
+from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
-from renewer.model.value import Warn
+from renewer.model.value import Value, Warn
 
 GRACE = 4.0  # seconds without a usable answer after which a server counts as unreachable
 FIRST, GROWTH, LONGEST = 0.05, 1.6, 5.0  # seconds between two questions to a server: first, factor, most
 _TIMEOUTS = (0.5, 1.0, 2.0)  # seconds for an answer: first time, second, later
 _SLICE = 0.25  # seconds after which a wait looks whether the run was told to stop
+LONE = 10.0  # seconds that one of several values stands alone before the others count as replaced by it
+ONE_VALUE = "one-value"  # the kind of such an error
 _SHOWN = 3  # values of a record in a message
+_MOST = 12  # servers in one message
 
 Wanted = Mapping[Place, frozenset[str]]
 """What must be seen: the values, by place."""
+
+
+class Group(Value):
+    """One server and what it must show: values by name. `where` says for people why it is asked."""
+
+    server: Server
+    where: str
+    recursive: bool
+    wanted: Mapping[str, frozenset[str]]
+
+
+class Verdict:
+    """What one server said so far. `grace` is after how many silent seconds it is given up; None: never."""
+
+    def __init__(self, group: Group, grace: float | None) -> None:
+        self.group = group
+        self.missing = dict(group.wanted)
+        self.said: dict[str, str] = {}
+        self.answers = False  # whether it gave a usable answer when it was last asked
+        self.no_route = False
+        self._grace = grace
+        self._silent_since = clock.monotonic()
+        self._heard = False
+        self._asked = False
+        self._lone: dict[str, tuple[frozenset[str], float]] = {}
+
+    def heard(self, name: str, values: frozenset[str], text: str) -> None:
+        """It answered for the zone; `text` says what it has instead of what is wanted."""
+        self._heard = True
+        self._note_lone(name, values)
+        if self.group.wanted[name] <= values:
+            self.missing.pop(name, None)
+            self.said.pop(name, None)
+        else:
+            self.said[name] = text
+
+    def shows_one_of_several(self, name: str) -> bool:
+        """Whether it has shown one and the same of several values for a while, and no other of ours."""
+        since = self._lone.get(name)
+        return since is not None and clock.monotonic() - since[1] >= LONE
+
+    def _note_lone(self, name: str, values: frozenset[str]) -> None:
+        ours = self.group.wanted[name] & values
+        if len(ours) != 1 or len(self.group.wanted[name]) == 1:
+            self._lone.pop(name, None)
+        elif name not in self._lone or self._lone[name][0] != ours:
+            self._lone[name] = (ours, clock.monotonic())
+
+    def silent(self, name: str, why: str, *, no_route: bool = False) -> None:
+        """It gave no usable answer about a name."""
+        self.said[name] = why
+        self.no_route = no_route
+
+    def turn_over(self) -> None:
+        """Every question of a turn was answered or not."""
+        self._asked = True
+        self.answers = self._heard
+        if self._heard:
+            self._silent_since = clock.monotonic()
+        self._heard = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether asking again would be in vain: it shows everything, or there is no way to it."""
+        return not self.missing or self.no_route
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody needs to wait for it any longer."""
+        if self.finished or self.answers or self._grace is None or not self._asked:
+            return self.finished
+        return clock.monotonic() - self._silent_since >= self._grace
+
+    @property
+    def words(self) -> str:
+        """What it says, for people: about the first name that it does not show."""
+        if not self.missing:
+            return f"{self.group.server} shows it"
+        name = next(iter(self.missing))
+        more = f", and {len(self.missing) - 1} more not" if len(self.missing) > 1 else ""
+        return f"{self.group.server}: {name} {self.said.get(name, 'was not asked yet')}{more}"
 
 
 class Watch:
@@ -105,13 +189,12 @@ class Watch:
 def _follow(verdict: Verdict, stop: threading.Event, news: threading.Condition) -> None:
     """Ask one server until it shows everything."""
     interval, turn = FIRST, 0
+    flags = RESOLVER if verdict.group.recursive else AUTHORITY
     while not stop.is_set():
         questions = {Question(dns.name.from_text(name), dns.rdatatype.TXT): name for name in verdict.missing}
         timeout = _TIMEOUTS[min(turn, len(_TIMEOUTS) - 1)]
         try:
-            answers = ask(
-                verdict.group.server, list(questions), recursive=verdict.group.recursive, timeout=timeout
-            )
+            answers = ask(verdict.group.server, list(questions), flags=flags, timeout=timeout)
             for question, answer in answers.items():
                 _note(verdict, questions[question], question, answer)
         finally:
@@ -127,7 +210,7 @@ def _follow(verdict: Verdict, stop: threading.Event, news: threading.Condition) 
 def _note(verdict: Verdict, name: str, question: Question, answer: Answer) -> None:
     if isinstance(answer, Silence):
         verdict.silent(name, answer.why, no_route=answer.no_route)
-    elif answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+    elif answer.rcode() not in USUAL:
         verdict.silent(name, f"says {rcode(answer)}")
     elif not verdict.group.recursive and not answer.flags & dns.flags.AA:
         verdict.silent(name, "does not serve this zone")
@@ -161,4 +244,61 @@ def _said(message: dns.message.Message, values: frozenset[str]) -> str:
     return f"has other values there: {', '.join(shown)}{more}"
 
 
-__all__ = ["Server", "Wanted", "Watch"]
+# --- the rule -----------------------------------------------------------------------------------------------
+
+
+def replaced(verdicts: Sequence[Verdict]) -> bool:
+    """Whether some record shows one of its values alone at every server that answers: the others are gone."""
+    alive = [one for one in verdicts if one.answers]
+    return any(
+        all(one.shows_one_of_several(name) for one in alive if name in one.group.wanted)
+        for name in {name for one in alive for name in one.missing}
+    )
+
+
+def judge(verdicts: Sequence[Verdict], rule: Propagation, warn: Warn) -> None:
+    """Decide by the rule; what is left out is told. Raises RetryLater if it is too early to ask."""
+    for where in dict.fromkeys(one.group.where for one in verdicts):
+        _judge(where, [one for one in verdicts if one.group.where == where], rule, warn)
+
+
+def _judge(where: str, verdicts: Sequence[Verdict], rule: Propagation, warn: Warn) -> None:
+    no_way = [one for one in verdicts if one.missing and one.no_route]
+    silent = [one for one in verdicts if one.missing and not one.no_route and not one.answers]
+    lagging = [one for one in verdicts if one.missing and not one.no_route and one.answers]
+    nobody = all(one.missing for one in verdicts)
+    if lagging or nobody or (silent and rule.unreachable is Unreachable.REQUIRE):
+        raise _not_seen(where, verdicts, rule, alive=bool(lagging))
+    for one in silent:
+        warn(f'left out, as unreachable = "ignore" says ({where}): {one.words}')
+    if no_way:
+        servers = ", ".join(str(one.group.server) for one in no_way)
+        warn(f"not asked, since this host has no way there ({where}): {servers}")
+
+
+def _not_seen(where: str, verdicts: Sequence[Verdict], rule: Propagation, *, alive: bool) -> RetryLater:
+    missing = dict.fromkeys(name for one in verdicts for name in one.missing)
+    said = [one.words for one in sorted(verdicts, key=lambda one: not one.missing)]
+    more = f"; and {len(said) - _MOST} more" if len(said) > _MOST else ""
+    hint = "the next run publishes it anew; a slow secondary needs a longer propagation.timeout"
+    if not alive:
+        hint = (
+            'nobody answers from here: if a firewall is between, use check = "resolvers" or "none"'
+            if rule.check is PropagationCheck.AUTHORITATIVE
+            else "are these resolvers right?"
+        )
+    if replaced(verdicts):
+        name = next(name for one in verdicts for name in one.missing if one.shows_one_of_several(name))
+        return RetryLater(
+            f"of several values of the TXT record {name} one is left: the provider keeps one value only",
+            hint="the names are proved one after the other from now on; one_at_a_time = true says so at once",
+            kind=ONE_VALUE,
+            identifiers=tuple((one, "its value was replaced") for one in missing),
+        )
+    return RetryLater(
+        f"the TXT record {next(iter(missing))} cannot be seen everywhere after "
+        f"{rule.timeout.total_seconds():g} s ({where}): {'; '.join(said[:_MOST])}{more}",
+        hint=hint,
+        kind="propagation",
+        identifiers=tuple((name, "not seen") for name in missing),
+    )

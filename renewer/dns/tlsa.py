@@ -7,9 +7,8 @@ import dns.exception
 import dns.name
 import dns.rdatatype
 
-from renewer.dns.eyes import Eyes, records
-from renewer.dns.resolvers import Resolvers
-from renewer.dns.together import together
+from renewer.dns.ask import records, together
+from renewer.dns.resolvers import Lookups, Resolvers
 from renewer.model.inspection import Tlsa
 
 MAX_RECORDS = 20  # of one place
@@ -26,17 +25,17 @@ def look(
     work = list(dict.fromkeys(places))
     if not work:
         return {}
-    eyes = Eyes(Resolvers(resolvers).servers, deadline=deadline)
-    return together({place: partial(_ask, eyes, place) for place in work}, deadline - _TO_SAY)
+    lookups = Lookups(Resolvers(resolvers).servers, deadline=deadline)
+    return together({place: partial(_ask, lookups, place) for place in work}, deadline - _TO_SAY)
 
 
-def _ask(eyes: Eyes, place: str) -> tuple[Tlsa, ...]:
+def _ask(lookups: Lookups, place: str) -> tuple[Tlsa, ...]:
     kind = dns.rdatatype.TLSA
     try:
         name = dns.name.from_text(place)
     except dns.exception.DNSException:
         return ()
-    answer = eyes.resolve(name, kind)
+    answer = lookups.resolve(name, kind)
     found = [
         Tlsa(place=place, usage=one.usage, selector=one.selector, matching=one.mtype)
         for several in records(answer, name, kind)

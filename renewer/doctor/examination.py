@@ -1,5 +1,9 @@
-"""One look at all names, and what follows from it."""
+"""One look at all names, everything at the same time and within one time limit, and what follows from it."""
 
+import base64
+import contextlib
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -7,17 +11,22 @@ from typing import Any
 import msgspec
 
 from renewer import clock
-from renewer.dns.look import Wanted, look, silent_resolvers
-from renewer.dns.together import together
+from renewer.acme.keeper import Keeper
+from renewer.dns.ask import together
+from renewer.dns.caa import relevant
+from renewer.dns.dnssec import signed
+from renewer.dns.resolvers import Lookups, Resolvers, addresses, silent
+from renewer.dns.zones import Zones
 from renewer.doctor import dane
-from renewer.doctor.authorities import account_label, account_on_disk, candidate
 from renewer.doctor.ports import Door, see
-from renewer.model.desired import Certificate, Challenge, Config, Http01
+from renewer.errors import RenewerError
+from renewer.model.desired import Authority, Certificate, Challenge, Config, Http01
 from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, PortSeen, Resolved
 from renewer.model.names import Identifier, IdentifierType
 from renewer.model.value import Value
 from renewer.policy import challenge as choosing
 from renewer.policy.names import judge
+from renewer.policy.names.caa import IDENTITIES
 
 LIMIT = 20.0  # seconds for everything
 _AT_LAST = 0.15  # the share of the time that is kept for the ports
@@ -27,6 +36,7 @@ MAX_ADDRESSES = 8  # of one name that are connected to
 Key = tuple[str, str]  # a name, and the type of challenge that proves it
 # the label of a challenge's record, by type
 LABELS = {"dns-01": "_acme-challenge", "dns-persist-01": "_validation-persist"}
+_DOMAIN = re.compile(r"[a-z0-9.-]{1,253}")
 
 
 class Doors(Value):
@@ -114,11 +124,13 @@ class _Names:
         names = {one.name: one.challenge for one in asked if not one.address}
         if not names:
             return {}
-        if silent := silent_resolvers(self._resolvers, _RESOLVER):
-            nobody = Resolved(trouble=f"does not answer ({', '.join(silent)})")
+        if nobody_says := silent(self._resolvers, _RESOLVER):
+            nobody = Resolved(trouble=f"does not answer ({', '.join(nobody_says)})")
             return {(name, kind): NameSeen(name=name, resolved=nobody) for name, kind in names.items()}
-        wanted = [Wanted(one.name, self._label(one)) for one in asked if not one.address]
-        found = look(wanted, resolvers=self._resolvers, deadline=self._deadline, port=self._port)
+        labels = {one.name: self._label(one) for one in asked if not one.address}
+        resolvers = Resolvers(self._resolvers)
+        lookups = Lookups(resolvers.servers, deadline=self._deadline, port=self._port)
+        found = _seen(lookups, Zones(resolvers, lookups), labels)
         return {(name, names[name]): one for name, one in found.items()}
 
     def _label(self, asked: Asked) -> str:
@@ -127,6 +139,60 @@ class _Names:
             return LABELS.get(asked.challenge, "")
         account = account_on_disk(self._config.authorities[asked.authorities[0].name], self._state)
         return account_label(account) if account else ""
+
+
+# --- DNS ----------------------------------------------------------------------------------------------------
+
+
+def _seen(lookups: Lookups, zones: Zones, labels: Mapping[str, str]) -> dict[str, NameSeen]:
+    """What DNS says of each name; the label is that of its challenge's record, "" if it needs none."""
+    work: dict[Key, Callable[[], object]] = {}
+    for name, label in labels.items():
+        work[name, "resolved"] = partial(addresses, lookups, name)
+        work[name, "host"] = partial(zones.host, name)
+        work[name, "caa"] = partial(relevant, lookups, name)
+        if label:
+            work[name, "proof"] = partial(zones.record, f"{label}.{name}")
+    found = together(work, lookups.deadline)
+    seen: dict[str, NameSeen] = {}
+    for name in labels:
+        parts = [part for owner, part in work if owner == name]
+        known: dict[str, Any] = {part: found[name, part] for part in parts if (name, part) in found}
+        late = tuple(part for part in parts if part not in known)
+        seen[name] = NameSeen(name=name, unfinished=late, **known)
+    return _with_signatures(lookups, zones, seen)
+
+
+def _with_signatures(lookups: Lookups, zones: Zones, seen: Mapping[str, NameSeen]) -> dict[str, NameSeen]:
+    """Each zone that a name depends on is judged once."""
+    needs = {name: _zones(one) for name, one in seen.items()}
+    first: dict[str, str] = {}
+    for name, several in needs.items():
+        for zone in several:
+            first.setdefault(zone, name if f".{name}".endswith(f".{zone}") else zone)
+    work = {
+        zone: partial(signed, lookups, zones.met[zone], name)
+        for zone, name in first.items()
+        if zone in zones.met
+    }
+    found = together(work, lookups.deadline)
+    told = {}
+    for name, one in seen.items():
+        late = () if all(zone in found for zone in needs[name] if zone in work) else ("dnssec",)
+        told[name] = msgspec.structs.replace(
+            one,
+            signed=tuple(found[zone] for zone in needs[name] if zone in found),
+            unfinished=one.unfinished + late,
+        )
+    return told
+
+
+def _zones(seen: NameSeen) -> list[str]:
+    trails = [one for one in (seen.host, seen.proof) if one is not None]
+    return list(dict.fromkeys(hop.zone for trail in trails for hop in trail.hops if hop.zone))
+
+
+# --- ports --------------------------------------------------------------------------------------------------
 
 
 def _with_ports(
@@ -153,3 +219,56 @@ def _with_ports(
         ports: tuple[PortSeen, ...] = tuple(found[key, at] for at in mine if (key, at) in found)
         seen[key] = msgspec.structs.replace(before, ports=ports, unfinished=before.unfinished + late)
     return seen
+
+
+# --- authorities --------------------------------------------------------------------------------------------
+
+
+def candidate(config: Config, name: str, state: str, timeout: float) -> Candidate:
+    """The authority as CAA knows it: its identities (RFC 8555 §9.7.6) and our account's URL. Never raises."""
+    authority = config.authorities[name]
+    identities = IDENTITIES.get(authority.directory, ())
+    public = authority.directory in IDENTITIES  # a private one may look from anywhere
+    account, thumbprint = _on_disk(authority, state)
+    prefix = None
+    with contextlib.suppress(RenewerError):  # if it does not answer, what is known of it has to do
+        keeper = Keeper(authority, state=state, timeout=timeout)
+        try:
+            directory = keeper.directory
+            said = [*directory.issuers, *(one.lower().rstrip(".") for one in directory.caa)]
+            prefix = directory.account_hash_prefix
+        finally:
+            keeper.close()
+        identities = tuple(dict.fromkeys((*filter(_DOMAIN.fullmatch, said), *identities)))
+    return Candidate(
+        name=name,
+        identities=identities,
+        account=account,
+        hash_prefix=prefix,
+        thumbprint=thumbprint,
+        public=public,
+    )
+
+
+def account_on_disk(authority: Authority, state: str) -> str:
+    """The URL of our account, "" if there is none or it was deactivated. Never raises."""
+    return _on_disk(authority, state)[0]
+
+
+def _on_disk(authority: Authority, state: str) -> tuple[str, str]:
+    """The URL of our account and its key's thumbprint, as they are remembered; "" for what is not."""
+    try:
+        keeper = Keeper(authority, state=state)
+        disk = keeper.on_disk()
+        keeper.close()
+    except RenewerError:
+        return "", ""
+    if disk.get("directory") != authority.directory or disk.get("deactivated_at"):
+        return "", ""
+    return str(disk.get("url") or ""), str(disk.get("thumbprint") or "")
+
+
+def account_label(account: str) -> str:
+    """The name of dns-account-01's record before the host name (draft-ietf-acme-dns-account-label §3.1)."""
+    digest = hashlib.sha256(account.encode()).digest()[:10]
+    return f"_{base64.b32encode(digest).decode().lower()}._acme-challenge"

@@ -70,10 +70,10 @@ class Preflight:
             return self._end - clock.monotonic()
 
     def _silent(self) -> str:
-        from renewer.dns.look import silent_resolvers
+        from renewer.dns.resolvers import silent
 
         try:
-            servers = silent_resolvers(self._kit.config.agent.resolvers, _RESOLVER)
+            servers = silent(self._kit.config.agent.resolvers, _RESOLVER)
         except RenewerError as error:
             return error.text
         return f"no DNS resolver answers ({', '.join(servers)})" if servers else ""

@@ -41,24 +41,38 @@ class Said(Value):
     serial: int = 0
 
 
+class Stop(StrEnum):
+    """Why a name could not be followed to an end."""
+
+    CIRCLE = "circle"  # its aliases come back to one of them
+    ENDLESS = "endless"  # there are too many aliases
+    NO_NAME = "no-name"  # an alias of nothing that could have a record, or too long for DNS
+    NO_ZONE = "no-zone"  # nobody says which zone it lies in
+    TOO_DEEP = "too-deep"  # one zone refers to the next one below, and so on
+
+
 class Hop(Value):
-    """One name of a chain of aliases: the zone it lies in, and what every server of that zone said."""
+    """One name of a chain of aliases: the zone it lies in, and what servers of that zone said.
+
+    `wildcard` is the alias that only a wildcard record makes up: it goes once the name has a record.
+    """
 
     name: str
     zone: str = ""
     said: tuple[Said, ...] = ()
     without_address: tuple[str, ...] = ()  # name servers of the zone that have none
+    wildcard: str = ""
 
 
 class Trail(Value):
     """A name followed to the end of its aliases, at the zones' own servers.
 
-    `trouble` says why it was not followed further; `loop` that it runs in a circle.
+    `stop` is why there is no end, and `trouble` says it of what is not plain from the chain.
     """
 
     asked: str
     hops: tuple[Hop, ...]
-    loop: bool = False
+    stop: Stop | None = None
     trouble: str = ""
 
     @property
@@ -160,15 +174,13 @@ class PortSeen(Value):
 class NameSeen(Value):
     """All that was seen of one name; what was not looked at is None, what took too long is in `unfinished`.
 
-    `proof` follows the name below which the challenge's record lies; `probe_alias` is the alias that a name
-    which nobody made has beside it: a wildcard's.
+    `proof` follows the name below which the challenge's record lies.
     """
 
     name: str
     resolved: Resolved | None = None
     host: Trail | None = None
     proof: Trail | None = None
-    probe_alias: str = ""
     caa: Caa | None = None
     signed: tuple[Signed, ...] = ()
     ports: tuple[PortSeen, ...] = ()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from renewer.config.load import load
-from renewer.doctor.authorities import account_label, account_on_disk, candidate
+from renewer.doctor.examination import account_label, account_on_disk, candidate
 from tests.agent import at_pebble
 from tests.servers.pebble import Pebble
 

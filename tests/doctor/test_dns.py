@@ -8,6 +8,7 @@ import dns.message
 import dns.rcode
 import pytest
 
+from renewer.dns.zones import NOBODY
 from renewer.model.inspection import Severity
 from tests.doctor.conftest import HTTP01, NS1, NS2, NS6, Bed
 from tests.servers.scripted_dns import World, zone
@@ -199,9 +200,7 @@ def test_a_challenge_delegated_by_a_zone_of_its_own(bed: Bed) -> None:
 
 def test_an_alias_by_a_wildcard_is_told(bed: Bed) -> None:
     """`*` as CNAME makes `_acme-challenge` an alias that nobody meant."""
-    wild = [
-        f"{label}.www.example.org CNAME x.example.net." for label in ("_acme-challenge", "_renewer-probe")
-    ]
+    wild = [f"{label}.www.example.org CNAME x.example.net." for label in ("_acme-challenge", NOBODY)]
     bed.world(*ZONE, *zone("example.net", "ns1.example.org"), WWW, *wild)
 
     assert bed.findings("www.example.org")["wildcard-alias"].severity is Severity.WARNING

@@ -9,7 +9,7 @@ from typing import Any
 import dns.message
 import pytest
 
-from renewer.dns import verdict
+from renewer.dns import propagation
 from renewer.issue.shared import turns
 from renewer.model.facts import OneValue
 from tests.faults.conftest import HostFactory
@@ -103,7 +103,7 @@ def test_it_is_found_out_before_the_authority_is_asked(
     at: Callable[..., Host], bent: Bendable, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A value that was published is gone: the same order goes on in turns, and the next begins so."""
-    monkeypatch.setattr(verdict, "LONE", 0.5)
+    monkeypatch.setattr(propagation, "LONE", 0.5)
     with ScriptedDns(provider.answers, port=free_port()) as resolver:
         host = at({"check": "resolvers", "resolvers": [resolver.place], "timeout": "60s"})
         report = host.run()

@@ -13,7 +13,7 @@ import dns.rdatatype
 from renewer import clock
 from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task
 from renewer.challenges.dns01 import leftover
-from renewer.dns.ask import Question, Silence, ask
+from renewer.dns.ask import AUTHORITY, Question, Silence, ask
 from renewer.dns.propagation import Watch, txt_values
 from renewer.dns.resolvers import Resolvers
 from renewer.dns.zones import Place, Zones
@@ -108,7 +108,7 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
             left = end - clock.monotonic()
             if left <= 0:
                 break
-            answer = ask(server, [question], recursive=False, timeout=min(left, _TIMEOUT))[question]
+            answer = ask(server, [question], flags=AUTHORITY, timeout=min(left, _TIMEOUT))[question]
             if not isinstance(answer, Silence):
                 values = txt_values(answer, question, follow=False)
                 seen.update(dict.fromkeys(sorted(values)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from renewer.model.inspection import Asked, Finding, NameSeen, Severity, Trail
+from renewer.model.inspection import Asked, Finding, NameSeen, Severity, Stop, Trail
 from renewer.policy.names.words import Make, arrows, error, info, listed, warning
 
 _BY_ADDRESS = ("http-01", "tls-alpn-01")  # challenges for which the authority connects to the name
@@ -22,7 +22,7 @@ def judge(seen: NameSeen, asked: Asked) -> Iterator[Finding]:
 
 def _trail(seen: NameSeen, host: Trail, bad: Make, asked: Asked) -> Iterator[Finding]:
     name, end = host.asked, host.end
-    if host.loop:
+    if host.stop is Stop.CIRCLE:
         yield bad(
             "alias-loop",
             f"the aliases of {name} run in a circle: {arrows(host.chain)}; no authority can reach it",

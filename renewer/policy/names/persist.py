@@ -13,7 +13,7 @@ TYPE = "dns-persist-01"
 def judge(trail: Trail, asked: Asked, now: datetime) -> Iterator[Finding]:
     """Whether one of the values lets one of the authorities in."""
     said = [one for one in trail.end.said if not one.trouble]
-    if not said or trail.trouble or trail.loop:
+    if not said or trail.stop is not None:
         return
     values = dict.fromkeys(text for one in said for text in one.texts)
     reasons: list[str] = []

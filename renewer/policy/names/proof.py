@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from renewer.model.inspection import Asked, Finding, NameSeen, Trail
+from renewer.model.inspection import Asked, Finding, NameSeen, Stop, Trail
 from renewer.policy.names import persist
 from renewer.policy.names.words import arrows, error, info, warning
 
@@ -14,13 +14,12 @@ def judge(seen: NameSeen, asked: Asked, now: datetime) -> Iterator[Finding]:
     if trail is None:
         return
     yield from _chain(trail, asked)
-    if len(trail.chain) > 1 and seen.probe_alias == trail.chain[1]:
+    if trail.end.wildcard:
         yield warning(
             "wildcard-alias",
-            f"{trail.asked} is an alias of {seen.probe_alias} only by a wildcard record: the challenge's "
-            "record "
-            "would be looked for there until one of its own exists",
-            f"make an explicit record for {trail.asked}, or see that the wildcard is meant for it",
+            f"{trail.end.name} is an alias of {trail.end.wildcard} only by a wildcard record: the "
+            "challenge's record would be looked for there until one of its own exists",
+            f"make an explicit record for {trail.end.name}, or see that the wildcard is meant for it",
         )
     if asked.challenge == persist.TYPE:
         yield from persist.judge(trail, asked, now)
@@ -38,7 +37,7 @@ def judge(seen: NameSeen, asked: Asked, now: datetime) -> Iterator[Finding]:
 def _chain(trail: Trail, asked: Asked) -> Iterator[Finding]:
     name, end = trail.asked, trail.end
     breaks = f"{asked.challenge} cannot be validated"
-    if trail.loop:
+    if trail.stop is Stop.CIRCLE:
         yield error(
             "challenge-loop",
             f"the aliases of {name} run in a circle: {arrows(trail.chain)}; {breaks}",
