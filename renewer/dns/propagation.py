@@ -6,7 +6,7 @@ from their answers says the configured rule.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dns.flags
 import dns.message
@@ -215,11 +215,29 @@ def _note(verdict: Verdict, name: str, question: Question, answer: Answer) -> No
     elif not verdict.group.recursive and not answer.flags & dns.flags.AA:
         verdict.silent(name, "does not serve this zone")
     else:
-        values = txt_values(answer, question, follow=verdict.group.recursive)
+        values = _values(answer, question, follow=verdict.group.recursive)
         verdict.heard(name, values, _said(answer, values))
 
 
-def txt_values(message: dns.message.Message, question: Question, *, follow: bool) -> frozenset[str]:
+def shown(zones: Zones, place: Place, check: PropagationCheck, end: float) -> Iterator[frozenset[str]]:
+    """The values that are there already, as one server after the other shows them until `end`.
+
+    `end` is of clock.monotonic. Raises RetryLater or GiveUp if the servers cannot be found.
+    """
+    question = Question(dns.name.from_text(place.name), dns.rdatatype.TXT)
+    if check is PropagationCheck.RESOLVERS:
+        yield _values(zones.resolvers.ask([question])[question], question, follow=True)
+        return
+    for server in zones.servers(place.zone):
+        left = end - clock.monotonic()
+        if left <= 0:
+            return
+        answer = ask(server, [question], flags=AUTHORITY, timeout=min(left, _TIMEOUTS[-1]))[question]
+        if not isinstance(answer, Silence):
+            yield _values(answer, question, follow=False)
+
+
+def _values(message: dns.message.Message, question: Question, *, follow: bool) -> frozenset[str]:
     """The TXT values of the name; through aliases only where a resolver follows them for us."""
     names = {question.name}
     if follow:

@@ -7,14 +7,10 @@ knows when the operator will. If one does, the others are waited for as the conf
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import dns.name
-import dns.rdatatype
-
 from renewer import clock
 from renewer.challenges.contract import HoldsNothing, OneByOne, Presented, Task
 from renewer.challenges.dns01 import leftover
-from renewer.dns.ask import AUTHORITY, Question, Silence, ask
-from renewer.dns.propagation import Watch, txt_values
+from renewer.dns.propagation import Watch, shown
 from renewer.dns.resolvers import Resolvers
 from renewer.dns.zones import Place, Zones
 from renewer.errors import OurFault, RenewerError, RetryLater
@@ -26,7 +22,6 @@ from renewer.model.value import Warn
 
 PARALLEL = 8  # names looked up at a time
 LOOK_LIMIT = 20.0  # seconds for the servers of one name to show their values
-_TIMEOUT = 2.0  # seconds for one of them
 _SHOWN = 3  # values in a message
 
 
@@ -99,21 +94,12 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
 
     def _values(self, place: Place, claim: record.Claim) -> list[str]:
         """Every value that is shown, up to the first server that shows one which proves the claim."""
-        question = Question(dns.name.from_text(place.name), dns.rdatatype.TXT)
-        if self._rule.check is PropagationCheck.RESOLVERS:
-            return sorted(txt_values(self._zones.resolvers.ask([question])[question], question, follow=True))
         seen: dict[str, None] = {}
         end = min(clock.monotonic() + LOOK_LIMIT, self._until())
-        for server in self._zones.servers(place.zone):
-            left = end - clock.monotonic()
-            if left <= 0:
+        for values in shown(self._zones, place, self._rule.check, end):
+            seen.update(dict.fromkeys(sorted(values)))
+            if any(record.misfit(value, claim, clock.now()) is None for value in values):
                 break
-            answer = ask(server, [question], flags=AUTHORITY, timeout=min(left, _TIMEOUT))[question]
-            if not isinstance(answer, Silence):
-                values = txt_values(answer, question, follow=False)
-                seen.update(dict.fromkeys(sorted(values)))
-                if any(record.misfit(value, claim, clock.now()) is None for value in values):
-                    break
         return list(seen)
 
 

@@ -1,0 +1,211 @@
+"""The one walk: the place that a solver finds is the end of the trail that `doctor` judges; and its cost."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from renewer import clock
+from renewer.dns import resolvers, zones
+from renewer.dns.resolvers import Lookups, Resolvers
+from renewer.dns.zones import NOBODY, Place, Zones
+from renewer.errors import GiveUp
+from renewer.model.inspection import Stop, Trail
+from tests.servers.ports import free_port, release
+from tests.servers.scripted_dns import ScriptedDns, World, zone
+
+PRIMARY, SECONDARY = "127.0.0.1", "127.0.0.2"
+ORG = zone("example.org", f"ns1.example.org {PRIMARY}", f"ns2.example.org {SECONDARY}")
+NET = zone("example.net", f"ns1.example.net {PRIMARY}", f"ns2.example.net {SECONDARY}")
+NAME = "_acme-challenge.www.example.org"
+OWN = zone(NAME, "ns1.example.org", "ns2.example.org")
+WWW = f"www.example.org A {PRIMARY}"
+
+
+class Net:
+    """A resolver that knows a world, and two name servers of some of its zones."""
+
+    def __init__(self, servers: ExitStack) -> None:
+        self.port, self.resolver_port = free_port(), free_port()
+        self._servers = servers
+        self._asked: list[ScriptedDns] = []
+
+    def world(self, *lines: str, serving: tuple[str, ...] = ("example.org", "example.net")) -> None:
+        """Both servers serve these zones."""
+        world = World(*lines)
+        self.listen(world.resolves(), PRIMARY, self.resolver_port)
+        for address in (PRIMARY, SECONDARY):
+            self.listen(world.serves(*serving), address, self.port)
+
+    def place(self, name: str = NAME) -> Place:
+        """What a solver makes of it."""
+        return Zones(self._resolvers).place(name)
+
+    def trail(self, name: str = NAME) -> Trail:
+        """What `doctor` makes of it."""
+        deadline = clock.monotonic() + 60
+        lookups = Lookups(self._resolvers.servers, deadline=deadline, port=self.port)
+        return Zones(self._resolvers, lookups).record(name)
+
+    def cost(self, walk: Callable[[], object]) -> int:
+        """How many questions are asked on the way."""
+        before = sum(len(one.asked) for one in self._asked)
+        walk()
+        return sum(len(one.asked) for one in self._asked) - before
+
+    @property
+    def _resolvers(self) -> Resolvers:
+        return Resolvers((f"{PRIMARY}:{self.resolver_port}",))
+
+    def listen(
+        self, handler: Callable[[dns.message.Message], dns.message.Message | bytes | None], at: str, port: int
+    ) -> None:
+        """Somebody answers there."""
+        self._asked.append(self._servers.enter_context(ScriptedDns(handler, address=at, port=port)))
+
+    def end(self) -> None:
+        """Give the ports back."""
+        release(self.port, self.resolver_port)
+
+
+@pytest.fixture
+def net(monkeypatch: pytest.MonkeyPatch) -> Iterator[Net]:
+    """Nobody serves yet; all are waited for, since who is asked twice counts twice."""
+    for module, times in (
+        (zones, ("_TIMEOUTS",)),
+        (resolvers, ("_TIMEOUTS", "_LOOK_TIMEOUTS", "_SERVER_TIMEOUTS")),
+    ):
+        for one in times:
+            monkeypatch.setattr(module, one, (20.0,))
+    with ExitStack() as servers:
+        made = Net(servers)
+        monkeypatch.setattr(zones, "PORT", made.port)
+        yield made
+    made.end()
+
+
+def _alias(name: str, target: str) -> str:
+    return f"{name} CNAME {target}."
+
+
+@pytest.mark.parametrize(
+    ("records", "serving", "end"),
+    [
+        pytest.param([], ("example.org",), (NAME, "example.org"), id="no record yet"),
+        pytest.param(
+            [*NET, _alias(NAME, "x.example.net")],
+            ("example.org", "example.net"),
+            ("x.example.net", "example.net"),
+            id="an alias into another zone",
+        ),
+        pytest.param(
+            [_alias(NAME, "a.example.org"), _alias("a.example.org", "b.example.org")],
+            ("example.org",),
+            ("b.example.org", "example.org"),
+            id="a chain",
+        ),
+        pytest.param(OWN, ("example.org", NAME), (NAME, NAME), id="a zone of its own on the same servers"),
+        pytest.param(
+            [*NET, _alias(NAME, "x.example.net"), _alias(f"{NOBODY}.www.example.org", "x.example.net")],
+            ("example.org", "example.net"),
+            (NAME, "example.org"),
+            id="an alias that a wildcard makes up",
+        ),
+        pytest.param(
+            [
+                _alias(NAME, "a.example.org"),
+                *NET,
+                _alias("a.example.org", "x.example.net"),
+                _alias(f"{NOBODY}.example.org", "x.example.net"),
+            ],
+            ("example.org", "example.net"),
+            ("a.example.org", "example.org"),
+            id="a wildcard at the end of an alias",
+        ),
+    ],
+)
+def test_a_solver_takes_the_end_of_what_doctor_judges(
+    net: Net, records: list[str], serving: tuple[str, ...], end: tuple[str, str]
+) -> None:
+    """Both go the same way, whether one server of each zone is asked or all of them."""
+    net.world(*ORG, WWW, *records, serving=serving)
+
+    place, trail = net.place(), net.trail()
+
+    assert (place.name, place.zone) == end == (trail.end.name, trail.end.zone)
+    assert trail.stop is None
+    assert len(trail.end.said) == 2
+
+
+def test_a_referral_is_followed_with_the_addresses_that_it_brings(net: Net) -> None:
+    """A zone of its own elsewhere: the parent's word is enough, no resolver is asked for its servers."""
+    world = World(*ORG, WWW, *zone(NAME, "ns.acme.test"))
+    below = World(*zone(NAME, f"ns.acme.test {SECONDARY}"))
+
+    def refers(query: dns.message.Message) -> dns.message.Message:
+        answer = world.serves("example.org")(query)
+        assert isinstance(answer, dns.message.Message)
+        if not answer.flags & dns.flags.AA:
+            answer.additional += below._get(dns.name.from_text("ns.acme.test"), dns.rdatatype.A)
+        return answer
+
+    def denies(query: dns.message.Message) -> dns.message.Message:
+        answer = world.resolves()(query)
+        assert isinstance(answer, dns.message.Message)
+        if query.question[0].name == dns.name.from_text("ns.acme.test"):
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        return answer
+
+    net.listen(denies, PRIMARY, net.resolver_port)
+    net.listen(refers, PRIMARY, net.port)
+    net.listen(below.serves(NAME), SECONDARY, net.port)
+
+    place, trail = net.place(), net.trail()
+
+    assert (place.name, place.zone) == (NAME, NAME) == (trail.end.name, trail.end.zone)
+    assert [one.trouble for one in trail.end.said] == [""]
+
+
+@pytest.mark.parametrize(
+    ("records", "stop", "words"),
+    [
+        ([_alias(NAME, "a.example.org"), _alias("a.example.org", NAME)], Stop.CIRCLE, "run in a circle"),
+        ([_alias(NAME, "gone")], Stop.NO_NAME, "no usable name"),
+        ([_alias(NAME, "x.gone.test")], Stop.NO_ZONE, r"no DNS zone was found for gone\.test"),
+    ],
+)
+def test_what_has_no_end(net: Net, records: list[str], stop: Stop, words: str) -> None:
+    """A solver gives up for the reason that stands in the trail."""
+    net.world(*ORG, WWW, *records)
+
+    with pytest.raises(GiveUp, match=words):
+        net.place()
+    assert net.trail().stop is stop
+
+
+def test_a_name_that_is_too_long_for_its_record(net: Net) -> None:
+    """With the challenge's label it is no name in DNS any more: told, not broken."""
+    long = "_acme-challenge." + ".".join(["a" * 60] * 4)
+
+    with pytest.raises(GiveUp, match="no name in DNS"):
+        net.place(long)
+    assert net.trail(long).stop is Stop.NO_NAME
+
+
+def test_the_walk_is_cheap(net: Net) -> None:
+    """One question to one server of a zone for the solver; a handful to each for `doctor`."""
+    net.world(*ORG, WWW)
+
+    assert net.cost(net.place) <= 7
+    assert net.cost(net.trail) <= 10
+
+
+def test_an_alias_costs_one_more_zone(net: Net) -> None:
+    """The zone that it leads to, and one question whether a wildcard made it up."""
+    net.world(*ORG, *NET, WWW, _alias(NAME, "x.example.net"))
+
+    assert net.cost(net.place) <= 15
+    assert net.cost(net.trail) <= 22
