@@ -20,8 +20,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "__init__ errors clock ownership decoding",
-        "proc tls wakers",
-        "model",
+        "proc tls durable wakers",
+        "model statedir",
         "policy secrets x509 dns",
         "config ledger hooks logs",
         "store verify acme challenges",
@@ -72,6 +72,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rich": ("renewer/cli/",),
     "jinja2": ("renewer/tell/",),
     "apprise": ("renewer/tell/",),
+}
+# Who brings something to the disk or renames it besides `durable`, the one way to a durable file, and why.
+OTHERWISE_DURABLE = {
+    "renewer/statedir.py": "directories, and what is moved from the workbench into place",
+    "renewer/logs/file.py": "a stream: lines are appended, and a rotation keeps every one",
+    "renewer/copies/files.py": "in_place writes into the file that is there; links are put back",
+    "renewer/ledger/files.py": "SQLite writes its file; a damaged one is moved aside",
 }
 SSL_CONTEXT_MAKERS = frozenset({"SSLContext", "create_default_context", "_create_unverified_context"})
 ENDINGS = frozenset({("", "print"), ("sys", "exit"), ("", "exit"), ("", "SystemExit"), ("os", "_exit")})
@@ -206,6 +213,17 @@ def test_tls_contexts_are_made_in_one_place() -> None:
         if name in SSL_CONTEXT_MAKERS and module.path != "renewer/tls.py"
     ]
     assert wrong == []
+
+
+def test_durable_files_are_written_in_one_way() -> None:
+    """Whoever renames or syncs files by hand has a reason that is said."""
+    wrong = {
+        module.path
+        for module in modules()
+        for owner, name, _ in calls(module)
+        if owner == "os" and name in ("rename", "replace", "fsync", "fdatasync", "mkstemp")
+    }
+    assert wrong - {"renewer/durable.py"} == set(OTHERWISE_DURABLE)
 
 
 def test_only_the_command_line_prints_and_exits() -> None:

@@ -14,13 +14,13 @@ import msgspec
 from renewer import clock
 from renewer.acme import problems, rollover
 from renewer.acme.account_key import AccountKey
-from renewer.acme.card import about, document, place
-from renewer.acme.folder import ACCOUNT, KEY, Folder, locked
+from renewer.acme.card import ACCOUNT, KEY, about, document, place
 from renewer.acme.lost import Lost
 from renewer.acme.nouns import Directory
 from renewer.acme.registry import Post, Registry, contacts
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Authority
+from renewer.statedir import StateDirectory, held
 
 _NO_CONTACT = ("invalidContact", "malformed", "unsupportedContact")
 _KEPT = ("terms_agreed", "registered_at")  # remembered of an account as long as it is the same
@@ -57,12 +57,12 @@ class Account:
         Raises GiveUp if terms or credentials are missing or the operator deactivated the account, StateError
         if the disk does not allow it.
         """
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             return self._in(folder, directory, post)
 
     def known(self, directory: Ask, post: Post) -> str | None:
         """The account's URL as `ensure` has it, but nothing is registered and no contact changed."""
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             if not self._load(folder, directory, post):
                 return None
             remembered = self._remembered(folder)
@@ -70,17 +70,17 @@ class Account:
 
     def forget(self, url: str) -> None:
         """The authority knows that account no more; the key stays."""
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             known = self._remembered(folder)
             if known is not None and known["url"] == url:
-                folder.write(ACCOUNT, b"{}\n")
+                folder.put(ACCOUNT, b"{}\n")
 
     def is_lost(self, url: str, directory: Ask, post: Post) -> bool:
         """Whether the authority has no such account any more, but perhaps another one for our key.
 
         Raises RenewerError if nothing can be learnt of it.
         """
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             if not self._load(folder, directory, post):
                 return True
             found = self._registry.existing(self.key, directory(), post)
@@ -93,7 +93,7 @@ class Account:
 
         The authority is asked, whatever lies on disk: it may have lost the account.
         """
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             if not self._load(folder, directory, post):
                 return self._in(folder, directory, post), True
             known = self._remembered(folder)
@@ -115,7 +115,7 @@ class Account:
                     raise
             return self._succeed(folder, directory, post), True
 
-    def _succeed(self, folder: Folder, directory: Ask, post: Post) -> str:
+    def _succeed(self, folder: StateDirectory, directory: Ask, post: Post) -> str:
         """A new account with a new key, in the place of one that was ended; the key before is kept aside.
 
         Until the authority has it, the new key lies where a rollover's does: killed here, it is settled so.
@@ -123,13 +123,14 @@ class Account:
         self._registry.may_register(directory())
         old = self.key
         self._key, pem = AccountKey.generate(self.authority.account_key)
-        folder.write(rollover.NEXT, pem)
+        folder.put(rollover.NEXT, pem)
         try:
             url, _ = self._registry.register(self.key, directory(), post)
         except Lost:
             raise
         except RenewerError:
-            folder.remove(rollover.NEXT)
+            folder.discard(rollover.NEXT)
+            folder.sync()
             self._key = old
             raise
         self._put_by(folder)
@@ -139,7 +140,7 @@ class Account:
 
     def roll_over(self, directory: Ask, post: Post) -> str:
         """Give the account a new key (RFC 8555 §7.3.5); killed anywhere, the next run goes on."""
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             url = self._in(folder, directory, post)
             self._must_exist(directory, post)
             rollover.roll(self, folder, directory, url, post)
@@ -148,7 +149,7 @@ class Account:
 
     def deactivate(self, directory: Ask, post: Post) -> str:
         """End the account for good (RFC 8555 §7.3.6); its URL. What it got stays valid."""
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             known = self._load(folder, directory, post) and (
                 self._remembered(folder) or self._found(folder, directory, post)
             )
@@ -167,12 +168,12 @@ class Account:
 
         A key that a rollover left unused is tried as well. Raises GiveUp if the authority knows no account.
         """
-        with locked(self._state, self._parts) as folder:
+        with held(self._state, *self._parts) as folder:
             if given is not None:
                 return self._adopt(folder, directory, post, *AccountKey.read(given, "the given key"))
             if self._load(folder, directory, post) and (url := self._found(folder, directory, post)):
                 return url
-            if (pem := folder.read(rollover.UNUSED)) is not None:
+            if (pem := folder.peek(rollover.UNUSED)) is not None:
                 return self._adopt(folder, directory, post, *AccountKey.read(pem, rollover.UNUSED))
             raise self._unknown("no key here opens an account")
 
@@ -180,23 +181,23 @@ class Account:
         """What lies on disk: the files' names, and what `account.json` says; makes nothing."""
         return about(self._state, self.authority)
 
-    def _adopt(self, folder: Folder, directory: Ask, post: Post, key: AccountKey, pem: bytes) -> str:
+    def _adopt(self, folder: StateDirectory, directory: Ask, post: Post, key: AccountKey, pem: bytes) -> str:
         """Make a key ours once the authority has an account for it; the one before is kept aside."""
         self._key = key
         url = self.find(directory(), post)
         if url is None:
             raise self._unknown("the key opens no account")
-        if folder.read(KEY) not in (None, pem):
+        if folder.peek(KEY) not in (None, pem):
             self._put_by(folder)
-        folder.write(KEY, pem)
+        folder.put(KEY, pem)
         self._remember(folder, url)
         return url
 
-    def _put_by(self, folder: Folder) -> None:
+    def _put_by(self, folder: StateDirectory) -> None:
         """Keep a copy of the key before another takes its place."""
-        pem = folder.read(KEY)
+        pem = folder.peek(KEY)
         if pem is not None:
-            folder.write(f"former-{AccountKey.read(pem, KEY)[0].thumbprint[:8]}.pem", pem)
+            folder.put(f"former-{AccountKey.read(pem, KEY)[0].thumbprint[:8]}.pem", pem)
 
     def _must_exist(self, directory: Ask, post: Post) -> None:
         if self._registry.existing(self.key, directory(), post).unknown:
@@ -212,20 +213,20 @@ class Account:
 
     # made, found, remembered --------------------------------------------------------------------------------
 
-    def _load(self, folder: Folder, directory: Ask, post: Post) -> bool:
+    def _load(self, folder: StateDirectory, directory: Ask, post: Post) -> bool:
         """Take our key in hand; False if there is none. A rollover that was killed is settled first."""
-        pem = folder.read(KEY)
+        pem = folder.peek(KEY)
         if pem is None:
             return False
         self._key = AccountKey.load(pem, f"{self.path}/{KEY}")
         rollover.settle(self, folder, directory, post)
         return True
 
-    def _in(self, folder: Folder, directory: Ask, post: Post) -> str:
+    def _in(self, folder: StateDirectory, directory: Ask, post: Post) -> str:
         if not self._load(folder, directory, post):
             self._registry.may_register(directory())  # before a key is made: a refusal leaves nothing behind
             self._key, pem = AccountKey.generate(self.authority.account_key)
-            folder.write(KEY, pem)
+            folder.put(KEY, pem)
             return self._register(folder, directory(), post)[0]
         known = self._remembered(folder)
         if known is None:
@@ -235,7 +236,7 @@ class Account:
         self._keep_contact(folder, known, post)
         return str(known["url"])
 
-    def _found(self, folder: Folder, directory: Ask, post: Post) -> str | None:
+    def _found(self, folder: StateDirectory, directory: Ask, post: Post) -> str | None:
         """The account that the authority has for our key, remembered from now on."""
         found = self.find(directory(), post)
         if found is not None:
@@ -249,7 +250,7 @@ class Account:
             raise self._registry.refused(found.refusal, "to find the account")
         return found.url
 
-    def _found_or_made(self, folder: Folder, directory: Ask, post: Post) -> str:
+    def _found_or_made(self, folder: StateDirectory, directory: Ask, post: Post) -> str:
         """The account of our key; registered if the authority has none, in whatever words it says so."""
         found = self._registry.existing(self.key, directory(), post)
         if found.url is not None:
@@ -268,14 +269,14 @@ class Account:
         hint = f"make a new one: renewer account register {name}"
         return GiveUp(f"the account at {name} {how}", kind="accountDeactivated", hint=hint)
 
-    def _register(self, folder: Folder, directory: Directory, post: Post) -> tuple[str, bool]:
+    def _register(self, folder: StateDirectory, directory: Directory, post: Post) -> tuple[str, bool]:
         """The account of our key, made if it is not there; and whether it was made."""
         url, made = self._registry.register(self.key, directory, post)
         self._remember(folder, url, terms_agreed=directory.terms, registered_at=_now())
         self.made = made
         return url, made
 
-    def _keep_contact(self, folder: Folder, known: dict[str, Any], post: Post) -> None:
+    def _keep_contact(self, folder: StateDirectory, known: dict[str, Any], post: Post) -> None:
         """Tell the authority a contact that was changed in the config (§7.3.2).
 
         A refusal is remembered, and no reason not to order: the same contact is not said again.
@@ -294,16 +295,16 @@ class Account:
                 folder, url, contact=known.get("contact"), contact_refused=contact, refusal=refused.text
             )
 
-    def _remembered(self, folder: Folder) -> dict[str, Any] | None:
+    def _remembered(self, folder: StateDirectory) -> dict[str, Any] | None:
         """What account.json says, if it is about this key and this directory."""
-        known = document(folder.read(ACCOUNT))
+        known = document(folder.peek(ACCOUNT))
         if not str(known.get("url")).startswith("https://"):
             return None
         ours = (self.authority.directory, self.key.thumbprint)
         return known if (known.get("directory"), known.get("thumbprint")) == ours else None
 
-    def _remember(self, folder: Folder, url: str, **more: object) -> None:
-        before = document(folder.read(ACCOUNT))
+    def _remember(self, folder: StateDirectory, url: str, **more: object) -> None:
+        before = document(folder.peek(ACCOUNT))
         kept = {key: before[key] for key in _KEPT if key in before} if before.get("url") == url else {}
         known: dict[str, Any] = {
             "schema": 1,
@@ -314,7 +315,7 @@ class Account:
             **kept,
             **{key: value for key, value in more.items() if value is not None},
         }
-        folder.write(ACCOUNT, msgspec.json.format(msgspec.json.encode(known)) + b"\n")
+        folder.put(ACCOUNT, msgspec.json.format(msgspec.json.encode(known)) + b"\n")
 
 
 def _now() -> str:

@@ -4,9 +4,12 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from renewer.acme.folder import ACCOUNT, peek
+from renewer import statedir
 from renewer.decoding import UndecodableError, decode
 from renewer.model.desired import Authority
+
+KEY = "key.pem"
+ACCOUNT = "account.json"
 
 
 def place(authority: Authority) -> tuple[str, ...]:
@@ -18,11 +21,12 @@ def place(authority: Authority) -> tuple[str, ...]:
 
 def about(state: str, authority: Authority) -> dict[str, Any]:
     """What lies on disk: `files`, and what `account.json` says; makes nothing, asks nobody."""
-    folder = peek(state, place(authority))
+    folder = statedir.look(state, *place(authority))
     if folder is None:
         return {"files": []}
     with folder:
-        return {"files": folder.names(), **document(folder.read(ACCOUNT))}
+        files = [name for name in folder.names() if not name.startswith(".")]
+        return {"files": files, **document(folder.peek(ACCOUNT))}
 
 
 def ended(known: dict[str, Any]) -> str | None:

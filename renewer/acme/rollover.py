@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from renewer.acme import problems
 from renewer.acme.account_key import AccountKey
-from renewer.acme.folder import KEY, Folder
+from renewer.acme.card import KEY
 from renewer.acme.lost import Lost
 from renewer.acme.nouns import Directory
 from renewer.acme.reply import Reply
 from renewer.errors import GiveUp
+from renewer.statedir import StateDirectory
 
 if TYPE_CHECKING:
     from renewer.acme.accounts import Account
@@ -25,7 +26,7 @@ UNUSED = "unused.pem"
 
 def roll(
     account: "Account",
-    folder: Folder,
+    folder: StateDirectory,
     directory: Callable[[], Directory],
     url: str,
     post: Callable[..., Reply],
@@ -39,7 +40,7 @@ def roll(
         raise GiveUp(f"{name} offers no change of keys", kind="rollover")
     old = account.key
     new, pem = AccountKey.generate(account.authority.account_key)
-    folder.write(NEXT, pem)
+    folder.put(NEXT, pem)
     lost, reply = None, None
     try:
         reply = post(target, new.take_over(old, url, target), kid=url, repeatable=False)
@@ -59,12 +60,12 @@ def roll(
 
 def settle(
     account: "Account",
-    folder: Folder,
+    folder: StateDirectory,
     directory: Callable[[], Directory],
     post: Callable[..., Reply],
 ) -> None:
     """If a rollover was broken off: find which of two keys opens the account, and keep that one."""
-    pem = folder.read(NEXT)
+    pem = folder.peek(NEXT)
     if pem is None:
         return
     old = account.key

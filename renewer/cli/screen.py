@@ -243,7 +243,7 @@ def _trace(error: Exception) -> str:
     from renewer.logs import defects
 
     if _STATES:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, errors.RenewerError):
             return defects.keep(_STATES[-1], error, " ".join(sys.argv[1:])[:200])
     import traceback
 

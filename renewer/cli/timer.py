@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from renewer import proc
+from renewer import durable, proc
 from renewer.cli import exits, sandbox, screen, units
 from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import Config
@@ -190,21 +190,8 @@ def _make_directories(config: Config) -> None:
 
 def _write(path: Path, text: str) -> None:
     """Write a unit, all or nothing, durable. Raises RenewerError with what to do."""
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(handle, 0o644)  # whatever the umask is: units are no secret
-            os.fsync(handle)
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        durable.replace(str(path.absolute()), text.encode(), durable.with_mode(str(path), 0o644), alone=False)
     except OSError as error:
         raise RenewerError(
             f"{path} cannot be written: {error.strerror}",

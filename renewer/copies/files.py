@@ -4,11 +4,10 @@ import contextlib
 import errno
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 
-from renewer import ownership
-from renewer.copies.rights import ACL, KEPT_ATTRIBUTES, KEY_MODE, Rights
+from renewer import durable, ownership
+from renewer.copies.rights import ACL, KEPT_ATTRIBUTES, Rights
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.value import Value
 
@@ -16,7 +15,6 @@ MAX_BYTES = 1 << 20  # what stands at a copy's path is some KiB, or nothing that
 _ABSENT = (errno.ENODATA, errno.ENOTSUP)
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_LONGEST = 255  # octets of a name, on every file system that servers are run from
 _STAYS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOTSUP, errno.ENAMETOOLONG)
 _OTHERS = 0o077
 
@@ -37,12 +35,6 @@ class Former(Value):
 
     def __repr__(self) -> str:
         return "Former(…)"
-
-
-class RenamedError(OSError):
-    """The new file stands at its path, and that may not be on the disk yet; `stamp` is its own."""
-
-    stamp: tuple[int, ...] = ()
 
 
 @contextlib.contextmanager
@@ -126,35 +118,14 @@ def _link(place: ownership.Place) -> Former:
     )
 
 
-def replace(path: str, content: bytes, rights: Rights, was: int = 0) -> tuple[int, ...]:
-    """Write a dot-file beside, with its final rights before it has content, and rename it over; its stamp.
-
-    `was` is the inode of what is to be replaced, 0 if nothing is. Raises OSError, RenamedError from the
-    rename on, and GiveUp or RetryLater with the path.
-    """
-    made: tuple[int, ...] = ()
-    try:
-        with _renamed(path, was) as (place, draft):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(draft, flags, KEY_MODE, dir_fd=place.fd)
-            try:
-                _settle(file, rights, path)
-                _write_all(file, content)
-                os.fsync(file)
-                os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
-                _demand_same(place, file, path)
-                made = _stamp(os.fstat(file))
-            finally:
-                os.close(file)
-    except RenamedError as error:
-        error.stamp = made
-        raise
-    return made
+def replace(path: str, content: bytes, rights: Rights, was: int = 0) -> durable.Stamp:
+    """Put a file there with its final rights before it has content; its stamp. Raises as durable.replace."""
+    return durable.replace(path, content, lambda file: _settle(file, rights, path), was=was)
 
 
 def overwrite(  # noqa: PLR0913  each by its name
     path: str, content: bytes, rights: Rights, was: int, *, ours: bool, secret: bool
-) -> tuple[int, ...]:
+) -> durable.Stamp:
     """Write into the file with that inode, which stays the same file; its stamp.
 
     Not atomic: who reads meanwhile may see a part of each. If it fails, what was there is written back as far
@@ -173,14 +144,14 @@ def overwrite(  # noqa: PLR0913  each by its name
                 with contextlib.suppress(OSError):
                     _fill(file, before)
                 raise
-            return _stamp(os.fstat(file))
+            return durable.stamp_of(os.fstat(file))
         finally:
             os.close(file)
 
 
 def _fill(file: int, content: bytes) -> None:
     os.lseek(file, 0, os.SEEK_SET)
-    _write_all(file, content)
+    durable.write_all(file, content)
     os.ftruncate(file, len(content))
     os.fsync(file)
 
@@ -190,10 +161,7 @@ def _demand_own(  # noqa: PLR0913  each by its name
 ) -> None:
     """That nothing else is written into: who may change the directory could have put any file there."""
     if entry.st_ino != was or not stat.S_ISREG(entry.st_mode):
-        raise RetryLater(
-            f"the copy {path} was replaced by somebody else at the moment it was written",
-            hint=f"find out who changes files there: ls -la {os.path.dirname(path)}",
-        )
+        raise durable.swapped(path)
     if place.guarded:
         return
     why = ""
@@ -208,11 +176,11 @@ def _demand_own(  # noqa: PLR0913  each by its name
         raise GiveUp(f"{path} is not written in place: {why}", hint=hint)
 
 
-def put_back(path: str, former: Former, was: int) -> tuple[int, ...]:
+def put_back(path: str, former: Former, was: int) -> durable.Stamp:
     """What stood there before, as it was; its stamp, of a link none. Raises as `replace` does."""
     if former.link is None:
         return replace(path, former.content, former.rights, was)
-    with _renamed(path, was) as (place, draft):
+    with durable.drafted(path, was=was) as (place, draft):
         os.symlink(former.link, draft, dir_fd=place.fd)
         os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
     return ()
@@ -235,7 +203,7 @@ def marked(path: str, mark: bytes) -> int:
 def sweep(path: str) -> None:
     """Remove the draft that a killed run may have left beside a file. Raises OSError."""
     with ownership.open_place(path) as place, contextlib.suppress(FileNotFoundError):
-        os.unlink(_draft(place.name), dir_fd=place.fd)
+        os.unlink(durable.draft_of(place.name), dir_fd=place.fd)
 
 
 def link(path: str) -> str | None:
@@ -255,80 +223,17 @@ def remove(path: str, was: int) -> None:
     Raises OSError, RenamedError once it is gone, and GiveUp.
     """
     with contextlib.suppress(FileNotFoundError), ownership.open_place(path) as place:
-        _demand_expected(place, was, path)
+        durable.demand_expected(place, was, path)
         os.unlink(place.name, dir_fd=place.fd)
-        _sync(place.fd)
+        durable.synced(place.fd)
 
 
-def stamp(path: str) -> tuple[int, ...]:
-    """What tells whether a file was changed (inode, size, mtime in ns); empty if it is not there."""
+def stamp(path: str) -> durable.Stamp:
+    """The stamp of what stands at a path; empty if it is not there."""
     try:
-        entry = os.lstat(path)
+        return durable.stamp_of(os.lstat(path))
     except OSError:
         return ()
-    return _stamp(entry)
-
-
-def _stamp(entry: os.stat_result) -> tuple[int, ...]:
-    return (entry.st_ino, entry.st_size, entry.st_mtime_ns)
-
-
-@contextlib.contextmanager
-def _renamed(path: str, was: int) -> Iterator[tuple[ownership.Place, str]]:
-    """A place, and the name of a draft in it that is renamed inside; then the directory is synced."""
-    with ownership.open_place(path) as place:
-        draft = _draft(place.name)
-        _demand_expected(place, was, path)
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft, dir_fd=place.fd)
-            yield place, draft
-            _sync(place.fd)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(draft, dir_fd=place.fd)
-
-
-def _demand_expected(place: ownership.Place, was: int, path: str) -> None:
-    """That in a directory of root's that others could have put there nothing else is replaced or removed."""
-    if not place.moved:
-        return
-    try:
-        found = os.stat(place.name, dir_fd=place.fd, follow_symlinks=False).st_ino
-    except FileNotFoundError:
-        return
-    if found != was:
-        raise GiveUp(
-            f"{path} is left alone: it is not what stood there, and others may put another directory there",
-            hint="name a path under directories of root's, or give its directory to whom that above belongs",
-        )
-
-
-def _draft(name: str) -> str:
-    draft = f".{name}.renewer"
-    if len(os.fsencode(draft)) > _LONGEST:
-        draft = f".{zlib.crc32(os.fsencode(name)):08x}.renewer"
-    return draft
-
-
-def _sync(directory: int) -> None:
-    try:
-        os.fsync(directory)
-    except OSError as error:
-        raise RenamedError(error.errno, error.strerror) from None
-
-
-def _demand_same(place: ownership.Place, file: int, path: str) -> None:
-    """That what stands there now is what we wrote: who owns the directory may have put something else."""
-    try:
-        same = os.path.samestat(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), os.fstat(file))
-    except FileNotFoundError:
-        same = False
-    if not same:
-        raise RetryLater(
-            f"the copy {path} was replaced by somebody else at the moment it was written",
-            hint=f"find out who changes files there: ls -la {os.path.dirname(path)}",
-        )
 
 
 def _settle(file: int, rights: Rights, path: str) -> None:
@@ -366,8 +271,3 @@ def _attribute(file: int, name: str) -> bytes | None:
         if error.errno in _ABSENT:
             return None
         raise
-
-
-def _write_all(file: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(file, content) :]

@@ -13,6 +13,7 @@ from renewer.copies.files import Former
 from renewer.copies.keystores import Scratch, Seal
 from renewer.copies.rights import ACL, Rights, rights
 from renewer.copies.wishes import fingerprint
+from renewer.durable import RenamedError
 from renewer.errors import RenewerError
 from renewer.model.desired import SECRET_PARTS, Copy, CopyPart
 from renewer.model.value import Value
@@ -147,7 +148,7 @@ def undo(written: list[Written]) -> tuple[list[Written], list[str]]:
                     stamp = _write(one, former.content, former.rights, _inode(one.stamp))
                 else:
                     stamp = files.put_back(one.path, former, _inode(one.stamp))
-        except files.RenamedError as error:
+        except RenamedError as error:
             stamp = error.stamp
             faults.append(f"{one.path} was put back, which may not be on the disk: {error.strerror}")
         except OSError as error:
@@ -242,7 +243,7 @@ def _put_one(done: list[Written], content: bytes, keep: Keep | None) -> None:
     try:
         was = before.inode if before and not _strange(one) else 0
         stamp = _write(one, content, one.rights, was)
-    except files.RenamedError as error:
+    except RenamedError as error:
         done.append(msgspec.structs.replace(one, stamp=error.stamp))
         raise
     done.append(msgspec.structs.replace(one, stamp=stamp))

@@ -7,13 +7,13 @@ import stat
 from typing import NamedTuple
 
 from renewer import clock
+from renewer.durable import created, with_mode
 from renewer.errors import RenewerError, StateError, shortage
 from renewer.ledger.contract import UNWRITABLE
-from renewer.ownership import hint_for_foreign
+from renewer.ownership import hint_for_foreign, open_place
 
 _NEEDED = 4  # files that SQLite opens at once: database, WAL, its index, the directory
 _COMPANIONS = ("-wal", "-shm", "-journal")
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Stamp(NamedTuple):
@@ -84,19 +84,12 @@ def prepare(path: str) -> None:
         if os.path.lexists(path + suffix):
             demand_safe(path + suffix)
     try:
-        fd = os.open(path, _CREATE, 0o600)
+        with open_place(path) as place, created(place.fd, place.name, b"", with_mode(path)):
+            pass
     except FileExistsError:
         demand_safe(path)
-        return
     except OSError as error:
         raise _failed(path, error) from error
-    try:
-        os.fchmod(fd, 0o600)
-        os.fsync(fd)
-    except OSError as error:
-        raise _failed(path, error) from error
-    finally:
-        os.close(fd)
 
 
 def set_aside(path: str) -> str:

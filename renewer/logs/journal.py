@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from renewer import clock
-from renewer.errors import shortage
+from renewer.errors import RenewerError, shortage
 from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Agent
 from renewer.model.outcome import EventName
@@ -117,7 +117,7 @@ class Journal:
         from renewer.logs import defects
 
         if self._state:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, RenewerError):
                 defects.keep(self._state, error, f"{self.run} {certificate}")
         where = "".join(traceback.format_exception(error))[-_MAX_TEXT:]
         self.tell(EventName.NOTICE, certificate, text=f"defect: {type(error).__name__}", trace=where)

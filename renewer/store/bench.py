@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from renewer import statedir
 from renewer.errors import StateError
 from renewer.model.names import CERTIFICATE_NAME
-from renewer.store import layout, safe
+from renewer.store import layout
 from renewer.store.group import group_number
 
 _OURS = re.compile(r"new-\d+-\d+")
@@ -39,9 +40,9 @@ class Bench:
         return 0o700 if self._group_name is None else 0o750
 
     @contextmanager
-    def certificates(self) -> Iterator[safe.Directory | None]:
+    def certificates(self) -> Iterator[statedir.StateDirectory | None]:
         """The directory of all certificates, to read; None if there is none yet."""
-        root = safe.find_root(self.state)
+        root = statedir.find_root(self.state)
         if root is None:
             yield None
             return
@@ -54,7 +55,7 @@ class Bench:
                 yield certificates
 
     @contextmanager
-    def home(self, certificate: str) -> Iterator[safe.Directory]:
+    def home(self, certificate: str) -> Iterator[statedir.StateDirectory]:
         """A certificate's directory, to read. Raises StateError if there is none."""
         demand(CERTIFICATE_NAME, certificate, "certificate")
         with self.certificates() as certificates:
@@ -64,11 +65,11 @@ class Bench:
                 yield home
 
     @contextmanager
-    def shelves(self) -> Iterator[tuple[safe.Directory, safe.Directory]]:
+    def shelves(self) -> Iterator[tuple[statedir.StateDirectory, statedir.StateDirectory]]:
         """The directory of all certificates and `tmp`, made if need be; what a killed run left is swept."""
         group, mode = self.group, self.mode
         with (
-            safe.ensure_root(self.state, mode, group) as root,
+            statedir.ensure_root(self.state, mode, group) as root,
             root.ensure(layout.TMP, 0o700) as tmp,
             root.ensure(layout.CERTIFICATES, mode, group) as certificates,
         ):
@@ -76,10 +77,10 @@ class Bench:
             yield certificates, tmp
 
     @contextmanager
-    def shelf_of(self, name: str) -> Iterator[tuple[safe.Directory, safe.Directory]]:
+    def shelf_of(self, name: str) -> Iterator[tuple[statedir.StateDirectory, statedir.StateDirectory]]:
         """A directory below `<state>` that is ours alone, made if need be, and `tmp`."""
         with (
-            safe.ensure_root(self.state, self.mode, self.group) as root,
+            statedir.ensure_root(self.state, self.mode, self.group) as root,
             root.ensure(layout.TMP, 0o700) as tmp,
             root.ensure(name, 0o700) as shelf,
         ):
@@ -87,7 +88,7 @@ class Bench:
             yield shelf, tmp
 
     @contextmanager
-    def writing(self, certificate: str) -> Iterator[tuple[safe.Directory, safe.Directory]]:
+    def writing(self, certificate: str) -> Iterator[tuple[statedir.StateDirectory, statedir.StateDirectory]]:
         """A certificate's directory, made if need be, and `tmp`."""
         demand(CERTIFICATE_NAME, certificate, "certificate")
         with (
@@ -98,7 +99,7 @@ class Bench:
 
     def fill(
         self,
-        tmp: safe.Directory,
+        tmp: statedir.StateDirectory,
         name: str,
         files: tuple[tuple[str, bytes, int], ...],
         *,
@@ -115,7 +116,7 @@ class Bench:
     def scratch(self) -> Iterator[str]:
         """A directory of our own in `tmp`, gone afterwards; what a killed run left in it is swept."""
         with (
-            safe.ensure_root(self.state, self.mode, self.group) as root,
+            statedir.ensure_root(self.state, self.mode, self.group) as root,
             root.ensure(layout.TMP, 0o700) as tmp,
         ):
             self._sweep(tmp)
@@ -127,7 +128,7 @@ class Bench:
     def keep_refused(self, name: str, content: bytes) -> str:
         """A file for people in `<state>/refused`, in the place of the one before; returns its path."""
         with (
-            safe.ensure_root(self.state, self.mode, self.group) as root,
+            statedir.ensure_root(self.state, self.mode, self.group) as root,
             root.ensure(layout.TMP, 0o700) as tmp,
             root.ensure(layout.REFUSED, 0o700) as kept,
             fresh(tmp) as made,
@@ -139,7 +140,7 @@ class Bench:
     def demand_room(self, size: int) -> None:
         """Make sure that so many octets can be written below `<state>`, and give them back."""
         with (
-            safe.ensure_root(self.state, self.mode, self.group) as root,
+            statedir.ensure_root(self.state, self.mode, self.group) as root,
             root.ensure(layout.TMP, 0o700) as tmp,
             self._measuring,
             fresh(tmp) as name,
@@ -149,7 +150,7 @@ class Bench:
 
     def sweep(self) -> None:
         """Remove what a killed run left in `tmp`, if there is one."""
-        root = safe.find_root(self.state)
+        root = statedir.find_root(self.state)
         if root is None:
             return
         with root:
@@ -158,7 +159,7 @@ class Bench:
                 with tmp:
                     self._sweep(tmp)
 
-    def _sweep(self, tmp: safe.Directory) -> None:
+    def _sweep(self, tmp: statedir.StateDirectory) -> None:
         """Once: remove what a run that was killed left in `tmp`, and nothing that is not ours."""
         with self._sweeping:
             if self._swept:
@@ -172,7 +173,7 @@ class Bench:
 
 
 @contextmanager
-def fresh(tmp: safe.Directory) -> Iterator[str]:
+def fresh(tmp: statedir.StateDirectory) -> Iterator[str]:
     """A name in `tmp` for something that will be renamed away; if it was not, it is removed."""
     name = f"new-{os.getpid()}-{next(_numbers)}"
     with _guard:
@@ -188,7 +189,7 @@ def fresh(tmp: safe.Directory) -> Iterator[str]:
             _in_use.discard(name)
 
 
-def discard(parent: safe.Directory, name: str, tmp: safe.Directory) -> None:
+def discard(parent: statedir.StateDirectory, name: str, tmp: statedir.StateDirectory) -> None:
     """Remove a directory: out of sight by one rename, then file by file. Gone already is no error."""
     if parent.mode(name) is None:
         return

@@ -9,12 +9,13 @@ from datetime import datetime
 
 import msgspec
 
+from renewer import statedir
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
-from renewer.store import formers, homes, layout, lineages, mending, pendings, safe
+from renewer.store import formers, homes, layout, lineages, mending, pendings
 from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
@@ -307,7 +308,7 @@ class DiskStore:
         pendings.clear(self._bench, certificate, pending)
 
 
-def _material(directory: safe.Directory) -> Material:
+def _material(directory: statedir.StateDirectory) -> Material:
     material = Material(
         privkey=b"" if mending.keyless(directory) else directory.read(layout.PRIVKEY),
         cert=directory.read(layout.CERT),
@@ -333,7 +334,7 @@ def _describe(version: Version) -> bytes:
     return msgspec.json.encode(about) + b"\n"
 
 
-def _about(directory: safe.Directory, version: str) -> _About:
+def _about(directory: statedir.StateDirectory, version: str) -> _About:
     """What the version's own note says; without one, only what its name does."""
     if directory.mode(layout.ABOUT) is not None:
         try:

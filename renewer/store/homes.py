@@ -1,13 +1,10 @@
 """A certificate's directory as a whole: it gets another name, or goes."""
 
-import os
 import stat
 
+from renewer import statedir
 from renewer.model.names import CERTIFICATE_NAME
-from renewer.store import safe
 from renewer.store.bench import Bench, demand, discard, fresh
-
-_RENAME_EXCHANGE = 2  # linux/fs.h
 
 
 def rename(bench: Bench, certificate: str, new: str) -> None:
@@ -29,7 +26,7 @@ def rename(bench: Bench, certificate: str, new: str) -> None:
         with fresh(tmp) as link:  # to itself, until both have changed places; perhaps over an earlier one
             tmp.symlink(link, new)
             tmp.move(link, certificates, new)
-        _exchange(certificates, certificate, new)
+        certificates.exchange(certificate, new)
 
 
 def alias(bench: Bench, certificate: str) -> str | None:
@@ -49,18 +46,6 @@ def forget(bench: Bench, certificate: str) -> None:
         discard(certificates, certificate, tmp)
 
 
-def _link(certificates: safe.Directory, name: str) -> str | None:
+def _link(certificates: statedir.StateDirectory, name: str) -> str | None:
     """Where a link of that name points; None if it is none."""
     return certificates.link(name) if stat.S_ISLNK(certificates.mode(name) or 0) else None
-
-
-def _exchange(directory: safe.Directory, name: str, other: str) -> None:
-    """Let two names change places by one step, durably: renameat2(2), which Python does not offer."""
-    import ctypes
-
-    system = ctypes.CDLL(None, use_errno=True)
-    with safe.told(f"{directory.path}/{other}"):
-        if system.renameat2(directory.fd, name.encode(), directory.fd, other.encode(), _RENAME_EXCHANGE):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    directory.sync()

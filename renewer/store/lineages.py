@@ -4,8 +4,9 @@ Scripts written for certbot take the name from the path. The links lead through 
 that they are right at every instant and need no turning.
 """
 
+from renewer import statedir
 from renewer.model.names import CERTIFICATE_NAME
-from renewer.store import layout, safe
+from renewer.store import layout
 from renewer.store.bench import Bench, demand, discard, fresh
 
 _FILES = (layout.PRIVKEY, layout.CERT, layout.CHAIN, layout.FULLCHAIN)
@@ -16,7 +17,7 @@ def ensure(bench: Bench, certificate: str, *, key: bool = True) -> str:
     demand(CERTIFICATE_NAME, certificate, "certificate")
     with (
         bench.shelves() as (_, tmp),
-        safe.ensure_root(bench.state, bench.mode, bench.group) as root,
+        statedir.ensure_root(bench.state, bench.mode, bench.group) as root,
         root.ensure(layout.LINEAGES, bench.mode, bench.group) as lineages,
         lineages.ensure(certificate, bench.mode, bench.group) as home,
     ):
@@ -35,7 +36,7 @@ def ensure(bench: Bench, certificate: str, *, key: bool = True) -> str:
 
 def there(bench: Bench, certificate: str) -> bool:
     """Whether a certificate has one."""
-    root = safe.find_root(bench.state)
+    root = statedir.find_root(bench.state)
     if root is None:
         return False
     with root:
@@ -52,7 +53,7 @@ def forget(bench: Bench, certificate: str) -> None:
         return
     with (
         bench.shelves() as (_, tmp),
-        safe.ensure_root(bench.state, bench.mode, bench.group) as root,
+        statedir.ensure_root(bench.state, bench.mode, bench.group) as root,
         root.ensure(layout.LINEAGES, bench.mode, bench.group) as lineages,
     ):
         discard(lineages, certificate, tmp)

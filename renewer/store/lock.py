@@ -10,11 +10,11 @@ from typing import Self
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, statedir
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import LockHeld, StateError
 from renewer.model.value import Value
-from renewer.store import layout, safe
+from renewer.store import layout
 from renewer.store.group import group_number
 
 _POLL = 0.1  # seconds between two tries
@@ -104,11 +104,11 @@ class Lock:
     def _open(self) -> int:
         group = group_number(self._group)
         mode = 0o700 if group is None else 0o750
-        with safe.ensure_root(self._state, mode, group) as root, safe.told(self._path):
+        with statedir.ensure_root(self._state, mode, group) as root, statedir.told(self._path):
             fd = os.open(layout.LOCK, _OPEN, 0o600, dir_fd=root.fd)
             try:
                 status = os.fstat(fd)
-                safe.check_owner(status, self._path)
+                statedir.check_owner(status, self._path)
                 if status.st_uid == os.geteuid() and status.st_mode & 0o777 != 0o600:
                     os.fchmod(fd, 0o600)
             except BaseException:

@@ -4,11 +4,12 @@ import os
 import stat
 from collections.abc import Sequence
 
+from renewer import statedir
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.value import Value
-from renewer.store import layout, safe
+from renewer.store import layout
 from renewer.store.bench import Bench
 from renewer.store.contract import Found, Material
 
@@ -39,12 +40,12 @@ def whole(bench: Bench, certificate: str, version: str, remembered: Version | No
     return made_of(parts, remembered.leaf.fingerprint if remembered else None, elsewhere)
 
 
-def keyless(place: safe.Directory) -> bool:
+def keyless(place: statedir.StateDirectory) -> bool:
     """Whether a version has no key because that is elsewhere, as its own note says."""
     return place.mode(layout.PRIVKEY) is None and bool(_csr(place))
 
 
-def _csr(place: safe.Directory) -> str | None:
+def _csr(place: statedir.StateDirectory) -> str | None:
     """What a version's note says of the key of its request."""
     try:
         found: _Note = decode(_read(place, layout.ABOUT) or b"", _Note)
@@ -102,7 +103,7 @@ def _certificates(pem: bytes | None) -> tuple[bytes, ...]:
     return found
 
 
-def _read(place: safe.Directory, name: str) -> bytes | None:
+def _read(place: statedir.StateDirectory, name: str) -> bytes | None:
     try:
         return place.read(name)
     except StateError:
@@ -121,10 +122,10 @@ def settle(bench: Bench, certificate: str, version: str, key_mode: int) -> None:
             _settle_file(place, name, mode, group)
 
 
-def _settle_file(place: safe.Directory, name: str, mode: int, group: int | None) -> None:
+def _settle_file(place: statedir.StateDirectory, name: str, mode: int, group: int | None) -> None:
     """Give a file of ours its mode and group; what is not there, or not ours alone, is left as it is."""
     path = f"{place.path}/{name}"
-    with safe.told(path):
+    with statedir.told(path):
         try:
             status = os.stat(name, dir_fd=place.fd, follow_symlinks=False)
         except FileNotFoundError:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from renewer import statedir
 from renewer.errors import StateError
 from renewer.model.names import CERTIFICATE_NAME
-from renewer.store import layout, safe
+from renewer.store import layout
 from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Pending
 
@@ -74,7 +75,7 @@ def clear(bench: Bench, certificate: str, pending: str) -> None:
 
 
 @contextmanager
-def _opened(bench: Bench, certificate: str, pending: str) -> Iterator[safe.Directory | None]:
+def _opened(bench: Bench, certificate: str, pending: str) -> Iterator[statedir.StateDirectory | None]:
     demand(CERTIFICATE_NAME, certificate, "certificate")
     demand(layout.PENDING_ID, pending, "pending order")
     with bench.certificates() as certificates:

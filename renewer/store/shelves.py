@@ -6,9 +6,9 @@ import stat
 
 from renewer.errors import StateError
 from renewer.model.names import CERTIFICATE_NAME
+from renewer.statedir import check_owner, told
 from renewer.store import layout
 from renewer.store.contract import Found, Shelf
-from renewer.store.safe import check_owner, told
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILES = (layout.PRIVKEY, layout.CERT, layout.CHAIN, layout.FULLCHAIN, layout.ABOUT)

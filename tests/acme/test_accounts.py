@@ -12,11 +12,11 @@ from josepy.jwk import JWKRSA
 from renewer.acme import rollover
 from renewer.acme.account_key import AccountKey
 from renewer.acme.client import Session
-from renewer.acme.folder import Folder
 from renewer.acme.keeper import Keeper
 from renewer.acme.transport import Transport
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import KeyType
+from renewer.statedir import StateDirectory
 from tests.acme.conftest import authority_of, name
 from tests.servers.faultproxy import FaultProxy, Reset
 from tests.servers.pebble import Pebble, PebbleFactory
@@ -90,13 +90,13 @@ def _killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> Callable[[], int
         if count == moment:
             raise Killed
 
-    write, rename, post = Folder.write, Folder.rename, Transport.post
+    write, rename, post = StateDirectory.put, StateDirectory.rename, Transport.post
 
-    def writes(self: Folder, file: str, data: bytes) -> None:
+    def writes(self: StateDirectory, file: str, data: bytes) -> None:
         step()
         write(self, file, data)
 
-    def renames(self: Folder, old: str, new: str) -> None:
+    def renames(self: StateDirectory, old: str, new: str) -> None:
         step()
         rename(self, old, new)
 
@@ -106,8 +106,8 @@ def _killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> Callable[[], int
         step()
         return reply
 
-    monkeypatch.setattr(Folder, "write", writes)
-    monkeypatch.setattr(Folder, "rename", renames)
+    monkeypatch.setattr(StateDirectory, "put", writes)
+    monkeypatch.setattr(StateDirectory, "rename", renames)
     monkeypatch.setattr(Transport, "post", posts)
     return lambda: count
 

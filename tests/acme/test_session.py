@@ -65,16 +65,16 @@ def test_the_key_is_on_disk_before_the_account_is_asked_for(
     pebble: Pebble, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after the authority made the account, the next run finds that very account."""
-    from renewer.acme.folder import Folder
+    from renewer.statedir import StateDirectory
 
-    write = Folder.write
+    write = StateDirectory.put
 
-    def killed(self: Folder, file: str, data: bytes) -> None:
+    def killed(self: StateDirectory, file: str, data: bytes) -> None:
         if file == "account.json":
             raise KeyboardInterrupt
         write(self, file, data)
 
-    monkeypatch.setattr(Folder, "write", killed)
+    monkeypatch.setattr(StateDirectory, "put", killed)
     with pytest.raises(KeyboardInterrupt):
         _ = Session.open(authority_of(pebble), state=str(state)).account
     monkeypatch.undo()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from renewer import ownership
+from renewer import durable, ownership
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, StateError
 from renewer.model.value import Value
@@ -47,37 +47,16 @@ def load(path: str) -> Mapping[str, Account]:
 
 def add(path: str, domain: str, account: Account, server: str) -> None:
     """Add an account; what else is in the file stays. Durable on return. Raises GiveUp or StateError."""
-    directory, name = os.path.split(path)
     entries = {**_read(path), domain: {**msgspec.structs.asdict(account), "server_url": server}}
-    temporary = f"{directory}/.{name}.{os.getpid()}"
+    content = msgspec.json.format(msgspec.json.encode(entries)) + b"\n"
     try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-            _sync(os.path.dirname(directory))
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        handle = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(entries)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-        _sync(directory)
+        with ownership.open_place(os.path.dirname(path)) as above, contextlib.suppress(FileExistsError):
+            os.mkdir(above.name, 0o700, dir_fd=above.fd)
+            durable.synced(above.fd)
+        durable.replace(path, content, durable.with_mode(path), alone=False)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         hint = "its directory must be there, belong to the agent's user, and have space"
         raise StateError(f"{path}: {error.strerror}", hint=hint, kind="state") from error
-
-
-def _sync(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: str) -> dict[str, Any]:

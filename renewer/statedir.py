@@ -1,29 +1,32 @@
-"""Open directories and what is done in them, so that nobody else can lead us elsewhere.
+"""The state directory and what lies in it: opened, checked, read, written.
 
 Every name is relative to an open directory (dir_fd) and never followed if it is a link (O_NOFOLLOW); what is
-opened must belong to us or to root and be writable by nobody else. Each mutation is one plain `os` call.
-Whatever the system refuses becomes a StateError that names the path and says what to do.
+opened must belong to us or to root and be writable by nobody else. Whatever the system refuses becomes a
+StateError that names the path and says what to do.
 """
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-from renewer.errors import StateError, shortage
-from renewer.ownership import MODELESS, danger, hint_for_foreign, rights_not_kept, user_name
+from renewer import clock, durable
+from renewer.errors import RetryLater, StateError, shortage
+from renewer.ownership import Place, danger, hint_for_foreign, user_name
 
 MAX_FILE = 1024 * 1024  # bytes; nothing that is read whole here is a tenth of it
 
+_LOCK_SECONDS = 60.0
+_RENAME_EXCHANGE = 2  # linux/fs.h
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a pipe must not stop us
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Directory:
+class StateDirectory:
     """An open directory, to be used in a `with`; `path` is only for messages.
 
     Every method raises StateError if the system refuses or the place is not safe.
@@ -45,17 +48,16 @@ class Directory:
 
     # reading
 
-    def find(self, name: str) -> "Directory | None":
+    def find(self, name: str) -> "StateDirectory | None":
         """Open a directory in this one; None if there is nothing of that name."""
-        path = f"{self.path}/{name}"
-        with told(path):
+        with told(path := f"{self.path}/{name}"):
             try:
                 fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)
             except FileNotFoundError:
                 return None
             return _checked(fd, path)
 
-    def open(self, name: str) -> "Directory":
+    def open(self, name: str) -> "StateDirectory":
         """Open a directory in this one that must be there."""
         found = self.find(name)
         if found is None:
@@ -64,12 +66,19 @@ class Directory:
 
     def read(self, name: str) -> bytes:
         """A file, whole. Raises StateError if it is missing, unsafe or longer than a mebibyte."""
+        content = self.peek(name)
+        if content is None:
+            raise StateError(f"{self.path}/{name} is missing", kind="missing")
+        return content
+
+    def peek(self, name: str) -> bytes | None:
+        """A file, whole; None if there is none. Raises StateError as `read` does."""
         path = f"{self.path}/{name}"
         with told(path):
             try:
                 fd = os.open(name, _READ, dir_fd=self.fd)
             except FileNotFoundError:
-                raise StateError(f"{path} is missing", kind="missing") from None
+                return None
             try:
                 status = os.fstat(fd)
                 check_owner(status, path)
@@ -113,7 +122,7 @@ class Directory:
 
     # writing
 
-    def ensure(self, name: str, mode: int, group: int | None = None) -> "Directory":
+    def ensure(self, name: str, mode: int, group: int | None = None) -> "StateDirectory":
         """Open a directory, made if need be; its mode (and group) are put right if they are not."""
         path = f"{self.path}/{name}"
         with told(path):
@@ -130,29 +139,41 @@ class Directory:
     def write(self, name: str, content: bytes, mode: int, group: int | None = None) -> None:
         """Make a file that was not there: born with its final mode before it has content, and on the disk."""
         with told(f"{self.path}/{name}"):
-            fd = os.open(name, _CREATE, mode & 0o600, dir_fd=self.fd)
-            try:
-                if group is not None:
-                    os.fchown(fd, -1, group)
-                os.fchmod(fd, mode)  # the umask may have taken bits away, and the group was not ours before
-                if fault := rights_not_kept(os.fstat(fd), -1, mode):
-                    os.unlink(name, dir_fd=self.fd)
-                    raise StateError(f"{self.path}: {fault.text}", hint=fault.hint, kind=MODELESS)
-                _write_all(fd, content)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            settle = durable.with_mode(self.path, mode, group)
+            with durable.created(self.fd, name, content, settle):
+                pass
+
+    def put(self, name: str, content: bytes, mode: int = 0o600) -> None:
+        """Put a file in the place of what may have that name; the caller holds a lock."""
+        with told(path := f"{self.path}/{name}"):
+            place = Place(fd=self.fd, name=name, guarded=True, moved=False)
+            durable.put(place, path, content, durable.with_mode(self.path, mode))
 
     def symlink(self, name: str, target: str) -> None:
         """Make a symbolic link that was not there."""
         with told(f"{self.path}/{name}"):
             os.symlink(target, name, dir_fd=self.fd)
 
-    def move(self, name: str, to: "Directory", as_name: str) -> None:
+    def move(self, name: str, to: "StateDirectory", as_name: str) -> None:
         """Rename into another directory, over what may be there, and durably so."""
         with told(f"{to.path}/{as_name}"):
             os.rename(name, as_name, src_dir_fd=self.fd, dst_dir_fd=to.fd)
             os.fsync(to.fd)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give it another name, over what may have that, and durably so."""
+        self.move(name, self, new)
+
+    def exchange(self, name: str, other: str) -> None:
+        """Let two names change places by one step, durably: renameat2(2), which Python does not offer."""
+        import ctypes
+
+        system = ctypes.CDLL(None, use_errno=True)
+        with told(f"{self.path}/{other}"):
+            if system.renameat2(self.fd, name.encode(), self.fd, other.encode(), _RENAME_EXCHANGE):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        self.sync()
 
     def discard(self, name: str) -> None:
         """Remove a file, a link, or a directory with all in it; what is gone already is no error."""
@@ -191,7 +212,7 @@ class Directory:
             os.fsync(self.fd)
 
 
-def find_root(path: str) -> Directory | None:
+def find_root(path: str) -> StateDirectory | None:
     """Open the state directory; None if it does not exist. Links on the way to it are the operator's."""
     with told(path):
         try:
@@ -201,7 +222,7 @@ def find_root(path: str) -> Directory | None:
         return _checked(fd, path)
 
 
-def ensure_root(path: str, mode: int, group: int | None = None) -> Directory:
+def ensure_root(path: str, mode: int, group: int | None = None) -> StateDirectory:
     """Open the state directory, made with its parents if need be (0755), with the right mode and group.
 
     Raises StateError also if somebody else could replace it from above.
@@ -229,6 +250,53 @@ def ensure_root(path: str, mode: int, group: int | None = None) -> Directory:
     if root is None:
         raise StateError(f"{path} vanished", kind="missing")
     return root
+
+
+@contextmanager
+def held(state: str, *parts: str) -> Iterator[StateDirectory]:
+    """A directory of ours alone below `state`, made if need be, held against other threads and processes.
+
+    Raises StateError if it cannot be had, RetryLater if somebody holds it for a minute.
+    """
+    found = find_root(state)
+    if found is None:
+        hint = "the state directory must exist: a run makes it when it takes the lock"
+        raise StateError(f"{state}: {os.strerror(errno.ENOENT)}", hint=hint, kind="missing")
+    for part in parts:
+        with found:
+            found = found.ensure(part, 0o700)
+    with found:
+        _lock(found)
+        yield found  # closing it unlocks it
+
+
+def look(state: str, *parts: str) -> StateDirectory | None:
+    """A directory below `state` to look into; None if it is not there, or not for us. Makes nothing."""
+    with suppress(StateError):
+        found = find_root(state)
+        for part in parts:
+            if found is None:
+                return None
+            with found:
+                found = found.find(part)
+        return found
+    return None
+
+
+def _lock(directory: StateDirectory) -> None:
+    end = clock.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            with told(directory.path):
+                fcntl.flock(directory.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except StateError as error:
+            if error.kind != "eagain":
+                raise
+            if clock.monotonic() > end:
+                raise RetryLater(f"another process holds {directory.path}", kind="locked") from None
+            clock.sleep(0.05)
+        else:
+            return
 
 
 def check_owner(status: os.stat_result, path: str) -> None:
@@ -294,13 +362,13 @@ def _unsafe(path: str, why: str) -> StateError:
     return StateError(f"{path} {why}", hint=f"look who put it there: ls -ld {path}", kind="unsafe-state")
 
 
-def _checked(fd: int, path: str) -> Directory:
+def _checked(fd: int, path: str) -> StateDirectory:
     try:
         check_owner(os.fstat(fd), path)
     except BaseException:
         os.close(fd)
         raise
-    return Directory(fd, path)
+    return StateDirectory(fd, path)
 
 
 def _settle(name: str, dir_fd: int | None, mode: int, group: int | None) -> None:
@@ -323,9 +391,3 @@ def _read_all(fd: int) -> bytes:
     while part := os.read(fd, MAX_FILE):
         parts.append(part)
     return b"".join(parts)
-
-
-def _write_all(fd: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
