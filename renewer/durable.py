@@ -33,8 +33,8 @@ def replace(
 ) -> Stamp:
     """Put a file at an absolute path, whole or not at all, durable on return; its stamp.
 
-    `was` is the inode of what is to be replaced, 0 if nothing is, None if it may be anything; `alone` is as
-    in `drafted`. Raises OSError, RenamedError from the rename on, what `settle` raises, GiveUp if something
+    `was` is the inode of what is to be replaced, 0 if nothing is, None if it may be anything; `alone` is
+    whether no other process or thread writes that file now. Raises OSError, RenamedError from the rename on, what `settle` raises, GiveUp if something
     else stands there that may be anybody's, RetryLater if somebody else replaced it.
     """
     with open_place(path) as place:
@@ -78,20 +78,26 @@ def created(directory: int, name: str, content: bytes, settle: Settle) -> Iterat
         os.close(fd)
 
 
-@contextmanager
-def drafted(path: str, *, was: int | None = None, alone: bool = True) -> Iterator[tuple[Place, str]]:
-    """The place of a path, and the name of a draft in it that is renamed over it inside.
+def replace_by_link(path: str, target: str, *, was: int | None = None) -> None:
+    """Put a symbolic link at an absolute path, durable on return. Raises as `replace` does."""
+    with open_place(path) as place, _drafted(place, path, was=was, alone=True) as draft:
+        os.symlink(target, draft, dir_fd=place.fd)
+        os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
 
-    Then the directory is synced; a draft that was not renamed is removed. Who is `alone` at work there (holds
-    a lock) always uses the same name, so that one that a killed process left is found again. Raises as
-    `replace` does.
-    """
-    with open_place(path) as place, _drafted(place, path, was=was, alone=alone) as draft:
-        yield place, draft
+
+def move(directory: int, name: str, to: int, as_name: str) -> None:
+    """Rename into an open directory, over what may be there, durable on return. Raises OSError."""
+    os.rename(name, as_name, src_dir_fd=directory, dst_dir_fd=to)
+    synced(to)
 
 
 @contextmanager
 def _drafted(place: Place, path: str, *, was: int | None, alone: bool) -> Iterator[str]:
+    """The name of a draft that is renamed over the file inside; then the directory is synced.
+
+    A draft that was not renamed is removed. Who is `alone` at work there (holds a lock) always uses the same
+    name, so that one that a killed process left is found again.
+    """
     draft = draft_of(place.name if alone else f"{place.name}.{threading.get_native_id()}")
     demand_expected(place, was, path)
     try:

@@ -157,8 +157,7 @@ class StateDirectory:
     def move(self, name: str, to: "StateDirectory", as_name: str) -> None:
         """Rename into another directory, over what may be there, and durably so."""
         with told(f"{to.path}/{as_name}"):
-            os.rename(name, as_name, src_dir_fd=self.fd, dst_dir_fd=to.fd)
-            os.fsync(to.fd)
+            durable.move(self.fd, name, to.fd, as_name)
 
     def rename(self, name: str, new: str) -> None:
         """Give it another name, over what may have that, and durably so."""

@@ -75,9 +75,9 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 # Who brings something to the disk or renames it besides `durable`, the one way to a durable file, and why.
 OTHERWISE_DURABLE = {
-    "renewer/statedir.py": "directories, and what is moved from the workbench into place",
-    "renewer/logs/file.py": "a stream: lines are appended, and a rotation keeps every one",
-    "renewer/copies/files.py": "in_place writes into the file that is there; links are put back",
+    "renewer/statedir.py": "directories are made",
+    "renewer/logs/file.py": "a stream: lines are appended",
+    "renewer/copies/files.py": "in_place writes into the file that is there",
     "renewer/ledger/files.py": "SQLite writes its file; a damaged one is moved aside",
 }
 SSL_CONTEXT_MAKERS = frozenset({"SSLContext", "create_default_context", "_create_unverified_context"})

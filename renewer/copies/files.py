@@ -180,9 +180,7 @@ def put_back(path: str, former: Former, was: int) -> durable.Stamp:
     """What stood there before, as it was; its stamp, of a link none. Raises as `replace` does."""
     if former.link is None:
         return replace(path, former.content, former.rights, was)
-    with durable.drafted(path, was=was) as (place, draft):
-        os.symlink(former.link, draft, dir_fd=place.fd)
-        os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+    durable.replace_by_link(path, former.link, was=was)
     return ()
 
 

@@ -111,6 +111,7 @@ def set_aside(path: str) -> str:
 
 NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """Codes of SQLite that tell of a file that cannot be written, whatever the reason."""
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 
@@ -149,6 +150,7 @@ def _failed(path: str, error: OSError) -> StateError:
     hint = f"run as root or as the owner of the state directory; look at: namei -l {path}"
     if isinstance(error, FileNotFoundError):
         hint = "the state directory is missing: a run makes it when it takes the lock"
-    if error.errno in _FULL and (want := shortage(error)):
-        return StateError(f"{path}: {want.text}", hint=want.hint, kind=UNWRITABLE)
+    if error.errno in _FULL + _SHORT and (want := shortage(error)):
+        kind = UNWRITABLE if error.errno in _FULL else want.kind
+        return StateError(f"{path}: {want.text}", hint=want.hint, kind=kind)
     return StateError(f"{path}: {os.strerror(error.errno or 0)}", hint=hint, kind="ledger")

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from renewer import ownership
+from renewer import durable, ownership
 from renewer.model.value import Value
 
 MODE = 0o640
@@ -162,9 +162,8 @@ def _shift(place: ownership.Place, keep: int) -> None:
     there, name = place.fd, place.name
     gap = next((number for number in range(1, keep) if not _exists(f"{name}.{number}", there)), keep)
     for number in range(gap, 1, -1):
-        os.rename(f"{name}.{number - 1}", f"{name}.{number}", src_dir_fd=there, dst_dir_fd=there)
-    os.rename(name, f"{name}.1", src_dir_fd=there, dst_dir_fd=there)
-    os.fsync(there)
+        durable.move(there, f"{name}.{number - 1}", there, f"{name}.{number}")
+    durable.move(there, name, there, f"{name}.1")
 
 
 def _exists(name: str, directory: int) -> bool:
