@@ -34,8 +34,9 @@ def replace(
     """Put a file at an absolute path, whole or not at all, durable on return; its stamp.
 
     `was` is the inode of what is to be replaced, 0 if nothing is, None if it may be anything; `alone` is
-    whether no other process or thread writes that file now. Raises OSError, RenamedError from the rename on, what `settle` raises, GiveUp if something
-    else stands there that may be anybody's, RetryLater if somebody else replaced it.
+    whether no other process or thread writes that file now. Raises OSError, RenamedError from the rename on,
+    what `settle` raises, GiveUp if something else stands there that may be anybody's, and RetryLater if
+    somebody else replaced it.
     """
     with open_place(path) as place:
         return put(place, path, content, settle, was=was, alone=alone)
