@@ -1,7 +1,7 @@
 """Gathers the facts of what is wrong with this host's renewing as a whole; what they mean `policy` says."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -10,9 +10,10 @@ from renewer.errors import RenewerError
 from renewer.kit import Kit
 from renewer.model.concern import Concern
 from renewer.model.desired import Config, Endpoint, Secret, SecretSource
-from renewer.model.facts import RunRecord, Sighting, Standing
+from renewer.model.facts import CopyFact, RunRecord, Sighting, Standing
 from renewer.model.told import Ack, Outage, Ping
 from renewer.policy import concerns as policy
+from renewer.policy.serving import hint
 from renewer.secrets import problem
 
 _AS_IN_THE_RUN = (SecretSource.ENV, SecretSource.CREDENTIAL)  # what a person's shell does not have
@@ -58,6 +59,22 @@ def only_now(kit: Kit) -> tuple[str, ...]:
     """What only a run can see, as a secret in its environment: to be remembered for who asks later."""
     later = {one.text for one in secrets(kit, within_a_run=False)}
     return tuple(one.text for one in secrets(kit, within_a_run=True) if one.text not in later)
+
+
+def behind(kit: Kit, names: Iterable[str]) -> tuple[Concern, ...]:
+    """Ports and copies that had something newer than this state at the last look, of these certificates."""
+    found = {}
+    for name in names:
+        for seen in kit.ledger.load(Sighting, name):
+            if seen.newer and seen.host == kit.host and seen.version == kit.store.shelf(name).live:
+                text = f"{name}: {seen.error}"
+                found[text] = Concern(subject=f"newer {name}", text=text, hint=hint(seen), exit=0)
+        for one in kit.ledger.load(CopyFact, name):
+            if one.newer and one.host == kit.host:
+                text = f"{name}: {one.note}"
+                ways = f"restore the state that has it, or: renewer run {name}"
+                found[text] = Concern(subject=f"newer {name}", text=text, hint=ways, exit=0)
+    return tuple(found.values())
 
 
 def uncalled(kit: Kit) -> tuple[Concern, ...]:

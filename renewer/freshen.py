@@ -7,6 +7,7 @@ import msgspec
 
 from renewer import clock
 from renewer.acme import card
+from renewer.copies import files
 from renewer.copies.leftovers import beside
 from renewer.errors import RenewerError, StateError
 from renewer.kit import Kit
@@ -138,6 +139,11 @@ def chains(kit: Kit, situations: Iterable[Situation]) -> set[str]:
     from renewer.issue import chains as issued
 
     return issued.again(kit, due)
+
+
+def strayed(situations: Iterable[Situation]) -> bool:
+    """Whether a copy is there that is not as we left it: it may hold a version that the state does not have."""
+    return any(not one.intact and files.stamp(one.path) for s in situations for one in s.copies)
 
 
 def contacts(kit: Kit) -> None:

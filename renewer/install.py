@@ -69,17 +69,24 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
         degraded=order.degraded,
         csr=order.csr,
     )
+    return keep(kit, wish, version, material, order)
+
+
+def keep(kit: Kit, wish: Certificate, version: Version, material: Material, order: Order | None) -> Version:
+    """Put a version that was found sound on disk; the orders and failures that it ends are forgotten."""
     kit.store.put(wish.name, version, material, key_mode=wish.key_mode)
     # As the disk has it: if an earlier run put it there and was killed, that one knew the account
     version = kit.store.about(wish.name, version.id)
     remember(kit, wish.name, version)
+    ended = [order] if order else []
     # What a degraded certificate leaves out still fails: that is not forgotten with its issue
-    failures = [] if order.degraded else kit.ledger.load(Failure, wish.name)
+    failures = [] if version.degraded else kit.ledger.load(Failure, wish.name)
     # One that only some names are in does not end the wait for all of them
-    parked = [] if order.degraded else kit.ledger.load(Parked, wish.name)
-    kit.ledger.drop(order, *parked, *failures)
+    parked = [] if version.degraded else kit.ledger.load(Parked, wish.name)
+    kit.ledger.drop(*ended, *parked, *failures)
     # All that lies there is of orders for the same names: also what a lost ledger knows no more
-    for pending in (order.pending,) if order.degraded else kit.store.shelf(wish.name).pending:
+    part = (order.pending,) if order and version.degraded else ()
+    for pending in part or kit.store.shelf(wish.name).pending:
         kit.store.clear(wish.name, pending)
     return version
 

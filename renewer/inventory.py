@@ -300,6 +300,7 @@ def _copies(kit: Kit, wish: Certificate, records: Sequence[CopyFact]) -> tuple[C
                     reworded=reworded,
                     note=record.note,
                     relic=record.relic,
+                    newer=record.newer,
                 )
             )
     return tuple(states)

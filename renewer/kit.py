@@ -48,7 +48,8 @@ class Kit:
     authority, `order_limit` (seconds) its validating and its signing. `parsed` are the facts of versions that
     the ledger did not know, `damaged` live versions by certificate, `loose` versions (certificate, id) whose
     files have other rights than configured, `strays` pending directories (certificate, id) of no
-    order, and `mended` sentences about what was put right of both.
+    order, and `mended` sentences about what was put right of both. `unclaimed` says of certificates whose
+    copies hold a newer one than the state why that is not taken back.
     `distrust` says why this host's clock is not believed, with a hint: then nothing is ordered; `passed_over`
     why authorities are left alone in this run, because their clocks are odd.
     """
@@ -78,6 +79,7 @@ class Kit:
         self.damaged: dict[str, Damaged] = {}
         self.loose: list[tuple[str, str]] = []
         self.mended: list[str] = []
+        self.unclaimed: dict[str, str] = {}
         self.distrust: tuple[str, str] | None = None
         self.passed_over: dict[str, tuple[str, str]] = {}
         self.strays: list[tuple[str, str]] = []

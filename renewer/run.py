@@ -152,6 +152,10 @@ def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict
         freshen.contacts(kit)
     freshen.versions(kit)
     if Step.INSTALL in limits.steps:
+        if freshen.strayed(situations.values()):
+            from renewer import reclaim  # brings cryptography
+
+            situations = situations | inventory.take(kit, reclaim.newer(kit, situations))
         changed |= freshen.placeholders(kit, situations.values())
         changed |= freshen.chains(kit, situations.values())
     changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)

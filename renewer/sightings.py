@@ -9,6 +9,7 @@ from renewer.model.decision import Step
 from renewer.model.desired import Endpoint
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
 from renewer.model.outcome import EventName, Outcome, Result
+from renewer.policy.newer import is_newer
 from renewer.policy.serving import hint, judge
 
 
@@ -92,6 +93,7 @@ class Sightings:
         before: Sighting | None,
     ) -> Sighting:
         well = state is EndpointState.VERIFIED
+        newer = _newer(situation, sight, state)
         again = (
             before is not None and before.version == live.id and before.state is not EndpointState.VERIFIED
         )
@@ -108,11 +110,12 @@ class Sightings:
             serial=sight.serial,
             fingerprint=sight.fingerprint,
             not_after=sight.not_after,
-            error=None if well else _sentence(state, sight),
+            error=None if well else _sentence(state, sight, newer=newer),
             failures=0 if well else (before.failures if before and again else 0) + 1,
             since=None if well else (before.since if before and again else sight.at),
             family=sight.family,
             lacks=sight.lacks and state is EndpointState.FOREIGN,
+            newer=newer,
         )
 
     def save(self) -> None:
@@ -136,7 +139,7 @@ class Sightings:
                 # What is as it was the last time is for those who watch, as below
                 tell = self.kit.journal.tell if name in self._news else self.kit.journal.show
                 tell(EventName.FAILED, name, step=Step.LOOK, state=bad[0].state.value, error=detail)
-                what = hint(bad[0].state, answered=bad[0].answered, lacks=bad[0].lacks)
+                what = hint(bad[0])
                 outcomes.append(_outcome(name, Result.FAILED, detail, hint=what))
             else:
                 # What is as it was is for those who watch: ten thousand lines an hour would tell nothing
@@ -185,8 +188,22 @@ def _again(endpoint: Endpoint, unwell: Collection[str]) -> int:
     return 2 if endpoint.spoken is not None else BESIDE
 
 
-def _sentence(state: EndpointState, sight: verify.Sight) -> str:  # noqa: PLR0911  a row each
+def _newer(situation: Situation, sight: verify.Sight, state: EndpointState) -> bool:
+    """Whether a port shows what came after all of ours, so that this state must be an older one."""
+    strange = state is EndpointState.FOREIGN and not sight.others and not sight.lacks
+    return (
+        strange and sight.trusted is not False and sight.leaf is not None and is_newer(sight.leaf, situation)
+    )
+
+
+def _sentence(state: EndpointState, sight: verify.Sight, *, newer: bool) -> str:  # noqa: PLR0911  a row each
     place = f"{sight.endpoint}" + (f" ({sight.address})" if sight.address else "")
+    if newer:
+        since = f"{sight.leaf.not_before:%Y-%m-%d %H:%M:%SZ}" if sight.leaf else ""
+        return (
+            f"{place} serves a certificate that is newer than this state, serial {sight.serial}, valid since "
+            f"{since}: its key is not here"
+        )
     if sight.completed and sight.others and state in (EndpointState.STALE, EndpointState.FOREIGN):
         what = "an older one of ours" if state is EndpointState.STALE else "one that is not ours"
         return f"{place} serves different certificates in turn, serial {sight.serial} and {what}"

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_der_private_key,
     load_pem_private_key,
     pkcs12,
 )
@@ -92,6 +93,30 @@ def key_fingerprint(privkey: bytes) -> str:
 def key_der(privkey: bytes) -> bytes:
     """A private key as PKCS#8 DER (RFC 5958), not encrypted."""
     return _load_key(privkey).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def key_pem(der: bytes) -> bytes:
+    """A private key as PKCS#8 PEM, from PKCS#8 DER (RFC 5958). Raises ValueError if it is none of ours."""
+    try:
+        key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the private key cannot be read: it must be DER, not encrypted") from None
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def keys_in(text: bytes) -> tuple[bytes, ...]:
+    """The private keys in a file of PEM blocks, each as it stands there."""
+    return tuple(one[0] + b"\n" for one in _BLOCK.finditer(text) if one[1].endswith(b"PRIVATE KEY"))
+
+
+def certificates_in(text: bytes) -> tuple[bytes, ...]:
+    """The certificates in a file of PEM blocks, each as it stands there."""
+    return tuple(one[0] + b"\n" for one in _BLOCK.finditer(text) if one[1] == b"CERTIFICATE")
+
+
+def pem(der: bytes) -> bytes:
+    """A certificate as PEM, from DER. Raises ValueError."""
+    return _load_der(der).public_bytes(Encoding.PEM)
 
 
 def csr(privkey: bytes, identifiers: Sequence[Identifier]) -> bytes:

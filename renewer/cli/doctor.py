@@ -44,7 +44,7 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
     looked = examine(config, wishes, state=config.agent.state, limit=timeout)
     checkups = [one for wish in wishes for one in _with_local(config, wish, looked)]
     healthy = not _of(checkups, Severity.ERROR)
-    notes = _notes(config)
+    notes = _notes(config, [wish.name for wish in wishes])
     if as_json:
         documents = [_document(one) for one in checkups]
         document = {"schema": screen.SCHEMA, "at": clock.now(), "names": documents, "healthy": healthy}
@@ -69,15 +69,16 @@ def _with_local(config: Config, wish: "Certificate", checkups: Sequence[Checkup]
             yield msgspec.structs.replace(one, findings=new + one.findings + ended)
 
 
-def _notes(config: Config) -> tuple[Concern, ...]:
-    """Whether anything on this host will call the next run, and which authorities only test."""
+def _notes(config: Config, names: Sequence[str]) -> tuple[Concern, ...]:
+    """Whether anything will call the next run, which authorities only test, whether the state is older."""
     from renewer import concerns
     from renewer.kit import Kit
 
     try:
         with Kit(config, write=False) as kit:
             found = concerns.look_later(kit)
-            return (*(one for one in found if one.subject.startswith("test ")), *concerns.uncalled(kit))
+            tests = (one for one in found if one.subject.startswith("test "))
+            return (*concerns.behind(kit, names), *tests, *concerns.uncalled(kit))
     except RenewerError:  # whose state may not be read looks at names all the same
         return ()
 

@@ -99,6 +99,20 @@ class Seal:
             sorted(chain),
         )
 
+    def opened(self, part: CopyPart, data: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """The key of a keystore and its certificates, the key's first, as PEM.
+
+        Raises ValueError if the password does not open it, or not in time; GiveUp or RetryLater.
+        """
+        from renewer import x509
+
+        if part is CopyPart.JKS:
+            data = self._converted(data, "JKS", "PKCS12")
+        if self.inside(CopyPart.PKCS12, data) is None:  # in a process of its own: it opens soon enough
+            raise ValueError("the keystore cannot be opened")
+        _, key, certificates = x509.open_keystore(data, self._password)
+        return (x509.key_pem(key),), tuple(x509.pem(one) for one in certificates)
+
     def inside(self, part: CopyPart, data: bytes) -> Inside | None:
         """What is in a keystore; None if the password does not open it, or not in time."""
         if part is CopyPart.JKS:

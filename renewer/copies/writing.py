@@ -74,19 +74,21 @@ def put(  # noqa: PLR0913  each by its name
     versions: Collection[str] = (),
     scratch: Scratch = _scratch,
     keep: Keep | None = None,
+    why: str = "",
 ) -> list[Written]:
     """Write every file of a copy, the key first; `ours` is path → SHA-256 of what we wrote there before.
 
     `inodes` tells which files those were. What is not ours is given to `keep` before it is replaced.
     Files of somebody else's later certificate are left alone, which their `note` says; `versions` are the
     fingerprints of those that are not somebody else's, even if nobody remembers that we wrote them there.
+    `why` says of those why they were not taken back.
     Raises RetryLater or GiveUp with the path; what was written before the error is put back. `scratch` gives
     a private directory.
     """
     drafts = _drafts(copy)
     seal = Seal(copy, scratch)
     if later := _later_there(drafts, seal, material, ours, versions):
-        return _left_alone(drafts, later)
+        return _left_alone(drafts, later, why)
     contents = [
         formats.content(
             one.part, material, seal, one.before.content if one.before and one.before.link is None else None
@@ -115,8 +117,9 @@ def _drafts(copy: Copy) -> list[_Draft]:
     return drafts
 
 
-def _left_alone(drafts: list[_Draft], later: str) -> list[Written]:
+def _left_alone(drafts: list[_Draft], later: str, why: str) -> list[Written]:
     note = f"{later} holds a certificate that ends later than ours: this copy is left alone"
+    note += f"; {why}" if why else ""
     return [
         Written(
             path=one.path,

@@ -31,6 +31,7 @@ def copy(move: Move) -> None:
     for text in dict.fromkeys(said):
         move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=text)
     move.states[COPIES] = (DeploymentState.DONE, None)
+    move.passed_by = tuple(dict.fromkeys(one.note for one in move.copied if one.note))
     _remember_copies(move, move.version, move.copied)
 
 
@@ -46,6 +47,18 @@ def _put(
         versions={version.leaf.fingerprint for version in move.situation.versions},
         scratch=move.kit.store.scratch,
         keep=move.kit.store.keep_former,
+        why=_unclaimed(move),
+    )
+
+
+def _unclaimed(move: Move) -> str:
+    """Of copies that hold a newer version than this state, why it is not taken back, and the ways out."""
+    name = move.wish.name
+    if (why := move.kit.unclaimed.get(name)) is None:
+        return ""
+    return (
+        f"it is newer than this state, and not taken back: {why}; restore the state that has it, or order "
+        f"another, which takes its place: renewer run {name}"
     )
 
 
@@ -77,11 +90,16 @@ def _remember_copies(move: Move, version: Version, written: Iterable[copies.Writ
             wish=one.wish,
             note=one.note,
             relic=one.path in told,
+            newer=bool(one.note) and version.id == move.version.id and _is_unclaimed(move),
         )
         for one in written
     ]
     if facts:
         move.kit.ledger.save(*facts)
+
+
+def _is_unclaimed(move: Move) -> bool:
+    return move.wish.name in move.kit.unclaimed
 
 
 def back(move: Move) -> bool:

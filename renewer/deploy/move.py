@@ -33,6 +33,7 @@ class Move:
         self.states: dict[str, tuple[DeploymentState, HookResult | None]] = {}
         self.error: str | None = None
         self.hint = ""
+        self.passed_by: tuple[str, ...] = ()  # why copies were left alone
         self.note = ""  # what is good to know though all went well
         self.is_back = False  # link and copies are the former's, for a test or for good
         self.turned_back = False  # for good

@@ -4,7 +4,7 @@ from renewer import clock
 from renewer.deploy.move import Move
 from renewer.hooks import HookResult
 from renewer.model.decision import Step
-from renewer.model.facts import Deployment, DeploymentState
+from renewer.model.facts import COPIES, Deployment, DeploymentState
 from renewer.model.outcome import EventName, Outcome, Result
 
 
@@ -71,7 +71,8 @@ def outcome(move: Move, started: float) -> Outcome:
         )
         return _ended(move, Result.WAITING, text, took)
     failed = {h: result for h, (state, result) in move.states.items() if state is DeploymentState.FAILED}
-    names = ", ".join(hook for hook in move.hooks if hook not in failed) or "no hook"
+    done = [hook for hook in move.hooks if hook not in failed and not _left(move, hook)]
+    names = ", ".join(done) or "no hook"
     move.kit.journal.tell(
         EventName.DEPLOYED, move.wish.name, version=move.version.id, hooks=names, took_ms=took
     )
@@ -80,10 +81,16 @@ def outcome(move: Move, started: float) -> Outcome:
         why = "; ".join(result.error for result in failed.values() if result and result.error)
         hint = f"it is called again, at once by: renewer deploy {move.wish.name}"
         return _ended(move, Result.FAILED, f"{text}; {why}", took, hint=hint)
+    text += "".join(f"; {note}" for note in move.passed_by)
     if move.note:
         move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=move.note)
         text += f"; {move.note}"
     return _ended(move, Result.DONE, text, took)
+
+
+def _left(move: Move, hook: str) -> bool:
+    """Whether it is the copies, and some of them were left alone: then not all of it is deployed."""
+    return hook == COPIES and bool(move.passed_by)
 
 
 def _ended(move: Move, result: Result, detail: str, took_ms: int, hint: str = "") -> Outcome:

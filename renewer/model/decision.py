@@ -41,6 +41,7 @@ class Reason(StrEnum):
     REFUSED = "refused"
     FORCED = "forced"
     NEW_KEY = "new-key"
+    STATE_IS_OLDER = "state-is-older"
     NOT_SEEN = "not-seen"
     BACKOFF = "backoff"
     ORDER_BUDGET = "order-budget"

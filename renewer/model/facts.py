@@ -319,7 +319,8 @@ class CopyFact(Record):
 
     `wish` is a fingerprint of what the config says of it ("" from earlier releases). `note` is set, and
     `sha256` is "", if the file is not ours and was left alone; it says why. `relic` is whether it was told
-    that an earlier release kept a file beside.
+    that an earlier release kept a file beside. `newer` is whether it was left alone because it came after all
+    that this state has.
     """
 
     kind: ClassVar[str] = "copy"
@@ -332,6 +333,7 @@ class CopyFact(Record):
     wish: str = ""
     note: str = ""
     relic: bool = False
+    newer: bool = False
 
     @property
     def key(self) -> str:
@@ -356,7 +358,8 @@ class Sighting(Record):
     `local` is whether this host serves it: only then may a stale one lead to another deployment.
     `failures` counts looks in a row that were not verified. `answered` is whether it took the connection.
     `family` is the kind of key that was looked for, and `lacks` whether the server has none of that kind and
-    shows somebody else's.
+    shows somebody else's. `newer` is whether what it shows was issued after all that this state has, for the
+    same names: then it is the state that is behind.
     """
 
     kind: ClassVar[str] = "sighting"
@@ -376,6 +379,7 @@ class Sighting(Record):
     answered: bool = False
     family: KeyFamily | None = None
     lacks: bool = False
+    newer: bool = False
 
     @property
     def key(self) -> str:
@@ -554,7 +558,8 @@ class CopyState(Value):
     """How a file that should follow the live version is found: written for `version`, changed by others?
 
     It is not `intact` either if the config says something else of it now than when it was written: then it
-    is `reworded`. `note` says why a file of somebody else was left alone. `relic` is as in CopyFact.
+    is `reworded`. `note` says why a file of somebody else was left alone. `relic` and
+    `newer` are as in CopyFact.
     """
 
     path: str
@@ -563,6 +568,7 @@ class CopyState(Value):
     reworded: bool = False
     note: str = ""
     relic: bool = False
+    newer: bool = False
 
 
 class Asked(Value):

@@ -191,7 +191,7 @@ def _port_hint(situation: Situation, seen: Sighting) -> str:
     live = _real(situation)
     if seen.state is EndpointState.UNTRUSTED and live and is_of_a_test(live, situation):
         return _TEST_HINT
-    return serving.hint(seen.state, answered=seen.answered, lacks=seen.lacks)
+    return serving.hint(seen)
 
 
 def _windows(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa: ARG001  as every check

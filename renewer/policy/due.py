@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     issuing.a_new_key_is_asked_for,
     issuing.nothing_is_wanted,
     issuing.the_wanted_version_is_due,
+    issuing.the_state_is_older,
     issuing.clients_refuse_the_newest,
     issuing.it_ends_soon_and_some_names_fail,
     deploying.an_endpoint_was_not_seen,

@@ -11,6 +11,7 @@ from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
 from renewer.policy.budget import Call, Hold, next_order
 from renewer.policy.need import Facts, Need, Terms, show, window_of
+from renewer.policy.newer import ahead, order_by
 from renewer.policy.orders import Fate, fate
 from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld
 from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
@@ -102,6 +103,23 @@ def the_wanted_version_is_due(facts: Facts) -> Need | None:
     if terms.force:
         return _issue(facts, Reason.FORCED, "a new one was asked for")
     return None
+
+
+def the_state_is_older(facts: Facts) -> Need | None:
+    """A port or a copy holds what came after ours, and we have no key of it: ours must not take its place.
+
+    After a day, for the newer state may yet be restored; at once when a person asks.
+    """
+    situation, terms = facts.situation, facts.terms
+    moment = order_by(situation)
+    shown = [f"{seen.endpoint} serves" for seen in ahead(situation)]
+    shown += [f"{copy.path} holds" for copy in situation.copies if copy.newer]
+    if not shown or facts.wanted is None or _under_way(facts):
+        return None
+    if not (terms.asked or (moment is not None and moment <= terms.now)):
+        return None
+    text = f"{shown[0]} a certificate that is newer than this state, whose key is not here"
+    return _issue(facts, Reason.STATE_IS_OLDER, text)
 
 
 def clients_refuse_the_newest(facts: Facts) -> Need | None:
@@ -270,7 +288,13 @@ def _issue(facts: Facts, reason: Reason, because: str) -> Need:
 
 
 RENEWALS = frozenset(
-    {Reason.WINDOW_REACHED, Reason.WINDOW_WOULD_BE_MISSED, Reason.LIFETIME_SHARE, Reason.RENEW_BEFORE}
+    {
+        Reason.WINDOW_REACHED,
+        Reason.WINDOW_WOULD_BE_MISSED,
+        Reason.LIFETIME_SHARE,
+        Reason.RENEW_BEFORE,
+        Reason.STATE_IS_OLDER,
+    }
 )
 """Reasons by which a good certificate is due again: an authority that gives them daily is not obeyed."""
 

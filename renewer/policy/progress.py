@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from renewer.model.facts import COPIES, DeploymentState, EndpointState, Leaf, Situation, Version
 from renewer.policy.deploy_window import closed_until
 from renewer.policy.need import window_of
+from renewer.policy.newer import order_by
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import emergency_span, judge, renewal_moment
 
@@ -66,7 +67,8 @@ def needed_since(situation: Situation, version: Version, now: datetime) -> datet
     """
     window, wish = window_of(situation, version), situation.wish
     if not judge(version, window, wish.renew_before, now, situation.wake).due:
-        return None
+        overtaken = order_by(situation)
+        return overtaken if overtaken is not None and overtaken <= now else None
     moment = renewal_moment(version, window, wish.renew_before).at
     return min(moment, version.leaf.not_after - emergency_span(version.leaf.lifetime)) - 2 * situation.wake
 

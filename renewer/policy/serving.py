@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from renewer.model.facts import EndpointState
+from renewer.model.facts import EndpointState, Sighting
 from renewer.model.names import Identifier
 
 _HINTS = {
@@ -27,16 +27,19 @@ _LACKS = (
     "`endpoints`"
 )
 
+_NEWER = (
+    "restore the state that has it, if this one came from a backup; or order another to take its place: "
+    "renewer run {} (a run does so by itself after a day); if somebody else serves there, correct `endpoints`"
+)
 
-def hint(state: EndpointState, *, answered: bool = False, lacks: bool = False) -> str:
-    """What a person can do about a port.
 
-    `answered` is whether it took the connection and showed nothing, `lacks` whether it has only another kind
-    of key to show.
-    """
-    if lacks:
+def hint(seen: Sighting) -> str:
+    """What a person can do about what a port showed."""
+    if seen.newer:
+        return _NEWER.format(seen.certificate)
+    if seen.lacks:
         return _LACKS
-    return _MUTE if answered and state is EndpointState.UNREACHABLE else _HINTS[state]
+    return _MUTE if seen.answered and seen.state is EndpointState.UNREACHABLE else _HINTS[seen.state]
 
 
 def judge(  # noqa: PLR0913  what one look shows

@@ -32,6 +32,15 @@ def _pair(days: int) -> Material:
         return Material(privkey=made.key.read_bytes(), cert=cert, chain=_root().pem)
 
 
+def stranger(days: int) -> Material:
+    """A pair for the same name from an authority that is none of ours."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = ServerRoot()
+        made = root.issue(Path(directory), NAME, valid_for=timedelta(days=days))
+        (cert,) = x509.split_chain(made.cert.read_bytes())
+        return Material(privkey=made.key.read_bytes(), cert=cert, chain=root.pem)
+
+
 def password_file(directory: Path, password: str = PASSWORD) -> Path:
     """A file with a password, put there as by an editor: by a rename."""
     path, draft = directory / "password", directory / "password.draft"

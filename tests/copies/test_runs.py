@@ -9,7 +9,7 @@ import pytest
 
 from renewer.model.facts import CopyFact
 from tests.copies.host import ALL, Host
-from tests.copies.pairs import PASSWORD, content, pair, password_file
+from tests.copies.pairs import PASSWORD, content, pair, password_file, stranger
 
 
 def is_idle(host: Host) -> bool:
@@ -147,7 +147,7 @@ def test_later_one_is_left_alone_and_shown(host: Host) -> None:
     """Told by every run and by status, not counted as ill, and no reason to deploy again and again."""
     host.copies("key", "fullchain")
     host.json("run")
-    theirs = pair(300)
+    theirs = stranger(300)
     (host.place / "fullchain").write_bytes(theirs.fullchain)
     (host.place / "key").write_bytes(theirs.privkey)
     finding = (
