@@ -142,7 +142,7 @@ def chains(kit: Kit, situations: Iterable[Situation]) -> set[str]:
 
 
 def strayed(situations: Iterable[Situation]) -> bool:
-    """Whether a copy is there that is not as we left it: it may hold a version that the state does not have."""
+    """Whether a copy is there that is not as we left it: it may hold a version that we do not have."""
     return any(not one.intact and files.stamp(one.path) for s in situations for one in s.copies)
 
 

@@ -49,7 +49,7 @@ def _claim(kit: Kit, situation: Situation) -> bool:
             continue  # of another certificate, or of another wish
         material, fault = _examined(kit, situation, pair, version)
         if material is None:
-            why = why or fault  # none of somebody else's: that says nothing about our state
+            why = why or fault
             continue
         version = install.keep(kit, wish, version, material, situation.order)
         text = f"{pair.path} held a newer version than this state: it was taken back as {version.id}"
@@ -124,43 +124,40 @@ def _end(fullchain: bytes) -> str:
 def _examined(
     kit: Kit, situation: Situation, pair: found.Pair, version: Version
 ) -> tuple[Material | None, str]:
-    """What is to be put on disk; or None, and why it is not taken back, as half a sentence."""
-    if pair.why:
-        return None, pair.why
-    if not pair.privkey and version.csr is None:
-        return None, "its key is not there"
+    """What is to be put on disk; or None, and why it is not taken back, as half a sentence.
+
+    Of somebody else's certificate nothing is said: it tells nothing about our state.
+    """
     try:
-        material = install.material_of(
-            b"" if version.csr else pair.privkey, pair.cert + pair.chain, version.csr
-        )
-    except OurFault as error:
-        return None, error.text
-    fault = soundness.fault(material, situation.wish.names, clock.now()) or x509.unfit(material.cert)
-    if not fault and not _is_ours(kit, situation, material, version):
-        fault = _refused(kit, situation, material, version)
+        key = b"" if version.csr else pair.privkey
+        material = install.material_of(key, pair.cert + pair.chain, x509.spki(pair.cert))
+    except (OurFault, ValueError) as error:
+        return None, error.text if isinstance(error, OurFault) else str(error)
+    if not (_is_ours(kit, situation, material, version) or _is_accepted(kit, situation, material, version)):
+        return None, ""
+    fault = pair.why or soundness.fault(material, situation.wish.names, clock.now())
+    if not fault and not material.privkey and version.csr is None:
+        fault = "its key is not there"
+    fault = fault or x509.unfit(material.cert)
     return (None, fault) if fault else (material, "")
 
 
 def _is_ours(kit: Kit, situation: Situation, material: Material, version: Version) -> bool:
     """Whether the very certificate that issued it stands in the chain of a version of ours."""
-    issuer = x509.split_chain(material.fullchain)[1:2]
-    return any(
-        issuer[0] in x509.split_chain(kit.store.read(situation.wish.name, one.id).fullchain)[1:]
+    chain = x509.split_chain(material.fullchain)
+    return x509.in_order(chain) and any(
+        chain[1] in x509.split_chain(kit.store.read(situation.wish.name, one.id).fullchain)[1:]
         for one in situation.versions
-        if issuer and one.authority == version.authority and not one.placeholder
+        if len(chain) > 1 and one.authority == version.authority and not one.placeholder
     )
 
 
-def _refused(kit: Kit, situation: Situation, material: Material, version: Version) -> str:
-    """Why clients would refuse it; "" if they accept it."""
+def _is_accepted(kit: Kit, situation: Situation, material: Material, version: Version) -> bool:
+    """Whether clients would accept it, by the roots of its authority."""
     from renewer.verify import in_memory, without_key
 
     roots, now = roots_of(kit.config, situation.wish, version), clock.now()
-    if version.csr:
-        judged = without_key.judge(material.fullchain, situation.wish.names, roots, now)
-    else:
-        host = str(situation.wish.names[0]).removeprefix("*.")
-        judged = in_memory.judge(material.privkey + material.fullchain, host, roots, timely=True)
-    if judged.accepted:
-        return ""
-    return f"it is not from an authority of ours: {judged.error or 'nobody can tell who issued it'}"
+    if not material.privkey:
+        return bool(without_key.judge(material.fullchain, situation.wish.names, roots, now).accepted)
+    host = str(situation.wish.names[0]).removeprefix("*.")
+    return bool(in_memory.judge(material.privkey + material.fullchain, host, roots, timely=True).accepted)

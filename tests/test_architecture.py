@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             "acceptance concerns inventory issue install questions sightings revoke rollback shelf report "
             "doctor around watches"
         ),
-        "deploy freshen tell",
+        "deploy freshen reclaim tell",
         "rounds rehearse",
         "run",
         "cli",

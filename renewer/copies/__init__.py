@@ -7,6 +7,6 @@ config no longer names.
 """
 
 from renewer.copies.wishes import fingerprint
-from renewer.copies.writing import Written, put, undo
+from renewer.copies.writing import Written, later, put, undo
 
-__all__ = ["Written", "fingerprint", "put", "undo"]
+__all__ = ["Written", "fingerprint", "later", "put", "undo"]

@@ -7,7 +7,7 @@ they belong to.
 
 from collections.abc import Iterable, Sequence
 
-from renewer import safety
+from renewer import ownership
 from renewer.copies import files
 from renewer.copies.keystores import Scratch, Seal
 from renewer.errors import RenewerError
@@ -110,7 +110,7 @@ def _inside(part: CopyPart, content: bytes, seal: Seal) -> tuple[tuple[bytes, ..
 
 def _untrusted(path: str, former: files.Former) -> str:
     """Who else could have put there what lies at a path, as half a sentence; "" if only root and we could."""
-    found = safety.danger(path)
+    found = ownership.danger(path)
     if found is not None:
         return found.text
     return "" if former.guarded else f"others could have put {path} there"

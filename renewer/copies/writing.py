@@ -74,6 +74,7 @@ def put(  # noqa: PLR0913  each by its name
     versions: Collection[str] = (),
     scratch: Scratch = _scratch,
     keep: Keep | None = None,
+    beside: str = "",
     why: str = "",
 ) -> list[Written]:
     """Write every file of a copy, the key first; `ours` is path → SHA-256 of what we wrote there before.
@@ -81,20 +82,13 @@ def put(  # noqa: PLR0913  each by its name
     `inodes` tells which files those were. What is not ours is given to `keep` before it is replaced.
     Files of somebody else's later certificate are left alone, which their `note` says; `versions` are the
     fingerprints of those that are not somebody else's, even if nobody remembers that we wrote them there.
-    `why` says of those why they were not taken back.
-    Raises RetryLater or GiveUp with the path; what was written before the error is put back. `scratch` gives
-    a private directory.
+    `beside` is the path of one in another entry, `why` why they were not taken back. Raises RetryLater or
+    GiveUp with the path; what was written before the error is put back. `scratch` gives a private directory.
     """
-    drafts = _drafts(copy)
-    seal = Seal(copy, scratch)
-    if later := _later_there(drafts, seal, material, ours, versions):
+    drafts, seal = _drafts(copy), Seal(copy, scratch)
+    if later := beside or _later_there(drafts, seal, material, ours, versions):
         return _left_alone(drafts, later, why)
-    contents = [
-        formats.content(
-            one.part, material, seal, one.before.content if one.before and one.before.link is None else None
-        )
-        for one in drafts
-    ]
+    contents = [formats.content(one.part, material, seal, _content(one.before)) for one in drafts]
     done: list[Written] = []
     try:
         for one, content in zip(drafts, contents, strict=True):
@@ -106,6 +100,22 @@ def put(  # noqa: PLR0913  each by its name
         undo(done)
         raise
     return done
+
+
+def later(
+    copy: Copy,
+    material: Material,
+    ours: Mapping[str, str],
+    *,
+    versions: Collection[str] = (),
+    scratch: Scratch = _scratch,
+) -> str:
+    """The path where a copy holds somebody else's later certificate, as `put` would find it; "" if none."""
+    return _later_there(_drafts(copy), Seal(copy, scratch), material, ours, versions) or ""
+
+
+def _content(before: Former | None) -> bytes | None:
+    return before.content if before and before.link is None else None
 
 
 def _drafts(copy: Copy) -> list[_Draft]:

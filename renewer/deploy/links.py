@@ -1,6 +1,6 @@
 """The link and the copies of one certificate: forward, and back to what they were."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from renewer import clock, copies
 from renewer.deploy.move import Move
@@ -16,8 +16,8 @@ def copy(move: Move) -> None:
     material = move.kit.store.read(move.wish.name, move.version.id)
     ours = _remembered(move)
     try:
-        for copy in move.wish.copies:
-            move.copied += _put(move, copy, material, ours)
+        for written in _put_each(move, move.wish.copies, material, ours):
+            move.copied += written
     except RenewerError:
         # Key and chain may stand in entries of their own: of a version all copies stand there, or none
         restored, faults = copies.undo(move.copied)
@@ -35,8 +35,38 @@ def copy(move: Move) -> None:
     _remember_copies(move, move.version, move.copied)
 
 
+def _put_each(
+    move: Move, wishes: Sequence[Copy], material: Material, ours: Mapping[str, tuple[str, int]]
+) -> Iterator[list[copies.Written]]:
+    """Write one entry after the other."""
+    beside = _later(move, material, ours)
+    for copy in wishes:
+        yield _put(move, copy, material, ours, "" if copy.shows_leaf else beside)
+
+
+def _later(move: Move, material: Material, ours: Mapping[str, tuple[str, int]]) -> str:
+    """Where an entry holds somebody else's later certificate, if keys stand in entries of their own.
+
+    Those belong together: a key of ours beside their certificate would end the server.
+    """
+    wishes = move.wish.copies
+    if all(copy.shows_leaf for copy in wishes):
+        return ""
+    known = {path: sha256 for path, (sha256, _) in ours.items()}
+    found = (
+        copies.later(copy, material, known, versions=_fingerprints(move), scratch=move.kit.store.scratch)
+        for copy in wishes
+        if copy.shows_leaf
+    )
+    return next((path for path in found if path), "")
+
+
+def _fingerprints(move: Move) -> set[str]:
+    return {version.leaf.fingerprint for version in move.situation.versions}
+
+
 def _put(
-    move: Move, copy: Copy, material: Material, ours: Mapping[str, tuple[str, int]]
+    move: Move, copy: Copy, material: Material, ours: Mapping[str, tuple[str, int]], beside: str = ""
 ) -> list[copies.Written]:
     """A version that a killed run copied, or a lost ledger knew of, is ours and not somebody's later one."""
     return copies.put(
@@ -44,9 +74,10 @@ def _put(
         material,
         {path: sha256 for path, (sha256, _) in ours.items()},
         inodes={path: inode for path, (_, inode) in ours.items()},
-        versions={version.leaf.fingerprint for version in move.situation.versions},
+        versions=_fingerprints(move),
         scratch=move.kit.store.scratch,
         keep=move.kit.store.keep_former,
+        beside=beside,
         why=_unclaimed(move),
     )
 
@@ -138,7 +169,7 @@ def _rewritten(move: Move, former: Version) -> list[copies.Written]:
         return []
     material = move.kit.store.read(move.wish.name, former.id)
     ours = _remembered(move) | {one.path: (one.sha256, _inode(one.stamp)) for one in move.copied}
-    return [one for copy in concerned for one in _put(move, copy, material, ours)]
+    return [one for written in _put_each(move, concerned, material, ours) for one in written]
 
 
 def forward(move: Move) -> None:
@@ -149,5 +180,5 @@ def forward(move: Move) -> None:
         move.kit.store.turn(move.wish.name, move.version.id)
         if COPIES in move.hooks:
             ours = _remembered(move)
-            again = [one for copy in move.wish.copies for one in _put(move, copy, material, ours)]
-            _remember_copies(move, move.version, again)
+            again = _put_each(move, move.wish.copies, material, ours)
+            _remember_copies(move, move.version, [one for written in again for one in written])

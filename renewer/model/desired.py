@@ -287,6 +287,7 @@ class CopyPart(StrEnum):
 
 
 SEALED_PARTS = (CopyPart.PKCS12, CopyPart.JKS)  # keystores: a password is needed to write and to read them
+LEAFLESS_PARTS = (CopyPart.KEY, CopyPart.KEY_DER, CopyPart.CHAIN)  # those that do not say whose they are
 SECRET_PARTS = (CopyPart.KEY, CopyPart.KEY_DER, CopyPart.COMBINED, *SEALED_PARTS)  # those that hold the key
 
 
@@ -316,6 +317,11 @@ class Copy(Value):
     unsealed: bool = False
     in_place: bool = False
     encryption: Encryption = Encryption.MODERN
+
+    @property
+    def shows_leaf(self) -> bool:
+        """Whether one of its files tells which certificate it is of."""
+        return any(part not in LEAFLESS_PARTS for part, _ in self.paths)
 
 
 class HookEvent(StrEnum):

@@ -175,7 +175,8 @@ def test_ours_over_theirs_once_it_ends_later(host: Host) -> None:
     host.copies("key", "pkcs12")
     theirs = host.place / "pkcs12"
     given = host.directory / "given"
-    given.write_bytes(pair(120).fullchain + pair(120).privkey)
+    their = stranger(120)
+    given.write_bytes(their.fullchain + their.privkey)
     argv = [
         "/usr/bin/openssl",
         "pkcs12",

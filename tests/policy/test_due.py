@@ -326,6 +326,16 @@ TABLE: dict[str, Case] = {
         Step.WAIT,
         Reason.BACKOFF,
     ),
+    "A port shows what came after this state, for a day now": Case(
+        situation(sightings=(sighting(FRESH, EndpointState.FOREIGN, newer=True, since=NOW - 25 * HOUR),)),
+        Step.ISSUE,
+        Reason.STATE_IS_OLDER,
+    ),
+    "A port shows what came after this state, and it may yet be restored": Case(
+        situation(sightings=(sighting(FRESH, EndpointState.FOREIGN, newer=True, since=NOW - 23 * HOUR),)),
+        Step.KEEP,
+        Reason.NOT_DUE,
+    ),
     "A port of another host is not ours to mend": Case(
         situation(sightings=(sighting(FRESH, EndpointState.STALE, local=False),)), Step.KEEP, Reason.NOT_DUE
     ),

@@ -148,20 +148,12 @@ def in_an_open_directory(bed: Bed) -> None:
     place(bed).chmod(0o777)
 
 
-def of_another_authority(bed: Bed) -> None:
-    """Nobody of the wish issued it."""
-    other = Signer.root("other").intermediate("other").issue(NAME, age=DAY)
-    (place(bed) / "key").write_bytes(other.privkey)
-    (place(bed) / "fullchain").write_bytes(other.fullchain)
-
-
 REFUSALS = {
     unkeyed: "its key is not there",
     mismatched: "its key is not there",
     given_away: "belongs to nobody",
     open_to_all: "can be written to by everybody",
     in_an_open_directory: "can be written to by everybody",
-    of_another_authority: "not from an authority of ours",
 }
 
 
@@ -191,16 +183,44 @@ def test_what_cannot_be_trusted_is_not_taken_back(bed: Bed, damage: Any) -> None
     )
 
 
-def test_another_certificates_copy_is_none_of_ours(bed: Bed) -> None:
-    """A later one for other names is left alone, and nobody speaks of an older state."""
-    outlived(bed, copies=copies(bed, "key", "fullchain"))
-    other = issued(bed, "other.example.org", age=1)
+@pytest.mark.parametrize("what", ["other names", "other authority", "other authority, no key"])
+def test_somebody_elses_copy_is_none_of_ours(bed: Bed, what: str) -> None:
+    """A later one for other names or of another authority is left alone; nobody speaks of an older state."""
+    old, _ = outlived(bed, copies=copies(bed, "key", "fullchain"))
+    strange = Signer.root("other").intermediate("other").issue(NAME, age=DAY)
+    other = issued(bed, "other.example.org", age=1) if what == "other names" else strange
     (place(bed) / "key").write_bytes(other.privkey)
     (place(bed) / "fullchain").write_bytes(other.fullchain)
+    if what.endswith("no key"):
+        (place(bed) / "key").unlink()
     report = bed.run()
     (note,) = [text for text in report.findings if "left alone" in text]
     assert "newer than this state" not in note
-    assert (place(bed) / "key").read_bytes() == other.privkey
+    assert bed.situation().live == old.id
+    assert (place(bed) / "fullchain").read_bytes() == other.fullchain
+
+
+def test_a_key_in_an_entry_of_its_own_stays_with_its_certificate(bed: Bed) -> None:
+    """Where a later certificate is left alone its key is, too, wherever it stands: a pair or none."""
+    outlived(bed, copies=[*copies(bed, "key"), *copies(bed, "fullchain"), *copies(bed, "chain")])
+    strange = Signer.root("other").intermediate("other").issue(NAME, age=DAY)
+    for part, data in (("key", strange.privkey), ("fullchain", strange.fullchain), ("chain", strange.chain)):
+        (place(bed) / part).write_bytes(data)
+    before = files(place(bed))
+    bed.run()
+    assert files(place(bed)) == before
+    (place(bed) / "key").unlink()
+    bed.run()
+    assert not (place(bed) / "key").exists()
+
+
+def test_key_and_chain_in_entries_of_their_own_are_taken_back(bed: Bed) -> None:
+    """They belong together wherever they stand."""
+    _, new = outlived(bed, copies=[*copies(bed, "key"), *copies(bed, "fullchain")])
+    assert bed.run().exit == 0
+    live = bed.situation().live_version
+    assert live is not None
+    assert live.leaf.fingerprint == new.leaf.fingerprint
 
 
 def test_a_key_that_was_kept_is_here_already(bed: Bed) -> None:
