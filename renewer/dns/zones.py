@@ -242,7 +242,10 @@ class Zones:
         self, zone: Zone, name: dns.name.Name, kinds: Kinds, alias: dns.name.Name, deadline: float
     ) -> bool:
         """Whether a wildcard made it up: then it goes when the name has a record (RFC 4592 §2.2.1)."""
-        sibling = dns.name.Name((NOBODY.encode(), *name.labels[1:]))
+        try:
+            sibling = dns.name.Name((NOBODY.encode(), *name.labels[1:]))
+        except dns.name.NameTooLong:
+            return False
         answers = self._answers(zone, Question(sibling, kinds[0]), deadline)
         return next((_alias(answer, sibling) for _, answer in answers), None) == alias
 
@@ -422,6 +425,8 @@ def _apex(answer: Answer, name: dns.name.Name) -> dns.name.Name | None:
 
 def _glue(answer: dns.message.Message) -> dict[dns.name.Name, list[str]]:
     """The addresses that a referral brings with it."""
-    return {
-        one.name: [record.address for record in one] for one in answer.additional if one.rdtype in _ADDRESSES
-    }
+    found: dict[dns.name.Name, list[str]] = {}
+    for one in answer.additional:
+        if one.rdtype in _ADDRESSES:
+            found.setdefault(one.name, []).extend(record.address for record in one)
+    return found

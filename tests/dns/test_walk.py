@@ -143,13 +143,14 @@ def test_a_solver_takes_the_end_of_what_doctor_judges(
 def test_a_referral_is_followed_with_the_addresses_that_it_brings(net: Net) -> None:
     """A zone of its own elsewhere: the parent's word is enough, no resolver is asked for its servers."""
     world = World(*ORG, WWW, *zone(NAME, "ns.acme.test"))
-    below = World(*zone(NAME, f"ns.acme.test {SECONDARY}"))
+    below = World(*zone(NAME, f"ns.acme.test {SECONDARY} ::1"))
 
     def refers(query: dns.message.Message) -> dns.message.Message:
         answer = world.serves("example.org")(query)
         assert isinstance(answer, dns.message.Message)
         if not answer.flags & dns.flags.AA:
-            answer.additional += below._get(dns.name.from_text("ns.acme.test"), dns.rdatatype.A)
+            for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
+                answer.additional += below._get(dns.name.from_text("ns.acme.test"), kind)
         return answer
 
     def denies(query: dns.message.Message) -> dns.message.Message:
@@ -162,11 +163,15 @@ def test_a_referral_is_followed_with_the_addresses_that_it_brings(net: Net) -> N
     net.listen(denies, PRIMARY, net.resolver_port)
     net.listen(refers, PRIMARY, net.port)
     net.listen(below.serves(NAME), SECONDARY, net.port)
+    net.listen(below.serves(NAME), "::1", net.port)
 
     place, trail = net.place(), net.trail()
 
     assert (place.name, place.zone) == (NAME, NAME) == (trail.end.name, trail.end.zone)
-    assert [one.trouble for one in trail.end.said] == [""]
+    assert [(one.server.split(" ")[1], one.trouble) for one in trail.end.said] == [
+        (f"({SECONDARY}:{net.port})", ""),
+        (f"([::1]:{net.port})", ""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +198,15 @@ def test_a_name_that_is_too_long_for_its_record(net: Net) -> None:
     with pytest.raises(GiveUp, match="no name in DNS"):
         net.place(long)
     assert net.trail(long).stop is Stop.NO_NAME
+
+
+def test_a_name_with_no_room_for_another_beside_it(net: Net) -> None:
+    """Where the name beside it is too long for DNS, nobody can tell a wildcard: the alias counts."""
+    long = "_acme-challenge." + ".".join(["a" * 55] * 4) + ".example.org"
+    assert len(long) <= 253 < len(long) - len("_acme-challenge") + len(NOBODY)
+    net.world(*ORG, *NET, _alias(long, "x.example.net"))
+
+    assert net.place(long).name == "x.example.net" == net.trail(long).end.name
 
 
 def test_the_walk_is_cheap(net: Net) -> None:
