@@ -11,26 +11,26 @@ from datetime import datetime, timedelta
 import msgspec
 
 from renewer import clock
+from renewer.context import Context, roots_of
 from renewer.errors import RenewerError
-from renewer.kit import Kit, roots_of
 from renewer.model.facts import Acceptance, Situation, Version
 from renewer.policy.wanted import acceptance, to_compare
 
 ASK_AGAIN = timedelta(days=1)  # a refusal may depend on more than the roots: on the hour, on OpenSSL itself
 
 
-def judge(kit: Kit, situations: Iterable[Situation]) -> set[str]:
+def judge(context: Context, situations: Iterable[Situation]) -> set[str]:
     """Judge whatever must be known and is not; returns whose facts changed."""
     now, situations = clock.now(), list(situations)
     found = [
-        _judge(kit, situation, version, now)
+        _judge(context, situation, version, now)
         for situation in situations
         for version in to_compare(situation, now)
-        if not _holds(acceptance(situation, version), roots_of(kit.config, situation.wish, version), now)
+        if not _holds(acceptance(situation, version), roots_of(context.config, situation.wish, version), now)
     ]
     if found:
-        kit.ledger.save(*found)
-        kit.ledger.drop(*(one for situation in situations for one in _of_none(situation)))
+        context.ledger.save(*found)
+        context.ledger.drop(*(one for situation in situations for one in _of_none(situation)))
     return {one.certificate for one in found}
 
 
@@ -48,11 +48,11 @@ def _holds(record: Acceptance | None, roots: str, now: datetime) -> bool:
     return record.at <= now < until and record.stamp == _stamp(record.places)
 
 
-def _judge(kit: Kit, situation: Situation, version: Version, now: datetime) -> Acceptance:
-    roots, name = roots_of(kit.config, situation.wish, version), situation.wish.name
+def _judge(context: Context, situation: Situation, version: Version, now: datetime) -> Acceptance:
+    roots, name = roots_of(context.config, situation.wish, version), situation.wish.name
     blank = Acceptance(certificate=name, version=version.id, roots=roots, at=now)
     try:
-        return _judged(kit, situation, version, blank)
+        return _judged(context, situation, version, blank)
     except (
         RenewerError,
         ValueError,
@@ -61,11 +61,13 @@ def _judge(kit: Kit, situation: Situation, version: Version, now: datetime) -> A
         return Acceptance(certificate=name, version=version.id, roots=roots, at=now, why=why)
 
 
-def _judged(kit: Kit, situation: Situation, version: Version, blank: Acceptance) -> Acceptance:
-    from renewer import soundness, tls, x509
-    from renewer.verify import in_memory, without_key
+def _judged(context: Context, situation: Situation, version: Version, blank: Acceptance) -> Acceptance:
+    from renewer import x509
+    from renewer.network import tls
+    from renewer.network.verify import in_memory, without_key
+    from renewer.store import soundness
 
-    material = kit.store.read(situation.wish.name, version.id)
+    material = context.store.read(situation.wish.name, version.id)
     places = tls.system_places() if blank.roots == tls.SYSTEM else (blank.roots,)
     begins, ends = x509.span(material.fullchain)
     timely = begins <= blank.at + soundness.CLOCK_TOLERANCE and blank.at < ends
@@ -83,20 +85,23 @@ def _judged(kit: Kit, situation: Situation, version: Version, blank: Acceptance)
         blank,
         accepted=accepted,
         why=why,
-        hint="" if accepted else _hint(kit, situation, version, unfit=unfit is not None),
+        hint="" if accepted else _hint(context, situation, version, unfit=unfit is not None),
         places=places,
         stamp=_stamp(places),
         until=ends if accepted and timely else blank.at + ASK_AGAIN,
     )
 
 
-def _hint(kit: Kit, situation: Situation, version: Version, *, unfit: bool) -> str:
+def _hint(context: Context, situation: Situation, version: Version, *, unfit: bool) -> str:
     """What a person can do; the good one stays live meanwhile."""
     authority, name = version.authority or situation.wish.authorities[0], situation.wish.name
     anyway = f"to serve it all the same: renewer deploy {name}"
     if unfit:
         return f"ask {authority} for another profile, or another authority; {anyway}"
-    if authority in kit.config.authorities and "staging" in kit.config.authorities[authority].directory:
+    if (
+        authority in context.config.authorities
+        and "staging" in context.config.authorities[authority].directory
+    ):
         return f"{authority} is for tests only: name another authority in [certificate.{name}]; {anyway}"
     return f"for a private authority set `roots` in [authority.{authority}] to its root's file; {anyway}"
 

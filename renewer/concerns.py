@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from renewer import clock, wakers
+from renewer.context import Context
 from renewer.errors import RenewerError
-from renewer.kit import Kit
 from renewer.model.concern import Concern
 from renewer.model.desired import Config, Endpoint, Secret, SecretSource
 from renewer.model.facts import CopyFact, RunRecord, Sighting, Standing
@@ -21,74 +21,78 @@ FEW = 16  # certificates up to which all sightings there are may be read
 _FRESH = 3600.0  # seconds; a look that shows the same as this one is not written down again
 
 
-def look_later(kit: Kit) -> tuple[Concern, ...]:
+def look_later(context: Context) -> tuple[Concern, ...]:
     """All of it, for who asks between runs: the last one may have seen what cannot be seen from here."""
-    last = _last(kit)
-    return look(kit, last.unwell if last else ())
+    last = _last(context)
+    return look(context, last.unwell if last else ())
 
 
-def _last(kit: Kit) -> RunRecord | None:
-    return next((one for one in kit.ledger.load(RunRecord) if one.host == kit.host), None)
+def _last(context: Context) -> RunRecord | None:
+    return next((one for one in context.ledger.load(RunRecord) if one.host == context.host), None)
 
 
-def look(kit: Kit, unwell: Sequence[str] | None = None) -> tuple[Concern, ...]:
+def look(context: Context, unwell: Sequence[str] | None = None) -> tuple[Concern, ...]:
     """All of it, for a run; else with what the last one remembered (`RunRecord.unwell`)."""
     now = clock.now()
-    mine = [one for one in kit.config.certificates.values() if kit.host in one.hosts]
-    acks = {one.certificate: one for one in kit.ledger.load(Ack)}
-    found: list[Concern | None] = [policy.empty(len(mine), _held(kit) if not mine else (), kit.config.path)]
+    mine = [one for one in context.config.certificates.values() if context.host in one.hosts]
+    acks = {one.certificate: one for one in context.ledger.load(Ack)}
+    found: list[Concern | None] = [
+        policy.empty(len(mine), _held(context) if not mine else (), context.config.path)
+    ]
     found += [
-        policy.still_served(name, seen, acks.get(name), now) for name, seen in sorted(served(kit).items())
+        policy.still_served(name, seen, acks.get(name), now) for name, seen in sorted(served(context).items())
     ]
     used: dict[str, list[str]] = defaultdict(list)
     for wish in mine:
         for name in wish.authorities:
-            if kit.config.authorities[name].test:
+            if context.config.authorities[name].test:
                 used[name].append(wish.name)
     found += policy.for_tests(used)
-    found += [Concern(subject="config", text=text, exit=0) for text in kit.config.notes]
-    found += secrets(kit, within_a_run=unwell is None)
-    found.append(policy.unheard(next(iter(kit.ledger.load(Ping)), None)) if _has_heartbeat(kit) else None)
-    found += policy.refusing(kit.ledger.load(Outage), kit.config.channels)
+    found += [Concern(subject="config", text=text, exit=0) for text in context.config.notes]
+    found += secrets(context, within_a_run=unwell is None)
+    found.append(
+        policy.unheard(next(iter(context.ledger.load(Ping)), None)) if _has_heartbeat(context) else None
+    )
+    found += policy.refusing(context.ledger.load(Outage), context.config.channels)
     known = tuple(one for one in found if one is not None)
     texts = {one.text for one in known}
     return (*known, *policy.of_the_run([text for text in unwell or () if text not in texts]))
 
 
-def only_now(kit: Kit) -> tuple[str, ...]:
+def only_now(context: Context) -> tuple[str, ...]:
     """What only a run can see, as a secret in its environment: to be remembered for who asks later."""
-    later = {one.text for one in secrets(kit, within_a_run=False)}
-    return tuple(one.text for one in secrets(kit, within_a_run=True) if one.text not in later)
+    later = {one.text for one in secrets(context, within_a_run=False)}
+    return tuple(one.text for one in secrets(context, within_a_run=True) if one.text not in later)
 
 
-def behind(kit: Kit, names: Iterable[str]) -> tuple[Concern, ...]:
+def behind(context: Context, names: Iterable[str]) -> tuple[Concern, ...]:
     """Ports and copies that had something newer than this state at the last look, of these certificates."""
     found = {}
     for name in names:
-        for seen in kit.ledger.load(Sighting, name):
-            if seen.newer and seen.host == kit.host and seen.version == kit.store.shelf(name).live:
+        for seen in context.ledger.load(Sighting, name):
+            if seen.newer and seen.host == context.host and seen.version == context.store.shelf(name).live:
                 text = f"{name}: {seen.error}"
                 found[text] = Concern(subject=f"newer {name}", text=text, hint=hint(seen), exit=0)
-        for one in kit.ledger.load(CopyFact, name):
-            if one.newer and one.host == kit.host:
+        for one in context.ledger.load(CopyFact, name):
+            if one.newer and one.host == context.host:
                 text = f"{name}: {one.note}"
                 ways = f"restore the state that has it, or: renewer run {name}"
                 found[text] = Concern(subject=f"newer {name}", text=text, hint=ways, exit=0)
     return tuple(found.values())
 
 
-def uncalled(kit: Kit) -> tuple[Concern, ...]:
+def uncalled(context: Context) -> tuple[Concern, ...]:
     """Whether anything on this host will call the next run."""
-    if not any(kit.host in one.hosts for one in kit.config.certificates.values()):
+    if not any(context.host in one.hosts for one in context.config.certificates.values()):
         return ()
-    run = _last(kit)
-    one = policy.uncalled(wakers.callers(), run, kit.config.agent.wake, clock.now())
+    run = _last(context)
+    one = policy.uncalled(wakers.callers(), run, context.config.agent.wake, clock.now())
     return (one,) if one else ()
 
 
-def secrets(kit: Kit, *, within_a_run: bool) -> list[Concern]:
+def secrets(context: Context, *, within_a_run: bool) -> list[Concern]:
     """Secrets that telling needs and that cannot be had: then nobody is told."""
-    found = unreadable_secrets(kit.config, within_a_run=within_a_run)
+    found = unreadable_secrets(context.config, within_a_run=within_a_run)
     return [
         Concern(subject=f"secret {where}", text=f"{where}: {fault.text}", hint=fault.hint)
         for where, fault in found
@@ -119,45 +123,45 @@ def _secrets(value: object) -> Iterator[Secret]:
             yield from _secrets(one)
 
 
-def _has_heartbeat(kit: Kit) -> bool:
-    return kit.config.report.heartbeat is not None
+def _has_heartbeat(context: Context) -> bool:
+    return context.config.report.heartbeat is not None
 
 
-def _held(kit: Kit) -> Sequence[str]:
+def _held(context: Context) -> Sequence[str]:
     """The certificates that this state holds, or that this host ever had."""
-    others = {name for name, wish in kit.config.certificates.items() if kit.host not in wish.hosts}
-    had = {one.certificate for one in kit.ledger.load(Standing) if one.host == kit.host}
-    return sorted({*kit.store.names(), *had} - others)
+    others = {name for name, wish in context.config.certificates.items() if context.host not in wish.hosts}
+    had = {one.certificate for one in context.ledger.load(Standing) if one.host == context.host}
+    return sorted({*context.store.names(), *had} - others)
 
 
-def served(kit: Kit) -> Mapping[str, Sequence[Sighting]]:
+def served(context: Context) -> Mapping[str, Sequence[Sighting]]:
     """Certificates that are not configured for this host, with what its ports showed of them last."""
-    mine = {name for name, wish in kit.config.certificates.items() if kit.host in wish.hosts}
+    mine = {name for name, wish in context.config.certificates.items() if context.host in wish.hosts}
     if len(mine) <= FEW:
-        records = kit.ledger.load(Sighting)
+        records = context.ledger.load(Sighting)
     else:  # of very many, what is neither on disk nor in the configuration is not looked for
-        left = {*kit.store.names(), *kit.config.certificates} - mine
-        records = [record for name in sorted(left) for record in kit.ledger.load(Sighting, name)]
+        left = {*context.store.names(), *context.config.certificates} - mine
+        records = [record for name in sorted(left) for record in context.ledger.load(Sighting, name)]
     found: dict[str, list[Sighting]] = defaultdict(list)
     for one in records:
-        if one.host == kit.host and one.certificate not in mine:
+        if one.host == context.host and one.certificate not in mine:
             found[one.certificate].append(one)
-    return {name: ours for name, seen in found.items() if (ours := _ours(kit, name, seen))}
+    return {name: ours for name, seen in found.items() if (ours := _ours(context, name, seen))}
 
 
-def _ours(kit: Kit, name: str, seen: Sequence[Sighting]) -> list[Sighting]:
+def _ours(context: Context, name: str, seen: Sequence[Sighting]) -> list[Sighting]:
     """Those that showed one of its versions; if none can be read any more, those that showed anything."""
-    known = fingerprints(kit, name)
+    known = fingerprints(context, name)
     return [one for one in seen if one.fingerprint and (one.fingerprint in known or not known)]
 
 
-def fingerprints(kit: Kit, name: str) -> frozenset[str]:
+def fingerprints(context: Context, name: str) -> frozenset[str]:
     """Of the versions of a certificate that lie on disk."""
     found = set()
     try:
-        for version in kit.store.shelf(name).found:
+        for version in context.store.shelf(name).found:
             try:
-                found.add(kit.store.about(name, version.id).leaf.fingerprint)
+                found.add(context.store.about(name, version.id).leaf.fingerprint)
             except RenewerError:  # damaged: no server can have loaded it since
                 continue
     except RenewerError:
@@ -165,9 +169,9 @@ def fingerprints(kit: Kit, name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def rows(kit: Kit) -> list[dict[str, object]]:
+def rows(context: Context) -> list[dict[str, object]]:
     """Of each that is still served what pages and monitoring need."""
-    acks = {one.certificate: one for one in kit.ledger.load(Ack)}
+    acks = {one.certificate: one for one in context.ledger.load(Ack)}
     return [
         {
             "name": name,
@@ -175,24 +179,24 @@ def rows(kit: Kit) -> list[dict[str, object]]:
             "not_after": min((one.not_after for one in seen if one.not_after), default=None),
             "endpoints": [{"endpoint": one.endpoint, "address": one.address, "at": one.at} for one in seen],
         }
-        for name, seen in sorted(served(kit).items())
+        for name, seen in sorted(served(context).items())
     ]
 
 
-def look_again(kit: Kit) -> None:
+def look_again(context: Context) -> None:
     """Look where what is configured no more was seen; a port that shows another one is forgotten."""
-    for name, seen in served(kit).items():
-        known = fingerprints(kit, name)
+    for name, seen in served(context).items():
+        known = fingerprints(context, name)
         for one in seen:
-            if kit.time_left() <= 0:
+            if context.time_left() <= 0:
                 return
             shown = _shown(one)
             if shown is None:
                 continue  # nobody answers now; it may again
             if known and shown not in known:
-                kit.ledger.drop(one)
+                context.ledger.drop(one)
             elif abs((clock.now() - one.at).total_seconds()) > _FRESH:
-                kit.ledger.save(msgspec.structs.replace(one, at=clock.now()))
+                context.ledger.save(msgspec.structs.replace(one, at=clock.now()))
 
 
 def _shown(sighting: Sighting) -> str | None:
@@ -200,7 +204,7 @@ def _shown(sighting: Sighting) -> str | None:
     address, _, port = sighting.address.rpartition(":")
     if not address or not port.isdigit():
         return None
-    from renewer import verify
+    from renewer.network import verify
 
     place, _, server_name = sighting.endpoint.partition("/")
     server_name = server_name or place.rpartition(":")[0].strip("[]")

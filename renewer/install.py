@@ -1,33 +1,34 @@
 """An issued certificate becomes a version on disk, after every check; and the placeholder before it."""
 
-from renewer import clock, soundness, x509
+from renewer import clock, x509
+from renewer.context import Context
 from renewer.errors import OurFault, RenewerError, StateError
-from renewer.kit import Kit
 from renewer.model.decision import Step
 from renewer.model.desired import Certificate
 from renewer.model.facts import Failure, Order, Ordered, Parked, Situation, Version, VersionFacts
 from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import budget
 from renewer.policy.backoff import count
+from renewer.store import soundness
 from renewer.store.contract import Material
 from renewer.store.disk import version_id
 
 
-def put(kit: Kit, situation: Situation) -> Outcome:
+def put(context: Context, situation: Situation) -> Outcome:
     """Check what was issued, and write the version directory; the live link is not touched."""
     started = clock.monotonic()
     order = situation.order
     if order is None:
         raise OurFault(f"{situation.wish.name}: nothing is there to be installed")
     try:
-        version = _install(kit, situation.wish, order)
+        version = _install(context, situation.wish, order)
     except StateError as error:
         return _failed(situation, error, started)
     except RenewerError as error:
-        error.hint = "; ".join(filter(None, (error.hint, _kept(kit, situation.wish, order))))
-        _abandon(kit, situation, order, error)
+        error.hint = "; ".join(filter(None, (error.hint, _kept(context, situation.wish, order))))
+        _abandon(context, situation, order, error)
         return _failed(situation, error, started)
-    kit.journal.tell(
+    context.journal.tell(
         EventName.INSTALLED,
         situation.wish.name,
         version=version.id,
@@ -43,9 +44,9 @@ def put(kit: Kit, situation: Situation) -> Outcome:
     )
 
 
-def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
-    privkey = b"" if order.csr else kit.store.pending_key(wish.name, order.pending)
-    chain = kit.store.pending_chain(wish.name, order.pending)
+def _install(context: Context, wish: Certificate, order: Order) -> Version:
+    privkey = b"" if order.csr else context.store.pending_key(wish.name, order.pending)
+    chain = context.store.pending_chain(wish.name, order.pending)
     material = material_of(privkey, chain, order.csr)
     # Identifiers of the order, not of the wish: a wish that changed meanwhile makes it unwanted, not wrong
     if fault := soundness.fault(material, order.identifiers, clock.now()):
@@ -69,25 +70,27 @@ def _install(kit: Kit, wish: Certificate, order: Order) -> Version:
         degraded=order.degraded,
         csr=order.csr,
     )
-    return keep(kit, wish, version, material, order)
+    return keep(context, wish, version, material, order)
 
 
-def keep(kit: Kit, wish: Certificate, version: Version, material: Material, order: Order | None) -> Version:
+def keep(
+    context: Context, wish: Certificate, version: Version, material: Material, order: Order | None
+) -> Version:
     """Put a version that was found sound on disk; the orders and failures that it ends are forgotten."""
-    kit.store.put(wish.name, version, material, key_mode=wish.key_mode)
+    context.store.put(wish.name, version, material, key_mode=wish.key_mode)
     # As the disk has it: if an earlier run put it there and was killed, that one knew the account
-    version = kit.store.about(wish.name, version.id)
-    remember(kit, wish.name, version)
+    version = context.store.about(wish.name, version.id)
+    remember(context, wish.name, version)
     ended = [order] if order else []
     # What a degraded certificate leaves out still fails: that is not forgotten with its issue
-    failures = [] if version.degraded else kit.ledger.load(Failure, wish.name)
+    failures = [] if version.degraded else context.ledger.load(Failure, wish.name)
     # One that only some names are in does not end the wait for all of them
-    parked = [] if version.degraded else kit.ledger.load(Parked, wish.name)
-    kit.ledger.drop(*ended, *parked, *failures)
+    parked = [] if version.degraded else context.ledger.load(Parked, wish.name)
+    context.ledger.drop(*ended, *parked, *failures)
     # All that lies there is of orders for the same names: also what a lost ledger knows no more
     part = (order.pending,) if order and version.degraded else ()
-    for pending in part or kit.store.shelf(wish.name).pending:
-        kit.store.clear(wish.name, pending)
+    for pending in part or context.store.shelf(wish.name).pending:
+        context.store.clear(wish.name, pending)
     return version
 
 
@@ -100,11 +103,11 @@ def _is_only_early(material: Material, order: Order) -> bool:
     return valid_from > clock.now() and soundness.fault(material, order.identifiers, valid_from) is None
 
 
-def remember(kit: Kit, certificate: str, version: Version) -> None:
+def remember(context: Context, certificate: str, version: Version) -> None:
     """Keep a version's facts in the ledger, so that the next run need not parse it."""
-    found = next((one for one in kit.store.shelf(certificate).found if one.id == version.id), None)
+    found = next((one for one in context.store.shelf(certificate).found if one.id == version.id), None)
     if found:
-        kit.ledger.save(VersionFacts(certificate=certificate, version=version, stamp=found.stamp))
+        context.ledger.save(VersionFacts(certificate=certificate, version=version, stamp=found.stamp))
 
 
 def material_of(privkey: bytes, fullchain: bytes, csr: str | None = None) -> Material:
@@ -119,7 +122,7 @@ def material_of(privkey: bytes, fullchain: bytes, csr: str | None = None) -> Mat
     return Material(privkey=privkey, cert=leaf, chain=b"".join(rest))
 
 
-def placeholder(kit: Kit, situation: Situation) -> None:
+def placeholder(context: Context, situation: Situation) -> None:
     """A self-signed version at `live`, so that servers whose config names the paths can start.
 
     It counts as absent; no hook runs for it, and it goes with the first real version.
@@ -129,32 +132,32 @@ def placeholder(kit: Kit, situation: Situation) -> None:
     cert = x509.placeholder(wish.names, key, now)
     leaf = x509.leaf(cert)
     version = Version(id=version_id(now, leaf.serial), made_at=now, leaf=leaf, placeholder=True)
-    version = kit.store.put(
+    version = context.store.put(
         wish.name, version, Material(privkey=key, cert=cert, chain=b""), key_mode=wish.key_mode
     )
-    remember(kit, wish.name, version)
-    kit.store.turn(wish.name, version.id)
-    kit.journal.tell(
+    remember(context, wish.name, version)
+    context.store.turn(wish.name, version.id)
+    context.journal.tell(
         EventName.NOTICE, wish.name, text="a self-signed placeholder stands at live until the first issue"
     )
 
 
-def _kept(kit: Kit, wish: Certificate, order: Order) -> str:
+def _kept(context: Context, wish: Certificate, order: Order) -> str:
     """What was refused is kept for who wants to look at it: where, as a hint."""
     try:
-        chain = kit.store.pending_chain(wish.name, order.pending)
-        return f"what the authority sent is kept in {kit.store.keep_refused(wish.name, chain)}"
+        chain = context.store.pending_chain(wish.name, order.pending)
+        return f"what the authority sent is kept in {context.store.keep_refused(wish.name, chain)}"
     except RenewerError:
         return ""  # it would have been for people only
 
 
-def _abandon(kit: Kit, situation: Situation, order: Order, error: RenewerError) -> None:
+def _abandon(context: Context, situation: Situation, order: Order, error: RenewerError) -> None:
     """What the authority issued is no good: forget it, and remember that it failed."""
-    ordered = budget.wasted(kit.ledger.load(Ordered, order.certificate), order.at)
-    kit.ledger.save(count(situation, order.authority, error, clock.now()), *ordered)
-    kit.ledger.drop(order)
-    kit.store.clear(situation.wish.name, order.pending)
-    kit.journal.tell(
+    ordered = budget.wasted(context.ledger.load(Ordered, order.certificate), order.at)
+    context.ledger.save(count(situation, order.authority, error, clock.now()), *ordered)
+    context.ledger.drop(order)
+    context.store.clear(situation.wish.name, order.pending)
+    context.journal.tell(
         EventName.FAILED, situation.wish.name, step=Step.INSTALL, error=error.text, hint=error.hint
     )
 

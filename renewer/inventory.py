@@ -9,11 +9,10 @@ from typing import TypeVar
 import msgspec
 
 from renewer import copies, hooks, proc
-from renewer.acme import card
+from renewer.context import Context, Damaged, asked
 from renewer.copies import files
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import SHORTAGE, OurFault, RenewerError, shortage
-from renewer.kit import Damaged, Kit, asked
 from renewer.model.desired import Certificate, HookEvent
 from renewer.model.facts import (
     COPIES,
@@ -37,6 +36,7 @@ from renewer.model.facts import (
     VersionFacts,
     Window,
 )
+from renewer.network.acme import card
 from renewer.store import mending
 from renewer.store.contract import Shelf
 
@@ -49,8 +49,8 @@ _Grouped = Mapping[str, Sequence[R]]
 class Memory:
     """What the ledger has, by certificate: of a few certificates, or (`only` is None) of all at once."""
 
-    def __init__(self, kit: Kit, only: Sequence[str] | None) -> None:
-        self._ledger = kit.ledger
+    def __init__(self, context: Context, only: Sequence[str] | None) -> None:
+        self._ledger = context.ledger
         self._only = only
         self.versions = self._load(VersionFacts)
         self.orders = self._load(Order)
@@ -65,7 +65,7 @@ class Memory:
         self.owed = self._load(Owed)
         self.revoked = self._load(Revoked)
         self.acceptances = self._load(Acceptance)
-        self.ended = _ended(kit)
+        self.ended = _ended(context)
         self.chains = self._load(PreferredChain)
 
     def _load(self, kind: type[R]) -> _Grouped[R]:
@@ -74,61 +74,65 @@ class Memory:
         return {name: self._ledger.load(kind, name) for name in self._only}
 
 
-def take(kit: Kit, names: Iterable[str] | None = None) -> dict[str, Situation]:
+def take(context: Context, names: Iterable[str] | None = None) -> dict[str, Situation]:
     """The situation of every certificate of the config that is for this host, or of those named."""
-    wishes = kit.config.certificates
+    wishes = context.config.certificates
     chosen = [
         wishes[name]
         for name in (wishes if names is None else sorted(names))
-        if kit.host in wishes[name].hosts
+        if context.host in wishes[name].hosts
     ]
-    memory = Memory(kit, [wish.name for wish in chosen] if len(chosen) <= FEW else None)
-    fingerprints = _fingerprints(kit, chosen)
-    return {wish.name: _guarded(kit, wish, memory, fingerprints) for wish in chosen}
+    memory = Memory(context, [wish.name for wish in chosen] if len(chosen) <= FEW else None)
+    fingerprints = _fingerprints(context, chosen)
+    return {wish.name: _guarded(context, wish, memory, fingerprints) for wish in chosen}
 
 
-def _ended(kit: Kit) -> dict[str, str]:
+def _ended(context: Context) -> dict[str, str]:
     """The authorities of the config at which our account was ended, each with how."""
     found: dict[str, str] = {}
-    for name, authority in kit.config.authorities.items():
+    for name, authority in context.config.authorities.items():
         with suppress(RenewerError):  # told by whoever needs the account
-            known = card.about(kit.accounts, authority)
+            known = card.about(context.accounts, authority)
             if known.get("directory") == authority.directory and (how := card.ended(known)):
                 found[name] = how
     return found
 
 
-def orphans(kit: Kit) -> list[str]:
+def orphans(context: Context) -> list[str]:
     """Certificates on disk that the config does not name: shown, never renewed, never deleted."""
-    return [name for name in kit.store.names() if name not in kit.config.certificates]
+    return [name for name in context.store.names() if name not in context.config.certificates]
 
 
-def _guarded(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
+def _guarded(
+    context: Context, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]
+) -> Situation:
     """One certificate's situation; what nobody foresaw while reading it is its fault, and nobody else's.
 
     Not so what this machine is out of: who cannot open a file must not take it for missing.
     """
     try:
-        return _situation(kit, wish, memory, fingerprints)
+        return _situation(context, wish, memory, fingerprints)
     except Exception as error:
         if want := shortage(error):
             raise want from error
-        kit.journal.trace(wish.name, error)
+        context.journal.trace(wish.name, error)
         return Situation(
             wish=wish,
-            host=kit.host,
-            wake=kit.config.agent.wake,
-            asked=asked(wish, kit.config.authorities),
+            host=context.host,
+            wake=context.config.agent.wake,
+            asked=asked(wish, context.config.authorities),
             fault=f"what is known of it cannot be read: {OurFault.of(error).text}",
             unread=True,
         )
 
 
-def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]) -> Situation:
+def _situation(
+    context: Context, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]
+) -> Situation:
     try:
-        shelf = kit.store.shelf(wish.name)
-        versions, unreadable = _versions(kit, wish.name, shelf, memory.versions.get(wish.name, ()))
-        order, ready = _order(kit, wish.name, shelf, memory)
+        shelf = context.store.shelf(wish.name)
+        versions, unreadable = _versions(context, wish.name, shelf, memory.versions.get(wish.name, ()))
+        order, ready = _order(context, wish.name, shelf, memory)
         fault, broken = _broken(shelf, versions, unreadable)
     except RenewerError as error:
         if error.kind == SHORTAGE:
@@ -137,9 +141,9 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         fault, broken = f"{error.text}; {error.hint}" if error.hint else error.text, ()
     return Situation(
         wish=wish,
-        host=kit.host,
-        wake=kit.wake,
-        asked=asked(wish, kit.config.authorities),
+        host=context.host,
+        wake=context.wake,
+        asked=asked(wish, context.config.authorities),
         versions=versions,
         live=shelf.live,
         order=order,
@@ -148,28 +152,28 @@ def _situation(kit: Kit, wish: Certificate, memory: Memory, fingerprints: Mappin
         parked=tuple(memory.parked.get(wish.name, ())),
         failures=tuple(memory.failures.get(wish.name, ())),
         windows=tuple(memory.windows.get(wish.name, ())),
-        deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == kit.host),
+        deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == context.host),
         hooks=_copies_as_hook(wish) + tuple((n, fingerprints[n]) for n in wish.hooks if n in fingerprints),
-        optional=frozenset(name for name in wish.hooks if not kit.config.hooks[name].required),
-        ports=tuple((name, ports) for name in wish.hooks if (ports := kit.config.hooks[name].ports)),
-        copies=_copies(kit, wish, memory.copies.get(wish.name, ())),
-        sightings=_sightings(kit, wish, memory.sightings.get(wish.name, ())),
+        optional=frozenset(name for name in wish.hooks if not context.config.hooks[name].required),
+        ports=tuple((name, ports) for name in wish.hooks if (ports := context.config.hooks[name].ports)),
+        copies=_copies(context, wish, memory.copies.get(wish.name, ())),
+        sightings=_sightings(context, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),
-        owed=tuple(one for one in memory.owed.get(wish.name, ()) if _is_owed(kit, one)),
+        owed=tuple(one for one in memory.owed.get(wish.name, ()) if _is_owed(context, one)),
         revoked=tuple(one.version for one in memory.revoked.get(wish.name, ())),
         acceptances=tuple(memory.acceptances.get(wish.name, ())),
-        modes=_modes(kit, wish, shelf),
+        modes=_modes(context, wish, shelf),
         blocked=shelf.blocked,
-        chain=_chain(kit, wish, memory.chains.get(wish.name, ())),
+        chain=_chain(context, wish, memory.chains.get(wish.name, ())),
         ended=tuple((name, memory.ended[name]) for name in wish.authorities if name in memory.ended),
-        tests=_tests(kit),
+        tests=_tests(context),
         fault=fault,
         broken=broken,
     )
 
 
 def _versions(
-    kit: Kit, name: str, shelf: Shelf, remembered: Sequence[VersionFacts]
+    context: Context, name: str, shelf: Shelf, remembered: Sequence[VersionFacts]
 ) -> tuple[tuple[Version, ...], dict[str, str]]:
     """The complete versions, newest first: remembered as long as their files are the same, else parsed.
 
@@ -185,17 +189,17 @@ def _versions(
             continue
         proc.demand_memory(_PARSING)
         try:
-            version = kit.store.about(name, found.id)
+            version = context.store.about(name, found.id)
         except RenewerError as error:
             if error.kind == SHORTAGE:
                 raise
             unreadable[found.id] = error.text
             if found.id == shelf.live:
                 before = facts.version if facts else None
-                kit.damaged[name] = Damaged(version=found.id, why=error.text, remembered=before)
+                context.damaged[name] = Damaged(version=found.id, why=error.text, remembered=before)
             continue
         versions.append(version)
-        kit.parsed.append(VersionFacts(certificate=name, version=version, stamp=found.stamp))
+        context.parsed.append(VersionFacts(certificate=name, version=version, stamp=found.stamp))
     versions.sort(key=lambda version: (version.made_at, version.id), reverse=True)
     return tuple(versions), unreadable
 
@@ -209,14 +213,14 @@ def _broken(
     return (unreadable.get(shelf.live or "") or next(reversed(unreadable.values()), None)), ()
 
 
-def _modes(kit: Kit, wish: Certificate, shelf: Shelf) -> tuple[str, ...]:
+def _modes(context: Context, wish: Certificate, shelf: Shelf) -> tuple[str, ...]:
     """What of the live version others may read than configured; what is otherwise is noted for the run."""
     try:
-        group = kit.group
+        group = context.group
     except RenewerError:  # told by whoever writes
         return ()
     loose = [one for one in shelf.found if mending.otherwise(one, wish.key_mode, group)]
-    kit.loose += [(wish.name, one.id) for one in loose]
+    context.loose += [(wish.name, one.id) for one in loose]
     keys = [one.rights[1] for one in loose if one.id == shelf.live]
     return tuple(
         f"the live key's mode is {key[0]:04o}, wider than {wish.key_mode:04o} as configured"
@@ -225,7 +229,7 @@ def _modes(kit: Kit, wish: Certificate, shelf: Shelf) -> tuple[str, ...]:
     )
 
 
-def _order(kit: Kit, name: str, shelf: Shelf, memory: Memory) -> tuple[Order | None, bool]:
+def _order(context: Context, name: str, shelf: Shelf, memory: Memory) -> tuple[Order | None, bool]:
     """The open order and whether its key is there; after a lost ledger, from what lies beside the key."""
     records = memory.orders.get(name, ())
     aside = {record.key for record in memory.parked.get(name, ())}
@@ -234,15 +238,15 @@ def _order(kit: Kit, name: str, shelf: Shelf, memory: Memory) -> tuple[Order | N
     if order is None and not unclaimed:
         return None, False
     if order is not None:
-        kit.strays += [(name, one) for one in unclaimed if one != order.pending]
+        context.strays += [(name, one) for one in unclaimed if one != order.pending]
     if order is not None and order.pending not in shelf.pending:
         return order, False
-    pending = kit.store.pending(name, order.pending if order else unclaimed[-1])
+    pending = context.store.pending(name, order.pending if order else unclaimed[-1])
     if order is None:
         try:
             order = decode(pending.order, Order)
         except UndecodableError:
-            kit.strays.append((name, pending.id))
+            context.strays.append((name, pending.id))
             return None, False
         if order.certificate != name or order.pending != pending.id:
             return None, False
@@ -251,29 +255,29 @@ def _order(kit: Kit, name: str, shelf: Shelf, memory: Memory) -> tuple[Order | N
     return order, pending.has_key
 
 
-def _chain(kit: Kit, wish: Certificate, records: Sequence[PreferredChain]) -> PreferredChain | None:
+def _chain(context: Context, wish: Certificate, records: Sequence[PreferredChain]) -> PreferredChain | None:
     """What was missed, as long as the config still prefers it."""
     for one in records:
-        authority = kit.config.authorities.get(one.authority)
+        authority = context.config.authorities.get(one.authority)
         if authority is not None and authority.chain == one.name and one.authority in wish.authorities:
             return one
     return None
 
 
-def _tests(kit: Kit) -> tuple[str, ...]:
+def _tests(context: Context) -> tuple[str, ...]:
     """Names and directories of authorities that only test; but none that another one shares."""
-    known = kit.config.authorities.values()
+    known = context.config.authorities.values()
     names = [one.name for one in known if one.test]
     real = {one.directory for one in known if not one.test}
     directories = {one.directory for one in known if one.test} - real
     return (*names, *sorted(directories))
 
 
-def _is_owed(kit: Kit, owed: Owed) -> bool:
+def _is_owed(context: Context, owed: Owed) -> bool:
     """Whether a post hook of this host failed that still is in the config: else the next run forgets it."""
-    hook = kit.config.hooks.get(owed.hook)
+    hook = context.config.hooks.get(owed.hook)
     named = hook is not None and HookEvent.POST in hook.events
-    return owed.host == kit.host and bool(owed.error) and named
+    return owed.host == context.host and bool(owed.error) and named
 
 
 def _copies_as_hook(wish: Certificate) -> tuple[tuple[str, str], ...]:
@@ -282,8 +286,8 @@ def _copies_as_hook(wish: Certificate) -> tuple[tuple[str, str], ...]:
     return ((COPIES, f"{zlib.crc32(msgspec.json.encode(wish.copies)):08x}"),)
 
 
-def _copies(kit: Kit, wish: Certificate, records: Sequence[CopyFact]) -> tuple[CopyState, ...]:
-    written = {record.path: record for record in records if record.host == kit.host}
+def _copies(context: Context, wish: Certificate, records: Sequence[CopyFact]) -> tuple[CopyState, ...]:
+    written = {record.path: record for record in records if record.host == context.host}
     states: list[CopyState] = []
     for copy in wish.copies:
         for part, path in copy.paths:
@@ -306,15 +310,15 @@ def _copies(kit: Kit, wish: Certificate, records: Sequence[CopyFact]) -> tuple[C
     return tuple(states)
 
 
-def _sightings(kit: Kit, wish: Certificate, records: Sequence[Sighting]) -> tuple[Sighting, ...]:
+def _sightings(context: Context, wish: Certificate, records: Sequence[Sighting]) -> tuple[Sighting, ...]:
     """What this host saw, of endpoints that are still in the config."""
     wanted = {str(endpoint) for endpoint in wish.endpoints}
-    return tuple(record for record in records if record.host == kit.host and record.endpoint in wanted)
+    return tuple(record for record in records if record.host == context.host and record.endpoint in wanted)
 
 
-def _fingerprints(kit: Kit, wishes: Iterable[Certificate]) -> dict[str, str]:
+def _fingerprints(context: Context, wishes: Iterable[Certificate]) -> dict[str, str]:
     """Of every hook that deploys: those that only stand around orders are none of a deployment's."""
-    named = (kit.config.hooks[name] for name in {name for wish in wishes for name in wish.hooks})
+    named = (context.config.hooks[name] for name in {name for wish in wishes for name in wish.hooks})
     return {hook.name: hooks.fingerprint(hook) for hook in named if hook.deploys}
 
 

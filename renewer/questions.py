@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from renewer import clock
+from renewer.context import Context
 from renewer.errors import RenewerError
-from renewer.kit import Kit
 from renewer.model.facts import Situation, Version, Window
 from renewer.model.outcome import EventName
+from renewer.policy.checks import window_of
 from renewer.policy.freshness import ask_after
-from renewer.policy.need import window_of
 
 if TYPE_CHECKING:
-    from renewer.acme.nouns import Renewal
+    from renewer.network.acme.resources import Renewal
 
 PARALLEL = 8
 LONG_PAUSE = timedelta(
@@ -36,8 +36,8 @@ class Questions:
     time.
     """
 
-    def __init__(self, kit: Kit, end: float) -> None:
-        self._kit = kit
+    def __init__(self, context: Context, end: float) -> None:
+        self._context = context
         self._end = end
         self._silent: set[str] = set()
         self._busy: dict[str, float] = {}
@@ -65,7 +65,7 @@ class Questions:
             while authority in self._busy and authority not in self._silent:
                 pause = max(self._busy[authority], FIRST_PAUSE * 2 ** refused.get(authority, 0))
                 over = pause > LONGEST_PAUSE or clock.monotonic() + pause > self._end
-                if over or refused.get(authority, 0) >= PATIENCE or self._kit.stopping.is_set():
+                if over or refused.get(authority, 0) >= PATIENCE or self._context.stopping.is_set():
                     self._silent.add(authority)
                     answers += self._refused.get(authority, [])[-1:]
                     break
@@ -100,21 +100,21 @@ class Questions:
             failures=failures + 1,
         )
         try:
-            answer = self._kit.session(authority).renewal_info(version.leaf.ari_id or "", failures)
+            answer = self._context.session(authority).renewal_info(version.leaf.ari_id or "", failures)
         except RenewerError as error:
             with self._guard:
                 self._silent.add(authority)
-            _tell_none(self._kit, situation, authority, error.text)
+            _tell_none(self._context, situation, authority, error.text)
             return later
         if answer is None:
             return blank  # this authority has no renewal information at all
         if answer.start is None:
             return self._without(pair, answer, later)
-        return _window(self._kit, before, blank, answer)
+        return _window(self._context, before, blank, answer)
 
     def _without(self, pair: _Pair, answer: "Renewal", later: Window) -> Window | None:
         situation, authority = pair[0], pair[1].authority or ""
-        _tell_none(self._kit, situation, authority, answer.trouble or "")
+        _tell_none(self._context, situation, authority, answer.trouble or "")
         refused = msgspec.structs.replace(later, ask_again=answer.ask_again, failures=answer.failures)
         with self._guard:
             if answer.busy is not None and answer.busy <= LONGEST_PAUSE:
@@ -126,12 +126,12 @@ class Questions:
         return refused
 
 
-def _tell_none(kit: Kit, situation: Situation, authority: str, why: str) -> None:
+def _tell_none(context: Context, situation: Situation, authority: str, why: str) -> None:
     text = f"no renewal window of {authority}: {why}"
-    kit.journal.tell(EventName.NOTICE, situation.wish.name, text=text)
+    context.journal.tell(EventName.NOTICE, situation.wish.name, text=text)
 
 
-def _window(kit: Kit, before: Window | None, blank: Window, answer: "Renewal") -> Window:
+def _window(context: Context, before: Window | None, blank: Window, answer: "Renewal") -> Window:
     """What the authority said; a window that moved is told with its explanation (RFC 9773 §4.2)."""
     window = msgspec.structs.replace(
         blank,
@@ -141,7 +141,7 @@ def _window(kit: Kit, before: Window | None, blank: Window, answer: "Renewal") -
         ask_again=answer.ask_again,
     )
     if before and (before.start, before.end) != (window.start, window.end):
-        kit.journal.tell(
+        context.journal.tell(
             EventName.NOTICE,
             window.certificate,
             text="the authority moved the renewal window",

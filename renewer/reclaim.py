@@ -7,28 +7,29 @@ what an authority sends has to pass.
 
 from collections.abc import Iterable, Mapping
 
-from renewer import clock, install, soundness, x509
+from renewer import clock, install, x509
+from renewer.context import Context, roots_of
 from renewer.copies import files, found
 from renewer.errors import OurFault, RenewerError
-from renewer.kit import Kit, roots_of
 from renewer.model.desired import Certificate
 from renewer.model.facts import Leaf, Situation, Version
 from renewer.model.outcome import EventName
 from renewer.policy.newer import is_newer, newest
 from renewer.policy.wanted import fits
+from renewer.store import soundness
 from renewer.store.contract import Material
 from renewer.store.disk import version_id
 
 
-def newer(kit: Kit, situations: Mapping[str, Situation]) -> set[str]:
+def newer(context: Context, situations: Mapping[str, Situation]) -> set[str]:
     """Take back what can be, of certificates whose copies are not as we left them; whose facts changed."""
     changed = set()
     for name, situation in situations.items():
         try:
-            if _is_to_look(situation) and _claim(kit, situation):
+            if _is_to_look(situation) and _claim(context, situation):
                 changed.add(name)
         except RenewerError as error:
-            kit.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
+            context.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
     return changed
 
 
@@ -39,35 +40,37 @@ def _is_to_look(situation: Situation) -> bool:
     return any(not one.intact and files.stamp(one.path) for one in situation.copies)
 
 
-def _claim(kit: Kit, situation: Situation) -> bool:
+def _claim(context: Context, situation: Situation) -> bool:
     """Whether one was taken back; why not is for the note about the copies."""
     wish = situation.wish
     why = ""
-    for pair, leaf in _candidates(kit, situation):
-        version = _version(kit, situation, pair, leaf)
+    for pair, leaf in _candidates(context, situation):
+        version = _version(context, situation, pair, leaf)
         if not fits(version, situation):
             continue  # of another certificate, or of another wish
-        material, fault = _examined(kit, situation, pair, version)
+        material, fault = _examined(context, situation, pair, version)
         if material is None:
             why = why or fault
             continue
-        version = install.keep(kit, wish, version, material, situation.order)
+        version = install.keep(context, wish, version, material, situation.order)
         text = f"{pair.path} held a newer version than this state: it was taken back as {version.id}"
-        kit.journal.tell(EventName.INSTALLED, wish.name, version=version.id, serial=leaf.serial, text=text)
-        kit.mended.append(f"{wish.name}: {text}; was the state restored from a backup?")
+        context.journal.tell(
+            EventName.INSTALLED, wish.name, version=version.id, serial=leaf.serial, text=text
+        )
+        context.mended.append(f"{wish.name}: {text}; was the state restored from a backup?")
         return True
     if why:
-        kit.unclaimed[wish.name] = why
+        context.unclaimed[wish.name] = why
     return False
 
 
-def _candidates(kit: Kit, situation: Situation) -> Iterable[tuple[found.Pair, Leaf]]:
+def _candidates(context: Context, situation: Situation) -> Iterable[tuple[found.Pair, Leaf]]:
     """What the copies hold that is newer than all that we have, the newest first."""
     known = []
     if situation.wish.csr is None and situation.live is not None and situation.live_version is not None:
-        known.append(kit.store.read(situation.wish.name, situation.live).privkey)
+        known.append(context.store.read(situation.wish.name, situation.live).privkey)
     seen = []
-    for pair in found.pairs(situation.wish.copies, known, kit.store.scratch):
+    for pair in found.pairs(situation.wish.copies, known, context.store.scratch):
         try:
             leaf = x509.leaf(pair.cert)
         except ValueError:
@@ -77,7 +80,7 @@ def _candidates(kit: Kit, situation: Situation) -> Iterable[tuple[found.Pair, Le
     return sorted(seen, key=lambda one: (one[1].not_before, one[1].not_after), reverse=True)
 
 
-def _version(kit: Kit, situation: Situation, pair: found.Pair, leaf: Leaf) -> Version:
+def _version(context: Context, situation: Situation, pair: found.Pair, leaf: Leaf) -> Version:
     """What it is as a version of ours: from where those came whose chain ends as its does."""
     wish, made = situation.wish, clock.now()
     version = Version(id=version_id(made, leaf.serial), made_at=made, leaf=leaf, csr=_spki(wish, pair))
@@ -86,7 +89,7 @@ def _version(kit: Kit, situation: Situation, pair: found.Pair, leaf: Leaf) -> Ve
         if one.placeholder:
             continue
         try:
-            ours = kit.store.read(wish.name, one.id)
+            ours = context.store.read(wish.name, one.id)
         except RenewerError:
             continue
         if one.leaf.issuer == leaf.issuer or (end and _end(ours.fullchain) == end):
@@ -122,7 +125,7 @@ def _end(fullchain: bytes) -> str:
 
 
 def _examined(
-    kit: Kit, situation: Situation, pair: found.Pair, version: Version
+    context: Context, situation: Situation, pair: found.Pair, version: Version
 ) -> tuple[Material | None, str]:
     """What is to be put on disk; or None, and why it is not taken back, as half a sentence.
 
@@ -133,7 +136,9 @@ def _examined(
         material = install.material_of(key, pair.cert + pair.chain, x509.spki(pair.cert))
     except (OurFault, ValueError) as error:
         return None, error.text if isinstance(error, OurFault) else str(error)
-    if not (_is_ours(kit, situation, material, version) or _is_accepted(kit, situation, material, version)):
+    if not (
+        _is_ours(context, situation, material, version) or _is_accepted(context, situation, material, version)
+    ):
         return None, ""
     fault = pair.why or soundness.fault(material, situation.wish.names, clock.now())
     if not fault and not material.privkey and version.csr is None:
@@ -142,21 +147,21 @@ def _examined(
     return (None, fault) if fault else (material, "")
 
 
-def _is_ours(kit: Kit, situation: Situation, material: Material, version: Version) -> bool:
+def _is_ours(context: Context, situation: Situation, material: Material, version: Version) -> bool:
     """Whether the very certificate that issued it stands in the chain of a version of ours."""
     chain = x509.split_chain(material.fullchain)
     return x509.in_order(chain) and any(
-        chain[1] in x509.split_chain(kit.store.read(situation.wish.name, one.id).fullchain)[1:]
+        chain[1] in x509.split_chain(context.store.read(situation.wish.name, one.id).fullchain)[1:]
         for one in situation.versions
         if len(chain) > 1 and one.authority == version.authority and not one.placeholder
     )
 
 
-def _is_accepted(kit: Kit, situation: Situation, material: Material, version: Version) -> bool:
+def _is_accepted(context: Context, situation: Situation, material: Material, version: Version) -> bool:
     """Whether clients would accept it, by the roots of its authority."""
-    from renewer.verify import in_memory, without_key
+    from renewer.network.verify import in_memory, without_key
 
-    roots, now = roots_of(kit.config, situation.wish, version), clock.now()
+    roots, now = roots_of(context.config, situation.wish, version), clock.now()
     if not material.privkey:
         return bool(without_key.judge(material.fullchain, situation.wish.names, roots, now).accepted)
     host = str(situation.wish.names[0]).removeprefix("*.")

@@ -17,14 +17,12 @@ from typing import TypeVar
 import msgspec
 
 from renewer import clock, hooks, install, inventory
-from renewer.acme.keeper import Keeper
-from renewer.around import Around
 from renewer.config.authorities import BUILT_IN
+from renewer.context import Context, asked
 from renewer.deploy.move import Move
 from renewer.errors import RenewerError, StateError, UsageError
 from renewer.hooks import HookResult, Verdict
 from renewer.issue import Issuer
-from renewer.kit import Kit, asked
 from renewer.ledger.contract import Happening, Ledger
 from renewer.logs import Listener
 from renewer.model.decision import Decision, Reason, Step
@@ -32,7 +30,9 @@ from renewer.model.desired import Authority, Certificate, Config, HookEvent
 from renewer.model.facts import COPIES, Debris, Order, Owed, Record, Situation
 from renewer.model.outcome import Result
 from renewer.model.value import Value
+from renewer.network.acme.keeper import Keeper
 from renewer.policy.due import Terms, decide
+from renewer.pre_post import Around
 
 R = TypeVar("R", bound=Record)
 _HOST = (Debris, Owed)
@@ -72,29 +72,31 @@ def stage(config: Config, wish: Certificate, other: str | None) -> Authority:
 
 
 def rehearse(
-    kit: Kit, names: Iterable[str], other: str | None = None, listener: Listener | None = None
+    context: Context, names: Iterable[str], other: str | None = None, listener: Listener | None = None
 ) -> list[Played]:
     """Play it for each certificate named; the real state is only looked at. Raises UsageError."""
-    situations = inventory.take(kit, names)
-    stages = {name: stage(kit.config, one.wish, other) for name, one in situations.items()}
+    situations = inventory.take(context, names)
+    stages = {name: stage(context.config, one.wish, other) for name, one in situations.items()}
     with tempfile.TemporaryDirectory(prefix="renewer-rehearsal-") as scratch:
-        config = _config(kit.config, scratch, [one.wish for one in situations.values()], stages)
-        with _Scratch(kit, config, listener) as played:
-            around = Around(played, situations.values(), kit.store)
+        config = _config(context.config, scratch, [one.wish for one in situations.values()], stages)
+        with _Scratch(context, config, listener) as played:
+            around = Around(played, situations.values(), context.store)
             try:
-                steps = _issue_all(kit, played, situations, around)
+                steps = _issue_all(context, played, situations, around)
             finally:
                 posts = around.after()
     steps += [_played(one.certificate, "post", one.result, one.detail, one.hint) for one in posts]
-    return steps + _hooks(kit, list(situations.values()))
+    return steps + _hooks(context, list(situations.values()))
 
 
-def _issue_all(kit: Kit, played: Kit, situations: Mapping[str, Situation], around: Around) -> list[Played]:
+def _issue_all(
+    context: Context, played: Context, situations: Mapping[str, Situation], around: Around
+) -> list[Played]:
     """Side by side. The real hooks stand around it: challenges may need what they stop and open."""
     with Issuer(played, lambda one: around.before(situations[one.wish.name])) as issuer:
         workers = max(1, min(played.config.agent.workers, len(situations)))
         with ThreadPoolExecutor(workers, thread_name_prefix="rehearsal") as pool:
-            issued = pool.map(lambda one: _issue(kit, issuer, one), situations.values())
+            issued = pool.map(lambda one: _issue(context, issuer, one), situations.values())
         return [step for several in issued for step in several]
 
 
@@ -140,10 +142,10 @@ class _Ledger:
         self._scratch.close()
 
 
-class _Scratch(Kit):
+class _Scratch(Context):
     """The equipment of a rehearsal: a state of its own, the real accounts."""
 
-    def __init__(self, real: Kit, config: Config, listener: Listener | None) -> None:
+    def __init__(self, real: Context, config: Config, listener: Listener | None) -> None:
         super().__init__(config, write=True, listener=listener)
         self.accounts = real.accounts
         self.stopping = real.stopping
@@ -177,11 +179,11 @@ def _config(
 # one certificate ------------------------------------------------------------------------------------------
 
 
-def _issue(kit: Kit, issuer: Issuer, real: Situation) -> list[Played]:
+def _issue(context: Context, issuer: Issuer, real: Situation) -> list[Played]:
     """From the order to the checked version; in a worker."""
-    steps = [_decision(kit, real), _authority(kit, real.wish)]
-    name, scratch = real.wish.name, issuer.kit
-    if kit.stopping.is_set():
+    steps = [_decision(context, real), _authority(context, real.wish)]
+    name, scratch = real.wish.name, issuer.context
+    if context.stopping.is_set():
         return [_played(name, "issue", Result.WAITING, "stopped before it began")]
     try:
         situation = inventory.take(scratch, [name])[name]
@@ -192,7 +194,7 @@ def _issue(kit: Kit, issuer: Issuer, real: Situation) -> list[Played]:
         outcome = issuer.obtain(situation, decision)
         steps.append(_played(name, "issue", outcome.result, outcome.detail, outcome.hint))
         if outcome.result is Result.DONE:
-            steps.append(_install(kit, scratch, real))
+            steps.append(_install(context, scratch, real))
     except RenewerError as error:
         steps.append(_played(name, "issue", Result.FAILED, error.text, error.hint))
     finally:
@@ -202,20 +204,20 @@ def _issue(kit: Kit, issuer: Issuer, real: Situation) -> list[Played]:
     return [*steps, *_copies(real.wish), *_look(real.wish)]
 
 
-def _decision(kit: Kit, real: Situation) -> Played:
-    terms = Terms(now=clock.now(), wake=kit.config.agent.wake)
+def _decision(context: Context, real: Situation) -> Played:
+    terms = Terms(now=clock.now(), wake=context.config.agent.wake)
     decision = decide(real, terms)
     text = f"in production a run would now {decision.step}: {decision.because}"
     return _played(real.wish.name, "decide", Result.DONE, text)
 
 
-def _authority(kit: Kit, wish: Certificate) -> Played:
+def _authority(context: Context, wish: Certificate) -> Played:
     """Whether the real authority would take the order, as far as its directory tells; nothing is ordered."""
-    authority = kit.config.authorities[wish.authorities[0]]
-    keeper = Keeper(authority, state=kit.accounts, timeout=kit.request_timeout)
+    authority = context.config.authorities[wish.authorities[0]]
+    keeper = Keeper(authority, state=context.accounts, timeout=context.request_timeout)
     try:
         directory, disk = keeper.directory, keeper.on_disk()
-        if fault := keeper.profile_fault(asked(wish, kit.config.authorities)[0].profiles):
+        if fault := keeper.profile_fault(asked(wish, context.config.authorities)[0].profiles):
             raise fault
     except RenewerError as error:
         return _played(wish.name, "authority", Result.FAILED, error.text, error.hint)
@@ -235,18 +237,18 @@ def _authority(kit: Kit, wish: Certificate) -> Played:
     return _played(wish.name, "authority", Result.DONE, text)
 
 
-def _install(kit: Kit, scratch: Kit, real: Situation) -> Played:
+def _install(context: Context, scratch: Context, real: Situation) -> Played:
     """Every check of an issued chain, and the version written: here in the scratch state."""
     name = real.wish.name
     outcome = install.put(scratch, inventory.take(scratch, [name])[name])
     if outcome.result is not Result.DONE:
         return _played(name, "install", outcome.result, outcome.detail, outcome.hint)
-    where = os.path.dirname(kit.store.path(name))
+    where = os.path.dirname(context.store.path(name))
     text = f"key, chain, names and dates are sound; in production it would be a version below {where}"
     return _played(name, "install", Result.DONE, text)
 
 
-def _give_up(scratch: Kit, name: str) -> str:
+def _give_up(scratch: Context, name: str) -> str:
     """Deactivate the authorizations (RFC 8555 §7.5.2); returns what went wrong with that."""
     assert isinstance(scratch, _Scratch)  # noqa: S101  made above
     url = scratch.orders.get(name)
@@ -278,7 +280,7 @@ def _look(wish: Certificate) -> Iterable[Played]:
 # servers --------------------------------------------------------------------------------------------------
 
 
-def _hooks(kit: Kit, situations: Sequence[Situation]) -> list[Played]:
+def _hooks(context: Context, situations: Sequence[Situation]) -> list[Played]:
     """Each hook's `test`, against what is live now: nothing is deployed."""
     steps: list[Played] = []
     named = dict.fromkeys(hook for one in situations for hook, _ in one.hooks if hook != COPIES)
@@ -289,9 +291,13 @@ def _hooks(kit: Kit, situations: Sequence[Situation]) -> list[Played]:
         if not ready:
             continue
         told = [
-            Move(kit, one, one.live_version, ()).told(one.live_version) for one in ready if one.live_version
+            Move(context, one, one.live_version, ()).told(one.live_version)
+            for one in ready
+            if one.live_version
         ]
-        results = hooks.run(kit.config.hooks[hook], HookEvent.TEST, told, host=kit.host, run_id=kit.run)
+        results = hooks.run(
+            context.config.hooks[hook], HookEvent.TEST, told, host=context.host, run_id=context.run
+        )
         steps += [_tested(name, result) for result in results for name in result.certificates]
     return steps
 

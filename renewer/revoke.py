@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 from renewer import clock, x509
+from renewer.context import Context
 from renewer.errors import GiveUp, RenewerError, RetryLater, UsageError
-from renewer.kit import Kit
 from renewer.model.facts import Order, Record, Revoked, Situation, Version
 from renewer.model.outcome import EventName
 from renewer.model.value import Value
@@ -51,7 +51,7 @@ def choose(situation: Situation, version: str | None) -> Version:
 
 
 def revoke(
-    kit: Kit, situation: Situation, version: Version, reason: str, *, with_key: bool
+    context: Context, situation: Situation, version: Version, reason: str, *, with_key: bool
 ) -> list[Revocation]:
     """Have a version revoked; with a compromised key, also every other version that has this key.
 
@@ -61,46 +61,48 @@ def revoke(
     name = situation.wish.name
     chosen, spki = [version], None
     if reason == COMPROMISE:
-        spki = version.csr or x509.key_fingerprint(kit.store.read(name, version.id).privkey)
-        chosen += [one for one in situation.versions if one.id != version.id and _has(kit, name, one, spki)]
-        _drop_order(kit, situation.order, spki, situation.order)
+        spki = version.csr or x509.key_fingerprint(context.store.read(name, version.id).privkey)
+        chosen += [
+            one for one in situation.versions if one.id != version.id and _has(context, name, one, spki)
+        ]
+        _drop_order(context, situation.order, spki, situation.order)
         for parked in situation.parked:
-            _drop_order(kit, parked.order, spki, parked)
+            _drop_order(context, parked.order, spki, parked)
     facts = [_fact(name, one, reason, spki) for one in chosen]
-    kit.ledger.save(*facts)
+    context.ledger.save(*facts)
     done = []
     for one, fact in zip(chosen, facts, strict=True):
         try:
-            by = _ask(kit, name, one, reason, with_key=with_key)
+            by = _ask(context, name, one, reason, with_key=with_key)
         except GiveUp:
             if spki is None:
-                kit.ledger.drop(fact)  # refused: it stays what it was
+                context.ledger.drop(fact)  # refused: it stays what it was
             raise
-        kit.ledger.save(msgspec.structs.replace(fact, done=True))
+        context.ledger.save(msgspec.structs.replace(fact, done=True))
         text = f"version {one.id}, serial {one.leaf.serial}, is revoked: {reason}"
-        kit.journal.tell(EventName.NOTICE, name, text=text)
+        context.journal.tell(EventName.NOTICE, name, text=text)
         done.append(Revocation(version=one.id, serial=one.leaf.serial, by=by))
     return done
 
 
-def finish(kit: Kit, left: Iterable[Revoked]) -> None:
+def finish(context: Context, left: Iterable[Revoked]) -> None:
     """Ask again for revocations to which the authority has not agreed yet: it was away, or we were killed.
 
     What it refuses for good is told, and asked no more: the version stays one that is never served again.
     """
     for fact in left:
         try:
-            version = kit.store.about(fact.certificate, fact.version)
-            _ask(kit, fact.certificate, version, fact.reason, with_key=fact.spki is not None)
+            version = context.store.about(fact.certificate, fact.version)
+            _ask(context, fact.certificate, version, fact.reason, with_key=fact.spki is not None)
         except RetryLater as error:
             text = f"version {fact.version} is not revoked yet: {error.text}; the next run asks again"
         except RenewerError as error:
             text = f"version {fact.version} could not be revoked: {error.text}"
-            kit.ledger.save(msgspec.structs.replace(fact, done=True))
+            context.ledger.save(msgspec.structs.replace(fact, done=True))
         else:
             text = f"version {fact.version}, serial {fact.serial}, is revoked: {fact.reason}"
-            kit.ledger.save(msgspec.structs.replace(fact, done=True))
-        kit.journal.tell(EventName.NOTICE, fact.certificate, text=text)
+            context.ledger.save(msgspec.structs.replace(fact, done=True))
+        context.journal.tell(EventName.NOTICE, fact.certificate, text=text)
 
 
 def _fact(name: str, version: Version, reason: str, spki: str | None) -> Revoked:
@@ -114,20 +116,20 @@ def _fact(name: str, version: Version, reason: str, spki: str | None) -> Revoked
     )
 
 
-def _ask(kit: Kit, name: str, version: Version, reason: str, *, with_key: bool) -> str:
+def _ask(context: Context, name: str, version: Version, reason: str, *, with_key: bool) -> str:
     """Ask the authority; returns what proved our right: "account" or "key", "nobody" if it had expired."""
     if version.leaf.not_after <= clock.now():
         return "nobody"
-    wish = kit.config.certificates.get(name)
+    wish = context.config.certificates.get(name)
     authority = version.authority or (wish.authorities[0] if wish else "")
-    if authority not in kit.config.authorities:
+    if authority not in context.config.authorities:
         raise UsageError(
             f"version {version.id} came from {authority}, which the configuration does not have any more",
             hint=f"put its table [authority.{authority}] back for a moment",
         )
-    material = kit.store.read(name, version.id)
-    session, certificate = kit.session(authority), x509.der(material.cert)
-    proofs = _proofs(reason, ours=_still_ours(kit, authority, version), with_key=with_key)
+    material = context.store.read(name, version.id)
+    session, certificate = context.session(authority), x509.der(material.cert)
+    proofs = _proofs(reason, ours=_still_ours(context, authority, version), with_key=with_key)
     if version.csr:  # a key that is elsewhere signs nothing here
         proofs = ["account"]
     for proof in proofs:
@@ -151,30 +153,30 @@ def _proofs(reason: str, *, ours: bool, with_key: bool) -> list[str]:
     return ["key", "account"] if reason == COMPROMISE else ["account", "key"]
 
 
-def _still_ours(kit: Kit, authority: str, version: Version) -> bool:
+def _still_ours(context: Context, authority: str, version: Version) -> bool:
     """Whether the account that got it is the one on disk; asks nobody, registers nothing."""
-    from renewer.acme.keeper import Keeper
+    from renewer.network.acme.keeper import Keeper
 
-    disk = Keeper(kit.config.authorities[authority], state=kit.config.agent.state).on_disk()
+    disk = Keeper(context.config.authorities[authority], state=context.config.agent.state).on_disk()
     return version.account is not None and disk.get("url") == version.account
 
 
-def _has(kit: Kit, name: str, version: Version, spki: str) -> bool:
+def _has(context: Context, name: str, version: Version, spki: str) -> bool:
     try:
-        return (version.csr or x509.key_fingerprint(kit.store.read(name, version.id).privkey)) == spki
+        return (version.csr or x509.key_fingerprint(context.store.read(name, version.id).privkey)) == spki
     except (RenewerError, ValueError):
         return False  # damaged: it is never served either
 
 
-def _drop_order(kit: Kit, order: Order | None, spki: str, record: Record | None) -> None:
+def _drop_order(context: Context, order: Order | None, spki: str, record: Record | None) -> None:
     """An order under way (or parked) with that very key is given up."""
     if order is None or record is None:
         return
     try:
-        kept = order.csr or x509.key_fingerprint(kit.store.pending_key(record.certificate, order.pending))
+        kept = order.csr or x509.key_fingerprint(context.store.pending_key(record.certificate, order.pending))
         same = kept == spki
     except (RenewerError, ValueError):
         return
     if same:
-        kit.ledger.drop(record)
-        kit.store.clear(record.certificate, order.pending)
+        context.ledger.drop(record)
+        context.store.clear(record.certificate, order.pending)

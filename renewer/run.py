@@ -7,19 +7,20 @@ from collections.abc import Iterable
 
 import msgspec
 
-from renewer import acceptance, clock, concerns, freshen, inventory, proc, watches
+from renewer import acceptance, clock, concerns, inventory, proc, refresh, watches
+from renewer.context import Context
 from renewer.errors import StateError, UsageError, shortage
-from renewer.kit import Kit
 from renewer.ledger.contract import UNWRITABLE
 from renewer.model.decision import Plan, Step
 from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName, Outcome, RunReport
 from renewer.model.value import Value
-from renewer.policy import findings, punctual
+from renewer.notify import notices
+from renewer.policy import watchdog
 from renewer.policy.due import ALL_STEPS, Terms, decide, with_next_attempts
 from renewer.policy.health import PERSON, RETRIED, assess, exit_code
 from renewer.policy.plan import arrange
-from renewer.tell import files, heartbeat, history, log, notices
+from renewer.report import files, heartbeat, history
 
 ACTING = 160 << 20  # octets of addresses: threads, cryptography, TLS, an authority's door
 
@@ -41,72 +42,72 @@ class Limits(Value):
     asked: bool = False
 
 
-def plan(kit: Kit, limits: Limits) -> tuple[Plan, dict[str, Situation]]:
+def plan(context: Context, limits: Limits) -> tuple[Plan, dict[str, Situation]]:
     """What a run would do now, from the facts as they are known; asks nobody and changes nothing."""
-    situations = _take(kit, limits)
-    return _decide(situations.values(), _terms(kit, limits)), situations
+    situations = _take(context, limits)
+    return _decide(situations.values(), _terms(context, limits)), situations
 
 
-def run(kit: Kit, limits: Limits) -> RunReport:
+def run(context: Context, limits: Limits) -> RunReport:
     """One pass over all certificates, or those named; a heartbeat is pinged around the timer's runs."""
-    with heartbeat.beating(kit, quiet=bool(limits.only)) as beat:
-        report = _remembering(kit, limits)
+    with heartbeat.beating(context, quiet=bool(limits.only)) as beat:
+        report = _remembering(context, limits)
         if beat is not None:
             beat.ended(report)
     return report
 
 
-def _remembering(kit: Kit, limits: Limits) -> RunReport:
+def _remembering(context: Context, limits: Limits) -> RunReport:
     """One pass; where nothing can be written down any more nothing is done, but looked and told as ever."""
-    fault = kit.ledger.forgets
+    fault = context.ledger.forgets
     if fault is None:
         try:
-            return _pass(kit, limits)
+            return _pass(context, limits)
         except StateError as error:
             if error.kind != UNWRITABLE:
                 raise
             fault = error
-    kit.ledger.go_on_in_memory(fault)
-    return _pass(kit, msgspec.structs.replace(limits, steps=limits.steps & {Step.LOOK}))
+    context.ledger.go_on_in_memory(fault)
+    return _pass(context, msgspec.structs.replace(limits, steps=limits.steps & {Step.LOOK}))
 
 
-def _pass(kit: Kit, limits: Limits) -> RunReport:
-    record = punctual.begun(kit.ledger.load(RunRecord), kit.run, kit.host, clock.now())
-    terms = _terms(kit, limits)
-    if wrong_clock := findings.wrong_clock(record.at, clock.BUILT):  # ordering by it would only do harm
+def _pass(context: Context, limits: Limits) -> RunReport:
+    record = watchdog.begun(context.ledger.load(RunRecord), context.run, context.host, clock.now())
+    terms = _terms(context, limits)
+    if wrong_clock := watchdog.wrong_clock(record.at, clock.BUILT):  # ordering by it would only do harm
         terms = msgspec.structs.replace(terms, steps=terms.steps - {Step.ISSUE, Step.RESUME})
-    kit.ledger.save(record)
-    kit.journal.tell(EventName.RUN_STARTED)
-    outcomes = freshen.posts(kit)
-    situations = _freshen(kit, limits, _take(kit, limits))
+    context.ledger.save(record)
+    context.journal.tell(EventName.RUN_STARTED)
+    outcomes = refresh.posts(context)
+    situations = _refresh(context, limits, _take(context, limits))
     first = _decide(situations.values(), msgspec.structs.replace(terms, now=clock.now()))
-    log.decisions(kit, first)
+    history.decisions(context, first)
     if not first.idle:
-        acted, situations = _act(kit, terms, situations, first)
+        acted, situations = _act(context, terms, situations, first)
         outcomes += acted
-    history.keep(kit, situations)
-    wrong_clock = wrong_clock or (kit.distrust and kit.distrust[0])
-    odd = log.findings(kit, situations.values(), first, wrong_clock)
+    history.keep(context, situations)
+    wrong_clock = wrong_clock or (context.distrust and context.distrust[0])
+    odd = history.findings(context, situations.values(), first, wrong_clock)
     if not wrong_clock:  # by a wrong clock what has expired is well again
-        odd += tuple(notices.tell(kit, situations, record.at, all_of_them=not limits.only))
+        odd += tuple(notices.tell(context, situations, record.at, all_of_them=not limits.only))
     code = exit_code((assess(situation, clock.now()) for situation in situations.values()), outcomes)
     if not limits.only:
-        record, texts, worst = log.concerns(kit, record)
+        record, texts, worst = history.concerns(context, record)
         odd += texts
-        code = max(code, worst, *watches.exit_codes(kit))
-    code = max(PERSON if wrong_clock else code, RETRIED if kit.ledger.forgets else code)
-    ended = punctual.ended(record, clock.now(), code, odd, all_of_them=not limits.only)
-    ended = files.write(kit, ended, situations, first)
-    kit.ledger.save(ended)
-    return _report(kit, ended, first, with_next_attempts(outcomes, situations, _terms(kit, limits)))
+        code = max(code, worst, *watches.exit_codes(context))
+    code = max(PERSON if wrong_clock else code, RETRIED if context.ledger.forgets else code)
+    ended = watchdog.ended(record, clock.now(), code, odd, all_of_them=not limits.only)
+    ended = files.write(context, ended, situations, first)
+    context.ledger.save(ended)
+    return _report(context, ended, first, with_next_attempts(outcomes, situations, _terms(context, limits)))
 
 
-def _report(kit: Kit, ended: RunRecord, first: Plan, outcomes: tuple[Outcome, ...]) -> RunReport:
+def _report(context: Context, ended: RunRecord, first: Plan, outcomes: tuple[Outcome, ...]) -> RunReport:
     """The whole run, told to the log at last."""
-    kit.journal.tell(EventName.RUN_FINISHED, exit=ended.exit)
+    context.journal.tell(EventName.RUN_FINISHED, exit=ended.exit)
     return RunReport(
-        run=kit.run,
-        host=kit.host,
+        run=context.run,
+        host=context.host,
         at=ended.at,
         ended_at=clock.now(),
         plan=first,
@@ -117,60 +118,64 @@ def _report(kit: Kit, ended: RunRecord, first: Plan, outcomes: tuple[Outcome, ..
 
 
 def _act(
-    kit: Kit, terms: Terms, situations: dict[str, Situation], first: Plan
+    context: Context, terms: Terms, situations: dict[str, Situation], first: Plan
 ) -> tuple[list[Outcome], dict[str, Situation]]:
     """Carry the plan out; what this machine is out of keeps it from acting, and not from telling."""
     try:
         proc.demand_memory(ACTING)
-        from renewer.rounds import Rounds  # all that acts, and what it needs: nothing due, nothing imported
+        from renewer.reconcile import (
+            Reconciler,  # all that acts, and what it needs: nothing due, nothing imported
+        )
 
-        return Rounds(kit, terms, situations).work(first)
+        return Reconciler(context, terms, situations).work(first)
     except Exception as error:
         if (want := shortage(error)) is None:
             raise
-        return log.short(kit, first, want), situations
+        return history.short(context, first, want), situations
 
 
-def _take(kit: Kit, limits: Limits) -> dict[str, Situation]:
-    unknown = sorted(limits.only - set(kit.config.certificates))
+def _take(context: Context, limits: Limits) -> dict[str, Situation]:
+    unknown = sorted(limits.only - set(context.config.certificates))
     if unknown:
-        known = ", ".join(kit.config.certificates) or "none"
+        known = ", ".join(context.config.certificates) or "none"
         raise UsageError(
-            f"there is no certificate '{unknown[0]}' in {kit.config.path}", hint=f"there are: {known}"
+            f"there is no certificate '{unknown[0]}' in {context.config.path}", hint=f"there are: {known}"
         )
-    return inventory.take(kit, limits.only or None)
+    return inventory.take(context, limits.only or None)
 
 
-def _freshen(kit: Kit, limits: Limits, situations: dict[str, Situation]) -> dict[str, Situation]:
+def _refresh(context: Context, limits: Limits, situations: dict[str, Situation]) -> dict[str, Situation]:
     """Facts that are too old are gathered anew; only what changed is read again."""
-    changed = freshen.budgets(kit, situations.values()) | freshen.orders(kit, situations.values())
-    freshen.debris(kit, situations.values())
-    freshen.revocations(kit)
-    if mended := freshen.rights(kit, situations) | freshen.repairs(kit, situations):
-        situations = situations | inventory.take(kit, mended)
+    changed = refresh.budgets(context, situations.values()) | refresh.orders(context, situations.values())
+    refresh.debris(context, situations.values())
+    refresh.revocations(context)
+    if mended := refresh.rights(context, situations) | refresh.repairs(context, situations):
+        situations = situations | inventory.take(context, mended)
     if Step.ISSUE in limits.steps:
-        freshen.contacts(kit)
-    freshen.versions(kit)
+        refresh.contacts(context)
+    refresh.versions(context)
     if Step.INSTALL in limits.steps:
-        if freshen.strayed(situations.values()):
+        if refresh.strayed(situations.values()):
             from renewer import reclaim  # brings cryptography
 
-            situations = situations | inventory.take(kit, reclaim.newer(kit, situations))
-        changed |= freshen.placeholders(kit, situations.values())
-        changed |= freshen.chains(kit, situations.values())
-    changed |= freshen.windows(kit, situations.values(), anyway=limits.ask)
+            situations = situations | inventory.take(context, reclaim.newer(context, situations))
+        changed |= refresh.placeholders(context, situations.values())
+        changed |= refresh.chains(context, situations.values())
+    changed |= refresh.windows(context, situations.values(), anyway=limits.ask)
     if Step.LOOK in limits.steps:
-        changed |= freshen.ports(kit, list(situations.values()))
+        changed |= refresh.ports(context, list(situations.values()))
         if not limits.only:
-            watches.look(kit)
-            concerns.look_again(kit)
-    situations = situations | (inventory.take(kit, changed) if changed else {})
-    judged = acceptance.judge(kit, situations.values())
-    return situations | (inventory.take(kit, judged) if judged else {})
+            watches.look(context)
+            concerns.look_again(context)
+    situations = situations | (inventory.take(context, changed) if changed else {})
+    judged = acceptance.judge(context, situations.values())
+    return situations | (inventory.take(context, judged) if judged else {})
 
 
-def _terms(kit: Kit, limits: Limits) -> Terms:
-    terms = Terms(now=clock.now(), wake=kit.wake, steps=limits.steps, asked=limits.asked, urged=limits.asked)
+def _terms(context: Context, limits: Limits) -> Terms:
+    terms = Terms(
+        now=clock.now(), wake=context.wake, steps=limits.steps, asked=limits.asked, urged=limits.asked
+    )
     return msgspec.structs.replace(
         terms, force=limits.force, new_key=limits.new_key, redeploy=limits.redeploy
     )

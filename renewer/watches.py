@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from renewer import clock
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.model.desired import Watch
 from renewer.model.facts import Leaf
 from renewer.model.outcome import EventName
@@ -18,7 +18,7 @@ from renewer.policy.health import WELL
 from renewer.policy.watching import assess_watch, is_due
 
 if TYPE_CHECKING:
-    from renewer.verify import Sight
+    from renewer.network.verify import Sight
 
 LARGEST = 1 << 20  # bytes of a file; certificates are a few thousand
 _SHARE = 0.1  # of the run's time: what is only watched must not take that of renewals
@@ -32,38 +32,40 @@ class _Seen(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-def take(kit: Kit) -> dict[str, Watched | None]:
+def take(context: Context) -> dict[str, Watched | None]:
     """What is known of each; None of one that was never looked at. Writes nothing."""
-    if not kit.config.watches:
+    if not context.config.watches:
         return {}
-    known = {record.certificate: record for record in kit.ledger.load(Watched)}
-    return {name: known.get(name) for name in kit.config.watches}
+    known = {record.certificate: record for record in context.ledger.load(Watched)}
+    return {name: known.get(name) for name in context.config.watches}
 
 
-def exit_codes(kit: Kit) -> list[int]:
+def exit_codes(context: Context) -> list[int]:
     """How a process should exit that says how each stands; 0 among them."""
-    facts, now = take(kit), clock.now()
-    found = [assess_watch(watch, facts[name], now) for name, watch in kit.config.watches.items()]
+    facts, now = take(context), clock.now()
+    found = [assess_watch(watch, facts[name], now) for name, watch in context.config.watches.items()]
     return [WELL, *(health.exit for health in found)]
 
 
-def look(kit: Kit) -> None:
+def look(context: Context) -> None:
     """Look at each whose hour has come; what is wrong is told in the renewal log."""
-    now, agent, facts = clock.now(), kit.config.agent, take(kit)
+    now, agent, facts = clock.now(), context.config.agent, take(context)
     due = [
-        w for w in kit.config.watches.values() if is_due(w, facts[w.name], now, agent.look_every, agent.wake)
+        w
+        for w in context.config.watches.values()
+        if is_due(w, facts[w.name], now, agent.look_every, agent.wake)
     ]
     if not due:
         return
-    seen = _ports(kit, [watch for watch in due if watch.endpoint])
+    seen = _ports(context, [watch for watch in due if watch.endpoint])
     seen |= {watch.name: _file(watch.file) for watch in due if watch.file}
     records = [
         _record(watch, facts[watch.name], seen[watch.name], now) for watch in due if watch.name in seen
     ]
-    kit.ledger.save(*records)
+    context.ledger.save(*records)
     for record in records:
         if record.error:
-            kit.journal.tell(EventName.NOTICE, record.certificate, text=f"watched: {record.error}")
+            context.journal.tell(EventName.NOTICE, record.certificate, text=f"watched: {record.error}")
 
 
 def _record(watch: Watch, before: Watched | None, seen: _Seen, now: datetime) -> Watched:
@@ -91,13 +93,13 @@ def _record(watch: Watch, before: Watched | None, seen: _Seen, now: datetime) ->
     )
 
 
-def _ports(kit: Kit, watches: Sequence[Watch]) -> dict[str, _Seen]:
+def _ports(context: Context, watches: Sequence[Watch]) -> dict[str, _Seen]:
     """Every address of every port; the worst of a port's addresses counts."""
     if not watches:
         return {}
-    from renewer import verify
+    from renewer.network import verify
 
-    end = min(clock.monotonic() + kit.time_left() * _SHARE, kit.deadline)
+    end = min(clock.monotonic() + context.time_left() * _SHARE, context.deadline)
     found: dict[str, _Seen] = {}
     for roots in dict.fromkeys(watch.roots for watch in watches):  # a sight does not tell them
         those = [watch for watch in watches if watch.roots == roots]

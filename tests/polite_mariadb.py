@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from renewer import verify
 from renewer.model.desired import Endpoint, Starttls
+from renewer.network import verify
 from tests.servers.foreground import program
 from tests.servers.mariadb import Mariadb
 

@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "config ledger hooks logs",
         "store verify acme challenges",
         "soundness copies",
-        "kit",
+        "context",
         (
             "acceptance concerns inventory issue install questions sightings revoke rollback shelf report "
             "doctor around watches"
@@ -41,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 LINE_OF = {room: line for line, rooms in enumerate(LAYERS) for room in rooms}
 
 # What is read, asked and written stays ignorant of what is decided about it.
-IGNORANT_OF_POLICY = frozenset().union(*LAYERS[: LINE_OF["kit"] + 1]) - {"policy"}
+IGNORANT_OF_POLICY = frozenset().union(*LAYERS[: LINE_OF["context"] + 1]) - {"policy"}
 
 # Rooms that only speak to strangers: they take plain values, and know nothing else of this host.
 FIT_WITHOUT_RIGHTS = {"dns": frozenset({"errors", "clock", "model", "decoding", "words", "proc"})}
@@ -57,13 +57,13 @@ CLOCK_CALLS = frozenset({"now", "utcnow", "today"})
 
 # One door a library: module or package -> the rooms and modules that may import it.
 DOORS: dict[str, tuple[str, ...]] = {
-    "acme": ("renewer/acme/",),
-    "josepy": ("renewer/acme/",),
-    "requests": ("renewer/acme/",),
-    "OpenSSL": ("renewer/tls.py", "renewer/verify/polite.py"),
-    "cryptography": ("renewer/x509.py", "renewer/acme/account_key.py"),
-    "dns": ("renewer/dns/", "renewer/challenges/dns01/providers/rfc2136.py"),
-    "lexicon": ("renewer/challenges/dns01/providers/lexicon_child.py",),
+    "acme": ("renewer/network/acme/",),
+    "josepy": ("renewer/network/acme/",),
+    "requests": ("renewer/network/acme/",),
+    "OpenSSL": ("renewer/network/tls.py", "renewer/network/verify/polite.py"),
+    "cryptography": ("renewer/x509.py", "renewer/network/acme/account_key.py"),
+    "dns": ("renewer/network/dns/", "renewer/network/challenges/dns01/providers/rfc2136.py"),
+    "lexicon": ("renewer/network/challenges/dns01/providers/lexicon_child.py",),
     "subprocess": ("renewer/proc.py",),
     "time": ("renewer/clock.py",),
     "sqlite3": ("renewer/ledger/",),
@@ -210,7 +210,7 @@ def test_tls_contexts_are_made_in_one_place() -> None:
         f"{module.path}:{line}"
         for module in modules()
         for _, name, line in calls(module)
-        if name in SSL_CONTEXT_MAKERS and module.path != "renewer/tls.py"
+        if name in SSL_CONTEXT_MAKERS and module.path != "renewer/network/tls.py"
     ]
     assert wrong == []
 
@@ -355,7 +355,7 @@ def test_what_is_for_types_alone_is_known() -> None:
     text = "if TYPE_CHECKING:\n    from renewer import clock\nelse:\n    from renewer import tls"
     assert [(one.target, one.for_types) for one in imports(source(text))] == [
         ("renewer.clock", True),
-        ("renewer.tls", False),
+        ("renewer.network.tls", False),
     ]
 
 

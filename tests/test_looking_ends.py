@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from renewer import clock, verify
+from renewer import clock
 from renewer.model.desired import Endpoint
-from renewer.verify import handshake
+from renewer.network import verify
+from renewer.network.verify import handshake
 
 
 def test_nothing_is_looked_at_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from renewer import verify
 from renewer.model.desired import Endpoint, Starttls
+from renewer.network import verify
 from tests.servers.certificates import ServerRoot
 from tests.servers.dovecot import Dovecot
 from tests.servers.foreground import program

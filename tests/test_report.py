@@ -10,7 +10,7 @@ from renewer.model.facts import DeploymentState, EndpointState, RunRecord, Situa
 from renewer.model.outcome import Outcome, Result, RunReport
 from renewer.policy.due import decide
 from renewer.policy.plan import arrange
-from renewer.report import Document, plan_document, run_document, status_document
+from renewer.report.documents import Document, plan_document, run_document, status_document
 from tests.builders import (
     DAY,
     HOUR,

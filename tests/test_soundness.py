@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from renewer import clock, soundness, x509
+from renewer import clock, x509
 from renewer.model.desired import KeyType
 from renewer.model.names import Identifier
+from renewer.store import soundness
 from renewer.store.contract import Material
 
 from .servers.certificates import ServerRoot

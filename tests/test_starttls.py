@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from renewer import verify
 from renewer.model.desired import Endpoint, Starttls
-from renewer.verify import Sight, Target, Trouble
+from renewer.network import verify
+from renewer.network.verify import Sight, Target, Trouble
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Behaviour, Peer, dripping, endless, scripted, silent, tls
 

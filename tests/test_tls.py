@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from renewer import tls
 from renewer.errors import GiveUp
+from renewer.network import tls
 from tests.servers.certificates import ServerRoot
 from tests.servers.tls_peer import Peer
 from tests.servers.tls_peer import tls as serving

@@ -14,10 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from renewer import verify
 from renewer.model.desired import Endpoint
-from renewer.verify import Sight, Target, Trouble
-from renewer.verify.sight import is_ours
+from renewer.network import verify
+from renewer.network.verify import Sight, Target, Trouble
+from renewer.network.verify.sight import is_ours
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.nginx import NginxFactory
 from tests.servers.tls_peer import Behaviour, Peer, dripping, endless, silent, tls

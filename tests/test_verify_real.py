@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509 as pyca
 
-from renewer import verify
 from renewer.model.desired import Endpoint, Starttls
+from renewer.network import verify
 from tests.servers import exim, prosody
 from tests.servers.certificates import ServerRoot
 from tests.servers.dovecot import Dovecot

@@ -32,28 +32,28 @@ def command(setup: Setup, name: str, until: str | None, reason: str, withdraw: b
     the reason go to the renewal log.
     """
     from renewer import concerns, inventory
-    from renewer.kit import Kit
+    from renewer.context import Context
+    from renewer.lineage import person
     from renewer.model.outcome import EventName
     from renewer.model.told import Ack
-    from renewer.rollback import person
     from renewer.store.lock import Lock
 
     config = setup.config()
-    with Kit(config, write=False) as kit:
-        _check(config, name, reason, {*inventory.orphans(kit), *concerns.served(kit)})
+    with Context(config, write=False) as context:
+        _check(config, name, reason, {*inventory.orphans(context), *concerns.served(context)})
     now = clock.now()
     ack = Ack(certificate=name, at=now, by=person(), until=_until(until, now), reason=reason)
     with (
         Lock(config.agent.state, group=config.agent.group).acquire(_PATIENCE),
-        Kit(config, write=True) as kit,
+        Context(config, write=True) as context,
     ):
         if withdraw:
-            kit.ledger.drop(ack)
-            kit.journal.tell(EventName.NOTICE, name, text="acknowledgement withdrawn", by=ack.by)
+            context.ledger.drop(ack)
+            context.journal.tell(EventName.NOTICE, name, text="acknowledgement withdrawn", by=ack.by)
         else:
-            kit.ledger.save(ack)
+            context.ledger.save(ack)
             said = f"acknowledged by {ack.by}" + (f": {reason}" if reason else "")
-            kit.journal.tell(EventName.NOTICE, name, text=said, by=ack.by, until=ack.until, reason=reason)
+            context.journal.tell(EventName.NOTICE, name, text=said, by=ack.by, until=ack.until, reason=reason)
     if as_json:
         document = {"certificate": name, "by": ack.by, "until": ack.until, "reason": reason}
         screen.emit({"schema": screen.SCHEMA, "withdrawn": withdraw, **document})

@@ -10,8 +10,8 @@ from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 
 if TYPE_CHECKING:
-    from renewer.challenges.dns01.providers.accounts import Account
     from renewer.model.desired import Config, Dns01
+    from renewer.network.challenges.dns01.providers.accounts import Account
 
 _certificates = click.argument("names", nargs=-1, metavar="[CERTIFICATE]...")
 
@@ -33,7 +33,7 @@ def register(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
 
     What is made is stored at once; run it again as often as you like.
     """
-    from renewer.challenges.dns01.providers.acme_dns import AcmeDnsProvider
+    from renewer.network.challenges.dns01.providers.acme_dns import AcmeDnsProvider
     from renewer.store.lock import Lock
 
     config = setup.config()
@@ -83,7 +83,7 @@ def _of(config: "Config", names: Sequence[str]) -> "Iterator[tuple[Dns01, str]]"
 
 
 def _account(challenge: "Dns01", domain: str) -> "Account | None":
-    from renewer.challenges.dns01.providers import accounts
+    from renewer.network.challenges.dns01.providers import accounts
 
     return accounts.load(str(dict(challenge.options)["storage"])).get(domain)
 
@@ -109,8 +109,8 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _shown(challenge: "Dns01", domain: str) -> dict[str, Any]:
-    from renewer.dns.resolvers import Resolvers
-    from renewer.dns.zones import Zones
+    from renewer.network.dns.resolvers import Resolvers
+    from renewer.network.dns.zones import Zones
 
     asked = f"_acme-challenge.{domain}"
     account = _account(challenge, domain)

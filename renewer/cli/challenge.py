@@ -18,9 +18,9 @@ from renewer.model.value import Value
 from renewer.policy import challenge as choosing
 
 if TYPE_CHECKING:
-    from renewer.acme.keeper import Keeper
     from renewer.model.desired import Authority, Certificate, Challenge, Config
     from renewer.model.facts import Debris
+    from renewer.network.acme.keeper import Keeper
 
 TXT = "a TXT record, made and removed by each order"
 
@@ -140,19 +140,19 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
 
 def _swept(setup: Setup, name: str | None) -> "tuple[list[Debris], list[Debris]]":
     """What is gone now, and what is not; under the agent's lock."""
-    from renewer import freshen
-    from renewer.kit import Kit
+    from renewer import refresh
+    from renewer.context import Context
     from renewer.model.facts import Debris
     from renewer.store.lock import Lock
 
     config = setup.config()
-    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
-        left = kit.ledger.load(Debris, name)
+    with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+        left = context.ledger.load(Debris, name)
         if name is not None and not left and name not in config.certificates:
             known = ", ".join(config.certificates) or "none"
             raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=f"there are: {known}")
-        gone, kept = freshen.swept(kit, left)
-        kit.ledger.drop(*gone)
+        gone, kept = refresh.swept(context, left)
+        context.ledger.drop(*gone)
         return gone, [one for one, _ in kept]
 
 
@@ -168,16 +168,16 @@ def _agreed(kept: "Sequence[Debris]") -> bool:
 
 
 def _forget(setup: Setup, kept: "Sequence[Debris]") -> None:
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.outcome import EventName
     from renewer.store.lock import Lock
 
     config = setup.config()
-    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
+    with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
         for one in kept:
             text = f"{one.where} ({one.what}), left behind by a challenge, is forgotten on request"
-            kit.journal.tell(EventName.NOTICE, one.certificate, text=text)
-        kit.ledger.drop(*kept)
+            context.journal.tell(EventName.NOTICE, one.certificate, text=text)
+        context.ledger.drop(*kept)
 
 
 def _left(one: "Debris") -> "dict[str, object]":
@@ -241,7 +241,7 @@ class _Known:
 @contextmanager
 def _accounts(config: "Config", wish: "Certificate") -> Iterator[list[_Known]]:
     """The authorities of a certificate, if one of its challenges depends on them."""
-    from renewer.acme.keeper import Keeper
+    from renewer.network.acme.keeper import Keeper
 
     kinds = (DnsAccount01, DnsPersist01)
     needed = any(isinstance(one, kinds) for one in choosing.challenges_of(wish))
@@ -270,7 +270,7 @@ def _ways(
             where = f"http://{host}/.well-known/acme-challenge/…"
             yield Shown(name=str(name), type=kind, where=where)
         case TlsAlpn01():
-            from renewer.challenges.tlsalpn01.solver import server_name
+            from renewer.network.challenges.tlsalpn01.solver import server_name
 
             where = f"port 443, server name {server_name(name)}, protocol acme-tls/1"
             yield Shown(name=str(name), type=kind, where=where)
@@ -286,7 +286,7 @@ def _ways(
 
 
 def _of_account(name: Identifier, known: _Known) -> Shown:
-    from renewer.challenges.dns01.account import record_name
+    from renewer.network.challenges.dns01.account import record_name
 
     kind = "dns-account-01"
     try:

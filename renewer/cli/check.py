@@ -7,15 +7,16 @@ from urllib.parse import urlsplit
 
 import click
 
-from renewer import clock, verify
+from renewer import clock
 from renewer.cli import exits, screen
 from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
 from renewer.model.value import Value
+from renewer.network import verify
+from renewer.network.verify import Sight, Target, Trouble
 from renewer.policy.window import SHORT_LIFETIME
-from renewer.verify import Sight, Target, Trouble
 
 # What is spoken at a port when nobody says so. A URL names its protocol: its port and what precedes TLS.
 _BEFORE_TLS = {
@@ -165,7 +166,7 @@ def _exit(found: Sequence[Finding]) -> int:
 
 def _try(roots: str) -> None:
     """Roots that cannot be read are the caller's mistake, not a finding about every target."""
-    from renewer import tls
+    from renewer.network import tls
 
     try:
         tls.verifying(roots, names=False)

@@ -96,9 +96,9 @@ def _not_ready(config: Config) -> list[Fault]:
 
 def _unusable(roots: str) -> str | None:
     """Why nothing can be checked against these roots."""
-    from renewer import tls
     from renewer.errors import GiveUp
-    from renewer.verify import ANY
+    from renewer.network import tls
+    from renewer.network.verify import ANY
 
     try:
         if roots != ANY:

@@ -11,8 +11,8 @@ from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
 if TYPE_CHECKING:
+    from renewer.context import Context
     from renewer.copies.leftovers import Standing
-    from renewer.kit import Kit
 
 _name = click.argument("name", required=False, metavar="[NAME]")
 
@@ -31,9 +31,9 @@ def command() -> None:
 @screen.pass_setup
 def list_(setup: Setup, name: str | None, *, as_json: bool) -> int:
     """List every file that was written on this host; changes nothing."""
-    with _kit(setup, write=False) as kit:
-        found = _standing(kit, name)
-        host = kit.host
+    with _context(setup, write=False) as context:
+        found = _standing(context, name)
+        host = context.host
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "host": host, "copies": [_document(one) for one in found]})
         return exits.OK
@@ -68,20 +68,24 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
 
     agreed: set[str] | None = None
     if not yes:
-        with _kit(setup, write=False) as kit:  # whoever thinks about it must not keep the timer's run waiting
+        with _context(
+            setup, write=False
+        ) as context:  # whoever thinks about it must not keep the timer's run waiting
             agreed = {
-                one.record.path for one in _standing(kit, name) if not one.named and one.found is Found.OURS
+                one.record.path
+                for one in _standing(context, name)
+                if not one.named and one.found is Found.OURS
             }
         if agreed:
             for path in sorted(agreed):
                 screen.say(path)
             screen.confirm(f"{len(agreed)} file{'s' * (len(agreed) != 1)} will be removed for good.")
-    with _kit(setup, write=True) as kit:
-        old = [one for one in _standing(kit, name) if not one.named]
+    with _context(setup, write=True) as context:
+        old = [one for one in _standing(context, name) if not one.named]
         if agreed is not None:
             old = [one for one in old if one.found is not Found.OURS or one.record.path in agreed]
-        removed, left = _clean(kit, old)
-        host = kit.host
+        removed, left = _clean(context, old)
+        host = context.host
     if as_json:
         documents = {"removed": [_document(one) for one in removed], "left": [_document(one) for one in left]}
         screen.emit({"schema": screen.SCHEMA, "host": host, **documents})
@@ -90,53 +94,53 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
     return exits.FAILED if any(one.found is Found.UNKNOWN for one in left) else exits.OK
 
 
-def _clean(kit: "Kit", old: "Sequence[Standing]") -> "tuple[list[Standing], list[Standing]]":
+def _clean(context: "Context", old: "Sequence[Standing]") -> "tuple[list[Standing], list[Standing]]":
     """What was removed, and what was left; a file that is gone, by us or others, is remembered no more."""
     from renewer.copies.leftovers import Found, remove
     from renewer.model.outcome import EventName
 
     removed, left = [], []
-    for one in (remove(one, kit.store.former) for one in old):
+    for one in (remove(one, context.store.former) for one in old):
         if one.found is Found.OURS:
             removed.append(one)
             text = f"the copy {one.record.path} was removed on request"
-            kit.journal.tell(EventName.NOTICE, one.record.certificate, text=text)
+            context.journal.tell(EventName.NOTICE, one.record.certificate, text=text)
         if one.found in (Found.OURS, Found.MISSING):
-            kit.ledger.drop(one.record)
+            context.ledger.drop(one.record)
         else:
             left.append(one)
     return removed, left
 
 
 @contextmanager
-def _kit(setup: Setup, *, write: bool) -> "Iterator[Kit]":
+def _context(setup: Setup, *, write: bool) -> "Iterator[Context]":
     """The ledger; under the agent's lock if files are to be removed."""
     from contextlib import ExitStack
 
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.store.lock import Lock
 
     config = setup.config()
     with ExitStack() as stack:
         if write:
             stack.enter_context(Lock(config.agent.state, group=config.agent.group))
-        yield stack.enter_context(Kit(config, write=write))
+        yield stack.enter_context(Context(config, write=write))
 
 
-def _standing(kit: "Kit", name: str | None) -> "list[Standing]":
+def _standing(context: "Context", name: str | None) -> "list[Standing]":
     """Every file that we wrote here, of one certificate or of all. Raises UsageError for an unknown one."""
     from renewer.copies.leftovers import standing
     from renewer.model.facts import CopyFact
 
-    records = kit.ledger.load(CopyFact, name)
-    if name is not None and not records and name not in kit.config.certificates:
+    records = context.ledger.load(CopyFact, name)
+    if name is not None and not records and name not in context.config.certificates:
         known = dict.fromkeys(
-            [*kit.config.certificates, *(one.certificate for one in kit.ledger.load(CopyFact))]
+            [*context.config.certificates, *(one.certificate for one in context.ledger.load(CopyFact))]
         )
         raise UsageError(
             f"there is no certificate '{name}'", hint="there are: " + (", ".join(known) or "none")
         )
-    return standing(records, kit.config.certificates.values(), kit.host, kit.store.former)
+    return standing(records, context.config.certificates.values(), context.host, context.store.former)
 
 
 def _content(one: "Standing") -> str:

@@ -19,13 +19,13 @@ def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
 
     Overrules the wait after a failed deployment, and holds. Orders nothing.
     """
-    from renewer import rollback
+    from renewer import lineage
     from renewer.cli.run import perform
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.store.lock import Lock
 
     config = setup.config()
     limits = limits_of(config, names, f"{Step.INSTALL},{Step.DEPLOY},{Step.LOOK}", redeploy=True)
-    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
-        rollback.release(kit, names)
+    with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+        lineage.release(context, names)
     return perform(setup, config, limits, as_json=as_json, patience=_PATIENCE)

@@ -72,13 +72,13 @@ def _with_local(config: Config, wish: "Certificate", checkups: Sequence[Checkup]
 def _notes(config: Config, names: Sequence[str]) -> tuple[Concern, ...]:
     """Whether anything will call the next run, which authorities only test, whether the state is older."""
     from renewer import concerns
-    from renewer.kit import Kit
+    from renewer.context import Context
 
     try:
-        with Kit(config, write=False) as kit:
-            found = concerns.look_later(kit)
+        with Context(config, write=False) as context:
+            found = concerns.look_later(context)
             tests = (one for one in found if one.subject.startswith("test "))
-            return (*concerns.behind(kit, names), *tests, *concerns.uncalled(kit))
+            return (*concerns.behind(context, names), *tests, *concerns.uncalled(context))
     except RenewerError:  # whose state may not be read looks at names all the same
         return ()
 

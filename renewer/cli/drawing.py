@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
+from renewer.cli.log_story import Line
 from renewer.cli.screen import clean
-from renewer.cli.tale import Line
 
 _NARROW = 60  # columns: below it, indentation costs more than it tells
 

@@ -9,7 +9,7 @@ from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
 if TYPE_CHECKING:
-    from renewer.kit import Kit
+    from renewer.context import Context
 
 
 @click.command("forget")
@@ -24,18 +24,20 @@ def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: b
     Not while a port where it was seen still serves it, unless you say --yes. Copies elsewhere stay; so does
     the history. It is not revoked by that: while it is configured, renewer revoke NAME does it.
     """
-    from renewer import shelf
-    from renewer.kit import Kit
+    from renewer import lineage
+    from renewer.context import Context
     from renewer.store.lock import Lock
 
     config = setup.config()
     if not yes:
-        with Kit(config, write=False) as kit:  # whoever thinks about it must not keep the timer's run waiting
-            _ask(kit, name, even_if_served=even_if_served)
-    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
-        link = kit.store.alias(name)
-        _refuse(kit, name, even_if_served=even_if_served, yes=yes)
-        left = shelf.forget(kit, name)
+        with Context(
+            config, write=False
+        ) as context:  # whoever thinks about it must not keep the timer's run waiting
+            _ask(context, name, even_if_served=even_if_served)
+    with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+        link = context.store.alias(name)
+        _refuse(context, name, even_if_served=even_if_served, yes=yes)
+        left = lineage.forget(context, name)
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "certificate": name, "forgotten": True, "copies": left})
         return exits.OK
@@ -45,24 +47,24 @@ def command(setup: Setup, name: str, even_if_served: bool, yes: bool, as_json: b
     return exits.OK
 
 
-def _refuse(kit: "Kit", name: str, *, even_if_served: bool, yes: bool = False) -> None:
+def _refuse(context: "Context", name: str, *, even_if_served: bool, yes: bool = False) -> None:
     """Raise UsageError if it must not be forgotten."""
-    from renewer import shelf
+    from renewer import lineage
 
-    why = shelf.why_not_forget(kit, name, though_served=yes)
-    known = shelf.is_left(kit, name)
+    why = lineage.why_not_forget(context, name, though_served=yes)
+    known = lineage.is_left(context, name)
     if why and not (even_if_served and known):
         text, hint = why
         raise UsageError(text, hint=hint)
 
 
-def _ask(kit: "Kit", name: str, *, even_if_served: bool) -> None:
+def _ask(context: "Context", name: str, *, even_if_served: bool) -> None:
     """Say what will be gone, and ask; of a link nothing will."""
-    from renewer import shelf
+    from renewer import lineage
 
-    _refuse(kit, name, even_if_served=even_if_served)
-    if kit.store.alias(name):
+    _refuse(context, name, even_if_served=even_if_served)
+    if context.store.alias(name):
         return
-    found = shelf.contents(kit, name).versions
+    found = lineage.contents(context, name).versions
     last = f", the newest expires {screen.moment(found[0].leaf.not_after)}" if found else ""
     screen.confirm(f"{len(found)} versions of {name} are deleted with their keys{last}.")

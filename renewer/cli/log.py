@@ -85,9 +85,9 @@ def _wanted(
 
 
 def _since(event: Event, begin: datetime) -> bool:
-    from renewer.cli import tale
+    from renewer.cli import log_story
 
-    at = tale.moment(event)
+    at = log_story.moment(event)
     return at is not None and at >= begin
 
 
@@ -101,20 +101,20 @@ def _each(events: Iterable[Event], *, as_json: bool, verbose: bool) -> int:
 
 
 def _last(events: Sequence[Event]) -> Iterable[Event]:
-    from renewer.cli import tale
+    from renewer.cli import log_story
 
-    found = tale.last(events)
+    found = log_story.last(events)
     return [dict(event) for event in found.events] if found else ()
 
 
 def _tell(events: Sequence[Event], name: str) -> int:
     """Print the story of the last renewal among them."""
-    from renewer.cli import tale
+    from renewer.cli import log_story
 
-    found = tale.last(events)
+    found = log_story.last(events)
     if found is None:
         return 0
-    told = [tale.headline(found, name, clock.now()), *tale.lines(found), *tale.ending(found)]
+    told = [log_story.headline(found, name, clock.now()), *log_story.lines(found), *log_story.ending(found)]
     if screen.is_terminal():
         from renewer.cli import drawing
 
@@ -139,7 +139,7 @@ def _nothing(config: Config, name: str | None, run: str | None, reader: Reader) 
 
 
 def _print(event: Event, *, as_json: bool, verbose: bool) -> None:
-    from renewer.cli.story import words
+    from renewer.cli.log_story import words
 
     if as_json:
         screen.out(msgspec.json.encode(event).decode())

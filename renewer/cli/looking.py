@@ -19,8 +19,8 @@ def look_now(config: "Config", names: Sequence[str] = ()) -> "tuple[Sighting, ..
 
     What was seen is kept if nobody else is at work and the state may be written to; else it is only shown.
     """
-    from renewer import inventory, sightings
-    from renewer.kit import Kit
+    from renewer import inventory, observe
+    from renewer.context import Context
     from renewer.store.lock import Lock
 
     with ExitStack() as closing:
@@ -30,8 +30,8 @@ def look_now(config: "Config", names: Sequence[str] = ()) -> "tuple[Sighting, ..
                 closing.enter_context(Lock(config.agent.state, group=config.agent.group).acquire())
             except RenewerError:
                 write = False
-        kit = closing.enter_context(Kit(config, write=write))
-        found = sightings.look(kit, inventory.take(kit, names or None).values())
+        context = closing.enter_context(Context(config, write=write))
+        found = observe.look(context, inventory.take(context, names or None).values())
         if write:
             found.save()
         return tuple(found.records)

@@ -23,9 +23,9 @@ def test(setup: Setup, name: str | None, as_json: bool) -> int:
 
     Exit: 0 all took it, 1 one did not.
     """
-    from renewer.kit import run_id
-    from renewer.tell import channels
-    from renewer.tell.notices import sample
+    from renewer.context import run_id
+    from renewer.notify import channels
+    from renewer.notify.notices import sample
 
     config = setup.config()
     names = _chosen(config, name)

@@ -21,20 +21,20 @@ def command(setup: Setup, path: str | None, as_json: bool) -> int:
 
     With `page` under [report] every run writes it. Without either it is printed.
     """
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.facts import RunRecord
+    from renewer.report import files
+    from renewer.report.publish import publish
     from renewer.run import plan
-    from renewer.tell import files
-    from renewer.tell.publish import publish
 
     config = setup.config()
     path = os.path.abspath(path) if path not in (None, "-") else path or config.report.page or "-"
-    with Kit(config, write=False) as kit:
-        planned, situations = plan(kit, limits_of(config, (), None))
-        runs = [record for record in kit.ledger.load(RunRecord) if record.host == kit.host]
+    with Context(config, write=False) as context:
+        planned, situations = plan(context, limits_of(config, (), None))
+        runs = [record for record in context.ledger.load(RunRecord) if record.host == context.host]
         last = runs[-1] if runs else None
-        document = files.document(kit, last, situations, planned)
-        content = files.page(kit, document, (last.ended_at or last.at) if last else None)
+        document = files.document(context, last, situations, planned)
+        content = files.page(context, document, (last.ended_at or last.at) if last else None)
     if path == "-":
         if not as_json:
             screen.out(content.decode().rstrip("\n"))

@@ -36,21 +36,21 @@ def command(
     Asks nobody, changes nothing. Exit codes as `status`.
     """
     from renewer import clock, concerns
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.policy.concerns import worst
     from renewer.policy.health import assess, exit_code
     from renewer.run import plan
 
     config = setup.config()
     limits = limits_of(config, (*names, *only), steps, force=force, asked=True)
-    with Kit(config, write=False) as kit:
-        planned, situations = plan(kit, limits)
-        found = concerns.look_later(kit) if not limits.only else ()
+    with Context(config, write=False) as context:
+        planned, situations = plan(context, limits)
+        found = concerns.look_later(context) if not limits.only else ()
     healths = [assess(situation, clock.now()) for situation in situations.values()]
     code = max(exit_code(healths), worst(found))
     notes = [*_notes(situations), *(f"note: {one.text}" for one in found)]
     if as_json:
-        from renewer.report import plan_document
+        from renewer.report.documents import plan_document
 
         screen.emit(plan_document(planned) | {"notes": notes})
         return code

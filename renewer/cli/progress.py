@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from renewer.cli.story import sentence
+from renewer.cli.log_story import sentence
 from renewer.model.decision import Step
 from renewer.model.outcome import EventName
 

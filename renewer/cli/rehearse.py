@@ -31,7 +31,7 @@ def command(
     time would take each other's away.
     """
     from renewer.cli.run import stop_gently, watching
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.outcome import Result
     from renewer.rehearse import rehearse
     from renewer.store.lock import Lock
@@ -45,9 +45,9 @@ def command(
     chosen = names or tuple(config.certificates)
     watcher = watching(setup, as_json=as_json)
     lock = Lock(config.agent.state, group=config.agent.group)
-    with lock, watcher or nullcontext(), Kit(config, write=True) as kit:
-        stop_gently(kit)
-        steps = rehearse(kit, chosen, authority, watcher)
+    with lock, watcher or nullcontext(), Context(config, write=True) as context:
+        stop_gently(context)
+        steps = rehearse(context, chosen, authority, watcher)
     well = all(step.result is Result.DONE or step.step == "give-up" for step in steps)
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "well": well, "steps": steps})
@@ -57,7 +57,7 @@ def command(
 
 
 def _print(steps: "list[Played]", *, well: bool) -> None:
-    from renewer.cli.story import MARKS
+    from renewer.cli.log_story import MARKS
 
     for step in sorted(steps, key=lambda step: step.certificate):
         screen.out(f"{MARKS[step.result]} {step.certificate}: {step.step}: {step.detail}")

@@ -17,14 +17,14 @@ def command(setup: Setup, old: str, new: str, as_json: bool) -> int:
     Nothing is ordered again. The old path stays as a link, so that servers whose configuration names it go on
     working; once none does: renewer forget OLD.
     """
-    from renewer import shelf
-    from renewer.kit import Kit
+    from renewer import lineage
+    from renewer.context import Context
     from renewer.store.lock import Lock
 
     config = setup.config()
-    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
-        shelf.rename(kit, old, new)
-        was, now = kit.store.path(old), kit.store.path(new)
+    with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+        lineage.rename(context, old, new)
+        was, now = context.store.path(old), context.store.path(new)
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "certificate": new, "renamed_from": old, "live": now})
         return exits.OK

@@ -34,9 +34,9 @@ def command(setup: Setup, since: str, form: str | None, path: str | None, mail: 
 
     Exit: 0; 1 if a channel did not take it.
     """
-    from renewer.tell import forms
-    from renewer.tell.publish import publish
-    from renewer.tell.summaries import form_of
+    from renewer.report import forms
+    from renewer.report.publish import publish
+    from renewer.report.summaries import form_of
 
     config = setup.config()
     report = _report(config, _span(since))
@@ -63,22 +63,22 @@ def _span(text: str) -> timedelta:
 
 
 def _report(config: "Config", span: timedelta) -> dict[str, Any]:
-    from renewer.kit import Kit
+    from renewer.context import Context
+    from renewer.report import files, summary
     from renewer.run import plan
-    from renewer.tell import files, summary
 
-    with Kit(config, write=False) as kit:
-        planned, situations = plan(kit, limits_of(config, (), None))
-        found = files.document(kit, None, situations, planned)
-        history = kit.ledger.history()
+    with Context(config, write=False) as context:
+        planned, situations = plan(context, limits_of(config, (), None))
+        found = files.document(context, None, situations, planned)
+        history = context.ledger.history()
     now = clock.now()
     return summary.document(found, history, now - span, now)
 
 
 def _send(config: "Config", report: dict[str, Any], *, as_json: bool) -> int:
     """To every channel that would get a summary; says how it went."""
-    from renewer.kit import run_id
-    from renewer.tell.summaries import FILE, send, targets
+    from renewer.context import run_id
+    from renewer.report.summaries import FILE, send, targets
 
     names = [name for name in targets(config) if name != FILE]
     if not names:

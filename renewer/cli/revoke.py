@@ -68,14 +68,14 @@ def _revoke(
 ) -> "tuple[list[Revocation], bool]":
     """What was revoked, and whether something must take its place."""
     from renewer import clock, inventory
+    from renewer.context import Context
     from renewer.errors import UsageError
-    from renewer.kit import Kit
     from renewer.policy.wanted import wanted
     from renewer.revoke import choose, revoke
     from renewer.store.lock import Lock
 
-    with Kit(config, write=False) as kit:  # asking must not keep a timer's run waiting
-        situation = inventory.take(kit, [name]).get(name)
+    with Context(config, write=False) as context:  # asking must not keep a timer's run waiting
+        situation = inventory.take(context, [name]).get(name)
         if situation is None:
             hosts = ", ".join(config.certificates[name].hosts)
             raise UsageError(f"{name} is not for this host", hint=f"revoke it on one of: {hosts}")
@@ -85,8 +85,8 @@ def _revoke(
         live = ", and it is live" if chosen.id == situation.live else ""
         screen.confirm(f"{what}{live}.")
     lock = Lock(config.agent.state, group=config.agent.group).acquire(_PATIENCE)
-    with lock, Kit(config, write=True) as kit:
-        situation = inventory.take(kit, [name])[name]
-        revoked = revoke(kit, situation, choose(situation, chosen.id), reason, with_key=with_key)
-        after = inventory.take(kit, [name])[name]
+    with lock, Context(config, write=True) as context:
+        situation = inventory.take(context, [name])[name]
+        revoked = revoke(context, situation, choose(situation, chosen.id), reason, with_key=with_key)
+        after = inventory.take(context, [name])[name]
         return revoked, wanted(after, clock.now()) is None

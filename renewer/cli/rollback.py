@@ -43,13 +43,13 @@ def command(setup: Setup, name: str, version: str | None, reason: str, as_json: 
 
 def _hold(config: "Config", name: str, version: str | None, reason: str) -> "tuple[Version, list[Hold]]":
     """The version to go back to, and what is held for it."""
-    from renewer import inventory, rollback
-    from renewer.kit import Kit
+    from renewer import inventory, lineage
+    from renewer.context import Context
     from renewer.store.lock import Lock
 
     if len(reason) > 300 or not (reason.isprintable() or not reason):
         raise UsageError("the reason must be one line of at most 300 characters")
-    with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
-        situation = inventory.take(kit, [name])[name]
-        target = rollback.choose(situation, version)
-        return target, rollback.hold(kit, situation, target, reason)
+    with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+        situation = inventory.take(context, [name])[name]
+        target = lineage.choose(situation, version)
+        return target, lineage.hold(context, situation, target, reason)

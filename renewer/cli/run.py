@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from renewer.cli.progress import Watcher
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.desired import Config
     from renewer.model.outcome import RunReport
     from renewer.run import Limits
@@ -100,18 +100,18 @@ def perform(
     more: "Mapping[str, object] | None" = None,
 ) -> int:
     """One pass under the lock; prints what came of it (with `more` in its document), returns how to exit."""
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.run import run
     from renewer.store.lock import Lock
 
     watcher = watching(setup, as_json=as_json)
     lock = Lock(config.agent.state, group=config.agent.group).acquire(patience)
-    with lock, watcher or nullcontext(), Kit(config, write=True, listener=watcher) as kit:
-        stop_gently(kit)
-        report = run(kit, limits)
-        _warn(kit)
+    with lock, watcher or nullcontext(), Context(config, write=True, listener=watcher) as context:
+        stop_gently(context)
+        report = run(context, limits)
+        _warn(context)
     if as_json:
-        from renewer.report import run_document
+        from renewer.report.documents import run_document
 
         screen.emit({**run_document(report), **(more or {})})
     else:
@@ -120,13 +120,13 @@ def perform(
     return report.exit
 
 
-def stop_gently(kit: "Kit") -> None:
+def stop_gently(context: "Context") -> None:
     """SIGTERM and the first Ctrl-C: finish what is in flight, begin nothing new; the next run goes on."""
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001  the signature of handlers
-        if kit.stopping.is_set():
+        if context.stopping.is_set():
             raise KeyboardInterrupt
-        kit.stop()
+        context.stop()
         screen.say("renewer: stopping; what is in flight is finished, the next run goes on")
 
     signal.signal(signal.SIGTERM, stop)
@@ -145,14 +145,14 @@ def watching(setup: Setup, *, as_json: bool) -> "Watcher | None":
     return Watcher(verbose=setup.verbose > 0, draw=draw)
 
 
-def _warn(kit: "Kit") -> None:
-    for fault in kit.journal.faults:
+def _warn(context: "Context") -> None:
+    for fault in context.journal.faults:
         screen.say(f"renewer: {fault}; the run went on without it")
 
 
 def _print(report: "RunReport") -> None:
     """One line when there was nothing to do; else one an outcome, and what to do where it failed."""
-    from renewer.cli.story import MARKS
+    from renewer.cli.log_story import MARKS
 
     for outcome in report.outcomes:
         mark = MARKS[outcome.result]

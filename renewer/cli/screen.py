@@ -14,7 +14,7 @@ import msgspec
 from renewer import clock, errors
 from renewer.cli import exits
 from renewer.model.desired import Config
-from renewer.tell import words
+from renewer.notify import words
 
 SCHEMA = 1
 _STATES: list[str] = []  # of the configurations loaded: the last net knows no other way to it

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from renewer.cli.overview import Document
     from renewer.cli.picture import Picture
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.concern import Concern
     from renewer.model.desired import Config
 
@@ -94,7 +94,7 @@ def command(
 
 
 def _looked(setup: Setup, names: tuple[str, ...], *, look: bool) -> "tuple[Document, timedelta]":
-    from renewer.policy.punctual import patience
+    from renewer.policy.watchdog import patience
 
     config = setup.config()
     return document(config, names, look=look), patience(config.agent.wake, config.agent.deadline)
@@ -104,35 +104,35 @@ def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = Fals
     """How things stand, from what is known; asks nobody, but the ports if it is to `look`."""
     from renewer import concerns, inventory, watches
     from renewer.cli.looking import look_now, with_seen
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.ledger import reserve
     from renewer.logs import defects
     from renewer.model.facts import RunRecord
-    from renewer.policy.punctual import patience
-    from renewer.report import status_document
+    from renewer.policy.watchdog import patience
+    from renewer.report.documents import status_document
     from renewer.run import plan
 
     limits = limits_of(config, names, None)
     seen = look_now(config, names) if look else ()
-    with Kit(config, write=False) as kit:
-        planned, situations = plan(kit, limits)
+    with Context(config, write=False) as context:
+        planned, situations = plan(context, limits)
         if seen:
             situations = with_seen(situations, seen)
-        runs = [record for record in kit.ledger.load(RunRecord) if record.host == kit.host]
+        runs = [record for record in context.ledger.load(RunRecord) if record.host == context.host]
         last = runs[-1] if runs else None
         found = status_document(
             situations,
             planned,
             now=clock.now(),
-            host=kit.host,
-            orphans=() if names else inventory.orphans(kit),
+            host=context.host,
+            orphans=() if names else inventory.orphans(context),
             last_run=last,
-            watches=() if names else watches.rows(config.watches, watches.take(kit), clock.now()),
+            watches=() if names else watches.rows(config.watches, watches.take(context), clock.now()),
             patience=patience(config.agent.wake, config.agent.deadline),
-            concerns=() if names else _concerns(kit),
-            still_served=() if names else concerns.rows(kit),
+            concerns=() if names else _concerns(context),
+            still_served=() if names else concerns.rows(context),
         )
-        unread, findings = list(kit.ledger.notes), list(found["findings"])
+        unread, findings = list(context.ledger.notes), list(found["findings"])
         if (full := reserve.want(config.agent.state)) is not None:
             unread.append(full)
         if (defect := defects.noted(config.agent.state)) is not None:
@@ -140,11 +140,11 @@ def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = Fals
         return found | {"unread": unread, "findings": findings}
 
 
-def _concerns(kit: "Kit") -> "tuple[Concern, ...]":
+def _concerns(context: "Context") -> "tuple[Concern, ...]":
     """What is wrong as a whole, and whether anything will call the next run."""
     from renewer import concerns
 
-    return (*concerns.look_later(kit), *concerns.uncalled(kit))
+    return (*concerns.look_later(context), *concerns.uncalled(context))
 
 
 def _holder(config: "Config") -> str:

@@ -19,12 +19,12 @@ def command(setup: Setup, name: str, as_json: bool) -> int:
 
     Also of one that is on disk and in no configuration. To serve an older one: renewer rollback NAME.
     """
-    from renewer.kit import Kit
-    from renewer.report import versions_document
-    from renewer.shelf import contents
+    from renewer.context import Context
+    from renewer.lineage import contents
+    from renewer.report.documents import versions_document
 
-    with Kit(setup.config(), write=False) as kit:
-        document = versions_document(contents(kit, name), clock.now())
+    with Context(setup.config(), write=False) as context:
+        document = versions_document(contents(context, name), clock.now())
     if as_json:
         screen.emit(document)
         return exits.OK

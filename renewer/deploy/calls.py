@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from renewer import clock, hooks, inventory
+from renewer.context import Context
 from renewer.deploy import links
 from renewer.deploy.move import Move
 from renewer.errors import StateError
 from renewer.hooks import HookCertificate, HookResult, Verdict
-from renewer.kit import Kit
 from renewer.model.desired import Convention, HookEvent
 from renewer.model.facts import COPIES, Deployment, DeploymentState
 from renewer.model.names import CERTIFICATE_NAME
@@ -21,8 +21,8 @@ from renewer.store.layout import LIVE
 class Calls:
     """Calls hooks for the moves of one batch, in the config's order."""
 
-    def __init__(self, kit: Kit, moves: list[Move]) -> None:
-        self.kit = kit
+    def __init__(self, context: Context, moves: list[Move]) -> None:
+        self.context = context
         self.moves = moves
 
     def _concerned(self, hook: str) -> list[Move]:
@@ -34,14 +34,16 @@ class Calls:
     def _call(self, hook: str, event: HookEvent, moves: Sequence[Move]) -> tuple[HookResult, ...]:
         """Call a hook for some certificates, told of whatever is live for each now."""
         told = [move.told(move.serves) for move in moves]
-        if self.kit.config.hooks[hook].convention is Convention.CERTBOT:
+        if self.context.config.hooks[hook].convention is Convention.CERTBOT:
             told = [self._with_lineage(one) for one in told]
-        results = hooks.run(self.kit.config.hooks[hook], event, told, host=self.kit.host, run_id=self.kit.run)
+        results = hooks.run(
+            self.context.config.hooks[hook], event, told, host=self.context.host, run_id=self.context.run
+        )
         for result in results:
             if result.code is None and result.verdict is Verdict.NOT_MINE:
                 continue  # an event that the hook does not hear: it was not called
             for name in result.certificates:
-                self.kit.journal.tell(
+                self.context.journal.tell(
                     EventName.HOOK_RUN,
                     name,
                     hook=hook,
@@ -58,10 +60,10 @@ class Calls:
         """The same with the directory that scripts for certbot are told of."""
         try:
             return msgspec.structs.replace(
-                told, lineage=self.kit.store.lineage(told.name, key=told.privkey is not None)
+                told, lineage=self.context.store.lineage(told.name, key=told.privkey is not None)
             )
         except StateError as error:  # they are told of the other one, which has the same files
-            self.kit.journal.tell(EventName.NOTICE, told.name, text=error.text, hint=error.hint)
+            self.context.journal.tell(EventName.NOTICE, told.name, text=error.text, hint=error.hint)
             return told
 
     def test_all(self) -> None:
@@ -83,7 +85,7 @@ class Calls:
 
     def _is_optional(self, hook: str) -> bool:
         """Whether its failure turns nothing back."""
-        return not self.kit.config.hooks[hook].required
+        return not self.context.config.hooks[hook].required
 
     def _tested(self, hook: str, moves: Sequence[Move]) -> HookResult | None:
         """The failure of a `test`, or None; a server that is not running puts its hook off."""
@@ -100,12 +102,12 @@ class Calls:
         if not back:
             self.fail(moves, failed.error or "", _hook_hint(failed), hook=hook, result=failed)
         elif still := self._tested(hook, moves):
-            named = named_in(self.kit, still)
+            named = named_in(self.context, still)
             text = f"{still.error}; it fails with what was live before as well"
             if named:
                 for move in back:
                     links.forward(move)
-                blame(self.kit, moves, still, named)
+                blame(self.context, moves, still, named)
                 return
             for move in back:
                 if move.ending:
@@ -121,7 +123,7 @@ class Calls:
 
         So do those that the run has no time left for: what they were live with before passed.
         """
-        if self.kit.time_left() <= 0:
+        if self.context.time_left() <= 0:
             text = f"{failed.error}; the run ended before it was found whether {{}} is to blame"
             for move in moves:
                 told = text.format(move.wish.name)
@@ -195,7 +197,7 @@ class Calls:
         for move in back:
             move.turned_back = True
             former = move.former.id if move.former else None
-            self.kit.journal.tell(
+            self.context.journal.tell(
                 EventName.ROLLED_BACK, move.wish.name, to=former, version=move.version.id, error=text
             )
         for name in dict.fromkeys(hook for move in back for hook in move.deployed):
@@ -209,14 +211,14 @@ class Calls:
                         move.error = f"{move.error}; and its server may not have gone back: {answer.error}"
 
 
-def named_in(kit: Kit, result: HookResult) -> tuple[str, ...]:
+def named_in(context: Context, result: HookResult) -> tuple[str, ...]:
     """The certificates of which a hook names a file below the state directory."""
-    path = re.escape(kit.store.path("")).removesuffix(f"/{LIVE}")
+    path = re.escape(context.store.path("")).removesuffix(f"/{LIVE}")
     said = f"{result.error}\n{result.output}"
     return tuple(dict.fromkeys(re.findall(f"{path}({CERTIFICATE_NAME.pattern})/", said)))
 
 
-def blame(kit: Kit, moves: Sequence[Move], result: HookResult, named: Collection[str]) -> None:
+def blame(context: Context, moves: Sequence[Move], result: HookResult, named: Collection[str]) -> None:
     """A test fails with the former files as well: it is the trouble of those that it names alone.
 
     Nobody is turned back for it. Who is named has failed, the others wait.
@@ -229,14 +231,14 @@ def blame(kit: Kit, moves: Sequence[Move], result: HookResult, named: Collection
         move.states[hook] = (state, msgspec.structs.replace(result, error=text))
         if guilty:
             move.error, move.hint = text, _hook_hint(result)
-    kit.ledger.save(*_others(kit, hook, set(named) - {move.wish.name for move in moves}, text))
+    context.ledger.save(*_others(context, hook, set(named) - {move.wish.name for move in moves}, text))
 
 
-def _others(kit: Kit, hook: str, names: Iterable[str], text: str) -> list[Deployment]:
+def _others(context: Context, hook: str, names: Iterable[str], text: str) -> list[Deployment]:
     """The records of certificates outside the batch that a test names: called again like one that failed."""
-    known = [name for name in names if name in kit.config.certificates]
+    known = [name for name in names if name in context.config.certificates]
     found = []
-    for name, situation in inventory.take(kit, known).items() if known else ():
+    for name, situation in inventory.take(context, known).items() if known else ():
         fingerprint = dict(situation.hooks).get(hook)
         if fingerprint is None or situation.live is None:
             continue
@@ -245,7 +247,7 @@ def _others(kit: Kit, hook: str, names: Iterable[str], text: str) -> list[Deploy
         found.append(
             Deployment(
                 certificate=name,
-                host=kit.host,
+                host=context.host,
                 hook=hook,
                 version=situation.live,
                 state=DeploymentState.FAILED,

@@ -13,7 +13,7 @@ from renewer.store.contract import Material
 
 def copy(move: Move) -> None:
     """Write every copy; a file that is there already as it should be is left alone."""
-    material = move.kit.store.read(move.wish.name, move.version.id)
+    material = move.context.store.read(move.wish.name, move.version.id)
     ours = _remembered(move)
     try:
         for written in _put_each(move, move.wish.copies, material, ours):
@@ -23,13 +23,13 @@ def copy(move: Move) -> None:
         restored, faults = copies.undo(move.copied)
         move.copied = []
         for fault in faults:
-            move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=fault)
+            move.context.journal.tell(EventName.NOTICE, move.wish.name, text=fault)
         if move.former is not None:
             _remember_copies(move, move.former, restored)
         raise
     said = [text for one in move.copied for text in (one.note, *one.told) if text]
     for text in dict.fromkeys(said):
-        move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=text)
+        move.context.journal.tell(EventName.NOTICE, move.wish.name, text=text)
     move.states[COPIES] = (DeploymentState.DONE, None)
     move.passed_by = tuple(dict.fromkeys(one.note for one in move.copied if one.note))
     _remember_copies(move, move.version, move.copied)
@@ -54,7 +54,7 @@ def _later(move: Move, material: Material, ours: Mapping[str, tuple[str, int]]) 
         return ""
     known = {path: sha256 for path, (sha256, _) in ours.items()}
     found = (
-        copies.later(copy, material, known, versions=_fingerprints(move), scratch=move.kit.store.scratch)
+        copies.later(copy, material, known, versions=_fingerprints(move), scratch=move.context.store.scratch)
         for copy in wishes
         if copy.shows_leaf
     )
@@ -75,8 +75,8 @@ def _put(
         {path: sha256 for path, (sha256, _) in ours.items()},
         inodes={path: inode for path, (_, inode) in ours.items()},
         versions=_fingerprints(move),
-        scratch=move.kit.store.scratch,
-        keep=move.kit.store.keep_former,
+        scratch=move.context.store.scratch,
+        keep=move.context.store.keep_former,
         beside=beside,
         why=_unclaimed(move),
     )
@@ -85,7 +85,7 @@ def _put(
 def _unclaimed(move: Move) -> str:
     """Of copies that hold a newer version than this state, why it is not taken back, and the ways out."""
     name = move.wish.name
-    if (why := move.kit.unclaimed.get(name)) is None:
+    if (why := move.context.unclaimed.get(name)) is None:
         return ""
     return (
         f"it is newer than this state, and not taken back: {why}; restore the state that has it, or order "
@@ -95,11 +95,11 @@ def _unclaimed(move: Move) -> str:
 
 def _remembered(move: Move) -> dict[str, tuple[str, int]]:
     """Path → SHA-256 and inode of what we wrote there last."""
-    records = move.kit.ledger.load(CopyFact, move.wish.name)
+    records = move.context.ledger.load(CopyFact, move.wish.name)
     return {
         record.path: (record.sha256, _inode(record.stamp))
         for record in records
-        if record.host == move.kit.host
+        if record.host == move.context.host
     }
 
 
@@ -108,11 +108,11 @@ def _inode(stamp: tuple[int, ...]) -> int:
 
 
 def _remember_copies(move: Move, version: Version, written: Iterable[copies.Written]) -> None:
-    told = {one.path for one in move.kit.ledger.load(CopyFact, move.wish.name) if one.relic}
+    told = {one.path for one in move.context.ledger.load(CopyFact, move.wish.name) if one.relic}
     facts = [
         CopyFact(
             certificate=move.wish.name,
-            host=move.kit.host,
+            host=move.context.host,
             path=one.path,
             version=version.id,
             sha256=one.sha256,
@@ -126,11 +126,11 @@ def _remember_copies(move: Move, version: Version, written: Iterable[copies.Writ
         for one in written
     ]
     if facts:
-        move.kit.ledger.save(*facts)
+        move.context.ledger.save(*facts)
 
 
 def _is_unclaimed(move: Move) -> bool:
-    return move.wish.name in move.kit.unclaimed
+    return move.wish.name in move.context.unclaimed
 
 
 def back(move: Move) -> bool:
@@ -141,7 +141,7 @@ def back(move: Move) -> bool:
     if not move.may_turn_back() or former is None:
         return False
     try:
-        move.kit.store.turn(move.wish.name, former.id)
+        move.context.store.turn(move.wish.name, former.id)
     except RenewerError as error:
         move.error = f"{move.error}; and the link could not be turned back: {error.text}"
         return False
@@ -151,7 +151,7 @@ def back(move: Move) -> bool:
     except RenewerError as error:
         faults.append(f"the copies of version {former.id} could not be put back: {error.text}")
     for fault in faults:
-        move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=fault)
+        move.context.journal.tell(EventName.NOTICE, move.wish.name, text=fault)
     _remember_copies(move, former, restored)
     move.is_back = True
     return True
@@ -161,13 +161,17 @@ def _rewritten(move: Move, former: Version) -> list[copies.Written]:
     """Copies of which a run that was killed had written the new version: what it replaced died with it."""
     touched = {one.path for one in move.copied}
     already = {one.path for one in move.copied if one.unchanged and not one.note}
-    for record in move.kit.ledger.load(CopyFact, move.wish.name):
-        if record.host == move.kit.host and record.version == move.version.id and record.path not in touched:
+    for record in move.context.ledger.load(CopyFact, move.wish.name):
+        if (
+            record.host == move.context.host
+            and record.version == move.version.id
+            and record.path not in touched
+        ):
             already.add(record.path)
     concerned = [copy for copy in move.wish.copies if any(path in already for _, path in copy.paths)]
     if not concerned:
         return []
-    material = move.kit.store.read(move.wish.name, former.id)
+    material = move.context.store.read(move.wish.name, former.id)
     ours = _remembered(move) | {one.path: (one.sha256, _inode(one.stamp)) for one in move.copied}
     return [one for written in _put_each(move, concerned, material, ours) for one in written]
 
@@ -176,8 +180,8 @@ def forward(move: Move) -> None:
     """Link and copies to the new version again, if they were taken back."""
     if move.is_back:
         move.is_back = False
-        material = move.kit.store.read(move.wish.name, move.version.id)
-        move.kit.store.turn(move.wish.name, move.version.id)
+        material = move.context.store.read(move.wish.name, move.version.id)
+        move.context.store.turn(move.wish.name, move.version.id)
         if COPIES in move.hooks:
             ours = _remembered(move)
             again = _put_each(move, move.wish.copies, material, ours)

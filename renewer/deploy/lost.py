@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from renewer import verify
 from renewer.deploy.move import Move
 from renewer.model.desired import Endpoint
 from renewer.model.names import IdentifierType
+from renewer.network import verify
 from renewer.policy.serving import lost
 
 LIMIT = 10  # looks for one certificate

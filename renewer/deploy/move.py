@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
-from renewer import clock, copies, verify
+from renewer import clock, copies
+from renewer.context import Context
 from renewer.hooks import HookCertificate, HookResult
-from renewer.kit import Kit
 from renewer.model.facts import DeploymentState, Situation, Version
+from renewer.network import verify
+from renewer.observe import targets_of
 from renewer.policy.window import in_last_wakes
-from renewer.sightings import targets_of
 
 
 class Move:
@@ -15,13 +16,13 @@ class Move:
 
     def __init__(
         self,
-        kit: Kit,
+        context: Context,
         situation: Situation,
         version: Version,
         hooks_to_call: tuple[str, ...],
         wake: timedelta | None = None,
     ) -> None:
-        self.kit = kit
+        self.context = context
         self.situation = situation
         self.wish = situation.wish
         self.version = version
@@ -70,11 +71,11 @@ class Move:
     @property
     def targets(self) -> list[verify.Target]:
         """Its ports."""
-        return targets_of(self.kit, self.situation, self.serves)
+        return targets_of(self.context, self.situation, self.serves)
 
     def told(self, version: Version) -> HookCertificate:
         """What a hook is told of this certificate when `version` is live."""
-        live = self.kit.store.path(self.wish.name)
+        live = self.context.store.path(self.wish.name)
         return HookCertificate(
             name=self.wish.name,
             names=tuple(str(name) for name in self.wish.names),

@@ -20,7 +20,7 @@ def deployment(move: Move, hook: str, state: DeploymentState, result: HookResult
         failures = 0
     return Deployment(
         certificate=move.wish.name,
-        host=move.kit.host,
+        host=move.context.host,
         hook=hook,
         version=move.version.id,
         state=state,
@@ -60,7 +60,7 @@ def outcome(move: Move, started: float) -> Outcome:
     if move.error:
         stays = "" if move.turned_back else f"; version {move.version.id} stays live"
         back = f"; version {move.former.id} is live again" if move.turned_back and move.former else stays
-        move.kit.journal.tell(
+        move.context.journal.tell(
             EventName.FAILED, move.wish.name, step=Step.DEPLOY, version=move.version.id, error=move.error
         )
         return _ended(move, Result.FAILED, move.error + back, took, hint=move.hint)
@@ -73,7 +73,7 @@ def outcome(move: Move, started: float) -> Outcome:
     failed = {h: result for h, (state, result) in move.states.items() if state is DeploymentState.FAILED}
     done = [hook for hook in move.hooks if hook not in failed and not _left(move, hook)]
     names = ", ".join(done) or "no hook"
-    move.kit.journal.tell(
+    move.context.journal.tell(
         EventName.DEPLOYED, move.wish.name, version=move.version.id, hooks=names, took_ms=took
     )
     text = f"version {move.version.id} is live, deployed by {names}"
@@ -83,7 +83,7 @@ def outcome(move: Move, started: float) -> Outcome:
         return _ended(move, Result.FAILED, f"{text}; {why}", took, hint=hint)
     text += "".join(f"; {note}" for note in move.passed_by)
     if move.note:
-        move.kit.journal.tell(EventName.NOTICE, move.wish.name, text=move.note)
+        move.context.journal.tell(EventName.NOTICE, move.wish.name, text=move.note)
         text += f"; {move.note}"
     return _ended(move, Result.DONE, text, took)
 

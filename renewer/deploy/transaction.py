@@ -2,44 +2,46 @@
 
 from collections.abc import Iterable, Sequence
 
-from renewer import clock, soundness, verify
+from renewer import clock
+from renewer.context import Context
 from renewer.deploy import links
 from renewer.deploy.calls import Calls
 from renewer.deploy.lost import still_served
 from renewer.deploy.move import Move
 from renewer.deploy.records import deployment, deployments, outcome
 from renewer.errors import RenewerError
-from renewer.kit import Kit
 from renewer.model.facts import COPIES, Deployment, DeploymentState, Situation
 from renewer.model.outcome import Outcome
+from renewer.network import verify
+from renewer.observe import Place, Sightings, alive, target_of
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import Terms
 from renewer.policy.wanted import best
-from renewer.sightings import Place, Sightings, alive, target_of
+from renewer.store import soundness
 
 
-def run(kit: Kit, batch: Sequence[Situation], terms: Terms) -> list[Outcome]:
+def run(context: Context, batch: Sequence[Situation], terms: Terms) -> list[Outcome]:
     """Deploy what is to be served of each certificate; each hook is called once with all of them."""
-    return Transaction(kit, batch, terms).run()
+    return Transaction(context, batch, terms).run()
 
 
 class Transaction:
     """One batch."""
 
-    def __init__(self, kit: Kit, batch: Sequence[Situation], terms: Terms) -> None:
-        self.kit = kit
+    def __init__(self, context: Context, batch: Sequence[Situation], terms: Terms) -> None:
+        self.context = context
         self.started = clock.monotonic()
         self.moves: list[Move] = []
         self.outcomes: list[Outcome] = []
         self.silent: set[Place] = set()
-        self.calls = Calls(kit, self.moves)
+        self.calls = Calls(context, self.moves)
         for situation in batch:
             version = best(
                 situation, terms.now, anyway=terms.redeploy
             )  # with nothing wanted it is the live one that hooks wait for
             if version is not None:
                 called = hooks_to_run(situation, version, terms)
-                self.moves.append(Move(kit, situation, version, called, terms.wake))
+                self.moves.append(Move(context, situation, version, called, terms.wake))
 
     def run(self) -> list[Outcome]:
         """The story."""
@@ -61,7 +63,7 @@ class Transaction:
     def _sound(self, move: Move) -> bool:
         """The pair, the chain, the names and the dates, checked by ourselves."""
         try:
-            material = self.kit.store.read(move.wish.name, move.version.id)
+            material = self.context.store.read(move.wish.name, move.version.id)
             fault = soundness.fault(material, move.version.leaf.names, clock.now())
         except RenewerError as error:
             fault = error.text
@@ -79,7 +81,7 @@ class Transaction:
         turned = False
         try:
             if move.turns:
-                self.kit.store.turn(move.wish.name, move.version.id)
+                self.context.store.turn(move.wish.name, move.version.id)
             turned = True
             if COPIES in move.hooks:
                 links.copy(move)
@@ -100,11 +102,11 @@ class Transaction:
     def _save(self, records: Iterable[Deployment]) -> None:
         found = list(records)
         if found:
-            self.kit.ledger.save(*found)
+            self.context.ledger.save(*found)
 
     def _look(self, before: set[tuple[str, str]]) -> Sightings:
         """Wait until every port shows the new leaf; one that died of it turns its certificate back."""
-        sightings = Sightings(self.kit)
+        sightings = Sightings(self.context)
         standing = [move for move in self.moves if move.stands]
         seen = self._settle(standing)
         for move in standing:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from renewer.dns import tlsa
 from renewer.model.desired import Certificate
 from renewer.model.inspection import Finding
 from renewer.model.names import Identifier, IdentifierType
+from renewer.network.dns import tlsa
 from renewer.policy import dane
 
 

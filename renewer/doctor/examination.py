@@ -11,12 +11,6 @@ from typing import Any
 import msgspec
 
 from renewer import clock
-from renewer.acme.keeper import Keeper
-from renewer.dns.ask import together
-from renewer.dns.caa import relevant
-from renewer.dns.dnssec import signed
-from renewer.dns.resolvers import Lookups, Resolvers, addresses, silent
-from renewer.dns.zones import Zones
 from renewer.doctor import dane
 from renewer.doctor.ports import Door, see
 from renewer.errors import RenewerError
@@ -24,9 +18,15 @@ from renewer.model.desired import Authority, Certificate, Challenge, Config, Htt
 from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, PortSeen, Resolved
 from renewer.model.names import Identifier, IdentifierType
 from renewer.model.value import Value
+from renewer.network.acme.keeper import Keeper
+from renewer.network.dns.ask import together
+from renewer.network.dns.caa import relevant
+from renewer.network.dns.dnssec import signed
+from renewer.network.dns.resolvers import Lookups, Resolvers, addresses, silent
+from renewer.network.dns.zones import Zones
 from renewer.policy import challenge as choosing
-from renewer.policy.names import judge
-from renewer.policy.names.caa import IDENTITIES
+from renewer.policy.name_checks import judge
+from renewer.policy.name_checks.caa import IDENTITIES
 
 LIMIT = 20.0  # seconds for everything
 _AT_LAST = 0.15  # the share of the time that is kept for the ports

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from renewer import secrets
-from renewer.challenges.solvers import solver_for
 from renewer.errors import RenewerError
 from renewer.model.desired import Certificate, Challenge, Dns01, Secret, SecretSource
 from renewer.model.inspection import Finding, Severity
 from renewer.model.names import Identifier
+from renewer.network.challenges.solvers import solver_for
 from renewer.policy import challenge as choosing
 
 CODE = "challenge-not-ready"

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import msgspec
 
 from renewer import clock
-from renewer.challenges.http01.fetch import fetch
-from renewer.challenges.http01.token import URL_PATH
 from renewer.model.desired import Endpoint
 from renewer.model.inspection import PortSeen
-from renewer.verify import ANY, Target, look
-from renewer.verify.sight import Trouble, is_ours
+from renewer.network.challenges.http01.fetch import fetch
+from renewer.network.challenges.http01.token import URL_PATH
+from renewer.network.verify import ANY, Target, look
+from renewer.network.verify.sight import Trouble, is_ours
 
 PROBE = "renewer-probe"  # no token: what answers is the web server, not a challenge
 TIME_LIMIT = 4.0  # seconds for one address

@@ -8,8 +8,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from renewer import clock
+from renewer.context import Context
 from renewer.errors import RenewerError
-from renewer.kit import Kit
 from renewer.model.desired import FirstLook
 from renewer.model.facts import Situation
 from renewer.model.inspection import Severity
@@ -26,8 +26,8 @@ _RESOLVER = 1.5  # seconds for the resolver to show that there is one
 class Preflight:
     """Those of one run; called from its workers. `found` has what would break it, by certificate."""
 
-    def __init__(self, kit: Kit, *, doors: "Doors | None" = None) -> None:
-        self._kit = kit
+    def __init__(self, context: Context, *, doors: "Doors | None" = None) -> None:
+        self._context = context
         self._doors = doors
         self._guard = threading.Lock()
         self._end: float | None = None
@@ -36,7 +36,7 @@ class Preflight:
     def look(self, situation: Situation) -> None:
         """Tell the renewal log what is wrong with the names, if the certificate never had a version."""
         wish = situation.wish
-        if self._kit.config.agent.preflight is FirstLook.OFF:
+        if self._context.config.agent.preflight is FirstLook.OFF:
             return
         if any(not version.placeholder for version in situation.versions):
             return
@@ -45,7 +45,9 @@ class Preflight:
         from renewer.doctor.examination import examine  # brings dnspython, which only this look needs
 
         try:
-            found = examine(self._kit.config, [wish], state=self._kit.accounts, limit=left, doors=self._doors)
+            found = examine(
+                self._context.config, [wish], state=self._context.accounts, limit=left, doors=self._doors
+            )
         except RenewerError as error:
             self._tell(wish.name, f"the names could not be looked at before the first order: {error.text}")
             return
@@ -63,20 +65,20 @@ class Preflight:
         """What the first to come did not use up; nothing if DNS does not work on this host at all."""
         with self._guard:
             if self._end is None:
-                self._end = clock.monotonic() + min(LIMIT, self._kit.time_left())
+                self._end = clock.monotonic() + min(LIMIT, self._context.time_left())
                 if silent := self._silent():
                     self._end = 0.0
                     self._tell("", f"the names were not looked at before the first order: {silent}")
             return self._end - clock.monotonic()
 
     def _silent(self) -> str:
-        from renewer.dns.resolvers import silent
+        from renewer.network.dns.resolvers import silent
 
         try:
-            servers = silent(self._kit.config.agent.resolvers, _RESOLVER)
+            servers = silent(self._context.config.agent.resolvers, _RESOLVER)
         except RenewerError as error:
             return error.text
         return f"no DNS resolver answers ({', '.join(servers)})" if servers else ""
 
     def _tell(self, certificate: str, text: str, **details: str) -> None:
-        self._kit.journal.tell(EventName.NOTICE, certificate, text=text, **details)
+        self._context.journal.tell(EventName.NOTICE, certificate, text=text, **details)

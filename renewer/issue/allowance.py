@@ -17,13 +17,13 @@ from renewer.errors import RenewerError, RetryLater, StateError
 from renewer.model.decision import Decision, Reason
 from renewer.model.facts import Ordered, Situation
 from renewer.policy import budget
+from renewer.policy.checks import Terms
 from renewer.policy.issuing import RENEWALS, calling
-from renewer.policy.need import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.facts import Order
 
 ROOM = 256 * 1024  # octets: key, chain, version and the ledger's pages of an order many times over
@@ -33,9 +33,9 @@ BUDGET = "budget"  # the kind of error that says: not now
 class Allowance:
     """What the orders of one run may still be; safe for threads."""
 
-    def __init__(self, kit: Kit, terms: Terms | None = None) -> None:
-        self._kit = kit
-        self._terms = terms or Terms(now=clock.now(), wake=kit.config.agent.wake)
+    def __init__(self, context: Context, terms: Terms | None = None) -> None:
+        self._context = context
+        self._terms = terms or Terms(now=clock.now(), wake=context.config.agent.wake)
         self._ordered: dict[str, set[tuple[str, frozenset[str]]]] = {}
         self._guard = threading.Lock()
 
@@ -56,14 +56,14 @@ class Allowance:
                     f"{order.authority} was sent an order for it in this run already", kind=BUDGET
                 )
         call = self._call(situation, order, decision)
-        known = tuple(self._kit.ledger.load(Ordered, order.certificate))
+        known = tuple(self._context.ledger.load(Ordered, order.certificate))
         situation = replace(situation, ordered=known)
         if hold := budget.next_order(situation, order.authority, call):
             text = f"{hold.because}; the next order not before {hold.until:%Y-%m-%d %H:%M:%SZ}"
             raise RetryLater(text, kind=BUDGET, not_before=hold.until)
-        self._kit.store.demand_room(ROOM)
+        self._context.store.demand_room(ROOM)
         record = budget.reserved(situation, order.authority, order, call)
-        self._kit.ledger.save(record)
+        self._context.ledger.save(record)
         with self._guard:  # not before it is on disk, and never taken back but by `_refused`
             self._ordered.setdefault(order.certificate, set()).add((order.authority, names))
         return record
@@ -82,15 +82,15 @@ class Allowance:
         """It does not count; if that cannot be written down it does."""
         names = frozenset(str(name) for name in order.identifiers)
         with suppress(StateError):
-            self._kit.ledger.save(budget.refused(record))
+            self._context.ledger.save(budget.refused(record))
             with self._guard:
                 self._ordered[order.certificate].discard((order.authority, names))
 
     def wasted(self, order: Order) -> None:
         """Something was issued for it that came to nothing: the next order has to wait longer."""
         with suppress(StateError):
-            records = self._kit.ledger.load(Ordered, order.certificate)
-            self._kit.ledger.save(*budget.wasted(records, order.at))
+            records = self._context.ledger.load(Ordered, order.certificate)
+            self._context.ledger.save(*budget.wasted(records, order.at))
 
     def _call(self, situation: Situation, order: Order, decision: Decision) -> budget.Call:
         terms = replace(self._terms, now=clock.now())

@@ -23,10 +23,10 @@ from renewer.policy.wanted import fits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from renewer.acme.client import Session
-    from renewer.acme.nouns import AcmeOrder
     from renewer.issue.issuer import Issuer
     from renewer.model.names import Identifier
+    from renewer.network.acme.client import Session
+    from renewer.network.acme.resources import AcmeOrder
 
 T = TypeVar("T")
 
@@ -39,13 +39,13 @@ class Attempt:
 
     def __init__(self, issuer: Issuer, situation: Situation, decision: Decision) -> None:
         self.issuer = issuer
-        self.kit = issuer.kit
+        self.context = issuer.context
         self.situation = situation
         self.wish = situation.wish
         self.decision = decision
         self.authority = decision.authority or situation.wish.authorities[0]
-        self.orders = Orders(self.kit, situation)
-        self.keys = Keys(self.kit, situation)
+        self.orders = Orders(self.context, situation)
+        self.keys = Keys(self.context, situation)
         failure = known(situation, self.authority)
         self.ready = Readiness(issuer, self.wish, self.authority, failure)
         self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed
@@ -72,10 +72,10 @@ class Attempt:
         except RenewerError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001  what nobody foresaw is this certificate's failure alone
-            self.kit.journal.trace(self.wish.name, error)
+            self.context.journal.trace(self.wish.name, error)
             return self._failed(OurFault.of(error))
         took = round((clock.monotonic() - self.started) * 1000)
-        self.kit.journal.tell(EventName.ISSUED, self.wish.name, authority=self.authority, took_ms=took)
+        self.context.journal.tell(EventName.ISSUED, self.wish.name, authority=self.authority, took_ms=took)
         return Outcome(
             certificate=self.wish.name,
             step=self.decision.step,
@@ -107,7 +107,7 @@ class Attempt:
         if self.decision.step is Step.RESUME and orders.current is not None:
             found = self._patiently(lambda: orders.find_again(session))
             if found is not None:
-                self.kit.journal.tell(EventName.ORDERED, self.wish.name, url=found.url, resumed=True)
+                self.context.journal.tell(EventName.ORDERED, self.wish.name, url=found.url, resumed=True)
                 return found
             if orders.known.url is not None:
                 orders.put_aside(session)
@@ -119,14 +119,14 @@ class Attempt:
         anew = self.decision.reason is Reason.NEW_KEY  # what was ordered with the old one is no answer
         if not anew and orders.recovered(self.issuer.session, self._fetch):
             self.authority = orders.known.authority
-            self.kit.journal.tell(EventName.ORDERED, self.wish.name, url=orders.known.url, resumed=True)
+            self.context.journal.tell(EventName.ORDERED, self.wish.name, url=orders.known.url, resumed=True)
             return None
         self.ready.ports(self.ready.unproven(self._names()))
         if orders.current is None:
             self._intend(session)
         found = self._place(session)
-        if self.issuer.blank and forgotten.is_known_there(self.kit, self.wish, session, found):
-            self.note = forgotten.tell(self.kit, self.wish, self.authority)
+        if self.issuer.blank and forgotten.is_known_there(self.context, self.wish, session, found):
+            self.note = forgotten.tell(self.context, self.wish, self.authority)
         return found
 
     def _is_to_order(self) -> bool:
@@ -148,7 +148,7 @@ class Attempt:
             pending=f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:08x}",
             state=OrderState.INTENT,
             authority=self.authority,
-            directory=self.kit.config.authorities[self.authority].directory,
+            directory=self.context.config.authorities[self.authority].directory,
             identifiers=self._names(),
             degraded=bool(self.decision.names),
             key_type=self.wish.key,
@@ -178,7 +178,7 @@ class Attempt:
                 found, replaced = self._order_anew(session)
         self.orders.take_back(found.url)  # it insists on an order whose CSR was sent: that has its own key
         order = self.orders.placed(session, found, replaced, budget.accepted(record, found.url))
-        self.kit.journal.tell(
+        self.context.journal.tell(
             EventName.ORDERED,
             self.wish.name,
             authority=self.authority,
@@ -219,14 +219,14 @@ class Attempt:
             self.tried = proof.failed
             self.orders.note(found, proof.proven)
         names = shortly(self.orders.known.identifiers)
-        self.kit.journal.tell(EventName.VALIDATED, self.wish.name, names=names)
+        self.context.journal.tell(EventName.VALIDATED, self.wish.name, names=names)
 
     def _finalise(self, session: Session, found: AcmeOrder) -> AcmeOrder:
         """Send the CSR, and wait for the certificate (RFC 8555 §7.4).
 
         What the order's URL shows is the truth: an order that is ready again is handed the CSR once more.
         """
-        from renewer.acme.problems import order_error
+        from renewer.network.acme.problems import order_error
 
         request = self._request(self.orders.known)
         until = self._until()
@@ -260,9 +260,9 @@ class Attempt:
     def _request(self, order: Order) -> bytes:
         """The CSR. Raises OurFault if the key that was kept for it cannot be read any more."""
         if order.csr:
-            return self.kit.store.pending_request(self.wish.name, order.pending)
+            return self.context.store.pending_request(self.wish.name, order.pending)
         try:
-            return x509.csr(self.kit.store.pending_key(self.wish.name, order.pending), order.identifiers)
+            return x509.csr(self.context.store.pending_key(self.wish.name, order.pending), order.identifiers)
         except ValueError as error:
             text = f"the key of the order at {self.authority} is damaged: {error}"
             raise OurFault(text, kind="key", hint="a new one is made for the next order") from None
@@ -270,19 +270,19 @@ class Attempt:
     def _fetch(self, session: Session, found: AcmeOrder) -> bytes:
         """The chain, as the config prefers it."""
         return self._patiently(
-            lambda: chains.download(self.kit, session, found, self.wish.name, self.authority)
+            lambda: chains.download(self.context, session, found, self.wish.name, self.authority)
         )
 
     # endings -----------------------------------------------------------------------------------------
 
     def _until(self) -> Callable[[], float]:
         """The end of waiting, on `clock.monotonic`; it comes nearer when somebody stops the run."""
-        limit = clock.monotonic() + self.kit.order_limit
-        return lambda: min(limit, self.kit.deadline)
+        limit = clock.monotonic() + self.context.order_limit
+        return lambda: min(limit, self.context.deadline)
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Do it, and again if the authority is out of order for a moment and says for how long (503)."""
-        from renewer.acme.polling import pause_until
+        from renewer.network.acme.polling import pause_until
 
         until = self._until()
         while True:
@@ -305,16 +305,16 @@ class Attempt:
             error.hint = f"{seen_here} / {error.hint}" if error.hint else seen_here
         part = bool(self.decision.names)
         failure = count(self.situation, self.authority, error, clock.now(), in_part=part, tried=self.tried)
-        stopped = error.kind == "waiting" and self.kit.stopping.is_set()
+        stopped = error.kind == "waiting" and self.context.stopping.is_set()
         if not stopped:  # that we were told to stop is nobody's failure
-            self.kit.ledger.save(failure)
+            self.context.ledger.save(failure)
         if self.orders.current is not None:
             if ends(error, sent=self.orders.known.sent):
                 self._wasted()
                 self.orders.drop()
             else:
                 self.orders.failed(error, stopped=stopped)
-        self.kit.journal.tell(
+        self.context.journal.tell(
             EventName.FAILED,
             self.wish.name,
             step=self.decision.step,
@@ -342,7 +342,7 @@ class Attempt:
         """The order budget or a clock says not now: nobody has failed."""
         if self.orders.current is not None and self.orders.known.url is None:
             self.orders.drop()
-        self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=error.text)
+        self.context.journal.tell(EventName.NOTICE, self.wish.name, text=error.text)
         return Outcome(
             certificate=self.wish.name,
             step=self.decision.step,

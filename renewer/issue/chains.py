@@ -19,15 +19,15 @@ from renewer.model.outcome import EventName
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from renewer.acme.client import Session
-    from renewer.acme.nouns import AcmeOrder
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.facts import Situation, Version
+    from renewer.network.acme.client import Session
+    from renewer.network.acme.resources import AcmeOrder
 
 
-def download(kit: Kit, session: Session, found: AcmeOrder, certificate: str, authority: str) -> bytes:
+def download(context: Context, session: Session, found: AcmeOrder, certificate: str, authority: str) -> bytes:
     """The chain of a valid order; the preferred one if it can be had, and if not, that is put on record."""
-    preferred = kit.config.authorities[authority].chain
+    preferred = context.config.authorities[authority].chain
     if preferred is None:
         return session.download(found)
     first: list[bytes] = []
@@ -45,10 +45,10 @@ def download(kit: Kit, session: Session, found: AcmeOrder, certificate: str, aut
     if not leads(chain, first[0], preferred):
         missed = _missed(certificate, authority, preferred, chain, failed)
     if missed is None:
-        kit.ledger.drop(*kit.ledger.load(PreferredChain, certificate))
+        context.ledger.drop(*context.ledger.load(PreferredChain, certificate))
     else:
-        kit.ledger.save(missed)
-        kit.journal.tell(EventName.NOTICE, certificate, text=missed.text)
+        context.ledger.save(missed)
+        context.journal.tell(EventName.NOTICE, certificate, text=missed.text)
     return chain
 
 
@@ -84,7 +84,7 @@ def _missed(
     )
 
 
-def again(kit: Kit, due: Iterable[tuple[Situation, Version]]) -> set[str]:
+def again(context: Context, due: Iterable[tuple[Situation, Version]]) -> set[str]:
     """Ask for alternates that failed; one that leads where it is wanted lies ready to be installed then.
 
     Each version comes with its situation, whose `chain` is what was missed; returns whose facts changed.
@@ -95,23 +95,23 @@ def again(kit: Kit, due: Iterable[tuple[Situation, Version]]) -> set[str]:
         if missed is None or situation.order is not None:  # there is one record of an order, and it is taken
             continue
         try:
-            chain, missed = _ask(kit, situation, version, missed)
+            chain, missed = _ask(context, situation, version, missed)
             if chain is not None:
-                _ready(kit, situation, version, chain)
-                kit.ledger.drop(missed)
+                _ready(context, situation, version, chain)
+                context.ledger.drop(missed)
             else:
-                kit.ledger.save(missed)
+                context.ledger.save(missed)
         except RenewerError as error:
-            kit.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
+            context.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
         changed.add(name)
     return changed
 
 
 def _ask(
-    kit: Kit, situation: Situation, version: Version, missed: PreferredChain
+    context: Context, situation: Situation, version: Version, missed: PreferredChain
 ) -> tuple[bytes | None, PreferredChain]:
-    session = kit.session(missed.authority)
-    first = kit.store.read(situation.wish.name, version.id).fullchain
+    session = context.session(missed.authority)
+    first = context.store.read(situation.wish.name, version.id).fullchain
     left: list[str] = []
     why = missed.why
     for url in missed.urls:
@@ -128,7 +128,7 @@ def _ask(
     )
 
 
-def _ready(kit: Kit, situation: Situation, version: Version, chain: bytes) -> None:
+def _ready(context: Context, situation: Situation, version: Version, chain: bytes) -> None:
     """Lay the chain beside the key, as if it had just been issued: installed and deployed like any other."""
     name, now = situation.wish.name, clock.now()
     order = Order(
@@ -145,10 +145,10 @@ def _ready(kit: Kit, situation: Situation, version: Version, chain: bytes) -> No
         degraded=version.degraded,
         csr=version.csr,
     )
-    privkey = kit.store.read(name, version.id).privkey
+    privkey = context.store.read(name, version.id).privkey
     request = situation.wish.csr.der if version.csr and situation.wish.csr else b""
-    kit.store.prepare(name, order.pending, privkey, msgspec.json.encode(order), request=request)
-    kit.store.keep_chain(name, order.pending, chain)
-    kit.ledger.save(order)
+    context.store.prepare(name, order.pending, privkey, msgspec.json.encode(order), request=request)
+    context.store.keep_chain(name, order.pending, chain)
+    context.ledger.save(order)
     text = f"{order.authority} hands out the chain that was missed: it is installed, without an order"
-    kit.journal.tell(EventName.NOTICE, name, text=text)
+    context.journal.tell(EventName.NOTICE, name, text=text)

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from renewer import clock, proc
-from renewer.acme.lost import DATES
 from renewer.errors import RenewerError, RetryLater
+from renewer.network.acme.lost import DATES
 from renewer.policy import clocks as policy
 from renewer.policy.budget import ASSUMED_LIFETIME
 from renewer.policy.clocks import Reading, Verdict
@@ -19,19 +19,19 @@ from renewer.policy.clocks import Reading, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from renewer.acme.client import Session
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.facts import Situation
+    from renewer.network.acme.client import Session
 
 CLOCK = "clock"  # the kind of error that says: no failure of the certificate
 _LIMIT = 5.0  # seconds for timedatectl
 
 
 class Clocks:
-    """What the run found of the clocks so far; safe for threads. What it found stands in the kit."""
+    """What the run found of the clocks so far; safe for threads. What it found stands in the context."""
 
-    def __init__(self, kit: Kit, session: Callable[[str], Session]) -> None:
-        self._kit = kit
+    def __init__(self, context: Context, session: Callable[[str], Session]) -> None:
+        self._context = context
         self._session = session
         self._guard = threading.Lock()
 
@@ -58,10 +58,10 @@ class Clocks:
 
     def _refuse(self, authority: str) -> None:
         """Raise what the run knows already."""
-        if self._kit.distrust:
-            raise RetryLater(self._kit.distrust[0], kind=CLOCK, hint=self._kit.distrust[1])
-        if authority in self._kit.passed_over:
-            text, hint = self._kit.passed_over[authority]
+        if self._context.distrust:
+            raise RetryLater(self._context.distrust[0], kind=CLOCK, hint=self._context.distrust[1])
+        if authority in self._context.passed_over:
+            text, hint = self._context.passed_over[authority]
             raise RetryLater(text, kind=CLOCK, hint=hint)
 
     def _judge(self, odd: Reading, situation: Situation) -> None:
@@ -75,14 +75,14 @@ class Clocks:
             agreeing = policy.agreeing(odd, others, tolerance)
             verdict = policy.judge(odd, others, tolerance, synchronised=synchronised())
             if verdict is Verdict.DISTRUSTED:
-                self._kit.distrust = policy.distrusted([odd, *agreeing], clock.now())
+                self._context.distrust = policy.distrusted([odd, *agreeing], clock.now())
             else:
-                self._kit.passed_over[odd.authority] = policy.passed_over(odd)
+                self._context.passed_over[odd.authority] = policy.passed_over(odd)
             self._refuse(odd.authority)
 
     def _witnesses(self, but: str) -> list[Reading]:
         """The clocks of the other authorities that certificates are to come from."""
-        wishes = self._kit.config.certificates.values()
+        wishes = self._context.config.certificates.values()
         found = []
         for name in dict.fromkeys(name for one in wishes for name in one.authorities if name != but):
             with suppress(RenewerError):  # who does not answer says nothing

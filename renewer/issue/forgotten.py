@@ -14,24 +14,24 @@ from renewer.model.facts import Ordered, VersionFacts
 from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
-    from renewer.acme.client import Session
-    from renewer.acme.nouns import AcmeOrder
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.desired import Certificate
+    from renewer.network.acme.client import Session
+    from renewer.network.acme.resources import AcmeOrder
 
 
-def is_blank(kit: Kit) -> bool:
+def is_blank(context: Context) -> bool:
     """Whether nothing was ever ordered by what this host remembers, for any certificate."""
-    issued = (record for record in kit.ledger.load(VersionFacts) if not record.version.placeholder)
-    return not kit.ledger.load(Ordered) and next(issued, None) is None
+    issued = (record for record in context.ledger.load(VersionFacts) if not record.version.placeholder)
+    return not context.ledger.load(Ordered) and next(issued, None) is None
 
 
-def is_known_there(kit: Kit, wish: Certificate, session: Session, found: AcmeOrder) -> bool:
+def is_known_there(context: Context, wish: Certificate, session: Session, found: AcmeOrder) -> bool:
     """Whether the account has ordered these names within days, by the answer to a new order or by its list.
 
     Names that another certificate of the config has too were perhaps proved for that one.
     """
-    others = (one for one in kit.config.certificates.values() if one.name != wish.name)
+    others = (one for one in context.config.certificates.values() if one.name != wish.name)
     if session.registered_now or any(set(one.names) & set(wish.names) for one in others):
         return False
     if found.status in ("ready", "valid"):  # all names were proven before it was made
@@ -42,13 +42,13 @@ def is_known_there(kit: Kit, wish: Certificate, session: Session, found: AcmeOrd
         return False  # it was asked in passing
 
 
-def tell(kit: Kit, wish: Certificate, authority: str) -> str:
+def tell(context: Context, wish: Certificate, authority: str) -> str:
     """Say so, once a start: in the log, which is lost as well, and by the sentence that is returned."""
-    state = kit.config.agent.state
+    state = context.config.agent.state
     text = (
         f"the account at {authority} has ordered these names within the last days, and nothing in {state} "
         "remembers it: each start without its state costs an order, and authorities allow a few a week"
     )
     hint = f"keep {state} between starts (in a container: a volume); docs/operations.md"
-    kit.journal.tell(EventName.NOTICE, wish.name, text=text, hint=hint)
+    context.journal.tell(EventName.NOTICE, wish.name, text=text, hint=hint)
     return f"{text}: {hint}"

@@ -6,7 +6,6 @@ import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
-from renewer.challenges.solvers import solver_for
 from renewer.errors import RetryLater
 from renewer.issue import forgotten
 from renewer.issue.allowance import Allowance
@@ -15,19 +14,20 @@ from renewer.issue.clocks import Clocks
 from renewer.model.desired import HookEvent
 from renewer.model.facts import Debris
 from renewer.model.outcome import EventName
+from renewer.network.challenges.solvers import solver_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from renewer.acme.client import Session
-    from renewer.challenges.contract import Solver
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.decision import Decision
     from renewer.model.desired import Challenge
     from renewer.model.facts import Situation
     from renewer.model.outcome import Outcome
-    from renewer.policy.need import Terms
+    from renewer.network.acme.client import Session
+    from renewer.network.challenges.contract import Solver
+    from renewer.policy.checks import Terms
 
 
 class Issuer:
@@ -40,17 +40,17 @@ class Issuer:
 
     def __init__(
         self,
-        kit: Kit,
+        context: Context,
         before: Callable[[Situation], None] = lambda _: None,
         terms: Terms | None = None,
         noticed: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        self.kit = kit
+        self.context = context
         self.before = before
         self.noticed = noticed
-        self.allowance = Allowance(kit, terms)
-        self.clocks = Clocks(kit, self.session)
-        self.blank = forgotten.is_blank(kit)
+        self.allowance = Allowance(context, terms)
+        self.clocks = Clocks(context, self.session)
+        self.blank = forgotten.is_blank(context)
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None
         self._gone: list[tuple[Solver, Debris]] = []
@@ -65,24 +65,24 @@ class Issuer:
     ) -> None:
         faults = {id(solver): solver.close() for solver in self._solvers.values()}
         for fault in filter(None, faults.values()):
-            self.kit.journal.tell(EventName.NOTICE, text=f"{fault}; the next run calls it again")
+            self.context.journal.tell(EventName.NOTICE, text=f"{fault}; the next run calls it again")
         gone = [debris for solver, debris in self._gone if faults.get(id(solver)) is None]
         if gone:
-            self.kit.ledger.drop(*gone)
+            self.context.ledger.drop(*gone)
 
     def solver(self, challenge: Challenge) -> Solver:
         """The one solver for a way to prove names: certificates that share it share its listener."""
         with self._guard:
             if challenge not in self._solvers:
                 if self._left is None:  # once: what this run leaves meanwhile, its solvers know themselves
-                    self._left = self.kit.ledger.load(Debris)
-                made = solver_for(challenge, left=self._left, until=lambda: self.kit.deadline)
+                    self._left = self.context.ledger.load(Debris)
+                made = solver_for(challenge, left=self._left, until=lambda: self.context.deadline)
                 self._solvers[challenge] = made
             return self._solvers[challenge]
 
     def disturbs(self, situation: Situation) -> bool:
         """Whether `before` calls programs of the operator's for this certificate."""
-        named = (self.kit.config.hooks[name] for name in situation.wish.hooks)
+        named = (self.context.config.hooks[name] for name in situation.wish.hooks)
         return any(HookEvent.PRE in hook.events for hook in named)
 
     def gone(self, solver: Solver, debris: Debris) -> None:
@@ -98,7 +98,7 @@ class Issuer:
             if authority in self._down:
                 raise self._down[authority]
         try:
-            session = self.kit.session(authority)
+            session = self.context.session(authority)
             _ = session.directory
         except RetryLater as error:
             with self._guard:

@@ -15,15 +15,15 @@ from renewer.model.outcome import EventName
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.facts import Order, Situation
 
 
 class Keys:
     """The keys of one certificate."""
 
-    def __init__(self, kit: Kit, situation: Situation) -> None:
-        self.kit = kit
+    def __init__(self, context: Context, situation: Situation) -> None:
+        self.context = context
         self.situation = situation
         self.wish = situation.wish
 
@@ -33,14 +33,14 @@ class Keys:
         But not if somebody asks for another one (`anew`), or if it is compromised or was refused.
         """
         if self.wish.reuse_key and not anew:
-            compromised = {record.spki for record in self.kit.ledger.load(Revoked, self.wish.name)}
-            refused = {record.spki: record for record in self.kit.ledger.load(RefusedKey, self.wish.name)}
+            compromised = {record.spki for record in self.context.ledger.load(Revoked, self.wish.name)}
+            refused = {record.spki: record for record in self.context.ledger.load(RefusedKey, self.wish.name)}
             for privkey in self._kept():
                 spki = x509.key_fingerprint(privkey)
                 if spki in refused:
                     one = refused[spki]
                     text = f"{one.authority} refused the key that was to be kept: a new one is made"
-                    self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=text)
+                    self.context.journal.tell(EventName.NOTICE, self.wish.name, text=text)
                     break  # an older one would be no better
                 if spki not in compromised:
                     return privkey
@@ -51,9 +51,9 @@ class Keys:
         csr = self.wish.csr
         if csr is None:
             return
-        bad = any(one.spki == csr.spki for one in self.kit.ledger.load(Revoked, self.wish.name))
+        bad = any(one.spki == csr.spki for one in self.context.ledger.load(Revoked, self.wish.name))
         why = "its key is compromised" if bad else ""
-        for one in self.kit.ledger.load(RefusedKey, self.wish.name):
+        for one in self.context.ledger.load(RefusedKey, self.wish.name):
             if one.spki == csr.spki and one.authority == authority:
                 why = f"{authority} refused it: {one.text}"
         if why:
@@ -64,11 +64,11 @@ class Keys:
         """What to tell of a refused key; it is on record if it would be sent again."""
         spki, fresh = order.csr, False
         if spki is None:
-            spki = x509.key_fingerprint(self.kit.store.pending_key(self.wish.name, order.pending))
+            spki = x509.key_fingerprint(self.context.store.pending_key(self.wish.name, order.pending))
             fresh = all(x509.key_fingerprint(kept) != spki for kept in self._kept())
         if fresh:
             return error
-        self.kit.ledger.save(
+        self.context.ledger.save(
             RefusedKey(
                 certificate=self.wish.name,
                 spki=spki,
@@ -89,4 +89,4 @@ class Keys:
         """The keys of the versions, newest first, as far as they can be kept and read."""
         for version in self.situation.versions:
             if not version.placeholder and version.csr is None and version.leaf.key == self.wish.key:
-                yield self.kit.store.read(self.wish.name, version.id).privkey
+                yield self.context.store.read(self.wish.name, version.id).privkey

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from renewer import clock
-from renewer.acme.lost import DATES
 from renewer.errors import GiveUp, OurFault, RenewerError, StateError
 from renewer.model.facts import Order, Ordered, OrderState, Parked
 from renewer.model.outcome import EventName
+from renewer.network.acme.lost import DATES
 from renewer.policy import budget
 from renewer.policy.orders import TRIES, Fate, aside, expiry, forgotten, further, over
 from renewer.policy.wanted import order_fits
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from renewer.acme.client import Session
-    from renewer.acme.nouns import AcmeOrder
-    from renewer.kit import Kit
+    from renewer.context import Context
     from renewer.model.facts import Record, Situation
+    from renewer.network.acme.client import Session
+    from renewer.network.acme.resources import AcmeOrder
 
 OUR_SIDE = frozenset({"untrusted", DATES, "ca_bundle", "url", "directory", "secret", "account-key"})
 KEY_REFUSED = frozenset({"badPublicKey", "badCSR"})  # RFC 8555 §6.7: what an authority says of a key
@@ -34,8 +34,8 @@ _UNTRIED = frozenset({"rateLimited", "paused"})  # an authority that says so has
 class Orders:
     """What is known of the orders of one certificate; `current` is the one that is worked on."""
 
-    def __init__(self, kit: Kit, situation: Situation) -> None:
-        self.kit = kit
+    def __init__(self, context: Context, situation: Situation) -> None:
+        self.context = context
         self.situation = situation
         self.name = situation.wish.name
         self.current: Order | None = situation.order
@@ -54,12 +54,12 @@ class Orders:
         """Key (or `request` for one that is elsewhere) and wish on disk, before anything leaves this host."""
         order = msgspec.structs.replace(order, former=self.former)
         wish = msgspec.json.encode(order)
-        self.kit.store.prepare(self.name, order.pending, key, wish, request=request)
+        self.context.store.prepare(self.name, order.pending, key, wish, request=request)
         self.save(order)
 
     def save(self, order: Order) -> None:
         """Remember what is known now."""
-        self.kit.ledger.save(order)
+        self.context.ledger.save(order)
         self.current = order
 
     def newest_of_all(self, now: datetime) -> datetime:
@@ -76,7 +76,7 @@ class Orders:
             self.known, state=OrderState.OPEN, account=session.account, url=found.url, replaces=replaces
         )
         self.note(found)
-        self.kit.ledger.save(self.known, counted)
+        self.context.ledger.save(self.known, counted)
         return self.known
 
     def note(self, found: AcmeOrder, proven: int = 0) -> None:
@@ -116,8 +116,8 @@ class Orders:
     def drop(self) -> None:
         """Forget an order that will never be finished; its key was never used."""
         order = self.known
-        self.kit.ledger.drop(order)
-        self.kit.store.clear(self.name, order.pending)
+        self.context.ledger.drop(order)
+        self.context.store.clear(self.name, order.pending)
         self.former = order.url or order.former
         self.current = None
 
@@ -132,7 +132,9 @@ class Orders:
         if order.url is None:
             found = session.find_order(order.identifiers)
             if found is None and session.lists_orders:
-                self.kit.ledger.save(*budget.never_sent(self.kit.ledger.load(Ordered, self.name), order.at))
+                self.context.ledger.save(
+                    *budget.never_sent(self.context.ledger.load(Ordered, self.name), order.at)
+                )
         else:
             found = _look(session, order, order.url)
         if found is None:  # nothing can come of it, whatever was sent
@@ -154,8 +156,8 @@ class Orders:
         order = self.known
         if aside(order) is Fate.PARKED and self._may_still_serve(order):
             parked = Parked(certificate=self.name, order=order, at=clock.now(), until=expiry(order))
-            self.kit.ledger.save(parked)
-            self.kit.ledger.drop(order)
+            self.context.ledger.save(parked)
+            self.context.ledger.drop(order)
             self.parked.append(parked)
             self.current = None
             self._tell(f"the order {order.url} is put aside, and another one is made")
@@ -201,19 +203,19 @@ class Orders:
                     self.issued(chain)
                     return True
             except RenewerError as error:  # perhaps next time
-                self.kit.journal.tell(EventName.NOTICE, self.name, text=f"{order.url}: {error.text}")
+                self.context.journal.tell(EventName.NOTICE, self.name, text=f"{order.url}: {error.text}")
             if gone or over(parked, now):  # this was the last look
                 self._forget(parked)
         return False
 
     def issued(self, chain: bytes) -> None:
         """The chain beside its key: from here on it is ours, whatever happens."""
-        self.kit.store.keep_chain(self.name, self.known.pending, chain)
+        self.context.store.keep_chain(self.name, self.known.pending, chain)
         self.save(msgspec.structs.replace(self.known, state=OrderState.ISSUED))
 
     def _has_key(self, order: Order) -> bool:
         try:
-            return self.kit.store.pending(self.name, order.pending).has_key
+            return self.context.store.pending(self.name, order.pending).has_key
         except RenewerError:
             return False
 
@@ -235,28 +237,28 @@ class Orders:
         self.save(
             msgspec.structs.replace(parked.order, certificate=self.name, at=self.newest_of_all(now), tries=0)
         )
-        self.kit.ledger.drop(parked)
+        self.context.ledger.drop(parked)
         self.parked.remove(parked)
 
     def _forget(self, parked: Parked) -> None:
         self.parked.remove(parked)
-        self.kit.ledger.drop(parked)
-        self.kit.store.clear(self.name, parked.order.pending)
+        self.context.ledger.drop(parked)
+        self.context.store.clear(self.name, parked.order.pending)
 
     def _tell(self, text: str) -> None:
-        self.kit.journal.tell(EventName.NOTICE, self.name, text=text)
+        self.context.journal.tell(EventName.NOTICE, self.name, text=text)
 
 
-def forget(kit: Kit, situations: Iterable[Situation]) -> None:
+def forget(context: Context, situations: Iterable[Situation]) -> None:
     """Drop the orders that have long been over, with their keys."""
     for situation in situations:
         name = situation.wish.name
         try:
             for one in forgotten(situation, clock.now()):
-                kit.store.clear(name, one.order.pending if isinstance(one, Parked) else one.pending)
-                kit.ledger.drop(one)
+                context.store.clear(name, one.order.pending if isinstance(one, Parked) else one.pending)
+                context.ledger.drop(one)
         except RenewerError as error:  # one certificate's trouble is not the others'
-            kit.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
+            context.journal.tell(EventName.NOTICE, name, text=error.text, hint=error.hint)
 
 
 def give_up(session: Session, authorizations: Iterable[str], statuses: tuple[str, ...]) -> None:
@@ -293,7 +295,7 @@ def ends(error: RenewerError, *, sent: bool) -> bool:
 
 def _tried(error: RenewerError) -> bool:
     """Whether a failure says that the order got no further, not that nobody could be asked."""
-    from renewer.acme.lost import Unreached
+    from renewer.network.acme.lost import Unreached
 
     ours = isinstance(error, StateError | Unreached) or error.kind in OUR_SIDE
     return not (ours or error.local or error.unasked) and error.kind not in _UNTRIED
@@ -301,7 +303,7 @@ def _tried(error: RenewerError) -> bool:
 
 def _look(session: Session, order: Order, url: str) -> AcmeOrder | None:
     """The order at its URL; None if the authority has forgotten it, or it is not ours any more."""
-    from renewer.acme.nouns import AcmeOrder, OrderStatus
+    from renewer.network.acme.resources import AcmeOrder, OrderStatus
 
     before = AcmeOrder(
         url=url,

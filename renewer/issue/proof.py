@@ -6,22 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from renewer.challenges.contract import Task
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError
 from renewer.issue import shared
 from renewer.issue.orders import ends, give_up
 from renewer.model import persist
 from renewer.model.outcome import EventName
+from renewer.network.challenges.contract import Task
 from renewer.policy import challenge as choosing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from renewer.acme.client import Session
-    from renewer.acme.nouns import AcmeOrder, Authorization, Offer
-    from renewer.challenges.contract import Presented, Solver
     from renewer.issue.readiness import Readiness
     from renewer.model.facts import Debris
+    from renewer.network.acme.client import Session
+    from renewer.network.acme.resources import AcmeOrder, Authorization, Offer
+    from renewer.network.challenges.contract import Presented, Solver
 
 _Pairs: TypeAlias = "Sequence[tuple[Chosen, Authorization]]"
 _WITHOUT_TOKEN = frozenset({"dns-persist-01"})  # types that have none; of all others one is needed
@@ -56,7 +56,7 @@ class Proof:
     def __init__(self, ready: Readiness, session: Session, found: AcmeOrder) -> None:
         self.ready = ready
         self.issuer = ready.issuer
-        self.kit = ready.issuer.kit
+        self.context = ready.issuer.context
         self.wish = ready.wish
         self.session = session
         self.found = found
@@ -94,16 +94,16 @@ class Proof:
 
     def _in_turn(self, pairs: _Pairs, prove: Callable[[_Pairs], None]) -> None:
         """All at once, but for names of one record whose provider keeps one value: one after the other."""
-        apart = shared.kept_apart(self.kit, pairs)
+        apart = shared.kept_apart(self.context, pairs)
         try:
             for several in shared.turns(pairs, apart):
                 prove(several)
         except RenewerError as error:
             if error.kind != shared.ONE_VALUE:
                 raise
-            shared.remember(self.kit, self.wish.name, error.text)
+            shared.remember(self.context, self.wish.name, error.text)
             self.failed.clear()  # nobody was asked yet, and nobody failed
-            for several in shared.turns(pairs, shared.kept_apart(self.kit, pairs)):
+            for several in shared.turns(pairs, shared.kept_apart(self.context, pairs)):
                 prove(several)
 
     def _together(
@@ -114,7 +114,7 @@ class Proof:
         patiently: Callable[[Callable[[], Any]], Any],
     ) -> None:
         """Present, wait, let the authority look, hear its verdict, clean up."""
-        from renewer.acme.problems import failed_authorizations
+        from renewer.network.acme.problems import failed_authorizations
 
         chosen, pending = [one for one, _ in pairs], [one for _, one in pairs]
         groups = _by_solver(chosen)
@@ -124,7 +124,7 @@ class Proof:
                 patiently(lambda one=one, url=authorization.url: self._answer(one, url))  # type: ignore[misc]
             judged = self._judged(pending, until)
             self.ready.remember(judged)
-            shared.learn(self.kit, self.wish.name, pairs, judged)
+            shared.learn(self.context, self.wish.name, pairs, judged)
             with self._blaming(chosen, only_named=True):
                 if error := failed_authorizations(list(judged), authority):
                     raise error
@@ -134,7 +134,7 @@ class Proof:
 
     def _answer(self, one: Chosen, url: str) -> None:
         """Tell the authority; if it will not hear of it, whatever it has said of that name is told, too."""
-        from renewer.acme.problems import with_causes
+        from renewer.network.acme.problems import with_causes
 
         try:
             self.session.answer(one.offer)
@@ -279,11 +279,11 @@ class Proof:
         solver.prepare(tasks)
         expected = {task.token: debris for task in tasks if (debris := solver.debris_of(task))}
         if expected:
-            self.kit.ledger.save(*expected.values())
+            self.context.ledger.save(*expected.values())
             self.expected.update(expected)
         presented = solver.present_all(tasks)
         for one in presented:
-            self.kit.journal.tell(
+            self.context.journal.tell(
                 EventName.CHALLENGE_PRESENTED,
                 self.wish.name,
                 identifier=str(one.task.identifier),
@@ -295,7 +295,7 @@ class Proof:
     def _clean_up(self, solver: Solver, tasks: Sequence[Task]) -> None:
         left = solver.clean_up_all(tasks)
         for debris in left:
-            self.kit.ledger.save(debris)
+            self.context.ledger.save(debris)
             self._warn(f"left behind by a challenge: {debris.where}; the next run tries again to remove it")
         still_there = {debris.key for debris in left}
         for task in tasks:
@@ -303,7 +303,7 @@ class Proof:
                 self.issuer.gone(solver, expected)
 
     def _warn(self, text: str) -> None:
-        self.kit.journal.tell(EventName.NOTICE, self.wish.name, text=text)
+        self.context.journal.tell(EventName.NOTICE, self.wish.name, text=text)
 
 
 def _by_solver(chosen: Sequence[Chosen]) -> list[list[Chosen]]:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
-    from renewer.acme.nouns import Authorization
     from renewer.issue.issuer import Issuer
     from renewer.model.desired import Certificate, Challenge
     from renewer.model.facts import Failure
     from renewer.model.names import Identifier
+    from renewer.network.acme.resources import Authorization
 
     Probe: TypeAlias = Callable[[Challenge, list[Identifier]], RenewerError | None]
 
@@ -53,9 +53,9 @@ class Readiness:
     def unproven(self, names: Iterable[Identifier]) -> list[Identifier]:
         """Those that the authority must look at: what it has seen not long ago needs nobody to answer."""
         now = clock.now()
-        records = self.issuer.kit.ledger.load(Proven, self.wish.name)
+        records = self.issuer.context.ledger.load(Proven, self.wish.name)
         if over := [one for one in records if one.until <= now]:
-            self.issuer.kit.ledger.drop(*over)
+            self.issuer.context.ledger.drop(*over)
         proven = {one.name for one in records if one.until > now and one.authority == self.authority}
         return [name for name in names if str(name) not in proven]
 
@@ -68,12 +68,12 @@ class Readiness:
             for name, until in valid.items()
             if until > clock.now()
         ]
-        known = [one for one in self.issuer.kit.ledger.load(Proven, self.wish.name) if one.name in seen]
+        known = [one for one in self.issuer.context.ledger.load(Proven, self.wish.name) if one.name in seen]
         over = [one for one in known if one.authority == self.authority and one.name not in valid]
         if over:
-            self.issuer.kit.ledger.drop(*over)
+            self.issuer.context.ledger.drop(*over)
         if new:
-            self.issuer.kit.ledger.save(*new)
+            self.issuer.context.ledger.save(*new)
 
     def usable(self, name: Identifier, ways: Iterable[choosing.Way]) -> list[choosing.Way]:
         """The ways without those that are known not to work here; all, if that leaves none."""
@@ -133,7 +133,7 @@ class Readiness:
             return error
         solver = self.issuer.solver(challenge)
         if (left := solver.held_by(self.wish.name)) is not None:
-            self.issuer.kit.ledger.save(left)  # on record before it is there
+            self.issuer.context.ledger.save(left)  # on record before it is there
             self.issuer.gone(solver, left)
         self.disturbed |= bool(getattr(challenge, "before", ()))
         try:

@@ -15,10 +15,10 @@ from renewer.model.outcome import EventName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from renewer.acme.nouns import Authorization
-    from renewer.challenges.contract import Task
+    from renewer.context import Context
     from renewer.issue.proof import Chosen
-    from renewer.kit import Kit
+    from renewer.network.acme.resources import Authorization
+    from renewer.network.challenges.contract import Task
 
     Pairs = Sequence[tuple[Chosen, Authorization]]
 
@@ -47,22 +47,22 @@ def turns(pairs: Sequence[T], records: Sequence[str]) -> list[list[T]]:
     return found
 
 
-def kept_apart(kit: Kit, pairs: Pairs) -> list[str]:
+def kept_apart(context: Context, pairs: Pairs) -> list[str]:
     """The record of each that must not meet another one there; "" for all others."""
     if len(pairs) < 2:
         return [""] * len(pairs)
-    known = bool(kit.ledger.load(OneValue, pairs[0][0].task.certificate))
+    known = bool(context.ledger.load(OneValue, pairs[0][0].task.certificate))
     return [_record(one) if known or one.in_turn else "" for one, _ in pairs]
 
 
-def remember(kit: Kit, certificate: str, text: str) -> None:
+def remember(context: Context, certificate: str, text: str) -> None:
     """From now on names of one record are proved one after the other."""
-    kit.ledger.save(OneValue(certificate=certificate, at=clock.now()))
+    context.ledger.save(OneValue(certificate=certificate, at=clock.now()))
     hint = "they are proved one after the other from now on; one_at_a_time = true says so at once"
-    kit.journal.tell(EventName.NOTICE, certificate, text=text, hint=hint)
+    context.journal.tell(EventName.NOTICE, certificate, text=text, hint=hint)
 
 
-def learn(kit: Kit, certificate: str, pairs: Pairs, judged: Sequence[Authorization]) -> None:
+def learn(context: Context, certificate: str, pairs: Pairs, judged: Sequence[Authorization]) -> None:
     """Where nobody looked before the authority did: it found one value, and another of its record not."""
     status = {str(one.wanted): one.status for one in judged}
     seen: dict[str, set[str]] = {}
@@ -72,7 +72,9 @@ def learn(kit: Kit, certificate: str, pairs: Pairs, judged: Sequence[Authorizati
     for record, verdicts in seen.items():
         if {"valid", "invalid"} <= verdicts:
             remember(
-                kit, certificate, f"of the values of the TXT record {record} one was seen, and another not"
+                context,
+                certificate,
+                f"of the values of the TXT record {record} one was seen, and another not",
             )
             return
 

@@ -7,8 +7,8 @@ from renewer.model.concern import WELL, Concern
 from renewer.model.facts import RunRecord, Sighting
 from renewer.model.told import Ack, Outage, Ping
 from renewer.model.trouble import PERSON, RETRIED
-from renewer.policy.need import show
-from renewer.policy.punctual import quiet_since
+from renewer.policy.checks import show
+from renewer.policy.watchdog import quiet_since
 
 IN_A_ROW = 3  # times that a ping or a notice was refused: then it is no passing trouble
 

@@ -16,9 +16,9 @@ from renewer.model.facts import (
 from renewer.model.trouble import Kind
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import deploy_again, redeploy_stale
+from renewer.policy.checks import Facts, Need, Terms, show
 from renewer.policy.deploy_window import closed_until, serves_well
 from renewer.policy.diagnosis import diagnose
-from renewer.policy.need import Facts, Need, Terms, show
 
 
 def the_wanted_version_is_not_live(facts: Facts) -> Need | None:

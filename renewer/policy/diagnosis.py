@@ -13,7 +13,7 @@ from renewer.model.trouble import PERSON, RETRIED, Kind, Trouble
 from renewer.policy import serving
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import from_the_future
-from renewer.policy.need import show, window_of
+from renewer.policy.checks import show, window_of
 from renewer.policy.progress import (
     deployment_is_needed,
     in_warning_window,

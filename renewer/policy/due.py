@@ -13,7 +13,7 @@ from renewer.model.outcome import Outcome, Result
 from renewer.policy import deploying, issuing, waits
 from renewer.policy.authority import choose
 from renewer.policy.budget import Hold, next_order
-from renewer.policy.need import ALL_STEPS, Facts, Need, Terms, show, window_of
+from renewer.policy.checks import ALL_STEPS, Facts, Need, Terms, show, window_of
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import renewal_moment
 

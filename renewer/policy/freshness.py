@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
 from renewer.policy.backoff import from_the_future
-from renewer.policy.need import window_of
+from renewer.policy.checks import window_of
 from renewer.policy.wanted import wanted
 from renewer.policy.window import fraction, slack
 

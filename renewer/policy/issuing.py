@@ -10,7 +10,7 @@ from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
 from renewer.policy.budget import Call, Hold, next_order
-from renewer.policy.need import Facts, Need, Terms, show, window_of
+from renewer.policy.checks import Facts, Need, Terms, show, window_of
 from renewer.policy.newer import ahead, order_by
 from renewer.policy.orders import Fate, fate
 from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld

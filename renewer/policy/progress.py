@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from renewer.model.facts import COPIES, DeploymentState, EndpointState, Leaf, Situation, Version
+from renewer.policy.checks import window_of
 from renewer.policy.deploy_window import closed_until
-from renewer.policy.need import window_of
 from renewer.policy.newer import order_by
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import emergency_span, judge, renewal_moment

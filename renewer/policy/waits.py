@@ -3,7 +3,7 @@
 from renewer.model.decision import Reason, Step
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import PAUSED, forced_again
-from renewer.policy.need import Facts, Need
+from renewer.policy.checks import Facts, Need
 from renewer.policy.wanted import best
 
 

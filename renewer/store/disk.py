@@ -16,10 +16,10 @@ from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
 from renewer.store import formers, homes, layout, lineages, mending, pendings
-from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
-from renewer.store.shelves import look, well_named
+from renewer.store.scan import look, well_named
+from renewer.store.workspace import Bench, demand, discard, fresh
 
 __all__ = ["DiskStore", "version_id"]
 

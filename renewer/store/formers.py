@@ -6,7 +6,7 @@ Beside a copy it would be loaded: HAProxy, nginx and others take every file of a
 import os
 
 from renewer.store import layout
-from renewer.store.bench import Bench, fresh
+from renewer.store.workspace import Bench, fresh
 
 _LONGEST = 180  # characters of a name; a file name ends at 255
 

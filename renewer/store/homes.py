@@ -4,7 +4,7 @@ import stat
 
 from renewer import statedir
 from renewer.model.names import CERTIFICATE_NAME
-from renewer.store.bench import Bench, demand, discard, fresh
+from renewer.store.workspace import Bench, demand, discard, fresh
 
 
 def rename(bench: Bench, certificate: str, new: str) -> None:

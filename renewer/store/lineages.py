@@ -7,7 +7,7 @@ that they are right at every instant and need no turning.
 from renewer import statedir
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.store import layout
-from renewer.store.bench import Bench, demand, discard, fresh
+from renewer.store.workspace import Bench, demand, discard, fresh
 
 _FILES = (layout.PRIVKEY, layout.CERT, layout.CHAIN, layout.FULLCHAIN)
 

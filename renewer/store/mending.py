@@ -10,8 +10,8 @@ from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.value import Value
 from renewer.store import layout
-from renewer.store.bench import Bench
 from renewer.store.contract import Found, Material
+from renewer.store.workspace import Bench
 
 
 class _Note(Value):

@@ -7,8 +7,8 @@ from renewer import statedir
 from renewer.errors import StateError
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.store import layout
-from renewer.store.bench import Bench, demand, discard, fresh
 from renewer.store.contract import Pending
+from renewer.store.workspace import Bench, demand, discard, fresh
 
 
 def prepare(bench: Bench, certificate: str, pending: str, secret: tuple[str, bytes], order: bytes) -> None:

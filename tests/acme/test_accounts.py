@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from josepy.jwk import JWKRSA
 
-from renewer.acme import rollover
-from renewer.acme.account_key import AccountKey
-from renewer.acme.client import Session
-from renewer.acme.keeper import Keeper
-from renewer.acme.transport import Transport
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import KeyType
+from renewer.network.acme import rollover
+from renewer.network.acme.account_key import AccountKey
+from renewer.network.acme.client import Session
+from renewer.network.acme.keeper import Keeper
+from renewer.network.acme.transport import Transport
 from renewer.statedir import StateDirectory
 from tests.acme.conftest import authority_of, name
 from tests.servers.faultproxy import FaultProxy, Reset

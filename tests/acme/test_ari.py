@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from renewer import clock
-from renewer.acme import ari
-from renewer.acme.lost import Lost, Unreached
-from renewer.acme.nouns import Renewal
-from renewer.acme.reply import Reply
 from renewer.errors import GiveUp
+from renewer.network.acme import ari
+from renewer.network.acme.lost import Lost, Unreached
+from renewer.network.acme.reply import Reply
+from renewer.network.acme.resources import Renewal
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 # RFC 9773, section 4.1: the identifier of its example certificate.

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from renewer.acme import problems
-from renewer.acme.client import Session
-from renewer.acme.reply import Reply
-from renewer.acme.transport import Transport
 from renewer.errors import GiveUp, RenewerError
+from renewer.network.acme import problems
+from renewer.network.acme.client import Session
+from renewer.network.acme.reply import Reply
+from renewer.network.acme.transport import Transport
 
 BAD_URL = "https://["
 DEEP = b"[" * 500_000

@@ -6,16 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewer.acme import hints, problems
-from renewer.acme.nouns import (
-    Authorization,
-    AuthorizationStatus,
-    ChallengeStatus,
-    Offer,
-    Problem,
-)
 from renewer.errors import GiveUp, OurFault, RetryLater
 from renewer.model.names import Identifier
+from renewer.network.acme import hints, problems
+from renewer.network.acme.resources import Authorization, AuthorizationStatus, ChallengeStatus, Offer, Problem
 
 URN = "urn:ietf:params:acme:error:"
 

@@ -12,10 +12,10 @@ import pytest
 from cryptography import x509
 
 from renewer import clock
-from renewer.acme.client import Session
-from renewer.acme.nouns import OrderStatus
 from renewer.errors import GiveUp, RetryLater, StateError
 from renewer.model.desired import Eab, KeyType, Secret, SecretSource
+from renewer.network.acme.client import Session
+from renewer.network.acme.resources import OrderStatus
 from tests.acme.conftest import Answerer, ari_id, authority_of, csr, name, obtain, prove
 from tests.servers.pebble import Pebble, PebbleFactory, new_eab_key
 
@@ -297,7 +297,7 @@ def test_a_refused_name_is_named(pebble_factory: PebbleFactory, state: Path) -> 
 
 def test_a_name_that_does_not_validate_says_what_was_seen(session: Session, answerer: Answerer) -> None:
     """A 404 at the token comes back as unauthorized, with the name and what to do."""
-    from renewer.acme.problems import failed_authorizations
+    from renewer.network.acme.problems import failed_authorizations
 
     order = session.new_order([name("i.example.org")], profile="default")
     offer = next(o for o in session.authorization(order.authorizations[0]).challenges if o.type == "http-01")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewer.acme import ari, problems, wire
-from renewer.acme.reply import Reply
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.network.acme import ari, problems, wire
+from renewer.network.acme.reply import Reply
 
 URL = "https://acme.example.org/thing"
 _TEXTS = st.sampled_from(

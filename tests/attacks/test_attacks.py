@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from renewer import copies
-from renewer.challenges.http01.preflight import Preflight
-from renewer.challenges.http01.webroot import WebrootSolver
 from renewer.errors import RenewerError
 from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.desired import Preflight as Mode
-from renewer.tell.publish import publish
+from renewer.network.challenges.http01.preflight import Preflight
+from renewer.network.challenges.http01.webroot import WebrootSolver
+from renewer.report.publish import publish
 from tests.attacks.eve import Eve, at_work
 from tests.attacks.table import PROPERTY
 from tests.challenges.tasks import TOKEN, task

@@ -123,10 +123,10 @@ def test_traces(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     place.restore()
     real = inventory._order
 
-    def broken(kit: object, name: str, *rest: object) -> object:
+    def broken(context: object, name: str, *rest: object) -> object:
         if name == "www":
             raise LookupError("nobody foresaw this")
-        return real(kit, name, *rest)  # type: ignore[arg-type]
+        return real(context, name, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(inventory, "_order", broken)
     place.run()

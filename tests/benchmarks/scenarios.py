@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from renewer.config.load import load
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.model.facts import Record, VersionFacts, Window
 from tests.benchmarks.contenders import AcmeTiny, Bed, Certbot, Lego, Renewer
 from tests.benchmarks.measure import BenchmarkFailedError, Sample, Series, interleave, seconds
@@ -206,9 +206,12 @@ def clone_ours(ours: Renewer, names: list[str]) -> None:
     certificates = ours.state / "certificates"
     for name in others:
         shutil.copytree(certificates / source, certificates / name, symlinks=True)
-    with Kit(load(str(ours.config)), write=True) as kit:
-        known: list[Record] = [*kit.ledger.load(VersionFacts, source), *kit.ledger.load(Window, source)]
-        kit.ledger.save(
+    with Context(load(str(ours.config)), write=True) as context:
+        known: list[Record] = [
+            *context.ledger.load(VersionFacts, source),
+            *context.ledger.load(Window, source),
+        ]
+        context.ledger.save(
             *[msgspec.structs.replace(record, certificate=name) for name in others for record in known]
         )
 

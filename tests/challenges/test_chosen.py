@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from renewer.acme import wire
-from renewer.acme.nouns import Authorization
 from renewer.errors import GiveUp, RetryLater
 from renewer.issue.proof import Chosen, Proof
 from renewer.issue.readiness import Readiness
 from renewer.model.desired import Challenge, DnsPersist01, Http01, TlsAlpn01
+from renewer.network.acme import wire
+from renewer.network.acme.resources import Authorization
 from tests.builders import failure, wish
 
 WEB, TLS, PERSIST = Http01(webroot="/srv/www"), TlsAlpn01(listen="[::]:443"), DnsPersist01()
@@ -38,7 +38,7 @@ def authorization(*offers: dict[str, Any], wildcard: bool = False) -> Authorizat
 
 def proof(*ways: Challenge, tried: int | None = None) -> Proof:
     """The proof of an order, with somebody who hands out solvers and somebody who knows our key."""
-    issuer: Any = SimpleNamespace(kit=None, solver=lambda challenge: challenge)
+    issuer: Any = SimpleNamespace(context=None, solver=lambda challenge: challenge)
     session: Any = SimpleNamespace(
         account=ACCOUNT,
         thumbprint="thumbprint",

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from renewer.challenges.http01 import listener, sockets
-from renewer.challenges.http01.listener import ListenSolver
-from renewer.challenges.http01.preflight import Preflight
-from renewer.challenges.http01.server import Server
-from renewer.challenges.solvers import sweep
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Preflight as Mode
+from renewer.network.challenges.http01 import listener, sockets
+from renewer.network.challenges.http01.listener import ListenSolver
+from renewer.network.challenges.http01.preflight import Preflight
+from renewer.network.challenges.http01.server import Server
+from renewer.network.challenges.solvers import sweep
 from tests.challenges.tasks import TOKEN, task
 from tests.servers.ports import free_port
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renewer import clock
-from renewer.challenges.contract import Presented
-from renewer.challenges.http01 import fetch as fetching
-from renewer.challenges.http01.fetch import Fetched, fetch
-from renewer.challenges.http01.preflight import Preflight, judge
 from renewer.errors import RetryLater
 from renewer.model.desired import Preflight as Mode
+from renewer.network.challenges.contract import Presented
+from renewer.network.challenges.http01 import fetch as fetching
+from renewer.network.challenges.http01.fetch import Fetched, fetch
+from renewer.network.challenges.http01.preflight import Preflight, judge
 from tests.challenges.tasks import task
 
 Reply = Callable[[socket.socket], None]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewer.challenges.http01.request import MAX_HEAD, Request, Status, parse, response
+from renewer.network.challenges.http01.request import MAX_HEAD, Request, Status, parse, response
 
 GET = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n"
 

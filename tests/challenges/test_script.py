@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from renewer.challenges.http01 import script as room
-from renewer.challenges.http01.script import ScriptSolver
-from renewer.challenges.solvers import solver_for, sweep
 from renewer.errors import GiveUp, OurFault, RetryLater
 from renewer.model.desired import Convention, Http01, Preflight
+from renewer.network.challenges.http01 import script as room
+from renewer.network.challenges.http01.script import ScriptSolver
+from renewer.network.challenges.solvers import solver_for, sweep
 from tests.challenges.tasks import TOKEN, task
 
 Make = Callable[..., ScriptSolver]

@@ -15,16 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renewer import clock, x509
-from renewer.challenges.contract import Task
-from renewer.challenges.http01 import sockets
-from renewer.challenges.solvers import solver_for
-from renewer.challenges.tlsalpn01 import solver as room
-from renewer.challenges.tlsalpn01.hello import Hello, NotTls, parse
-from renewer.challenges.tlsalpn01.server import PROTOCOL, TlsServer
-from renewer.challenges.tlsalpn01.solver import TlsAlpn01Solver, server_name
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import KeyType, TlsAlpn01
 from renewer.model.names import Identifier
+from renewer.network.challenges.contract import Task
+from renewer.network.challenges.http01 import sockets
+from renewer.network.challenges.solvers import solver_for
+from renewer.network.challenges.tlsalpn01 import solver as room
+from renewer.network.challenges.tlsalpn01.hello import Hello, NotTls, parse
+from renewer.network.challenges.tlsalpn01.server import PROTOCOL, TlsServer
+from renewer.network.challenges.tlsalpn01.solver import TlsAlpn01Solver, server_name
 from tests.challenges.tasks import THUMBPRINT, TOKEN
 from tests.servers.ports import free_port
 
@@ -216,7 +216,7 @@ def test_a_socket_handed_over(port: int, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def impatient(port: int) -> Iterator[TlsServer]:
     """A listener with a short time limit and one name in hand."""
-    from renewer import tls
+    from renewer.network import tls
 
     server = TlsServer(sockets.open_for(f"127.0.0.1:{port}"), time_limit=0.3)
     key = x509.new_key(KeyType.ECDSA_P256)

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewer.challenges.contract import Solver
-from renewer.challenges.http01 import token as tokens
-from renewer.challenges.http01 import walk
-from renewer.challenges.solvers import solver_for, sweep
 from renewer.errors import GiveUp, OurFault, RetryLater
 from renewer.model.desired import Http01
 from renewer.model.facts import Debris
+from renewer.network.challenges.contract import Solver
+from renewer.network.challenges.http01 import token as tokens
+from renewer.network.challenges.http01 import walk
+from renewer.network.challenges.solvers import solver_for, sweep
 from tests.challenges.tasks import THUMBPRINT, TOKEN, task
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")

@@ -12,7 +12,7 @@ from renewer.cli.check import findings
 from renewer.model.desired import Agent, Authority, Certificate, Config, Endpoint, Http01, Starttls
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
-from renewer.verify import Sight, Trouble
+from renewer.network.verify import Sight, Trouble
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Peer, scripted, silent, tls
 
@@ -285,7 +285,7 @@ def test_a_port_tells_what_precedes_tls(monkeypatch: pytest.MonkeyPatch) -> None
         seen.extend(target.endpoint.starttls for target in targets)
         return []
 
-    monkeypatch.setattr("renewer.verify.look", look)
+    monkeypatch.setattr("renewer.network.verify.look", look)
     for arguments in (
         ["mx.example.org:25"],
         ["mx.example.org:587", "--starttls", "none"],

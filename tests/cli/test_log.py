@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from renewer.cli import tale
+from renewer.cli import log_story
 from tests.builders import DAY, MINUTE, NOW
 from tests.cli.terminal import CHECKOUT, on_terminal, plain, widest
 from tests.tell.host import Host
@@ -59,9 +59,13 @@ FAILING = [
 
 def told(events: list[Event]) -> list[str]:
     """The lines of the story of the last renewal."""
-    found = tale.last(events)
+    found = log_story.last(events)
     assert found is not None
-    lines = [tale.headline(found, "www", NOW + 70 * DAY), *tale.lines(found), *tale.ending(found)]
+    lines = [
+        log_story.headline(found, "www", NOW + 70 * DAY),
+        *log_story.lines(found),
+        *log_story.ending(found),
+    ]
     return [f"{line.at} {line.gap} {line.text}".strip() for line in lines]
 
 
@@ -131,8 +135,8 @@ def test_story_of_events_that_nobody_knows() -> None:
 
 def test_no_renewal_at_all() -> None:
     """Nothing but looks and notices is no story."""
-    assert tale.last(FAILING[-2:]) is None
-    assert tale.last([]) is None
+    assert log_story.last(FAILING[-2:]) is None
+    assert log_story.last([]) is None
 
 
 # --- the command ------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from renewer.cli import overview, plugin, screen
 from renewer.cli.picture import Picture
 from renewer.errors import StateError
 from renewer.model.facts import Failure, Record, RunRecord
-from renewer.report import Document
+from renewer.report.documents import Document
 from tests.builders import DAY, HOUR, NOW
 from tests.cli.terminal import CHECKOUT, on_terminal, plain, widest
 from tests.tell import fleet
@@ -69,7 +69,7 @@ def fails(host: Host) -> None:
 def wish_of(host: Host) -> str:
     """The fingerprint of the wish, as the agent makes it."""
     from renewer.config.load import load
-    from renewer.kit import asked
+    from renewer.context import asked
 
     config = load(str(host.path))
     return asked(config.certificates["www"], config.authorities)[0].wish

@@ -6,8 +6,8 @@ import pytest
 
 from renewer.config.load import load
 from renewer.config.shipped import hooks_directory
+from renewer.context import asked
 from renewer.errors import ConfigError
-from renewer.kit import asked
 from renewer.model.desired import (
     SERVER_EVENTS,
     Config,

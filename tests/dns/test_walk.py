@@ -9,11 +9,11 @@ import dns.rcode
 import pytest
 
 from renewer import clock
-from renewer.dns import resolvers, zones
-from renewer.dns.resolvers import Lookups, Resolvers
-from renewer.dns.zones import NOBODY, Place, Zones
 from renewer.errors import GiveUp
 from renewer.model.inspection import Stop, Trail
+from renewer.network.dns import resolvers, zones
+from renewer.network.dns.resolvers import Lookups, Resolvers
+from renewer.network.dns.zones import NOBODY, Place, Zones
 from tests.servers.ports import free_port, release
 from tests.servers.scripted_dns import ScriptedDns, World, zone
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from renewer import inventory
+from renewer.context import Context
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors, examine
 from renewer.doctor.preflight import Preflight
-from renewer.kit import Kit
 from renewer.model.desired import Config, Endpoint
 from renewer.model.inspection import Finding, Severity, Tlsa
 from renewer.policy.dane import judge
@@ -71,9 +71,9 @@ def test_before_the_first_order(bed: Bed, tmp_path: Path, monkeypatch: pytest.Mo
     made = config(bed)
     agent = msgspec.structs.replace(made.agent, state=str(tmp_path / "state"), host="web-1")
     made = msgspec.structs.replace(made, agent=agent)
-    with Lock(agent.state), Kit(made, write=True) as kit:
-        (situation,) = inventory.take(kit, None).values()
-        Preflight(kit, doors=Doors(dns=bed.dns_port)).look(situation)
+    with Lock(agent.state), Context(made, write=True) as context:
+        (situation,) = inventory.take(context, None).values()
+        Preflight(context, doors=Doors(dns=bed.dns_port)).look(situation)
     events = [json.loads(line) for line in Path(agent.log_path).read_text().splitlines()]
     assert [one["code"] for one in events if one.get("code", "").startswith("tlsa")] == ["tlsa"]
 

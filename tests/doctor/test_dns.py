@@ -8,8 +8,8 @@ import dns.message
 import dns.rcode
 import pytest
 
-from renewer.dns.zones import NOBODY
 from renewer.model.inspection import Severity
+from renewer.network.dns.zones import NOBODY
 from tests.doctor.conftest import HTTP01, NS1, NS2, NS6, Bed
 from tests.servers.scripted_dns import World, zone
 

@@ -11,10 +11,10 @@ import pytest
 
 from renewer import inventory
 from renewer.config.load import load
+from renewer.context import Context
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors
 from renewer.doctor.preflight import Preflight
-from renewer.kit import Kit
 from renewer.model.desired import FirstLook
 from renewer.model.outcome import Result
 from renewer.run import Limits, run
@@ -40,9 +40,9 @@ def look(bed: Bed, tmp_path: Path) -> Look:
             config.agent, state=str(tmp_path / "state"), host="web-1", preflight=mode
         )
         config = msgspec.structs.replace(config, agent=agent)
-        with Lock(agent.state), Kit(config, write=True) as kit:
-            (situation,) = inventory.take(kit, None).values()
-            looking = Preflight(kit, doors=Doors(dns=bed.dns_port))
+        with Lock(agent.state), Context(config, write=True) as context:
+            (situation,) = inventory.take(context, None).values()
+            looking = Preflight(context, doors=Doors(dns=bed.dns_port))
             for _ in range(times):
                 looking.look(situation)
         log = Path(agent.log_path)
@@ -116,8 +116,8 @@ def test_a_real_first_order_leaves_after_it(
     agent.json("config", "check")
     monkeypatch.setattr(preflight, "LIMIT", 30.0)  # a busy machine is no reason to see less
     config = load(str(tmp_path / "config.toml"))
-    with Lock(config.agent.state), Kit(config, write=True) as kit:
-        assert [one.result for one in run(kit, Limits()).outcomes][:2] == [Result.DONE, Result.DONE]
+    with Lock(config.agent.state), Context(config, write=True) as context:
+        assert [one.result for one in run(context, Limits()).outcomes][:2] == [Result.DONE, Result.DONE]
 
     events = [json.loads(line) for line in (agent.state / "renewal.log").read_text().splitlines()]
     words = [event["event"] for event in events]
@@ -147,8 +147,8 @@ def test_what_was_seen_from_here_stands_beside_the_authoritys_words(
     agent.json("config", "check")
     config = load(str(tmp_path / "config.toml"))
 
-    with Lock(config.agent.state), Kit(config, write=True) as kit:
-        (failed,) = [one for one in run(kit, Limits()).outcomes if one.result is Result.FAILED]
+    with Lock(config.agent.state), Context(config, write=True) as context:
+        (failed,) = [one for one in run(context, Limits()).outcomes if one.result is Result.FAILED]
 
     assert "nothing there" in failed.detail
     assert failed.hint.startswith("seen from here: ")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from renewer import proc
-from renewer.acme.transport import Transport
 from renewer.ledger.sqlite import SqliteLedger
+from renewer.network.acme.transport import Transport
 
 _Function = Callable[..., Any]
 BeforeEach = Callable[[int, str], None]

@@ -174,13 +174,13 @@ def _ledger() -> NoReturn:
 
 
 def _request() -> NoReturn:
-    from renewer.acme.lost import Unreached
+    from renewer.network.acme.lost import Unreached
 
     raise Unreached("the authority cannot be reached: a test's fault", kind="network")
 
 
 def _answer() -> NoReturn:
-    from renewer.acme.lost import Lost
+    from renewer.network.acme.lost import Lost
 
     raise Lost("the connection broke: a test's fault", kind="network")
 
@@ -209,9 +209,9 @@ def _import_all() -> None:
         importlib.import_module(f"renewer.{name}")
     for name in ("challenges.http01.webroot", "config.load", "store.lock", "acme.ari", "cli.deploy"):
         importlib.import_module(f"renewer.{name}")
-    verify: Any = importlib.import_module("renewer.verify")
+    verify: Any = importlib.import_module("renewer.network.verify")
     verify.settle_all = partial(verify.settle_all, over=0.04)  # nginx has one worker here
-    transport: Any = importlib.import_module("renewer.acme.transport")
+    transport: Any = importlib.import_module("renewer.network.acme.transport")
     transport._PAUSES = (0.0, 0.0)
 
 

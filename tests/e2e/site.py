@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import msgspec
 
-from renewer import freshen, inventory, x509
+from renewer import inventory, refresh, x509
 from renewer.config.load import load
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Deployment, Failure, Record, Sighting
 from renewer.model.outcome import RunReport
@@ -239,25 +239,25 @@ class Site:
         return ended.document
 
     @contextmanager
-    def kit(self, *, write: bool = True) -> Iterator[Kit]:
+    def context(self, *, write: bool = True) -> Iterator[Context]:
         """The equipment of a run in this process, under the lock if it may write."""
         config = load(str(self.config))
         if not write:
-            with Kit(config, write=False) as kit:
-                yield kit
+            with Context(config, write=False) as context:
+                yield context
             return
-        with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
-            yield kit
+        with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+            yield context
 
     def run(self, limits: Limits | None = None) -> RunReport:
         """One run in this process."""
-        with self.kit() as kit:
-            return run(kit, limits or Limits())
+        with self.context() as context:
+            return run(context, limits or Limits())
 
     def place_holders(self) -> None:
         """Self-signed versions where nothing stands, as a run makes them before its first order."""
-        with self.kit() as kit:
-            freshen.placeholders(kit, inventory.take(kit).values())
+        with self.context() as context:
+            refresh.placeholders(context, inventory.take(context).values())
 
     # --- what is so ---------------------------------------------------------------------------------------
 

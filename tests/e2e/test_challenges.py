@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import requests
 
-from renewer.challenges.contract import Task
-from renewer.challenges.solvers import solver_for
 from renewer.config.shipped import snippets_directory
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.desired import Http01
 from renewer.model.facts import Debris, Failure
 from renewer.model.names import Identifier
+from renewer.network.challenges.contract import Task
+from renewer.network.challenges.solvers import solver_for
 from tests.e2e.conftest import SiteFactory
 from tests.e2e.site import Site
 from tests.servers.handshake import served_serial

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from renewer import verify
+from renewer.network import verify
 from renewer.run import Limits
 from tests.e2e.conftest import SiteFactory
 from tests.e2e.site import Site

@@ -75,7 +75,7 @@ def test_a_run_that_must_end_leaves_the_rest_as_it_was(
     def until_it_is_late(calls: Calls, hook: str, moves: Any) -> Any:
         tested[0] += 1
         if tested[0] == 4:
-            calls.kit.deadline = 0.0
+            calls.context.deadline = 0.0
         return real(calls, hook, moves)
 
     monkeypatch.setattr(Calls, "_tested", until_it_is_late)

@@ -22,8 +22,8 @@ def told(bed: Bed, run: str) -> list[str]:
 
 def seen(bed: Bed) -> Sighting:
     """What the ledger remembers of the port."""
-    with bed.kit() as kit:
-        (sighting,) = kit.ledger.load(Sighting)
+    with bed.context() as context:
+        (sighting,) = context.ledger.load(Sighting)
     return sighting
 
 

@@ -19,13 +19,13 @@ import pytest
 
 from renewer import clock, run
 from renewer.config.load import load
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.logs import Listener
 from renewer.model.decision import Decision
 from renewer.model.facts import Debris, Failure, Order, Situation, Version, Window
 from renewer.model.outcome import Result, RunReport
-from renewer.report import plan_document, status_document
+from renewer.report.documents import plan_document, status_document
 from renewer.run import Limits
 from renewer.store.lock import Lock
 from tests import toml
@@ -74,8 +74,8 @@ def agents_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(clock, "now", ours.now)
     monkeypatch.setattr(clock, "ahead", ours.compare)
     monkeypatch.setattr(clock, "sleep", lambda seconds: sleep(max(seconds / HASTE, min(seconds, _SHORT))))
-    monkeypatch.setattr(Kit, "request_timeout", REQUEST_TIMEOUT)
-    monkeypatch.setattr(Kit, "order_limit", ORDER_LIMIT)
+    monkeypatch.setattr(Context, "request_timeout", REQUEST_TIMEOUT)
+    monkeypatch.setattr(Context, "order_limit", ORDER_LIMIT)
     return ours
 
 
@@ -197,27 +197,27 @@ class Host:
     # --- the agent ----------------------------------------------------------------------------------------
 
     @contextmanager
-    def kit(self, *, write: bool = True) -> Iterator[Kit]:
+    def context(self, *, write: bool = True) -> Iterator[Context]:
         """The equipment of a run, under the lock if it may write."""
         config = load(str(self.directory / "config.toml"))
         if not write:
-            with Kit(config, write=False) as kit:
-                yield kit
+            with Context(config, write=False) as context:
+                yield context
             return
-        with Lock(config.agent.state), Kit(config, write=True, listener=self.listener) as kit:
-            yield kit
-            for session in kit.sessions().values():
+        with Lock(config.agent.state), Context(config, write=True, listener=self.listener) as context:
+            yield context
+            for session in context.sessions().values():
                 session.close()
 
     def run(self, **limits: Any) -> RunReport:
         """One pass."""
-        with self.kit() as kit:
-            return run.run(kit, Limits(**limits))
+        with self.context() as context:
+            return run.run(context, Limits(**limits))
 
     def decision(self, certificate: str = "www", **limits: Any) -> Decision:
         """What a run would do now."""
-        with self.kit(write=False) as kit:
-            plan, _ = run.plan(kit, Limits(**limits))
+        with self.context(write=False) as context:
+            plan, _ = run.plan(context, Limits(**limits))
         return next(one for one in plan.decisions if one.certificate == certificate)
 
     def run_when_due(self) -> RunReport:
@@ -230,13 +230,13 @@ class Host:
 
     def situation(self, certificate: str = "www") -> Situation:
         """All facts of a certificate."""
-        with self.kit(write=False) as kit:
-            return run.plan(kit, Limits())[1][certificate]
+        with self.context(write=False) as context:
+            return run.plan(context, Limits())[1][certificate]
 
     def status(self, certificate: str = "www") -> dict[str, Any]:
         """A certificate's part of `status --json`."""
-        with self.kit(write=False) as kit:
-            plan, situations = run.plan(kit, Limits())
+        with self.context(write=False) as context:
+            plan, situations = run.plan(context, Limits())
         document = status_document(situations, plan, now=clock.now(), host="web-1", orphans=(), last_run=None)
         assert plan_document(plan)["steps"]
         row: dict[str, Any] = next(one for one in document["certificates"] if one["name"] == certificate)

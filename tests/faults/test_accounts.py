@@ -181,10 +181,10 @@ def test_one_of_two_authorities_is_ended(
     first, second = bendable(clock=agents_clock.now), bendable(clock=agents_clock.now)
     host = make_host(free_port(), {"first": table(first), "second": table(second)})
     host.run()
-    with host.kit() as kit:
-        from renewer.acme.keeper import Keeper
+    with host.context() as context:
+        from renewer.network.acme.keeper import Keeper
 
-        Keeper(kit.config.authorities["first"], state=kit.accounts).deactivate()
+        Keeper(context.config.authorities["first"], state=context.accounts).deactivate()
     report = host.run()
     assert report.exit == 0
     assert any("the account at first was deactivated" in one for one in report.findings)

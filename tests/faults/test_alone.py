@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from renewer import run
-from renewer.acme.client import Session
+from renewer.context import Context
 from renewer.errors import RetryLater, StateError
 from renewer.issue.proof import Proof
-from renewer.kit import Kit
 from renewer.model.decision import Step
 from renewer.model.outcome import Result
+from renewer.network.acme.client import Session
 from renewer.run import Limits
 from renewer.store.disk import DiskStore
 from tests.faults.conftest import HostFactory
@@ -69,7 +69,7 @@ def test_stopped_with_a_long_queue(make_host: HostFactory, pebble: Pebble) -> No
     """What stands in line when the run is told to end is not ordered: only what is in flight goes on."""
     names: dict[str, dict[str, object]] = {f"c{number:02}": {} for number in range(24)}
     host = make_host(pebble.http_port, {"pebble": authority(pebble)}, certificates=names)
-    kits: list[Kit] = []
+    kits: list[Context] = []
 
     def stop(event: dict[str, object]) -> None:
         if event["event"] == "ordered":
@@ -77,13 +77,13 @@ def test_stopped_with_a_long_queue(make_host: HostFactory, pebble: Pebble) -> No
 
     host.listener = stop
     mark = pebble.mark()
-    with host.kit() as kit:
-        kits.append(kit)
-        report = run.run(kit, Limits())
+    with host.context() as context:
+        kits.append(context)
+        report = run.run(context, Limits())
 
-    assert pebble.orders_created(mark) <= kit.config.agent.workers
+    assert pebble.orders_created(mark) <= context.config.agent.workers
     left = [one for one in report.outcomes if one.detail.startswith("not begun")]
-    assert len(left) >= len(names) - kit.config.agent.workers
+    assert len(left) >= len(names) - context.config.agent.workers
     assert all(one.result is Result.WAITING for one in left)
     host.listener = None
     assert host.run().exit == 0

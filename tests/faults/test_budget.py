@@ -260,8 +260,8 @@ def test_certificates_that_are_revoked_by_hand(world: World) -> None:
         world.host.clock.forward(6 * HOUR)
         live = world.host.situation().live_version
         if live is not None and live.id not in world.host.situation().revoked:
-            with world.host.kit() as kit:
-                kit.ledger.save(
+            with world.host.context() as context:
+                context.ledger.save(
                     Revoked(
                         certificate="www",
                         version=live.id,

@@ -73,8 +73,8 @@ def orders(*servers: Bendable) -> list[int]:
 
 def records(host: Host) -> list[Any]:
     """What must not be left of an order that was not made."""
-    with host.kit(write=False) as kit:
-        left = [*kit.ledger.load(Failure), *kit.ledger.load(Order), *kit.ledger.load(Ordered)]
+    with host.context(write=False) as context:
+        left = [*context.ledger.load(Failure), *context.ledger.load(Order), *context.ledger.load(Ordered)]
     return [*left, *host.state.glob("certificates/*/pending/*")]
 
 
@@ -125,8 +125,8 @@ def test_status_says_it_until_the_next_run(one: tuple[Host, Bendable], kernel: K
     kernel.says = False
     host.clock.ahead = 200 * DAY
     host.run()
-    with host.kit(write=False) as kit:
-        (run,) = kit.ledger.load(RunRecord)
+    with host.context(write=False) as context:
+        (run,) = context.ledger.load(RunRecord)
     assert "nothing is ordered" in run.unwell[0]
 
 
@@ -148,8 +148,8 @@ def test_one_that_is_odd_is_passed_over(two: tuple[Host, Bendable, Bendable]) ->
     assert (report.exit, orders(first, second)) == (0, [0, 1])
     assert host.live().authority == "second"
     assert "first is passed over in this run" in told(report)
-    with host.kit(write=False) as kit:
-        assert kit.ledger.load(Failure) == []
+    with host.context(write=False) as context:
+        assert context.ledger.load(Failure) == []
     dated(first, timedelta(0))
     assert host.run(force=True).exit == 0
     assert (orders(first, second), host.live().authority) == ([1, 1], "first")

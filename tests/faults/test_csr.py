@@ -195,9 +195,9 @@ def test_without_a_key_it_is_judged_all_the_same(bent_host: Host, bent: Bendable
 def test_a_key_elsewhere_that_is_compromised(bent_host: Host, bent: Bendable, csr: Path) -> None:
     """Revoked by the account, for there is no key to prove it with; its request is not sent again."""
     bent_host.run()
-    with bent_host.kit() as kit:
+    with bent_host.context() as context:
         done = revoke(
-            kit, bent_host.situation(), bent_host.situation().versions[0], COMPROMISE, with_key=True
+            context, bent_host.situation(), bent_host.situation().versions[0], COMPROMISE, with_key=True
         )
     assert [one.by for one in done] == ["account"]
     orders = len(bent.orders)
@@ -213,8 +213,8 @@ def test_rehearsed_with_the_same_request(bent_host: Host, bent: Bendable, csr: P
     """At the authority for tests the request goes as it is, and nothing of it stays."""
     bent_host.authorities["bent"]["staging"] = bent.directory
     bent_host.write_config()
-    with bent_host.kit() as kit:
-        steps = rehearse(kit, ["www"])
+    with bent_host.context() as context:
+        steps = rehearse(context, ["www"])
     assert not [step for step in steps if step.result is Result.FAILED], steps
     sent = x509.load_der_x509_csr(jws.decoded(bent.requests(Call.FINALIZE)[0].payload["csr"]))
     assert sent.public_key() == x509.load_pem_x509_csr(csr.read_bytes()).public_key()

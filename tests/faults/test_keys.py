@@ -80,8 +80,8 @@ def test_a_kept_key_that_is_refused(bent_host: Host, bent: Bendable, kind: str) 
     bent.bend(Call.FINALIZE, refuse(kind, first))
     (text,) = failed(bent_host.run(force=True, **ASKED))
     assert "refused the key that was to be kept" in text
-    with bent_host.kit(write=False) as kit:
-        (record,) = kit.ledger.load(RefusedKey, "www")
+    with bent_host.context(write=False) as context:
+        (record,) = context.ledger.load(RefusedKey, "www")
     assert record.authority == "bent"
     waits = bent_host.decision(force=False)
     assert waits.step is Step.KEEP  # nothing is due, and the live one is good

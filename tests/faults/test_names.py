@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from renewer import rounds
-from renewer.kit import Kit
+from renewer import reconcile
+from renewer.context import Context
 from renewer.model.decision import Step
 from renewer.model.outcome import Result
 from tests.faults.conftest import HostFactory
@@ -41,7 +41,7 @@ def test_one_fails_one_is_slow_and_nobody_waits(
     make_host: HostFactory, pebble: Pebble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of five certificates three are issued and deployed while one is still being validated; one fails."""
-    monkeypatch.setattr(rounds, "STRAGGLERS", 0.2)
+    monkeypatch.setattr(reconcile, "STRAGGLERS", 0.2)
     wishes = {name: {"names": [f"{name}.example.org"]} for name in ("a", "b", "c", "slow")}
     wishes["bad"] = {"names": ["good.example.org", "bad.example.org"]}
     host = make_host(pebble.http_port, {"pebble": authority(pebble)}, certificates=wishes)
@@ -87,7 +87,7 @@ def test_what_is_pending_of_a_failed_order_is_given_up(
     pebble_factory: PebbleFactory, make_host: HostFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """One name failed, another is not judged in time: that one is told, this one's authorization given up."""
-    monkeypatch.setattr(Kit, "order_limit", 1.0)
+    monkeypatch.setattr(Context, "order_limit", 1.0)
     # A Pebble of its own: 2.10 answers no POST any more once an authorization under validation is given up.
     pebble = pebble_factory()
     wishes = {"www": {"names": ["bad.example.org", "good.example.org", "slow.example.org"]}}

@@ -9,9 +9,9 @@ from typing import Any
 import dns.message
 import pytest
 
-from renewer.dns import propagation
 from renewer.issue.shared import turns
 from renewer.model.facts import OneValue
+from renewer.network.dns import propagation
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Host, authority, failed
 from tests.servers.bendable import Bendable
@@ -108,8 +108,8 @@ def test_it_is_found_out_before_the_authority_is_asked(
         host = at({"check": "resolvers", "resolvers": [resolver.place], "timeout": "60s"})
         report = host.run()
         assert (report.exit, failed(report), bent.count(Call.NEW_ORDER)) == (0, [], 1)
-        with host.kit(write=False) as kit:
-            assert len(kit.ledger.load(OneValue, "www")) == 1
+        with host.context(write=False) as context:
+            assert len(context.ledger.load(OneValue, "www")) == 1
         told = [event.get("text", "") for event in host.events()]
         assert any("keeps one value only" in text for text in told)
         asked = len(resolver.asked)

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from renewer.acme.hints import FINAL
 from renewer.model.decision import Reason, Step
+from renewer.network.acme.hints import FINAL
 from tests.faults.host import Host, failed
 from tests.servers import faultproxy as faults
 from tests.servers.faultproxy import FaultProxy

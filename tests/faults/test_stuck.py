@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.model.decision import Step
 from tests.faults.host import Host
 from tests.servers import bends
@@ -23,7 +23,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that wait half a second for what does not come."""
-    monkeypatch.setattr(Kit, "order_limit", 0.5)
+    monkeypatch.setattr(Context, "order_limit", 0.5)
 
 
 STUCK = stays("processing", retry_after="3600")

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.model.outcome import Result, RunReport
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Host, authority
@@ -43,8 +43,8 @@ BENT: dict[str, Bend] = {
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that hangs is given up after half a second, an order that does not end after one."""
-    monkeypatch.setattr(Kit, "request_timeout", 0.5)
-    monkeypatch.setattr(Kit, "order_limit", 1.0)
+    monkeypatch.setattr(Context, "request_timeout", 0.5)
+    monkeypatch.setattr(Context, "order_limit", 1.0)
 
 
 def name_of(fault: str, lasts: str) -> str:

@@ -32,8 +32,8 @@ def test_each_gets_its_window(make_host: HostFactory, bendable: BendableFactory,
     host.clock.reach(host.clock.now().replace(microsecond=0))
     host.run(ask=True)
 
-    with host.kit(write=False) as kit:
-        known = {one.certificate for one in kit.ledger.load(Window) if one.start is not None}
+    with host.context(write=False) as context:
+        known = {one.certificate for one in context.ledger.load(Window) if one.start is not None}
     assert known == set(names)
 
 
@@ -53,6 +53,6 @@ def test_who_was_never_asked_comes_first(
         authority.bend(Call.RENEWAL_INFO, error(503, retry_after="3600"), skip=4)
         host.run(ask=True)
 
-    with host.kit(write=False) as kit:
-        known = {one.certificate for one in kit.ledger.load(Window) if one.start is not None}
+    with host.context(write=False) as context:
+        known = {one.certificate for one in context.ledger.load(Window) if one.start is not None}
     assert known == set(names)

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from cryptography import x509 as pyca
 
-from renewer import freshen, inventory, x509
+from renewer import inventory, refresh, x509
 from renewer.config.load import load
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.decision import Step
 from renewer.model.facts import Deployment, Sighting, Version
@@ -97,8 +97,8 @@ class Bed:
         wrapper.write_text(_WRAPPER.format(mode=self.mode, calls=self.directory / "calls", hook=shipped))
         wrapper.chmod(0o755)
         self.write_config()
-        with self.kit() as kit:
-            freshen.placeholders(kit, inventory.take(kit).values())
+        with self.context() as context:
+            refresh.placeholders(context, inventory.take(context).values())
         server.start()
 
     def write_config(self, **certificate: Any) -> None:
@@ -164,11 +164,11 @@ class Bed:
     # --- what is done -----------------------------------------------------------------------------------
 
     @contextmanager
-    def kit(self) -> Iterator[Kit]:
+    def context(self) -> Iterator[Context]:
         """The equipment of a run, under the lock."""
         config = load(str(self.config))
-        with Lock(config.agent.state, group=config.agent.group), Kit(config, write=True) as kit:
-            yield kit
+        with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+            yield context
 
     def put(self, valid_for: timedelta = timedelta(days=90), names: Sequence[str] = (NAME,)) -> Version:
         """A new version on disk, younger than all before, as an authority has just issued it."""
@@ -178,8 +178,8 @@ class Bed:
         material = Material(privkey=pair.key.read_bytes(), cert=pair.cert.read_bytes(), chain=self.root.pem)
         leaf = x509.leaf(material.cert)
         version = Version(id=version_id(at, leaf.serial), made_at=at, leaf=leaf)
-        with self.kit() as kit:
-            return kit.store.put("www", version, material, key_mode=0o600)
+        with self.context() as context:
+            return context.store.put("www", version, material, key_mode=0o600)
 
     def put_broken(self) -> Version:
         """A new version whose key is not its certificate's."""
@@ -190,8 +190,8 @@ class Bed:
 
     def remove(self, version: Version) -> None:
         """Take a version away again that is not live."""
-        with self.kit() as kit:
-            kit.store.remove("www", version.id)
+        with self.context() as context:
+            context.store.remove("www", version.id)
 
     @contextmanager
     def forced(self, version: Version) -> Iterator[None]:
@@ -218,8 +218,8 @@ class Bed:
 
     def run(self) -> RunReport:
         """One run that orders nothing."""
-        with self.kit() as kit:
-            return run(kit, Limits(steps=_STEPS))
+        with self.context() as context:
+            return run(context, Limits(steps=_STEPS))
 
     def cli(self, *arguments: str, code: int = 0) -> Any:
         """The document of a real command that must end with this exit code."""

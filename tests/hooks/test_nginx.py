@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from renewer import hooks, verify
+from renewer import hooks
 from renewer.hooks import HookResult, Verdict
 from renewer.model.desired import SERVER_EVENTS, Endpoint, Hook, HookEvent
+from renewer.network import verify
 from tests.hooks.bed import NAME as SERVED
 from tests.hooks.bed import Bed, Server
 from tests.hooks.walk import Note, walk

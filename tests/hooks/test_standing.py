@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from renewer import verify
 from renewer.hooks import HookResult, Verdict
 from renewer.model.desired import Endpoint, HookEvent, Starttls
+from renewer.network import verify
 from tests.hooks.alone import DEPLOY, DIRECTORY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import NAME
 from tests.hooks.test_shipped import LINES

@@ -135,12 +135,12 @@ def small_and_single(bound: int = 80) -> dict[str, str]:
 UNTYPED = re.compile(r"\b(?:dict|Mapping|MutableMapping)\[str, Any\]")
 _AT_JSONS_EDGE = (
     # the wire: what authorities and providers of DNS send and want
-    *("renewer/acme/", "renewer/network/acme/", "renewer/challenges/dns01/providers/"),
+    *("renewer/network/acme/", "renewer/network/acme/", "renewer/network/challenges/dns01/providers/"),
     *("renewer/network/challenges/dns01/providers/", "renewer/network/protocol.py"),
     # the loader: TOML before it is checked
     "renewer/config/",
     # JSON's edge: octets to values and back, and children that are handed a document
-    *("renewer/decoding.py", "renewer/tell/apprise_child.py", "renewer/notify/apprise_child.py"),
+    *("renewer/decoding.py", "renewer/notify/apprise_child.py", "renewer/notify/apprise_child.py"),
 )
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from renewer.context import observed_wake
 from renewer.errors import RetryLater
-from renewer.kit import observed_wake
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import Situation, Version, Window
 from renewer.policy.backoff import count

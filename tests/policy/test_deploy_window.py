@@ -17,8 +17,8 @@ from renewer.model.windows import DeployWindow
 from renewer.policy.deploy_window import closed_until, opening
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import decide
-from renewer.policy.findings import windows_missed
 from renewer.policy.health import assess
+from renewer.policy.watchdog import windows_missed
 from tests.builders import DAY, HOUR, NOW, deployment, hold, sighting, situation, terms, version, wish
 
 assert NOW.weekday() == 6, "these tests were written for a Sunday at noon"

@@ -15,8 +15,8 @@ from renewer.policy.due import decide
 from renewer.policy.health import PERSON, RETRIED, WELL, assess, complete, exit_code
 from renewer.policy.history import untold
 from renewer.policy.plan import arrange
-from renewer.report import status_document
-from renewer.tell import metrics, view
+from renewer.report import metrics, view
+from renewer.report.documents import status_document
 from tests.builders import DAY, HOUR, NOW, deployment, failure, situation, terms, version
 from tests.policy.facts import MOMENTS, situations
 

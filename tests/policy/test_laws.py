@@ -15,7 +15,7 @@ from renewer.policy.health import PERSON, RETRIED, WELL, assess, complete
 from renewer.policy.plan import arrange
 from renewer.policy.pruning import removable
 from renewer.policy.wanted import to_serve, wanted
-from renewer.report import plan_document, status_document
+from renewer.report.documents import plan_document, status_document
 from tests.builders import DAY, HOUR, NOW, deployment, failure, sighting, situation, terms, version, wish
 from tests.policy.facts import LIFETIMES, WAKES, any_terms, situations, windows
 

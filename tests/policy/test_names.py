@@ -7,7 +7,7 @@ import pytest
 
 from renewer.model.inspection import Asked, Candidate, Hop, NameSeen, PortSeen, Said, Signed, Trail
 from renewer.model.persist import hashes
-from renewer.policy.names import judge
+from renewer.policy.name_checks import judge
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 URL = "https://a.example/1"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from renewer.model.inspection import Asked, Caa, CaaRecord, Candidate, Severity
-from renewer.policy.names import caa
+from renewer.policy.name_checks import caa
 
 ACCOUNT = "https://acme-v02.api.letsencrypt.org/acme/acct/1"
 OURS = Candidate(name="letsencrypt", identities=("letsencrypt.org",), account=ACCOUNT)

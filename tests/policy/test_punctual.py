@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from renewer.model.facts import RunRecord
-from renewer.policy.punctual import begun, ended, patience, stopped_since
+from renewer.policy.watchdog import begun, ended, patience, stopped_since
 from tests.builders import DAY, HOST, HOUR, MINUTE, NOW
 
 

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from renewer import clock, run, tls, x509
+from renewer import clock, run, x509
 from renewer.config.load import load
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.model.decision import Decision
 from renewer.model.facts import Record, Situation, Version
 from renewer.model.outcome import RunReport
-from renewer.report import status_document
+from renewer.network import tls
+from renewer.report.documents import status_document
 from renewer.run import Limits
 from renewer.store.contract import Material
 from renewer.store.disk import DiskStore, version_id
@@ -146,16 +147,16 @@ class Bed:
         return agent.write()
 
     @contextmanager
-    def kit(self, *, write: bool) -> Iterator[Kit]:
+    def context(self, *, write: bool) -> Iterator[Context]:
         """The equipment of a run."""
         config = load(str(self.write()))
         if not write:
-            with Kit(config, write=False) as kit:
-                yield kit
+            with Context(config, write=False) as context:
+                yield context
             return
-        with Lock(config.agent.state), Kit(config, write=True) as kit:
-            yield kit
-            for session in kit.sessions().values():
+        with Lock(config.agent.state), Context(config, write=True) as context:
+            yield context
+            for session in context.sessions().values():
                 session.close()
 
     @contextmanager
@@ -167,8 +168,8 @@ class Bed:
 
     def plan(self, name: str = "www") -> Decision:
         """What a run would do now."""
-        with self.kit(write=False) as kit:
-            planned, _ = run.plan(kit, Limits())
+        with self.context(write=False) as context:
+            planned, _ = run.plan(context, Limits())
         return next(one for one in planned.decisions if one.certificate == name)
 
     def records(self, kind: type[Record]) -> list[Any]:
@@ -177,8 +178,8 @@ class Bed:
 
     def run(self, *only: str, **limits: Any) -> RunReport:
         """One pass."""
-        with self.kit(write=True) as kit:
-            return run.run(kit, Limits(only=frozenset(only), **limits))
+        with self.context(write=True) as context:
+            return run.run(context, Limits(only=frozenset(only), **limits))
 
     def cli(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
         """The real command, by the real clock."""
@@ -186,13 +187,13 @@ class Bed:
 
     def situation(self, name: str = "www") -> Situation:
         """All facts of a certificate."""
-        with self.kit(write=False) as kit:
-            return run.plan(kit, Limits())[1][name]
+        with self.context(write=False) as context:
+            return run.plan(context, Limits())[1][name]
 
     def status(self, name: str = "www") -> dict[str, Any]:
         """A certificate's part of `status --json`."""
-        with self.kit(write=False) as kit:
-            plan, situations = run.plan(kit, Limits())
+        with self.context(write=False) as context:
+            plan, situations = run.plan(context, Limits())
         document = status_document(situations, plan, now=clock.now(), host="web-1", orphans=(), last_run=None)
         row: dict[str, Any] = next(one for one in document["certificates"] if one["name"] == name)
         return row

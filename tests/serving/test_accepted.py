@@ -13,9 +13,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import Acceptance, EndpointState
+from renewer.network.verify import in_memory, look
+from renewer.network.verify.sight import Target
 from renewer.store.contract import Material
-from renewer.verify import in_memory, look
-from renewer.verify.sight import Target
 from tests.serving.bed import Bed
 from tests.serving.issuer import DAY, Signer
 
@@ -118,8 +118,8 @@ def test_as_a_port_would_be_seen(bed: Bed, make: Callable[[Signer], Material]) -
     (place / "privkey.pem").write_bytes(material.privkey)
     bed.certificate(endpoints=[bed.serving(place, weak=True)])
     roots = str(bed.directory / "roots.pem")
-    with bed.kit(write=False) as kit:
-        (endpoint,) = kit.config.certificates["www"].endpoints
+    with bed.context(write=False) as context:
+        (endpoint,) = context.config.certificates["www"].endpoints
 
     (sight,) = look([Target(endpoint=endpoint, roots=roots)])
 

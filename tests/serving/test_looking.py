@@ -7,9 +7,9 @@ import pytest
 
 from renewer.model.decision import Step
 from renewer.model.facts import EndpointState
+from renewer.network.verify import Target, look, settle
 from renewer.policy.trouble import of
 from renewer.store.lock import Lock
-from renewer.verify import Target, look, settle
 from tests.servers.tls_peer import Peer
 from tests.serving.bed import Bed
 from tests.serving.issuer import DAY, Signer
@@ -72,8 +72,8 @@ def test_how_many_fitted_is_part_of_what_is_seen(bed: Bed) -> None:
     """Whoever waits for a reload sees how many in a row fitted, and what was shown beside it."""
     old, new = two_places(bed)
     bed.certificate(endpoints=[bed.serving(new, old)])
-    with bed.kit(write=False) as kit:
-        (endpoint,) = kit.config.certificates["www"].endpoints
+    with bed.context(write=False) as context:
+        (endpoint,) = context.config.certificates["www"].endpoints
     target = Target(endpoint=endpoint, roots="any")
     first, second = (look([target])[0].fingerprint for _ in range(2))
 

@@ -288,22 +288,22 @@ def test_each_certificate_gets_its_own(bed: Bed) -> None:
 def test_an_order_of_the_old_state_is_not_finished(bed: Bed) -> None:
     """What was under way when the state was saved came to its end since: its key goes, too."""
     _, new = outlived(bed, copies=copies(bed, "combined"))
-    with bed.kit(write=True) as kit:
-        wish = kit.config.certificates["www"]
+    with bed.context(write=True) as context:
+        wish = context.config.certificates["www"]
         order = Order(
             certificate="www",
             pending="20260101T000000Z",
             state=OrderState.OPEN,
             authority="ca",
-            directory=kit.config.authorities["ca"].directory,
+            directory=context.config.authorities["ca"].directory,
             identifiers=wish.names,
             key_type=wish.key,
             profile=None,
             at=bed.clock.now() - 3 * DAY,
             url="https://127.0.0.1:9/order/1",
         )
-        kit.store.prepare("www", order.pending, issued(bed, age=1).privkey, b"{}")
-        kit.ledger.save(order)
+        context.store.prepare("www", order.pending, issued(bed, age=1).privkey, b"{}")
+        context.ledger.save(order)
     assert bed.run().exit == 0
     situation = bed.situation()
     assert situation.order is None

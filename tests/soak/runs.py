@@ -206,8 +206,9 @@ def _by_the_clock_of(task: Task) -> None:
     from datetime import UTC, datetime
     from functools import cache
 
-    from renewer import clock, tls
-    from renewer.kit import Kit
+    from renewer import clock
+    from renewer.context import Context
+    from renewer.network import tls
     from tests.soak.times import at
 
     ahead = datetime.fromisoformat(task.now) - datetime.now(UTC)
@@ -215,8 +216,8 @@ def _by_the_clock_of(task: Task) -> None:
     clock.now = lambda: datetime.now(UTC) + ahead
     clock.sleep = lambda seconds: sleep(max(seconds / HASTE, min(seconds, _SHORT)))
     tls.verifying = cache(lambda *given, **named: at(verifying(*given, **named), clock.now()))
-    Kit.request_timeout = 3.0
-    Kit.order_limit = 6.0
+    Context.request_timeout = 3.0
+    Context.order_limit = 6.0
 
 
 def main() -> None:

@@ -240,10 +240,14 @@ def test_sweeping(store: DiskStore, state: Path) -> None:
 def test_two_stores_at_once(store: DiskStore, state: Path) -> None:
     """A second store of the same process does not sweep away what the first is just making."""
     from renewer import statedir
-    from renewer.store import bench
+    from renewer.store import workspace
 
     filled(store, 1, live=1)
-    with statedir.ensure_root(str(state), 0o700) as root, root.open("tmp") as tmp, bench.fresh(tmp) as name:
+    with (
+        statedir.ensure_root(str(state), 0o700) as root,
+        root.open("tmp") as tmp,
+        workspace.fresh(tmp) as name,
+    ):
         tmp.write(name, b"half", 0o600)
         DiskStore(str(state)).turn("www", pair(1)[0].id)
         assert (state / "tmp" / name).exists()

@@ -11,8 +11,8 @@ from renewer.model.facts import EndpointState, RunRecord, Situation
 from renewer.model.names import Identifier
 from renewer.policy.due import decide
 from renewer.policy.plan import arrange
-from renewer.report import Document, status_document
-from renewer.tell import freshness, page, view
+from renewer.report import freshness, page, view
+from renewer.report.documents import Document, status_document
 from tests.builders import (
     DAY,
     HOST,

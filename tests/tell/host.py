@@ -7,7 +7,7 @@ from typing import Any
 
 from renewer import x509
 from renewer.config.load import load
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Failure, Version
 from renewer.model.outcome import RunReport
@@ -90,8 +90,8 @@ class Host:
     def run(self) -> RunReport:
         """One run."""
         config = load(str(self.path))
-        with Lock(str(self.state)).acquire(0), Kit(config, write=True) as kit:
-            return run(kit, self.limits)
+        with Lock(str(self.state)).acquire(0), Context(config, write=True) as context:
+            return run(context, self.limits)
 
     def ledger(self) -> SqliteLedger:
         """The ledger, to look into; close it."""

@@ -12,9 +12,9 @@ import pytest
 from renewer.config.load import load
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Program, Secret, SecretSource, Topic, Webhook
-from renewer.tell import apprise, channels, command, webhook
-from renewer.tell.message import Message
-from renewer.tell.notices import sample
+from renewer.notify import apprise, channels, command, webhook
+from renewer.notify.message import Message
+from renewer.notify.notices import sample
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Peer
 from tests.tell.conftest import Clock
@@ -129,9 +129,9 @@ def test_urls_that_are_not_used(message: Message, url: str, monkeypatch: pytest.
     """In clear to other hosts; with a password in it; not a URL at all."""
     with Listener() as listener:
         monkeypatch.setattr(
-            "renewer.tell.post.connect", lambda *_: socket.create_connection(("127.0.0.1", listener.port))
+            "renewer.notify.post.connect", lambda *_: socket.create_connection(("127.0.0.1", listener.port))
         )
-        monkeypatch.setattr("renewer.tell.post.is_loopback", lambda _: False)
+        monkeypatch.setattr("renewer.notify.post.is_loopback", lambda _: False)
         with pytest.raises(GiveUp):
             give(message, url)
     assert listener.posted == []

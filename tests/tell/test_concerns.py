@@ -13,10 +13,10 @@ from renewer.cli.status import document
 from renewer.config.load import load
 from renewer.model.facts import EndpointState, Record, Sighting
 from renewer.model.told import Ack, Outage
-from renewer.policy.punctual import patience
-from renewer.report import run_document
+from renewer.notify import words
+from renewer.policy.watchdog import patience
+from renewer.report.documents import run_document
 from renewer.run import Limits
-from renewer.tell import words
 from tests.builders import DAY, HOUR
 from tests.cli.test_status import piped
 from tests.servers.certificates import Pair

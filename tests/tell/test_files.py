@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.tell import freshness
+from renewer.report import freshness
 from tests.agent import Agent
 from tests.builders import DAY, HOUR, NOW
 from tests.tell import fleet

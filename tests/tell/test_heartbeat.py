@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from renewer.report import heartbeat
+from renewer.report.heartbeat import rid
 from renewer.run import Limits
-from renewer.tell import heartbeat
-from renewer.tell.heartbeat import rid
 from tests.servers.tls_peer import Peer
 from tests.tell.conftest import Clock
 from tests.tell.host import Host
@@ -73,7 +73,7 @@ def test_a_run_that_breaks_off_is_a_failure(
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("renewer.tell.history.keep", broken)
+    monkeypatch.setattr("renewer.report.history.keep", broken)
     with pytest.raises(RuntimeError):
         host.run()
     assert (checks.paths, time.moment) == ([f"{CHECK}/start", f"{CHECK}/fail"], time.now())

@@ -14,9 +14,9 @@ from renewer.config.load import load
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Email, MailSecurity, Topic
 from renewer.model.told import Outage
-from renewer.tell import channels, mail
-from renewer.tell.message import Message
-from renewer.tell.notices import sample
+from renewer.notify import channels, mail
+from renewer.notify.message import Message
+from renewer.notify.notices import sample
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Peer
 from tests.tell.conftest import Clock, MakeMail

@@ -11,8 +11,8 @@ import pytest
 from renewer.model.facts import DeploymentState, EndpointState, RunRecord, Situation, Standing
 from renewer.policy.due import decide
 from renewer.policy.plan import arrange
-from renewer.report import status_document
-from renewer.tell import metrics
+from renewer.report import metrics
+from renewer.report.documents import status_document
 from tests.agent import Agent
 from tests.builders import (
     DAY,

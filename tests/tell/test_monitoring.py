@@ -11,8 +11,8 @@ from typing import Any
 from renewer.model.facts import RunRecord, Standing
 from renewer.policy.due import decide
 from renewer.policy.plan import arrange
-from renewer.report import status_document
-from renewer.tell import metrics
+from renewer.report import metrics
+from renewer.report.documents import status_document
 from tests.builders import HOST, HOUR, NOW, situation, terms
 
 ROOT = Path(__file__).parents[2]

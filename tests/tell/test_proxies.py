@@ -10,8 +10,8 @@ import pytest
 
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Secret, SecretSource
+from renewer.notify.post import post
 from renewer.secrets import proxy
-from renewer.tell.post import post
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Behaviour, Peer
 from tests.tell.listener import Listener

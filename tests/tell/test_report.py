@@ -12,7 +12,7 @@ import pytest
 from renewer.ledger.contract import Happening
 from renewer.model.desired import SummaryEvery
 from renewer.model.facts import Standing
-from renewer.tell import forms, summary
+from renewer.report import forms, summary
 from tests.agent import Agent
 from tests.builders import DAY, HOST, HOUR, NOW
 from tests.tell import fleet

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from renewer.model.told import Notice
-from renewer.tell.writing import Writer
+from renewer.notify.writing import Writer
 from tests.tell.conftest import Clock, MakeMail
 from tests.tell.host import Host
 from tests.tell.post_office import PostOffice, body

@@ -12,7 +12,7 @@ import pytest
 
 from renewer import clock
 from renewer.config.load import load
-from renewer.kit import Kit
+from renewer.context import Context
 from renewer.model.told import Watched
 from renewer.watches import rows, take
 from tests.servers.certificates import ServerRoot
@@ -34,8 +34,8 @@ def healthy(host: Host, time: Clock) -> Host:
 def facts(host: Host) -> dict[str, dict[str, Any]]:
     """What status says of each."""
     config = load(str(host.path))
-    with Kit(config, write=False) as kit:
-        found: list[dict[str, Any]] = rows(config.watches, take(kit), clock.now())
+    with Context(config, write=False) as context:
+        found: list[dict[str, Any]] = rows(config.watches, take(context), clock.now())
     return {row["name"]: row for row in found}
 
 

@@ -3,7 +3,7 @@
 import sys
 
 from renewer.cli.app import main
-from renewer.dns import propagation, zones
+from renewer.network.dns import propagation, zones
 
 if __name__ == "__main__":
     zones.PORT = int(sys.argv.pop(1))

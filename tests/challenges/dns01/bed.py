@@ -9,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from renewer.challenges.contract import Task
-from renewer.challenges.dns01.solver import Dns01Solver
 from renewer.model.desired import Dns01, Propagation, Rfc2136, Secret, SecretSource, Tsig, TsigAlgorithm
 from renewer.model.names import Identifier
+from renewer.network.challenges.contract import Task
+from renewer.network.challenges.dns01.solver import Dns01Solver
 from tests.servers.bind import Bind
 from tests.servers.knot import Knot
 from tests.servers.nameserver import Key, Zone

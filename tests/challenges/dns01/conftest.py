@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from renewer.dns import zones
+from renewer.network.dns import zones
 from tests.challenges.dns01.bed import Bed
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from renewer import clock, freshen
-from renewer.challenges.dns01 import leftover
+from renewer import clock, refresh
 from renewer.config.load import load
+from renewer.context import Context
 from renewer.errors import RenewerError
-from renewer.kit import Kit
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Debris
-from renewer.policy.findings import left_behind
+from renewer.network.challenges.dns01 import leftover
+from renewer.policy.watchdog import left_behind
 from renewer.store.lock import Lock
 from tests import toml
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, KNOT, KNOT_ZONE, Bed, tasks
@@ -87,8 +87,8 @@ class Home:
 
     def keep(self, *records: Debris) -> None:
         """On record from earlier runs."""
-        with Lock(str(self.state)), Kit(load(str(self.config)), write=True) as kit:
-            kit.ledger.save(*records)
+        with Lock(str(self.state)), Context(load(str(self.config)), write=True) as context:
+            context.ledger.save(*records)
 
     def kept(self) -> list[Debris]:
         """What is on record now."""
@@ -100,8 +100,8 @@ class Home:
 
     def begin_run(self) -> None:
         """What a run does with it first."""
-        with Lock(str(self.state)), Kit(load(str(self.config)), write=True) as kit:
-            freshen.debris(kit, ())
+        with Lock(str(self.state)), Context(load(str(self.config)), write=True) as context:
+            refresh.debris(context, ())
 
     def say(self, *arguments: str) -> tuple[int, str]:
         """How a command ends and what it says, without a terminal."""

@@ -11,12 +11,12 @@ import dns.rcode
 import pytest
 
 from renewer import clock
-from renewer.dns import propagation, zones
-from renewer.dns.propagation import Watch
-from renewer.dns.resolvers import Resolvers
-from renewer.dns.zones import Place, Zones
 from renewer.errors import RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
+from renewer.network.dns import propagation, zones
+from renewer.network.dns.propagation import Watch
+from renewer.network.dns.resolvers import Resolvers
+from renewer.network.dns.zones import Place, Zones
 from tests.challenges.dns01.bed import BIND, LAGGING_ZONE, SECONDARY, Bed, tasks
 from tests.challenges.dns01.scripted import Script, Scripted, reply
 from tests.servers.bind import Bind

@@ -11,9 +11,9 @@ import dns.rcode
 import pytest
 import time_machine
 
-from renewer.challenges.dns01.providers.contract import TxtRecord
-from renewer.challenges.dns01.providers.rfc2136 import Rfc2136Provider
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.network.challenges.dns01.providers.contract import TxtRecord
+from renewer.network.challenges.dns01.providers.rfc2136 import Rfc2136Provider
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, KNOT, KNOT_ZONE, OTHERS, STRANGER, Bed
 from tests.challenges.dns01.scripted import Scripted
 from tests.servers.bind import Bind
@@ -154,7 +154,7 @@ def test_nobody_there(bed: Bed) -> None:
 
 def test_server_that_speaks_nonsense(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Garbage and silence cost a bounded time and give a clear message."""
-    monkeypatch.setattr("renewer.challenges.dns01.providers.rfc2136.TIME_LIMIT", 0.2)
+    monkeypatch.setattr("renewer.network.challenges.dns01.providers.rfc2136.TIME_LIMIT", 0.2)
     with Scripted("127.0.0.7", free_port(), lambda _: b"\0" * 40) as server:
         error = _at(bed, server)
     assert "does not speak DNS properly" in error.text

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from renewer.challenges.dns01 import leftover
-from renewer.challenges.dns01.providers import find
-from renewer.challenges.dns01.providers.contract import TxtRecord
-from renewer.challenges.dns01.solver import Dns01Solver
-from renewer.challenges.solvers import solver_for, sweep
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Dns01, Http01, Propagation
 from renewer.model.dns_options import BUILT_IN, Option, Rules, Sort, option_faults
 from renewer.model.facts import Debris
+from renewer.network.challenges.dns01 import leftover
+from renewer.network.challenges.dns01.providers import find
+from renewer.network.challenges.dns01.providers.contract import TxtRecord
+from renewer.network.challenges.dns01.solver import Dns01Solver
+from renewer.network.challenges.solvers import solver_for, sweep
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KNOT, KNOT_ZONE, OTHERS, Bed, tasks
 from tests.servers.nameserver import all_txt, txt_at
 
@@ -287,7 +287,7 @@ def test_what_cannot_be_swept_stays_on_record(bed: Bed, recorder: type[Recorder]
 
 def test_value() -> None:
     """The value is the base64url of the SHA-256 of the key authorization (RFC 8555 §8.4)."""
-    from renewer.challenges.dns01.solver import value_of
+    from renewer.network.challenges.dns01.solver import value_of
 
     (task,) = tasks("example.org")
     value = value_of(msgspec.structs.replace(task, key_authorization="abc"))

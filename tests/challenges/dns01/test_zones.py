@@ -4,10 +4,10 @@ import dns.message
 import dns.rcode
 import pytest
 
-from renewer.dns import resolvers, zones
-from renewer.dns.resolvers import Resolvers
-from renewer.dns.zones import Place, Zones
 from renewer.errors import GiveUp, RetryLater
+from renewer.network.dns import resolvers, zones
+from renewer.network.dns.resolvers import Resolvers
+from renewer.network.dns.zones import Place, Zones
 from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, SIX_ZONE, Bed
 from tests.challenges.dns01.scripted import Script, Scripted, reply
 from tests.servers.ports import free_port

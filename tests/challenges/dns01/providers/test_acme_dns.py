@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from renewer.challenges.dns01.providers import accounts
-from renewer.challenges.dns01.providers.acme_dns import AcmeDnsProvider
-from renewer.challenges.dns01.providers.contract import TxtRecord
 from renewer.errors import GiveUp, RetryLater, StateError
 from renewer.model.desired import Dns01, OptionValue
+from renewer.network.challenges.dns01.providers import accounts
+from renewer.network.challenges.dns01.providers.acme_dns import AcmeDnsProvider
+from renewer.network.challenges.dns01.providers.contract import TxtRecord
 from tests.agent import Agent
 from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, Bed
 from tests.challenges.dns01.providers.world import NAMES, agent, in_bed, provider, record

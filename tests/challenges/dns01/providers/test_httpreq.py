@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from renewer.challenges.dns01.providers.contract import TxtRecord
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.network.challenges.dns01.providers.contract import TxtRecord
 from tests.challenges.dns01.providers.world import NAMES, agent, provider, record, secret
 from tests.servers.certificates import ServerRoot
 from tests.servers.jsonapi import Answer, Call, JsonApi
@@ -193,7 +193,7 @@ def test_record_of_a_killed_run() -> None:
     """What was remembered of a record is enough to remove it in either mode, unless it was tampered with."""
     import msgspec
 
-    from renewer.challenges.dns01 import leftover
+    from renewer.network.challenges.dns01 import leftover
 
     left = leftover.of(record(), "example.org", "httpreq", "www")
     found = leftover.read(left)

@@ -1,0 +1,222 @@
+"""One GET as the authority would make it, bounded in time and size, with the whole way told."""
+
+import http.client
+import ipaddress
+import re
+import socket
+import ssl
+from enum import IntEnum
+from urllib.parse import urljoin, urlsplit
+
+from renewer import __version__
+from renewer.model.value import Value
+from renewer.network import tls
+from renewer.network.challenges.bounded import Bounded, left
+from renewer.proc import printable
+
+MAX_REDIRECTS = 10
+MAX_BYTES = 64 * 1024  # of an answer, its headers included
+MAX_BODY = 4 * 1024
+_EXCERPT = 120  # characters
+_CONNECT_SHARE = 0.5  # of the time left: one dead address must not use up the other ones' time
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
+
+
+class Fetched(Value):
+    """What a GET found. `trace` tells the way: every URL with the address that answered.
+
+    Either `error` says why there is no answer, or `status`, `phrase` and `body` (its beginning) are set.
+    `elsewhere` is whether another host than the one that was asked gave it: that is for nobody to be shown.
+    """
+
+    trace: str
+    error: str = ""
+    status: int = 0
+    phrase: str = ""
+    body: bytes = b""
+    elsewhere: bool = False
+
+    @property
+    def excerpt(self) -> str:
+        """The body's beginning on one line, safe to print; nothing of another host's."""
+        if self.elsewhere:
+            return ""
+        text = " ".join(printable(self.body[: 4 * _EXCERPT]).split())
+        return text[:_EXCERPT] + ("…" if len(text) > _EXCERPT else "")
+
+
+class _Fault(Exception):
+    """Why there is no answer; ends at `fetch`."""
+
+
+def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
+    """GET `url` before `deadline` (of clock.monotonic), following redirects. Never raises.
+
+    `at` is the address to ask for the URL's host, instead of all that the system finds for it.
+    """
+    first, reach = urlsplit(url).hostname, None
+    ports = {80, 443, urlsplit(url).port or 80}
+    trace = ""
+    try:
+        for hop in range(MAX_REDIRECTS + 1):
+            trace += f", redirected to {_shown(url)}" if hop else _shown(url)
+            same = urlsplit(url).hostname == first
+            address, answer = _get(url, deadline, at if same else "", reach)
+            reach = reach_of(address) if reach is None else reach
+            trace += f" ({address})" if address not in _shown(url) else ""
+            if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
+                return Fetched(
+                    trace=trace,
+                    status=answer.status,
+                    phrase=answer.phrase,
+                    body=answer.body,
+                    elsewhere=not same,
+                )
+            url = _next(url, answer.location, ports)
+    except _Fault as fault:
+        return Fetched(trace=trace, error=str(fault))
+    return Fetched(trace=trace, error=f"more than {MAX_REDIRECTS} redirects")
+
+
+class _Answer(Value):
+    status: int
+    phrase: str
+    body: bytes
+    location: str
+
+
+def _shown(url: str) -> str:
+    return printable(url.encode())[:300]
+
+
+def _next(url: str, location: str, ports: set[int]) -> str:
+    """Where a redirect leads. Authorities follow http and https on their own ports only."""
+    target = re.sub(r"[^\x21-\x7e]", "", location)
+    try:
+        target = urljoin(url, target)
+        parts = urlsplit(target)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise _Fault(f"it redirects to {_shown(target)}, which is no URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _Fault(f"it redirects to {_shown(target)}, which no authority follows (only http and https)")
+    if port not in ports:
+        raise _Fault(f"it redirects to {_shown(target)}; authorities follow to the ports 80 and 443 only")
+    return target
+
+
+class Reach(IntEnum):
+    """From where an address can be reached, the widest first."""
+
+    PUBLIC = 0
+    PRIVATE = 1
+    LINK = 2
+    HOST = 3
+
+
+_INNER = {
+    Reach.PUBLIC: "it",
+    Reach.PRIVATE: "an inner network",
+    Reach.LINK: "an address of this link",
+    Reach.HOST: "this host itself",
+}
+
+
+def reach_of(address: str) -> Reach:
+    """From where an address can be reached; one that carries an IPv4 address, as that one.
+
+    Whoever answers for a public name must not make us ask inner hosts or this host's own services.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        found = inner or found
+    if found.is_loopback or found.is_unspecified:
+        return Reach.HOST
+    if found.is_link_local or found.is_multicast:
+        return Reach.LINK
+    return Reach.PUBLIC if found.is_global else Reach.PRIVATE
+
+
+def _allowed(address: str, reach: Reach | None) -> bool:
+    """Whether a redirect may lead there from an address of that reach: outwards, or where we were already."""
+    return reach is None or (to := reach_of(address)) is reach or to < min(reach, Reach.LINK)
+
+
+def _get(url: str, deadline: float, at: str, reach: Reach | None) -> tuple[str, _Answer]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    sock, address = _connect(at or host, port, deadline, reach)
+    try:
+        if parts.scheme == "https":
+            sock.settimeout(left(deadline))
+            # RFC 8555 §8.3 starts at port 80 and authorities do not verify where a redirect leads: the
+            # certificate being renewed may be the very one that expired
+            sock = tls.blind().wrap_socket(sock, server_hostname=host)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+            f"User-Agent: renewer/{__version__} (preflight)\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        )
+        sock.settimeout(left(deadline))
+        sock.sendall(request.encode("ascii", errors="replace"))
+        return address, _read(sock, deadline)
+    except TimeoutError:
+        raise _Fault(f"connected to {address}, but no answer in time") from None
+    except (ssl.SSLError, OSError) as error:
+        raise _Fault(f"connected to {address}, but {_why(error)}") from None
+    except (http.client.HTTPException, ValueError) as error:
+        raise _Fault(
+            f"{address} did not answer in HTTP ({type(error).__name__}: {_shown(str(error))})"
+        ) from None
+    finally:
+        sock.close()
+
+
+def _connect(host: str, port: int, deadline: float, reach: Reach | None) -> tuple[socket.socket, str]:
+    """Connect to the first address that accepts, in the system's order (IPv6 and IPv4 as it prefers).
+
+    `reach` is that of the address that redirected here, if one did.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise _Fault(f"{host} does not resolve here: {why}") from None
+    tried = []
+    for family, kind, proto, _, address in found:
+        shown = str(address[0])
+        if not _allowed(shown, reach):
+            what = _INNER[reach_of(shown)]
+            tried.append(f"{shown} is not asked: a redirect to {what} is not followed")
+            continue
+        sock = socket.socket(family, kind, proto)
+        try:
+            sock.settimeout(left(deadline) * (_CONNECT_SHARE if len(found) > 1 else 1))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            tried.append(f"{shown} port {port}: {_why(error)}")
+        else:
+            return sock, shown
+    raise _Fault("; ".join(tried[:4]) or f"{host} has no address")
+
+
+def _why(error: OSError) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
+
+
+def _read(sock: socket.socket, deadline: float) -> _Answer:
+    answer = http.client.HTTPResponse(Bounded(sock, deadline, MAX_BYTES), method="GET")  # type: ignore[arg-type]
+    answer.begin()
+    return _Answer(
+        status=answer.status,
+        phrase=printable(answer.reason.encode())[:60],
+        body=answer.read(MAX_BODY),
+        location=answer.getheader("Location") or "",
+    )

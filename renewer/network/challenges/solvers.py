@@ -1,0 +1,105 @@
+"""Which solver answers a challenge of the config."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+from renewer.errors import GiveUp
+from renewer.model.desired import Challenge, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01
+from renewer.model.facts import Debris
+from renewer.network.challenges.contract import Solver
+from renewer.network.challenges.http01 import webroot
+from renewer.network.challenges.http01.preflight import Preflight
+
+DNS_RECORD = "dns-01 record"  # Debris.what of dns01, which is imported only when needed
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A solver that publishes records through somebody."""
+
+    def answers_for(self, debris: Debris) -> bool:
+        """Whether a record was published through the same."""
+
+
+def solver_for(
+    challenge: Challenge,
+    *,
+    left: Iterable[Debris] = (),
+    http_port: int = 80,
+    until: Callable[[], float] = lambda: math.inf,
+) -> Solver:
+    """The solver for a challenge; the caller closes it.
+
+    `left` is all debris that the ledger holds, so that a killed run's directories are known for ours.
+    `http_port` is where the preflight looks: 80 but for tests (RFC 8555 §8.3). `until` gives the end of all
+    waiting, on `clock.monotonic`. Changes nothing yet.
+    Raises GiveUp if the challenge says neither where to write nor where to listen.
+    """
+    match challenge:  # what only one of them needs is imported by those who have it
+        case DnsAccount01():  # a Dns01, too
+            from renewer.network.challenges.dns01.account import DnsAccount01Solver
+
+            return DnsAccount01Solver(challenge, until=until)
+        case Dns01():
+            from renewer.network.challenges.dns01.solver import Dns01Solver  # dnspython is not for everybody
+
+            return Dns01Solver(challenge, until=until)
+        case DnsPersist01():
+            from renewer.network.challenges.dnspersist01.solver import DnsPersist01Solver
+
+            return DnsPersist01Solver(challenge, until=until)
+        case TlsAlpn01():
+            from renewer.network.challenges.tlsalpn01.solver import TlsAlpn01Solver
+
+            return TlsAlpn01Solver(challenge.listen, until=until)
+        case Http01():
+            return _http01(challenge, left, http_port)
+
+
+def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver:
+    preflight = Preflight(challenge.preflight, port=http_port)
+    if challenge.webroot is not None:
+        return webroot.WebrootSolver(challenge.webroot, preflight=preflight, left=left)
+    if challenge.listen is not None:
+        from renewer.network.challenges.http01 import (
+            listener,  # a server: 10 ms that only those pay who listen
+        )
+
+        return listener.ListenSolver(
+            challenge.listen, preflight=preflight, before=challenge.before, after=challenge.after
+        )
+    if challenge.script:
+        from renewer.network.challenges.http01.script import ScriptSolver
+
+        return ScriptSolver(
+            challenge.script,
+            preflight=preflight,
+            convention=challenge.convention,
+            cleanup=challenge.cleanup,
+        )
+    raise GiveUp(
+        "an http-01 challenge needs `webroot`, `listen` or `script`",
+        hint='name the directory that the web server serves on port 80, or listen = "[::]:80"',
+        kind="config",
+    )
+
+
+def answerable(debris: Debris, solvers: Iterable[Solver]) -> bool:
+    """Whether any solver of the present config could remove it at all."""
+    if debris.what != DNS_RECORD:
+        return True
+    return any(one.answers_for(debris) for one in solvers if isinstance(one, Publishes))
+
+
+def sweep(debris: Debris, solvers: Iterable[Solver] = ()) -> bool:
+    """Remove what an earlier run left, also if no certificate uses it any more; whether it is gone.
+
+    `solvers` are those of the present config: a listener's `after` is run by the solver that has it.
+    """
+    if debris.what == webroot.DEBRIS:
+        return webroot.sweep_file(debris)
+    if debris.what == DNS_RECORD:  # only who can change the zone can say that it is gone
+        tried = [solver.sweep(debris) for solver in solvers if solver.type.startswith("dns-")]
+        return any(tried)  # all of them: a zone may be served differently by two servers
+    return all(solver.sweep(debris) for solver in solvers)

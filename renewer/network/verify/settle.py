@@ -1,0 +1,113 @@
+"""Waits until a reload has reached every process of a server.
+
+Servers with several processes answer with old and new certificates in turn for a tenth of a second after a
+reload (nginx), or with the old one for as much as a second before the first new one (Apache): one handshake
+proves nothing. So it takes several in a row, spread over a while, that all show the new leaf.
+"""
+
+from collections import deque
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from renewer import clock
+from renewer.network.verify.sight import RESOLVING, Place, Sight, Target, Trouble, resolve, unresolved
+
+PAUSE = 0.05  # seconds between looks while the new certificate is not there
+
+
+def settle(
+    target: Target, expect: str, *, within: float = 10.0, times: int = 5, over: float = 0.3
+) -> list[Sight]:
+    """Watch every address of a target until it shows the leaf `expect` (a fingerprint) for good.
+
+    For good: `times` handshakes in a row, the first and the last at least `over` seconds apart. Gives up
+    after `within` seconds, and earlier only where a name has no address or where an address of somebody
+    else's does not answer at all. A refused connection is no reason: a server may be starting. Returns the
+    last sight of each address; it has settled if `fitted` is at least `times`. Whatever fits when the time is
+    over is watched a little longer.
+    """
+    return settle_all([(target, expect)], within=within, times=times, over=over)
+
+
+def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
+    wanted: Sequence[tuple[Target, str]],
+    *,
+    within: float = 10.0,
+    times: int = 5,
+    over: float = 0.3,
+    workers: int = 64,  # they mostly wait
+    once: Collection[tuple[str, str]] = (),
+) -> list[Sight]:
+    """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address.
+
+    `once` are (endpoint, address) pairs that are looked at only once: nothing is expected of them.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    if not wanted:
+        return []
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="settle") as pool:
+        resolved = pool.map(lambda one: resolve(one[0], RESOLVING), wanted)
+        places = [(place, one[1]) for one, found in zip(wanted, resolved, strict=True) for place in found]
+        watch = _Watch(within=within, times=times, over=over, once=frozenset(once))
+        return list(pool.map(lambda one: watch.one(*one), places))
+
+
+class _Watch:
+    """The watch over one address after another, by fixed numbers."""
+
+    def __init__(self, *, within: float, times: int, over: float, once: frozenset[tuple[str, str]]) -> None:
+        self.once = once
+        self.within = within
+        self.times = times
+        self.pause = over / max(times - 1, 1)
+
+    def one(self, place: Place, expect: str) -> Sight:
+        """Watch one address; the last of the handshakes is the one whose sight is returned."""
+        from renewer.network.verify.handshake import see
+
+        if place.error is not None:
+            return unresolved(place)
+        if (str(place.target.endpoint), place.address) in self.once:
+            return see(place, place.patience)
+        # Who may take long to greet gets that long once more
+        deadline = clock.monotonic() + max(self.within, 2 * place.patience)
+        extra, fitted, recent = 0, 0, deque[str | None](maxlen=self.times)
+        while True:
+            late = clock.monotonic() >= deadline
+            if fitted >= self.times - 1 or (late and not fitted):
+                sight = see(place, self._timeout(place, deadline))
+                recent.append(sight.fingerprint)
+                fitted = fitted + 1 if sight.fingerprint == expect else 0
+                extra += clock.monotonic() >= deadline
+                if fitted >= self.times or (extra and not fitted) or extra > self.times:
+                    seen = (None, expect, sight.fingerprint)
+                    others = dict.fromkeys(one for one in recent if one not in seen)
+                    return msgspec.structs.replace(
+                        sight, fitted=fitted, expected=self.times, others=tuple(one for one in others if one)
+                    )
+            else:
+                shown, lost = self._peek(place, deadline)
+                recent.append(shown)
+                fitted = fitted + 1 if shown == expect else 0
+                if lost:
+                    return see(place, self._timeout(place, deadline))
+            if fitted or not late:  # what fits so far is watched to its end
+                clock.sleep(self.pause if fitted else min(PAUSE, deadline - clock.monotonic()))
+
+    def _peek(self, place: Place, deadline: float) -> tuple[str | None, bool]:
+        """The leaf's fingerprint, and whether it is pointless to go on; a single cheap handshake."""
+        import hashlib
+
+        from renewer.network.verify.handshake import show_what_is_meant
+
+        shown = show_what_is_meant(place, self._timeout(place, deadline))
+        # Behind NAT a host often cannot reach its own public address: silence there is no fault of a reload.
+        silent = not shown.connected and shown.trouble in (Trouble.TIMEOUT, Trouble.NETWORK)
+        seen = hashlib.sha256(shown.der).hexdigest() if shown.der is not None else None
+        return seen, silent and not place.local
+
+    def _timeout(self, place: Place, deadline: float) -> float:
+        """A connection's share: not past the deadline, but always enough for a server that is awake."""
+        return min(place.patience, max(deadline - clock.monotonic(), 1.0))

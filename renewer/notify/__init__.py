@@ -1,0 +1,1 @@
+"""What is said to people: notices, and the channels that carry them."""
