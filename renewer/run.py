@@ -123,9 +123,7 @@ def _act(
     """Carry the plan out; what this machine is out of keeps it from acting, and not from telling."""
     try:
         proc.demand_memory(ACTING)
-        from renewer.reconcile import (
-            Reconciler,  # all that acts, and what it needs: nothing due, nothing imported
-        )
+        from renewer.reconcile import Reconciler  # all that acts: nothing due, nothing imported
 
         return Reconciler(context, terms, situations).work(first)
     except Exception as error:

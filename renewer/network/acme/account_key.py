@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 import msgspec
+from acme import jws
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -15,7 +16,6 @@ from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwa import ES256, ES384, HS256, RS256
 from josepy.jwk import JWK, JWKEC, JWKRSA, JWKOct
 
-from acme import jws
 from renewer.errors import GiveUp, RetryLater, StateError
 from renewer.model.desired import KeyType
 from renewer.network.acme import problems

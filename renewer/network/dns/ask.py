@@ -24,6 +24,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
 from renewer import clock
 from renewer.model.value import Value
 

@@ -2,6 +2,7 @@
 
 import dns.name
 import dns.rdatatype
+
 from renewer.model.inspection import Caa, CaaRecord
 from renewer.network.dns.ask import records, said, text
 from renewer.network.dns.resolvers import Lookups

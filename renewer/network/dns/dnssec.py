@@ -16,6 +16,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
 from renewer import clock
 from renewer.model.inspection import SignatureFault, Signed
 from renewer.network.dns.ask import Answer, Server, Silence, has_authority, records, said, text, together

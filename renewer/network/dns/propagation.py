@@ -13,6 +13,7 @@ import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
+
 from renewer import clock
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable

@@ -13,6 +13,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
+
 from renewer import clock
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.inspection import Resolved

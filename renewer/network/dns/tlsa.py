@@ -6,6 +6,7 @@ from functools import partial
 import dns.exception
 import dns.name
 import dns.rdatatype
+
 from renewer.model.inspection import Tlsa
 from renewer.network.dns.ask import records, together
 from renewer.network.dns.resolvers import Lookups, Resolvers

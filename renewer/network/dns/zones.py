@@ -18,6 +18,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
 from renewer import clock
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.inspection import Hop, Said, Stop, Trail
