@@ -315,6 +315,34 @@ def rights_not_kept(entry: os.stat_result, owner: int, mode: int) -> Danger | No
     return None
 
 
+def rights_kept_beside(path: str, owner: int, mode: int, group: int = -1) -> Danger | None:
+    """The same of a file that is yet to be made at a path, tried in its directory with an empty one.
+
+    That goes again; where the file system can, it has no name and nobody sees it. Raises OSError where
+    nothing can be made there: that says nothing of the file system.
+    """
+    with open_place(path) as place:
+        name = ""
+        try:
+            file = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=place.fd)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+            name = f".renewer-probe-{os.getpid()}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(name, flags, 0o600, dir_fd=place.fd)
+        try:
+            with contextlib.suppress(PermissionError):  # who is not root, or a mount without owners
+                os.fchown(file, owner, group)
+            with contextlib.suppress(PermissionError):
+                os.fchmod(file, mode)
+            return rights_not_kept(os.fstat(file), owner, mode)
+        finally:
+            os.close(file)
+            if name:
+                os.unlink(name, dir_fd=place.fd)
+
+
 # programs of the operator's
 
 

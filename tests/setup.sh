@@ -4,7 +4,7 @@
 #   tests/setup.sh demo|test|bench
 #
 # On the machine:   nginx, Python's venv, and for the tests make, shellcheck, systemd-analyze, BIND, nsupdate, Knot,
-#                   PowerDNS, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
+#                   PowerDNS, bindfs, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
 #                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
 #                   The user Debian-exim, whom exim asks for.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
@@ -124,6 +124,7 @@ if [ "$mode" = test ]; then
     have sudo || missing+=(sudo)
     have keytool || missing+=(openjdk-17-jre-headless)
     [ -d /usr/share/tomcat10 ] || missing+=(tomcat10)
+    have bindfs || missing+=(bindfs)
     have fail2ban-regex || missing+=(fail2ban)
     have slapd || missing+=(slapd)
     have sshd || missing+=(openssh-server)

@@ -77,7 +77,24 @@ def _beyond_the_text(config: Config) -> list[Fault]:
         if window.fault
     ]
     faults = [Fault(path=path, text=text, file=config.path) for path, text in looked_at if text]
-    return faults + _not_ready(config)
+    return faults + _modes_ignored(config) + _not_ready(config)
+
+
+def _modes_ignored(config: Config) -> list[Fault]:
+    """Where keys are to lie, and the file system does not keep the rights that are asked for."""
+    from renewer.doctor import mounts
+
+    found = [("agent.state", config.agent.state, fault) for fault in [mounts.state(config)] if fault]
+    found += [
+        (f"certificate.{name}.copies", path, fault)
+        for name, wish in config.certificates.items()
+        if config.agent.host in wish.hosts
+        for path, fault in mounts.copies(wish)
+    ]
+    return [
+        Fault(path=where, text=mounts.sentence(path, fault), hint=fault.hint, file=config.path)
+        for where, path, fault in found
+    ]
 
 
 def _not_ready(config: Config) -> list[Fault]:

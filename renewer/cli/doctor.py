@@ -59,10 +59,10 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
 
 def _with_local(config: Config, wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Checkup]:
     """The names of a certificate, with what is missing for them on this host in front."""
-    from renewer.doctor import local, servers
+    from renewer.doctor import local, mounts, servers
 
     missing = local.findings(wish)
-    ended = tuple(servers.findings(wish, config.hooks))
+    ended = (*mounts.findings(wish, config), *servers.findings(wish, config.hooks))
     for one in checkups:
         if one.certificate == wish.name:
             new = (missing[one.name],) if one.name in missing else ()
@@ -109,7 +109,11 @@ def verdict(checkups: Sequence[Checkup]) -> str:
         if number
     )
     if errors:
-        return f"YOU MUST ACT: {several} at {names}; validation would fail"
+        from renewer.doctor.mounts import CODE as KEYS
+
+        local = all(one.code == KEYS for one in _of(checkups, Severity.ERROR))
+        what = "writing the key" if local else "validation"
+        return f"YOU MUST ACT: {several} at {names}; {what} would fail"
     return f"nothing would surely stop the validation of {names}, but there are doubts: {several}"
 
 
