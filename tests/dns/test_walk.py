@@ -6,6 +6,8 @@ from contextlib import ExitStack
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from renewer import clock
@@ -15,7 +17,7 @@ from renewer.network.dns import resolvers, zones
 from renewer.network.dns.resolvers import Lookups, Resolvers
 from renewer.network.dns.zones import NOBODY, Place, Zones
 from tests.servers.ports import free_port, release
-from tests.servers.scripted_dns import ScriptedDns, World, zone
+from tests.servers.scripted_dns import Handler, ScriptedDns, World, zone
 
 PRIMARY, SECONDARY = "127.0.0.1", "127.0.0.2"
 ORG = zone("example.org", f"ns1.example.org {PRIMARY}", f"ns2.example.org {SECONDARY}")
@@ -60,9 +62,7 @@ class Net:
     def _resolvers(self) -> Resolvers:
         return Resolvers((f"{PRIMARY}:{self.resolver_port}",))
 
-    def listen(
-        self, handler: Callable[[dns.message.Message], dns.message.Message | bytes | None], at: str, port: int
-    ) -> None:
+    def listen(self, handler: Handler, at: str, port: int) -> None:
         """Somebody answers there."""
         self._asked.append(self._servers.enter_context(ScriptedDns(handler, address=at, port=port)))
 
@@ -174,11 +174,19 @@ def test_a_referral_is_followed_with_the_addresses_that_it_brings(net: Net) -> N
     ]
 
 
+LOOP = _alias("b.example.org", "a.example.org")
+
+
 @pytest.mark.parametrize(
     ("records", "stop", "words"),
     [
-        ([_alias(NAME, "a.example.org"), _alias("a.example.org", NAME)], Stop.CIRCLE, "run in a circle"),
+        (
+            [_alias(NAME, "a.example.org"), _alias("a.example.org", "b.example.org"), LOOP],
+            Stop.CIRCLE,
+            r"run in a circle: _acme-challenge\.www\.example\.org → a\.example\.org → b\..* → a\.ex",
+        ),
         ([_alias(NAME, "gone")], Stop.NO_NAME, "no usable name"),
+        ([_alias(NAME, "")], Stop.NO_NAME, "no usable name"),
         ([_alias(NAME, "x.gone.test")], Stop.NO_ZONE, r"no DNS zone was found for gone\.test"),
     ],
 )
@@ -207,6 +215,111 @@ def test_a_name_with_no_room_for_another_beside_it(net: Net) -> None:
     net.world(*ORG, *NET, _alias(long, "x.example.net"))
 
     assert net.place(long).name == "x.example.net" == net.trail(long).end.name
+
+
+# --- hostile servers ----------------------------------------------------------------------------------------
+
+
+def _says(world: World, answer: Callable[[dns.message.Message], dns.message.Message]) -> Handler:
+    """A server that has its zones' SOA as it should be, and else says what a test wants."""
+
+    def handle(query: dns.message.Message) -> dns.message.Message | bytes | None:
+        if query.question[0].rdtype == dns.rdatatype.SOA:
+            return world.serves("example.org")(query)
+        return answer(query)
+
+    return handle
+
+
+def _reply(query: dns.message.Message, *, authoritative: bool) -> dns.message.Message:
+    answer = dns.message.make_response(query)
+    answer.flags |= dns.flags.AA if authoritative else 0
+    return answer
+
+
+def _rrset(name: str, kind: str, text: str) -> dns.rrset.RRset:
+    return dns.rrset.from_text(name, 60, "IN", kind, text)
+
+
+def test_an_endless_chain(net: Net) -> None:
+    """A server that invents one alias after the other is given up after ten."""
+
+    def invents(query: dns.message.Message) -> dns.message.Message:
+        answer, label = _reply(query, authoritative=True), query.question[0].name.labels[0]
+        if NOBODY.encode() != label:
+            target = f"x{len(label)}{'x' * len(label)}.example.org."
+            answer.answer.append(_rrset(query.question[0].name.to_text(), "CNAME", target))
+        return answer
+
+    world = World(*ORG, WWW)
+    net.listen(world.resolves(), PRIMARY, net.resolver_port)
+    for address in (PRIMARY, SECONDARY):
+        net.listen(_says(world, invents), address, net.port)
+
+    with pytest.raises(GiveUp, match="chain of too many aliases"):
+        net.place()
+    trail = net.trail()
+    assert trail.stop is Stop.ENDLESS
+    assert len(trail.hops) == zones.MAX_ALIASES + 1
+
+
+def test_an_endless_delegation(net: Net) -> None:
+    """A server that delegates deeper and deeper to itself is asked a bounded number of times."""
+    asked = "_acme-challenge." + "a." * 20 + "example.org"
+    depth = {"CNAME": 0, "TXT": 0}
+
+    def deeper(query: dns.message.Message) -> dns.message.Message:
+        name, kind = query.question[0].name, query.question[0].rdtype
+        if kind == dns.rdatatype.SOA:
+            answer = _reply(query, authoritative=True)
+            answer.answer.append(_rrset(name.to_text(), "SOA", "a. b. 1 1 1 1 1"))
+            return answer
+        depth[dns.rdatatype.to_text(kind)] += 1
+        below = ".".join(asked.split(".")[-2 - depth[dns.rdatatype.to_text(kind)] :])
+        answer = _reply(query, authoritative=False)
+        answer.authority.append(_rrset(f"{below}.", "NS", "ns1.example.org."))
+        return answer
+
+    world = World(*zone("example.org", f"ns1.example.org {PRIMARY}"))
+    net.listen(world.resolves(), PRIMARY, net.resolver_port)
+    net.listen(deeper, PRIMARY, net.port)
+
+    with pytest.raises(GiveUp, match="too many zones"):
+        net.place(asked)
+    assert len(net.trail(asked).hops) == 1
+    assert depth == {"CNAME": zones.MAX_CUTS, "TXT": 1}  # who looks asks nobody the same twice
+
+
+@pytest.mark.parametrize(
+    ("owner", "kind", "text", "authoritative"),
+    [
+        (".", "NS", "a.root.", False),
+        ("test.", "NS", "ns.test.", False),
+        ("other.example.org.", "NS", "ns.other.example.org.", False),
+        ("evil.test.", "SOA", "a. b. 1 1 1 1 1", True),
+        ("org.", "SOA", "a. b. 1 1 1 1 1", True),
+        ("example.org.", "SOA", "a. b. 1 1 1 1 1", True),
+    ],
+)
+def test_wrong_cuts(net: Net, owner: str, kind: str, text: str, *, authoritative: bool) -> None:
+    """Delegations upwards and sideways, and denials from strange zones, move nobody."""
+
+    def lies(query: dns.message.Message) -> dns.message.Message:
+        answer = _reply(query, authoritative=authoritative)
+        answer.authority.append(_rrset(owner, kind, text))
+        return answer
+
+    world = World(*ORG, WWW)
+    net.listen(world.resolves(), PRIMARY, net.resolver_port)
+    for address in (PRIMARY, SECONDARY):
+        net.listen(_says(world, lies), address, net.port)
+
+    place, trail = net.place(), net.trail()
+
+    assert (place.name, place.zone) == (NAME, "example.org") == (trail.end.name, trail.end.zone)
+
+
+# --- cost ---------------------------------------------------------------------------------------------------
 
 
 def test_the_walk_is_cheap(net: Net) -> None:

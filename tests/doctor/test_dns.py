@@ -293,29 +293,6 @@ def test_huge_answers_are_cut_down(bed: Bed) -> None:
     assert len(finding.text) < 400
 
 
-def test_an_endless_chain_of_aliases_ends(bed: Bed) -> None:
-    """Each name is an alias of another one: given up after some."""
-
-    def endless(query: dns.message.Message) -> dns.message.Message:
-        name, answer = query.question[0].name, dns.message.make_response(query)
-        answer.flags |= dns.flags.AA
-        text = name.to_text(omit_final_dot=True)
-        if query.question[0].rdtype == 6:
-            lines = ZONE if text == "example.org" else []
-        else:
-            lines = [f"{text} CNAME a{abs(hash(text))}.example.org."]
-        answer.answer += World(*lines)._get(name, dns.rdatatype.SOA) + World(*lines)._get(
-            name, dns.rdatatype.CNAME
-        )
-        return answer
-
-    world = World(*ZONE, WWW)
-    bed.serve(endless)
-    bed.resolver(world.resolves())
-
-    assert "the chain of aliases has no end" in bed.findings("www.example.org")["challenge-dangling"].text
-
-
 def test_control_characters_do_not_reach_the_screen(bed: Bed) -> None:
     """A zone is a stranger's text: no escape sequence of it is passed on."""
     bed.world(*TWO, WWW, "_acme-challenge.www.example.org TXT \\027[31mred")

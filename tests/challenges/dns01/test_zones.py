@@ -76,15 +76,6 @@ def test_places(bed: Bed, host: str, name: str, zone: str) -> None:
     assert (name, zone) == (found.name, found.zone)
 
 
-@pytest.mark.real
-def test_circle(bed: Bed) -> None:
-    """Aliases that run in a circle are told with every station."""
-    with pytest.raises(
-        GiveUp, match=r"run in a circle: .*loop\.bind\.example → a\.loop.* → b\.loop.* → a\.loop"
-    ):
-        Zones(Resolvers((bed.resolver_address,))).place(f"_acme-challenge.loop.{BIND_ZONE}")
-
-
 def test_the_resolver_never_hears_of_the_record(port: int) -> None:
     """What concerns the record is asked of the zone's own servers: a resolver would remember its absence."""
     with (
@@ -96,73 +87,10 @@ def test_the_resolver_never_hears_of_the_record(port: int) -> None:
     assert own.asked == [("_acme-challenge.www.example", "CNAME")]
 
 
-def test_endless_chain(port: int) -> None:
-    """A server that invents one alias after the other is given up after ten."""
-
-    def script(query: dns.message.Message) -> dns.message.Message:
-        name = query.question[0].name
-        return reply(query, f"{name} 60 CNAME x{len(name.labels[0])}.{'x' * len(name.labels[0])}.example.")
-
-    with pytest.raises(GiveUp, match=r"chain of too many aliases|run in a circle"):
-        told(port, script)
-
-
-def test_alias_of_the_root(port: int) -> None:
-    """An alias of no name that could have a record is refused."""
-
-    def script(query: dns.message.Message) -> dns.message.Message:
-        name = query.question[0].name.to_text()
-        return reply(query, *([f"{name} 60 CNAME ."] if name.startswith("_acme-challenge.") else []))
-
-    with pytest.raises(GiveUp, match="alias of no usable name"):
-        told(port, script)
-
-
 def test_alias_of_another_name_is_no_alias(port: int) -> None:
     """Records about names that nobody asked for are not believed."""
     said = told(port, lambda query: reply(query, "other.example. 60 CNAME evil.test."))
     assert said == ("example", "_acme-challenge.www.example")
-
-
-@pytest.mark.parametrize(
-    ("authority", "authoritative"),
-    [
-        (". 60 NS a.root.", False),
-        ("test. 60 NS ns.test.", False),
-        ("other.example. 60 NS ns.other.example.", False),
-        ("evil.test. 60 SOA a. b. 1 1 1 1 1", True),
-        ("example. 60 SOA a. b. 1 1 1 1 1", True),
-    ],
-)
-def test_wrong_cuts(port: int, authority: str, authoritative: bool) -> None:  # noqa: FBT001
-    """Delegations upwards and sideways, and denials from strange zones, move nothing."""
-    said = told(port, lambda query: reply(query, authority=(authority,), authoritative=authoritative))
-    assert said == ("example", "_acme-challenge.www.example")
-
-
-def test_endless_delegation(port: int) -> None:
-    """A server that delegates deeper and deeper to itself is asked a bounded number of times."""
-    asked = "_acme-challenge." + "a." * 20 + "example"
-
-    def deeper(query: dns.message.Message) -> dns.message.Message:
-        seen.append(1)
-        below = ".".join(asked.split(".")[-1 - len(seen) :])
-        return reply(query, authority=(f"{below}. 60 NS ns1.example.",), authoritative=False)
-
-    def knows_every_zone(query: dns.message.Message) -> dns.message.Message:
-        name, kind = query.question[0].name.to_text(), dns.rdatatype.to_text(query.question[0].rdtype)
-        if kind == "NS":
-            return reply(query, f"{name} 60 NS ns1.example.", authoritative=False)
-        return resolver(query)
-
-    seen: list[int] = []
-    with (
-        Scripted(HERE, port, knows_every_zone),
-        Scripted(THERE, port, deeper),
-        pytest.raises(GiveUp, match="too many zones"),
-    ):
-        place(port, asked)
-    assert len(seen) <= zones.MAX_CUTS
 
 
 @pytest.mark.parametrize(
