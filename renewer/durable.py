@@ -178,6 +178,14 @@ def stamp_of(entry: os.stat_result) -> Stamp:
     return (entry.st_ino, entry.st_size, entry.st_mtime_ns)
 
 
+def refill(fd: int, content: bytes) -> None:
+    """Give an open file other content, on the disk on return. Not atomic, for what must stay that file."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    write_all(fd, content)
+    os.ftruncate(fd, len(content))
+    os.fsync(fd)
+
+
 def write_all(fd: int, content: bytes) -> None:
     """Write all of it, in as many calls as it takes."""
     rest = memoryview(content)

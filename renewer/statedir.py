@@ -133,7 +133,7 @@ class StateDirectory:
                 made = False
             _settle(name, self.fd, mode, group)
             if made:
-                os.fsync(self.fd)
+                durable.synced(self.fd)
         return self.open(name)
 
     def write(self, name: str, content: bytes, mode: int, group: int | None = None) -> None:
@@ -208,7 +208,7 @@ class StateDirectory:
     def sync(self) -> None:
         """Make what was done in it durable."""
         with told(self.path):
-            os.fsync(self.fd)
+            durable.synced(self.fd)
 
 
 def find_root(path: str) -> StateDirectory | None:

@@ -68,9 +68,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 # Who brings something to the disk or renames it besides `durable`, the one way to a durable file, and why.
 OTHERWISE_DURABLE = {
-    "renewer/statedir.py": "directories are made",
     "renewer/logs/file.py": "a stream: lines are appended",
-    "renewer/copies/files.py": "in_place writes into the file that is there",
     "renewer/ledger/files.py": "SQLite writes its file; a damaged one is moved aside",
 }
 SSL_CONTEXT_MAKERS = frozenset({"SSLContext", "create_default_context", "_create_unverified_context"})
@@ -184,6 +182,17 @@ def test_a_library_has_one_door(library: str) -> None:
         if target.split(".")[0] == library and not module.path.startswith(DOORS[library])
     ]
     assert wrong == []
+
+
+def test_http_is_spoken_by_one_client() -> None:
+    """Deadlines, sizes and proxies cannot be forgotten where no request is written."""
+    wrong = [
+        f"{module.path}:{line}"
+        for module in modules()
+        for target, line, _ in imports(module)
+        if target in ("http.client", "urllib3", "urllib.request") and module.path != "renewer/network/http.py"
+    ]
+    assert [one for one in wrong if not one.startswith("renewer/network/acme/")] == []
 
 
 def test_the_time_comes_from_the_one_clock() -> None:

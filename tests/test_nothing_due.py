@@ -20,7 +20,7 @@ from renewer.store.contract import Material
 from renewer.store.disk import DiskStore, version_id
 from renewer.store.lock import Lock
 
-HEAVY = {"acme", "josepy", "requests", "dns", "rich", "jinja2", "cryptography", "ssl"}
+HEAVY = {"acme", "josepy", "requests", "dns", "rich", "jinja2", "cryptography", "ssl", "http"}
 HOST = "web-1"
 ENDPOINT = "www.example.org:443"
 

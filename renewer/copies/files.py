@@ -139,21 +139,14 @@ def overwrite(  # noqa: PLR0913  each by its name
             before = os.pread(file, MAX_BYTES, 0)
             _settle(file, rights, path)
             try:
-                _fill(file, content)
+                durable.refill(file, content)
             except OSError:
                 with contextlib.suppress(OSError):
-                    _fill(file, before)
+                    durable.refill(file, before)
                 raise
             return durable.stamp_of(os.fstat(file))
         finally:
             os.close(file)
-
-
-def _fill(file: int, content: bytes) -> None:
-    os.lseek(file, 0, os.SEEK_SET)
-    durable.write_all(file, content)
-    os.ftruncate(file, len(content))
-    os.fsync(file)
 
 
 def _demand_own(  # noqa: PLR0913  each by its name

@@ -18,7 +18,7 @@ from renewer.config.scalars import host_and_port
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Email, MailSecurity
 from renewer.network import tls
-from renewer.notify.connect import connect, deadline_in, is_loopback, lines, secured, send
+from renewer.network.http import connect, deadline_in, is_loopback, lines, secured, send
 from renewer.notify.html import html
 from renewer.notify.message import Message, clean
 from renewer.notify.writing import text

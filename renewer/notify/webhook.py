@@ -9,6 +9,7 @@ from renewer import clock
 from renewer.errors import GiveUp, RetryLater
 from renewer.ledger import bodies
 from renewer.model.desired import Webhook
+from renewer.network import http
 from renewer.notify.message import Message
 from renewer.notify.post import post
 from renewer.notify.writing import text
@@ -49,7 +50,8 @@ def deliver(  # noqa: PLR0913  each by its name
 ) -> str:
     """Post a message, again a few times if that may help. Raises RenewerError if nobody took it."""
     body = document(message, as_text=True)
-    for pause in (*pauses, None):
+
+    def once() -> None:
         stamp = str(int(clock.now().timestamp()))
         headers = {
             "Content-Type": "application/json",
@@ -58,18 +60,12 @@ def deliver(  # noqa: PLR0913  each by its name
         }
         if secret:
             headers["X-Renewer-Signature"] = f"sha256={signature(secret, stamp, body)}"
-        try:
-            status = post(url, body, headers, limit=limit, ca_bundle=channel.ca_bundle, proxy=proxy)
-        except RetryLater:
-            if pause is None:
-                raise
-        else:
-            if 200 <= status < 300:
-                return ""
-            if pause is None or status in _FINAL or 300 <= status < 400:
-                raise _refused(status)
-        clock.sleep(pause)
-    raise AssertionError("the last round returns or raises")
+        status = post(url, body, headers, limit=limit, ca_bundle=channel.ca_bundle, proxy=proxy)
+        if not 200 <= status < 300:
+            raise _refused(status)
+
+    http.patiently(once, pauses, lambda error: isinstance(error, RetryLater))
+    return ""
 
 
 def _refused(status: int) -> RetryLater | GiveUp:

@@ -11,7 +11,7 @@ import pytest
 from renewer import clock
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.network.acme.client import Session
-from renewer.network.acme.encoding import decode
+from renewer.network.http import unpacked as decode
 from tests.acme.conftest import csr, name
 from tests.acme.test_lost_accounts import order, session
 from tests.servers.bendable import Bendable, BendableFactory, Seen

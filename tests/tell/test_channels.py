@@ -129,9 +129,9 @@ def test_urls_that_are_not_used(message: Message, url: str, monkeypatch: pytest.
     """In clear to other hosts; with a password in it; not a URL at all."""
     with Listener() as listener:
         monkeypatch.setattr(
-            "renewer.notify.post.connect", lambda *_: socket.create_connection(("127.0.0.1", listener.port))
+            "renewer.network.http.connect", lambda *_: socket.create_connection(("127.0.0.1", listener.port))
         )
-        monkeypatch.setattr("renewer.notify.post.is_loopback", lambda _: False)
+        monkeypatch.setattr("renewer.network.http.is_loopback", lambda _: False)
         with pytest.raises(GiveUp):
             give(message, url)
     assert listener.posted == []

@@ -23,8 +23,8 @@ from urllib3.exceptions import HTTPError
 from renewer import __version__, clock, secrets
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Secret
-from renewer.network import tls
-from renewer.network.acme import encoding, problems, retry_after
+from renewer.network import http, tls
+from renewer.network.acme import problems, retry_after
 from renewer.network.acme.lost import Lost, Unreached, elsewhere, failure
 from renewer.network.acme.reply import Reply, join
 
@@ -187,16 +187,11 @@ class Transport:
 
     def _patiently(self, send: Callable[[], T], *, repeatable: bool) -> T:
         """Send again, a little, what was lost on the way and may be said twice."""
-        end = clock.monotonic() + self.timeout
-        for pause in _PAUSES:
-            try:
-                return send()
-            except Lost as lost:
-                harmless = repeatable or isinstance(lost, Unreached)
-                if not harmless or clock.monotonic() + pause >= end:
-                    raise
-            clock.sleep(pause)
-        return send()
+
+        def passing(error: RenewerError) -> bool:
+            return isinstance(error, Lost) and (repeatable or isinstance(error, Unreached))
+
+        return http.patiently(send, _PAUSES, passing, end=clock.monotonic() + self.timeout)
 
     def _send(self, method: str, url: str, *, data: bytes | None = None, accept: str = _JSON) -> Reply:
         if not _is_https(url):  # RFC 8555 §6.1: "Use of HTTPS is REQUIRED"
@@ -246,7 +241,7 @@ class Transport:
             if size > MAX_BODY:
                 text = f"{response.url} sent more than {MAX_BODY >> 20} MiB, which no ACME authority does"
                 raise RetryLater(text, kind="bad-reply", hint="check the URL of the directory")
-        return encoding.decode(b"".join(parts), response.headers.get("Content-Encoding"), MAX_BODY)
+        return http.unpacked(b"".join(parts), response.headers.get("Content-Encoding"), MAX_BODY)
 
     def _http(self) -> _Adapter:
         with self._lock:

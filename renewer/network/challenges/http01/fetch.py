@@ -1,25 +1,22 @@
 """One GET as the authority would make it, bounded in time and size, with the whole way told."""
 
-import http.client
 import ipaddress
 import re
 import socket
-import ssl
 from enum import IntEnum
 from urllib.parse import urljoin, urlsplit
 
 from renewer import __version__
+from renewer.errors import RenewerError
 from renewer.model.value import Value
-from renewer.network import tls
-from renewer.network.challenges.bounded import Bounded, left
+from renewer.network import http
 from renewer.proc import printable
 
 MAX_REDIRECTS = 10
 MAX_BYTES = 64 * 1024  # of an answer, its headers included
 MAX_BODY = 4 * 1024
 _EXCERPT = 120  # characters
-_CONNECT_SHARE = 0.5  # of the time left: one dead address must not use up the other ones' time
-
+_FIELDS = {"User-Agent": f"renewer/{__version__} (preflight)", "Accept": "*/*"}
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 
@@ -70,7 +67,7 @@ def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
                 return Fetched(
                     trace=trace,
                     status=answer.status,
-                    phrase=answer.phrase,
+                    phrase=printable(answer.reason.encode())[:60],
                     body=answer.body,
                     elsewhere=not same,
                 )
@@ -78,13 +75,6 @@ def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
     except _Fault as fault:
         return Fetched(trace=trace, error=str(fault))
     return Fetched(trace=trace, error=f"more than {MAX_REDIRECTS} redirects")
-
-
-class _Answer(Value):
-    status: int
-    phrase: str
-    body: bytes
-    location: str
 
 
 def _shown(url: str) -> str:
@@ -147,35 +137,28 @@ def _allowed(address: str, reach: Reach | None) -> bool:
     return reach is None or (to := reach_of(address)) is reach or to < min(reach, Reach.LINK)
 
 
-def _get(url: str, deadline: float, at: str, reach: Reach | None) -> tuple[str, _Answer]:
+def _get(url: str, deadline: float, at: str, reach: Reach | None) -> tuple[str, http.Answer]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     sock, address = _connect(at or host, port, deadline, reach)
     try:
         if parts.scheme == "https":
-            sock.settimeout(left(deadline))
             # RFC 8555 §8.3 starts at port 80 and authorities do not verify where a redirect leads: the
             # certificate being renewed may be the very one that expired
-            sock = tls.blind().wrap_socket(sock, server_hostname=host)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        request = (
-            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
-            f"User-Agent: renewer/{__version__} (preflight)\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        )
-        sock.settimeout(left(deadline))
-        sock.sendall(request.encode("ascii", errors="replace"))
-        return address, _read(sock, deadline)
+            sock = http.secured(sock, host, None, deadline, verified=False)
+        with sock:
+            return address, http.exchange(
+                *(sock, "GET", parts, _FIELDS), deadline=deadline, limit=MAX_BYTES, wanted=MAX_BODY
+            )
     except TimeoutError:
         raise _Fault(f"connected to {address}, but no answer in time") from None
-    except (ssl.SSLError, OSError) as error:
+    except OSError as error:
         raise _Fault(f"connected to {address}, but {_why(error)}") from None
-    except (http.client.HTTPException, ValueError) as error:
-        raise _Fault(
-            f"{address} did not answer in HTTP ({type(error).__name__}: {_shown(str(error))})"
-        ) from None
-    finally:
-        sock.close()
+    except RenewerError as error:
+        raise _Fault(f"connected to {address}, but {error.text}") from None
+    except http.NoHTTPError as error:
+        raise _Fault(f"{address} did not answer in HTTP ({_shown(str(error))})") from None
 
 
 def _connect(host: str, port: int, deadline: float, reach: Reach | None) -> tuple[socket.socket, str]:
@@ -184,39 +167,24 @@ def _connect(host: str, port: int, deadline: float, reach: Reach | None) -> tupl
     `reach` is that of the address that redirected here, if one did.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise _Fault(f"{host} does not resolve here: {why}") from None
+        found = http.addresses(host, port, deadline)
+    except TimeoutError:
+        raise _Fault(f"{host} could not be resolved in time") from None
+    except OSError as error:
+        raise _Fault(f"{host} does not resolve here: {error.strerror or error}") from None
     tried = []
-    for family, kind, proto, _, address in found:
-        shown = str(address[0])
+    for address in found:
+        shown = str(address.at[0])
         if not _allowed(shown, reach):
             what = _INNER[reach_of(shown)]
             tried.append(f"{shown} is not asked: a redirect to {what} is not followed")
             continue
-        sock = socket.socket(family, kind, proto)
         try:
-            sock.settimeout(left(deadline) * (_CONNECT_SHARE if len(found) > 1 else 1))
-            sock.connect(address)
+            return http.dial(address, deadline, last=address is found[-1]), shown
         except OSError as error:
-            sock.close()
             tried.append(f"{shown} port {port}: {_why(error)}")
-        else:
-            return sock, shown
     raise _Fault("; ".join(tried[:4]) or f"{host} has no address")
 
 
 def _why(error: OSError) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
-
-
-def _read(sock: socket.socket, deadline: float) -> _Answer:
-    answer = http.client.HTTPResponse(Bounded(sock, deadline, MAX_BYTES), method="GET")  # type: ignore[arg-type]
-    answer.begin()
-    return _Answer(
-        status=answer.status,
-        phrase=printable(answer.reason.encode())[:60],
-        body=answer.read(MAX_BODY),
-        location=answer.getheader("Location") or "",
-    )
