@@ -297,11 +297,11 @@ def test_address_of_another_host() -> None:
 
 AS_NOBODY = """
 import encodings.idna, os  # the interpreter's own files may be closed to nobody
-from renewer.challenges.http01.listener import ListenSolver
-from renewer.challenges.http01.preflight import Preflight
+from renewer.network.challenges.http01.listener import ListenSolver
+from renewer.network.challenges.http01.preflight import Preflight
 from renewer.errors import GiveUp
 from renewer.model.desired import Preflight as Mode
-from renewer.challenges.http01 import holders
+from renewer.network.challenges.http01 import holders
 from tests.challenges.tasks import task
 os.setgid(65534); os.setuid(65534)
 try:
@@ -411,9 +411,9 @@ def test_killed_run_owes_after(tmp_path: Path, port: int) -> None:
 HANDED = """
 import os, socket, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
-from renewer.challenges.http01 import sockets
-from renewer.challenges.http01.listener import ListenSolver
-from renewer.challenges.http01.preflight import Preflight
+from renewer.network.challenges.http01 import sockets
+from renewer.network.challenges.http01.listener import ListenSolver
+from renewer.network.challenges.http01.preflight import Preflight
 from renewer.model.desired import Preflight as Mode
 from tests.challenges.tasks import task
 solver = ListenSolver(sys.argv[1], preflight=Preflight(Mode.OFF))

@@ -340,7 +340,7 @@ def test_read_only_filesystem(webroot: Path) -> None:
 
 AS_NOBODY = """
 import os, sys
-from renewer.challenges.solvers import solver_for
+from renewer.network.challenges.solvers import solver_for
 from renewer.errors import GiveUp
 from renewer.model.desired import Http01
 from tests.challenges.tasks import task
@@ -417,7 +417,7 @@ def test_others_may_remove_directories_meanwhile(webroot: Path) -> None:
 
 KILLED = """
 import os, sys
-from renewer.challenges.solvers import solver_for
+from renewer.network.challenges.solvers import solver_for
 from renewer.model.desired import Http01
 from tests.challenges.tasks import task
 import msgspec
