@@ -2,26 +2,35 @@
 
 PYTHON = .venv/bin/python
 # Scripts that are shell, wherever they lie; the hooks carry no suffix.
-SHELL_SCRIPTS = $(shell find hooks renewer tests .ci -type f ! -name '*.py' -exec grep -lE -m1 '^\#! */(usr/)?bin/(env )?(ba)?sh' {} +)
+SHELL_SCRIPTS = $(shell find hooks renewer tests .ci -type f ! -name '*.py' ! -name '*.pyc' -exec grep -lE -m1 '^\#! */(usr/)?bin/(env )?(ba)?sh' {} +)
 export PYTHONPATH = $(CURDIR)
 # Tests wait for servers half of their time: three workers keep two cores busy.
 WORKERS = $(shell echo $$(($$(nproc) * 3 / 2)))
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test bench lint types setup clean
+.PHONY: help demo check test bench lint types setup clean
 
 help:
 	@echo 'make demo    watch it: issue, deploy, renew, break and mend, on a real Pebble and a real nginx'
+	@echo 'make check   lint, types and the tests that need no server, in a minute; without root'
 	@echo 'make test    lint, types and every test'
 	@echo 'make bench   how fast it is, beside certbot'
 	@echo 'make lint    ruff and shellcheck'
 	@echo 'make types   mypy'
-	@echo 'make setup   what the three above need, and nothing more'
+	@echo 'make setup   what the four above need, and nothing more'
 	@echo 'make clean   takes away what they made in this checkout'
 
 demo:
 	@tests/setup.sh demo
 	@$(PYTHON) tests/demo.py
+
+check:
+	@tests/setup.sh check
+	@$(PYTHON) -m ruff check --quiet
+	@$(PYTHON) -m ruff format --quiet --check
+	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS); fi
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=check -m 'not real and not slow'
 
 test: setup
 	@$(MAKE) --no-print-directory lint types

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests import marks
 from tests.attacks import table as attacks_table
 from tests.faults import stuck_table, table
 from tests.hooks import table as servers_table
@@ -30,9 +32,18 @@ from tests.servers.programs import WANTED, installed_pebble
 
 # CI must prove everything: there a test that did not run counts as one that failed.
 IN_CI = bool(os.environ.get("CI"))
-_REAL = {"pebble", "pebble_factory", "nginx_factory"}
 
 _skipped: list[str] = []
+
+if sys.dont_write_bytecode:
+    # Compiled tests are kept all the same, where pytest keeps its things: compiling anew takes 14 seconds
+    sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode")
+    sys.dont_write_bytecode = False
+
+# On a busy machine everything is slow: that is no fault of a property.
+settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("check", settings.get_profile("usual"), max_examples=marks.EXAMPLES)
+settings.load_profile("usual")
 
 
 # --- servers ----------------------------------------------------------------------------------------------
@@ -126,10 +137,8 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start real servers, for `pytest -m 'not real'` on a machine without them."""
-    for item in items:
-        if _REAL & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.real)
+    """Mark what needs a machine with servers, and what takes long: `make check` runs the rest."""
+    marks.mark(items)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -29,7 +29,7 @@ def is_running(pid: int) -> bool:
 
 def wait_until_gone(pid: int) -> None:
     """A killed process that is not our child may take a moment to go, and nobody tells us when."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while is_running(pid):
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -37,7 +37,7 @@ def wait_until_gone(pid: int) -> None:
 
 def wait_for(path: Path) -> str:
     """What a program writes to a file, once it is there."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not path.exists() or not path.read_text().strip():
         assert time.monotonic() < deadline
         time.sleep(0.005)

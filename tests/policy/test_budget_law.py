@@ -21,6 +21,7 @@ from renewer.policy.due import Terms, decide
 from renewer.policy.issuing import RENEWALS, calling
 from renewer.policy.window import in_emergency
 from tests.builders import DAY, HOUR, NOW, WISH, absent, version, window, wish
+from tests.marks import examples
 
 AUTHORITIES = ("letsencrypt", "google")
 BAD = (("www.example.org", "no such host"),)
@@ -240,7 +241,7 @@ class Budget(RuleBasedStateMachine):
 
 TestBudget = Budget.TestCase
 TestBudget.settings = settings(
-    max_examples=25,
+    max_examples=examples(25),
     stateful_step_count=15,
     deadline=None,
     derandomize=True,

@@ -47,6 +47,7 @@ TIMERS: dict[str, tuple[timedelta, Gaps]] = {
     "daily": (DAY, _daily),
     "irregular": (HOUR, _irregular),
 }
+SLOW_TIMERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("hourly", "irregular")]
 # So long before the moment nothing can be due: longer than any wake that a run can have observed
 SURELY_TOO_EARLY = {"hourly": 4 * HOUR, "daily": 1.5 * DAY, "irregular": 1.5 * DAY}
 
@@ -113,7 +114,7 @@ def _live(
 
 
 @pytest.mark.parametrize("ari", [False, True], ids=["by share", "by window"])
-@pytest.mark.parametrize("timer", TIMERS)
+@pytest.mark.parametrize("timer", ["daily", *SLOW_TIMERS])
 @pytest.mark.parametrize("lifetime", LIFETIMES, ids=lambda lifetime: f"{lifetime.days}d")
 def test_three_years(lifetime: timedelta, timer: str, ari: bool) -> None:  # noqa: FBT001  pytest hands it over
     """Renewed by the first run after its moment, and by none that came too early."""
@@ -138,7 +139,7 @@ def test_three_years(lifetime: timedelta, timer: str, ari: bool) -> None:  # noq
 
 
 @pytest.mark.parametrize("ari", [False, True], ids=["by share", "by window"])
-@pytest.mark.parametrize("timer", TIMERS)
+@pytest.mark.parametrize("timer", ["daily", *SLOW_TIMERS])
 @pytest.mark.parametrize("lifetime", LIFETIMES, ids=lambda lifetime: f"{lifetime.days}d")
 def test_three_years_with_outages(lifetime: timedelta, timer: str, ari: bool) -> None:  # noqa: FBT001
     """An authority that is down for a tenth of a lifetime costs that, one backoff and two runs, not more."""

@@ -18,9 +18,10 @@ from renewer.policy.plan import arrange
 from renewer.report import metrics, view
 from renewer.report.documents import status_document
 from tests.builders import DAY, HOUR, NOW, deployment, failure, situation, terms, version
+from tests.marks import examples
 from tests.policy.facts import MOMENTS, situations
 
-EVERY = settings(deadline=None, max_examples=200, derandomize=True)
+EVERY = settings(deadline=None, max_examples=examples(200), derandomize=True)
 FORCED = situation(failures=(failure(3, final=True),))
 
 

@@ -17,12 +17,13 @@ from renewer.policy.pruning import removable
 from renewer.policy.wanted import to_serve, wanted
 from renewer.report.documents import plan_document, status_document
 from tests.builders import DAY, HOUR, NOW, deployment, failure, sighting, situation, terms, version, wish
+from tests.marks import examples
 from tests.policy.facts import LIFETIMES, WAKES, any_terms, situations, windows
 
 LAWS = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     deadline=None,
-    max_examples=120,
+    max_examples=examples(120),
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

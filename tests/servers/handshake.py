@@ -34,7 +34,7 @@ def served_serial(port: int, server_name: str, *, host: str = "127.0.0.1", roots
     return f"{served_leaf(port, server_name, host=host, roots=roots).serial_number:x}"
 
 
-def wait_until(condition: Callable[[], bool], *, what: str = "it", timeout: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], *, what: str = "it", timeout: float = 60) -> None:
     """Ask until the answer is yes; for what another process does in its own time."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -10,6 +10,8 @@ import itertools
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _LOWEST = 10_000
 _HIGHEST = 32_000
@@ -37,6 +39,16 @@ def release(*ports: int) -> None:
             claim = _claims.pop(port, None)
             if claim is not None:
                 claim.close()
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port at which nobody listens until the block ends."""
+    port = free_port()
+    try:
+        yield port
+    finally:
+        release(port)
 
 
 def _claim(port: int) -> bool:

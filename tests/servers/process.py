@@ -68,7 +68,7 @@ class Process:
         """Whether the program is still running."""
         return self._popen.poll() is None
 
-    def wait_for_port(self, port: int, *, host: str = "127.0.0.1", timeout: float = 10) -> None:
+    def wait_for_port(self, port: int, *, host: str = "127.0.0.1", timeout: float = 60) -> None:
         """Wait until something accepts connections on `port`; fail at once if the program ends first."""
         deadline = time.monotonic() + timeout
         while True:
@@ -86,7 +86,7 @@ class Process:
                 )
             time.sleep(_POLL)
 
-    def wait_for_log(self, *texts: str, timeout: float = 10) -> None:
+    def wait_for_log(self, *texts: str, timeout: float = 60) -> None:
         """Wait until the log holds one of these texts; fail at once if the program ends first."""
         deadline = time.monotonic() + timeout
         while not any(text.encode() in self.log.read_bytes() for text in texts):
@@ -101,7 +101,7 @@ class Process:
         if self.alive:
             self._popen.send_signal(number)
 
-    def wait(self, timeout: float = 10) -> int:
+    def wait(self, timeout: float = 60) -> int:
         """Wait for the program to end by itself and return its exit status."""
         return self._popen.wait(timeout)
 

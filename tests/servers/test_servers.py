@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import josepy
 import pytest
@@ -43,13 +44,27 @@ def running(pid: int) -> bool:
         return False
 
 
+class _PatientNetwork(client.ClientNetwork):
+    """Goes on when nonces are refused: Pebble refuses one in twenty good ones, now and then two in a row."""
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """The package's own post asks twice; this one until chance cannot be meant."""
+        for _ in range(10):
+            try:
+                return self._post_once(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
+
+
 class Client:
     """The `acme` package's own client, as a second opinion on what the servers do."""
 
     def __init__(self, directory: str, ca_bundle: Path) -> None:
         """Make an account."""
         self.key = josepy.jwk.JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
-        self.net = client.ClientNetwork(
+        self.net = _PatientNetwork(
             self.key,
             alg=josepy.jwa.ES256,
             verify_ssl=str(ca_bundle),  # type: ignore[arg-type]  # it is handed on to requests, which takes both

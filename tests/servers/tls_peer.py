@@ -16,11 +16,11 @@ Behaviour = Callable[[socket.socket], None]
 class Peer:
     """Accepts connections on a loopback port and hands each to `behaviour` in a thread of its own."""
 
-    def __init__(self, behaviour: Behaviour, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, behaviour: Behaviour, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen at once; connections are served from `__enter__` on."""
         self.behaviour = behaviour
         self.listener = socket.create_server(
-            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
         self.port: int = self.listener.getsockname()[1]
         self.connections = 0
