@@ -337,6 +337,27 @@ def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
     }
 
 
+def test_two_that_rotate_different_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logrotate takes the file away while a run rotates it, and another fills the next: nothing is lost."""
+    path, real, moved = tmp_path / "renewal.log", os.rename, [0]
+    full(path, count=40, keep=1000)
+
+    def rename(source: str, target: str, **where: int) -> None:
+        moved[0] += 1
+        if moved[0] == 2:
+            real(path, tmp_path / "renewal.log-20261122")
+            full(path, count=40, keep=1000)
+        real(source, target, **where)
+
+    before = len(list(tmp_path.iterdir()))
+    monkeypatch.setattr(os, "rename", rename)
+    full(path, count=10, keep=1000)
+    told = list(Reader(str(path)).events())
+    assert before > 2
+    assert moved[0] > 2
+    assert len(told) == 90
+
+
 def test_killed_while_it_rotates(tmp_path: Path) -> None:
     """SIGKILL at any instant: every line but perhaps the last is whole, and none before is missing."""
     path = tmp_path / "renewal.log"

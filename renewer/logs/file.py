@@ -121,7 +121,8 @@ class LogFile:
         """The file to go on with: a new one, or this one if another process rotates, or it cannot be done.
 
         The lock on the file keeps two from moving the same ones: who gets it looks whether it still stands at
-        the path, and the last move takes it away from there.
+        the path, and the last move takes it away from there. The lock on the directory keeps two apart that
+        hold different files because something else moved one away in between.
         """
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,6 +134,8 @@ class LogFile:
                 return fd if entry.st_size == 0 else self._current()
             os.fsync(fd)
             with _place(self.path) as place:
+                if not _alone(place.fd):
+                    return fd
                 # whoever may rename on the way may have put another directory there since we looked
                 if not os.path.samestat(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), entry):
                     return fd
@@ -146,6 +149,17 @@ class LogFile:
         os.close(fd)
         self._fd = new
         return new
+
+
+def _alone(directory: int) -> bool:
+    """Whether nobody else rotates here, until it is closed; network file systems may know no such lock."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def shift(path: str, keep: int) -> None:
