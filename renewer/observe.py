@@ -168,7 +168,10 @@ def look(context: Context, situations: Iterable[Situation], *, patience: float =
         if sighting.state is not EndpointState.VERIFIED
     }
     for sight in verify.look(
-        targets, until=lambda: min(end, context.deadline), again=lambda endpoint: _again(endpoint, unwell)
+        targets,
+        until=min(end, context.deadline),
+        again=lambda endpoint: _again(endpoint, unwell),
+        stopping=context.stopping,
     ):
         by_target.setdefault(target_of(sight), []).append(sight)
     found = Sightings(context)

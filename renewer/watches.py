@@ -105,7 +105,7 @@ def _ports(context: Context, watches: Sequence[Watch]) -> dict[str, _Seen]:
         those = [watch for watch in watches if watch.roots == roots]
         targets = [verify.Target(endpoint=w.endpoint, roots=roots) for w in those if w.endpoint]
         sights: dict[str, list[Sight]] = {}
-        for sight in verify.look(list(dict.fromkeys(targets)), until=lambda: end):
+        for sight in verify.look(list(dict.fromkeys(targets)), until=end, stopping=context.stopping):
             sights.setdefault(str(sight.endpoint), []).append(sight)
         found |= {watch.name: _worst(sights[watch.target]) for watch in those if watch.target in sights}
     return found

@@ -26,6 +26,6 @@ def test_nothing_is_looked_at_after_the_end(monkeypatch: pytest.MonkeyPatch) -> 
         for number in range(1, 9)
     ]
 
-    seen = verify.look(targets, workers=1, until=lambda: 25.0)
+    seen = verify.look(targets, workers=1, until=25.0)
 
     assert [one.address for one in seen] == ["127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1"]

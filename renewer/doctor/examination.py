@@ -12,7 +12,7 @@ import msgspec
 
 from renewer import clock
 from renewer.doctor import dane
-from renewer.doctor.ports import Door, see
+from renewer.doctor.ports import Doorway, see
 from renewer.errors import RenewerError
 from renewer.model.desired import Authority, Certificate, Challenge, Config, Http01
 from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, PortSeen, Resolved
@@ -204,7 +204,7 @@ def _with_ports(
         _key(one): names.get(_key(one)) or NameSeen(name=one.name, unfinished=() if one.address else empty)
         for one in asked
     }
-    doorways = {"http-01": Door("http", doors.http), "tls-alpn-01": Door("tls", doors.tls)}
+    doorways = {"http-01": Doorway("http", doors.http), "tls-alpn-01": Doorway("tls", doors.tls)}
     work = {}
     for one in asked:
         if one.challenge in doorways and not one.wildcard:

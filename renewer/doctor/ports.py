@@ -19,14 +19,14 @@ TIME_LIMIT = 4.0  # seconds for one address
 _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN)
 
 
-class Door(NamedTuple):
+class Doorway(NamedTuple):
     """What is spoken (`http` or `tls`), and at which port."""
 
     speech: str
     port: int
 
 
-def see(name: str, address: str, door: Door, deadline: float) -> PortSeen:
+def see(name: str, address: str, door: Doorway, deadline: float) -> PortSeen:
     """One address of a name, before the deadline (of clock.monotonic)."""
     deadline = min(deadline, clock.monotonic() + TIME_LIMIT)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -65,7 +65,7 @@ def _counted(found: Callable[[], Sequence[str]]) -> Callable[[], int]:
 ROWS = (
     Row("modules", lambda: len(modules()), 336, 345, 225, "the moves are under way"),
     Row(
-        *("lines", measures.lines, _WHEN_THE_HOUSE_WAS_PLANNED_ANEW, 43_900),
+        *("lines", measures.lines, _WHEN_THE_HOUSE_WAS_PLANNED_ANEW, 45_000),
         *(round(_WHEN_THE_HOUSE_WAS_PLANNED_ANEW * 0.92), "the moves are under way"),
     ),
     Row("header lines, per cent", lambda: round(100 * measures.header_share(), 1), 9.6, 9.8, 9.0),
@@ -120,5 +120,5 @@ ROWS = (
     Row("walkers of zone cuts", _counted(measures.zone_walkers), 3, 1, 1, "", measures.zone_walkers),
     Row("times a config key is said", lambda: round(measures.times_a_key_is_said(), 2), 2.58, 2.6, 1),
     Row("keys that are first UNSET", measures.unset_keys, 142, 142, 0),
-    Row("class names borne by two modules or more", _counted(_shared_names), 23, 21, 0, "", _shared_names),
+    Row("class names borne by two modules or more", _counted(_shared_names), 23, 22, 0, "", _shared_names),
 )

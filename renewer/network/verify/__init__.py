@@ -1,10 +1,113 @@
 """Looks at the real ports: what is served there, at every address, by TLS and STARTTLS handshakes.
 
 `look` sees each address once; `settle` waits until a reload has reached every process of a server. What was
-seen comes back as facts (`Sight`); what they mean is `policy.serving`'s to say.
+seen comes back as facts (`Sight`); what they mean is `policy.serving`'s to say. Both ask a worker through the
+door (`network/door.py`).
 """
 
-from renewer.network.verify.settle import settle, settle_all
-from renewer.network.verify.sight import ANY, Sight, Target, Trouble, look
+import math
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from renewer.model.desired import Endpoint
+from renewer.network.verify.sight import ANY, Sight, Target, Trouble
+
+if TYPE_CHECKING:
+    from renewer.network.door import Door
+    from renewer.network.verify.messages import Sights
+
+_T = TypeVar("_T")
 
 __all__ = ["ANY", "Sight", "Target", "Trouble", "look", "settle", "settle_all"]
+
+
+def look(  # noqa: PLR0913  each by its name
+    targets: Sequence[Target],
+    *,
+    timeout: float | None = None,
+    workers: int = 16,
+    until: float = math.inf,
+    again: Callable[[Endpoint], int] = lambda _: 0,
+    stopping: threading.Event | None = None,
+) -> list[Sight]:
+    """See every address of every target once, many at a time; in the order of the targets.
+
+    Whoever answers is asked `again` so often: a port that shows different leaves in turn is found out.
+    `timeout` (seconds; else each endpoint's own) bounds a connection from its first packet to the end of the
+    handshake. From `until` (on `clock.monotonic`) on, and once `stopping` is set, nothing new is looked at,
+    and there is no sight of it. Never raises for what the network does.
+    """
+    from renewer.network.verify.messages import TARGETS, Look, Sights
+
+    times = {str(target.endpoint): count for target in targets if (count := again(target.endpoint))}
+    door = _door(stopping)
+    found: list[Sight] = []
+    for some in _shares(targets, TARGETS):
+        request = Look(
+            targets=tuple(some),
+            timeout=timeout,
+            workers=workers,
+            until=None if math.isinf(until) else until,
+            again=tuple((place, times[place]) for place in {str(t.endpoint) for t in some} & times.keys()),
+        )
+        for answer in door.ask_all(request, Sights):
+            found += answer.sights
+    return found
+
+
+def settle(
+    target: Target, expect: str, *, within: float = 10.0, times: int = 5, over: float = 0.3
+) -> list[Sight]:
+    """Watch every address of a target until it shows the leaf `expect` (a fingerprint) for good.
+
+    For good: `times` handshakes in a row, the first and the last at least `over` seconds apart. Gives up
+    after `within` seconds, and earlier only where a name has no address or where an address of somebody
+    else's does not answer at all. A refused connection is no reason: a server may be starting. Returns the
+    last sight of each address; it has settled if `fitted` is at least `times`. Whatever fits when the time is
+    over is watched a little longer.
+    """
+    return settle_all([(target, expect)], within=within, times=times, over=over)
+
+
+def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
+    wanted: Sequence[tuple[Target, str]],
+    *,
+    within: float = 10.0,
+    times: int = 5,
+    over: float = 0.3,
+    workers: int = 64,  # they mostly wait
+    once: Collection[tuple[str, str]] = (),
+) -> list[Sight]:
+    """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address.
+
+    `once` are (endpoint, address) pairs that are looked at only once: nothing is expected of them.
+    """
+    from renewer.network.verify.messages import TARGETS, Settle, Sights
+
+    door = _door(None)
+    found: list[Sight] = []
+    for some in _shares(wanted, TARGETS):
+        places = {str(target.endpoint) for target, _ in some}
+        request = Settle(
+            wanted=tuple(some),
+            within=within,
+            times=times,
+            over=over,
+            workers=workers,
+            once=tuple(place for place in once if place[0] in places),
+        )
+        for answer in door.ask_all(request, Sights):
+            found += answer.sights
+    return found
+
+
+def _door(stopping: threading.Event | None) -> "Door[Sights]":
+    from renewer.network.door import Door
+    from renewer.network.verify.looks import Looks
+
+    return Door(Looks(), stopping=stopping)
+
+
+def _shares(things: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    return (things[start : start + size] for start in range(0, len(things), size))

@@ -1,9 +1,8 @@
 """One look at each address of an endpoint."""
 
-import math
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address
@@ -122,41 +121,38 @@ class Place(Value):
         return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
 
 
-def look(
+def look(  # noqa: PLR0913  each by its name
     targets: Sequence[Target],
     *,
-    timeout: float | None = None,
-    workers: int = 16,
-    until: Callable[[], float] = lambda: math.inf,
-    again: Callable[[Endpoint], int] = lambda _: 0,
-) -> list[Sight]:
-    """See every address of every target once, many at a time; in the order of the targets.
+    timeout: float | None,
+    workers: int,
+    until: float,
+    again: Mapping[str, int],
+    cancelled: Callable[[], bool],
+) -> Iterator[Sight]:
+    """See every address of every target once, many at a time; in the order of the targets, as they are seen.
 
-    Whoever answers is asked `again` so often: a port that shows different leaves in turn is found out.
-    `timeout` (seconds; else each endpoint's own) bounds a connection from its first packet to the end of the
-    handshake. From `until` (on `clock.monotonic`) on nothing new is looked at, and there is no sight of it.
-    Never raises for what the network does.
+    What `verify.look` does, on the worker's side of the door.
     """
     from concurrent.futures import ThreadPoolExecutor  # brings logging: 15 ms that only those pay who look
 
     from renewer.network.verify.handshake import see
 
-    if not targets:
-        return []
+    def may_go_on() -> bool:
+        return clock.monotonic() < until and not cancelled()
+
     with ThreadPoolExecutor(max_workers=min(workers, len(targets) * 2), thread_name_prefix="look") as pool:
-        found = pool.map(
-            lambda one: resolve(one, timeout or RESOLVING) if clock.monotonic() < until() else [], targets
-        )
+        found = pool.map(lambda one: resolve(one, timeout or RESOLVING) if may_go_on() else [], targets)
         places = [place for several in found for place in several]
         seen = pool.map(
             lambda place: (
-                see(place, timeout or place.patience, again(place.target.endpoint))
-                if clock.monotonic() < until()
+                see(place, timeout or place.patience, again.get(str(place.target.endpoint), 0))
+                if may_go_on()
                 else None
             ),
             places,
         )
-        return [sight for sight in seen if sight is not None]
+        yield from (sight for sight in seen if sight is not None)
 
 
 def resolve(target: Target, timeout: float) -> list[Place]:

@@ -6,7 +6,7 @@ proves nothing. So it takes several in a row, spread over a while, that all show
 """
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -16,42 +16,23 @@ from renewer.network.verify.sight import RESOLVING, Place, Sight, Target, Troubl
 PAUSE = 0.05  # seconds between looks while the new certificate is not there
 
 
-def settle(
-    target: Target, expect: str, *, within: float = 10.0, times: int = 5, over: float = 0.3
-) -> list[Sight]:
-    """Watch every address of a target until it shows the leaf `expect` (a fingerprint) for good.
-
-    For good: `times` handshakes in a row, the first and the last at least `over` seconds apart. Gives up
-    after `within` seconds, and earlier only where a name has no address or where an address of somebody
-    else's does not answer at all. A refused connection is no reason: a server may be starting. Returns the
-    last sight of each address; it has settled if `fitted` is at least `times`. Whatever fits when the time is
-    over is watched a little longer.
-    """
-    return settle_all([(target, expect)], within=within, times=times, over=over)
-
-
-def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
+def settle(  # noqa: PLR0913  each by its name
     wanted: Sequence[tuple[Target, str]],
     *,
-    within: float = 10.0,
-    times: int = 5,
-    over: float = 0.3,
-    workers: int = 64,  # they mostly wait
-    once: Collection[tuple[str, str]] = (),
-) -> list[Sight]:
-    """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address.
-
-    `once` are (endpoint, address) pairs that are looked at only once: nothing is expected of them.
-    """
+    within: float,
+    times: int,
+    over: float,
+    workers: int,
+    once: Collection[tuple[str, str]],
+) -> Iterator[Sight]:
+    """What `verify.settle_all` does, on the worker's side of the door; the sights as they come."""
     from concurrent.futures import ThreadPoolExecutor
 
-    if not wanted:
-        return []
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="settle") as pool:
         resolved = pool.map(lambda one: resolve(one[0], RESOLVING), wanted)
         places = [(place, one[1]) for one, found in zip(wanted, resolved, strict=True) for place in found]
         watch = _Watch(within=within, times=times, over=over, once=frozenset(once))
-        return list(pool.map(lambda one: watch.one(*one), places))
+        yield from pool.map(lambda one: watch.one(*one), places)
 
 
 class _Watch:

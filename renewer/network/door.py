@@ -1,0 +1,160 @@
+"""The door between main and the workers: what is asked goes through as frames, and so does what comes back.
+
+Here the worker still lives in main's own process and is called, frame by frame, where the answer is awaited.
+All that is said is encoded and decoded all the same, so that it can stand in a process of its own without a
+change to who asks, or to who answers.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+from renewer.decoding import UndecodableError
+from renewer.errors import OurFault, RenewerError, RetryLater
+from renewer.network.protocol import Done, Failed, Message, Remark, frame, message
+
+A = TypeVar("A", bound=Message)
+_numbers = itertools.count(1)
+
+
+class Asker(Protocol):
+    """What a worker sees of main while it answers."""
+
+    def note(self, text: str) -> None:
+        """Tell the operator about something odd that does not stop the work."""
+
+    def cancelled(self) -> bool:
+        """Whether main wants no more of it: what is in flight is finished, nothing new begun."""
+
+    def ask(self, request: Message, kind: type[A]) -> A:
+        """Ask main for what only main can do: sign."""
+
+
+class Duty(Protocol):
+    """What one kind of worker does."""
+
+    @property
+    def asks(self) -> Any:
+        """The messages that it takes: a class, or a union of some."""
+
+    def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+        """Answer one request by as many messages as it takes. Raises RenewerError."""
+
+
+class Door(Generic[A]):
+    """The way to one worker; may be used by many threads at once.
+
+    `grant` answers what the worker asks of main (`grants` are the messages that it may ask), `note` takes its
+    notes. `stopping` is set when nothing new is wanted.
+    """
+
+    def __init__(
+        self,
+        duty: Duty,
+        *,
+        grants: Any = None,
+        grant: Callable[[Any], Message] | None = None,
+        note: Callable[[str], None] = lambda _: None,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        self._duty = duty
+        self._grants = grants
+        self._grant = grant
+        self._note = note
+        self._stopping = stopping
+
+    def ask(self, request: Message, kind: type[A]) -> A:
+        """The one answer to a request, of this kind. Raises what went wrong as one of our errors."""
+        answers = list(self.ask_all(request, kind))
+        if len(answers) != 1:
+            raise _nonsense(f"{len(answers)} answers to {type(request).__name__}")
+        return answers[0]
+
+    def do(self, request: Message) -> None:
+        """A request that is answered by its being done."""
+        for _ in self.ask_all(request, Done):  # type: ignore[arg-type]  # Done ends it, none is handed on
+            raise _nonsense(f"an answer to {type(request).__name__}")
+
+    def ask_all(self, request: Message, kind: type[A]) -> Iterator[A]:
+        """The answers to a request as they come."""
+        number = next(_numbers)
+        for octets in self._worker(frame(number, request)):
+            try:
+                of, answer = message(octets, kind | Remark | Failed | Done)
+            except UndecodableError as error:
+                raise _nonsense(str(error)) from None
+            if of != number:
+                raise _nonsense(f"an answer to request {of}, not {number}")
+            if isinstance(answer, Failed):
+                raise answer.error()
+            if isinstance(answer, Remark):
+                self._note(answer.text)
+            elif isinstance(answer, Done):
+                return
+            else:
+                yield answer
+        raise _nonsense("no end of an answer")
+
+    # --- the worker's side ----------------------------------------------------------------------------------
+
+    def _worker(self, octets: bytes) -> Iterator[bytes]:
+        number, request = message(octets, self._duty.asks)
+        side = _Side(self, number)
+        try:
+            for answer in self._duty.answer(request, side):
+                yield from side.notes()
+                yield frame(number, answer)
+            yield from side.notes()
+            yield frame(number, Done())
+        except RenewerError as error:
+            yield from side.notes()
+            yield frame(number, Failed.of(error))
+
+    def granted(self, octets: bytes) -> bytes:
+        """What the worker asks of main, as frames both ways."""
+        if self._grant is None:
+            raise _nonsense("a worker asked for what it is never given")
+        number, request = message(octets, self._grants)
+        try:
+            return frame(number, self._grant(request))
+        except RenewerError as error:
+            return frame(number, Failed.of(error))
+
+    def stopped(self) -> bool:
+        """Whether nothing new is wanted."""
+        return self._stopping is not None and self._stopping.is_set()
+
+
+class _Side:
+    """Main as one request's worker sees it."""
+
+    def __init__(self, door: Door[Any], number: int) -> None:
+        self._door = door
+        self._number = number
+        self._noted: list[str] = []
+        self._guard = threading.Lock()
+
+    def note(self, text: str) -> None:
+        with self._guard:
+            self._noted.append(text)
+
+    def notes(self) -> Iterator[bytes]:
+        with self._guard:
+            noted, self._noted = self._noted, []
+        for text in noted:
+            yield frame(self._number, Remark(text=text))
+
+    def cancelled(self) -> bool:
+        return self._door.stopped()
+
+    def ask(self, request: Message, kind: type[A]) -> A:
+        _, answer = message(self._door.granted(frame(self._number, request)), kind | Failed)
+        if isinstance(answer, Failed):
+            raise answer.error()
+        return answer  # type: ignore[no-any-return]
+
+
+def _nonsense(what: str) -> RetryLater | OurFault:
+    """A worker that breaks the rules is no use any more; what it was asked is asked again by the next run."""
+    return RetryLater(f"a worker answered nonsense: {what}", kind="worker")

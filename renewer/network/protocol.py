@@ -1,0 +1,107 @@
+"""The wire between main and a worker: frames, and what every duty's messages have in common.
+
+Main has rights and parses nothing that a stranger sent; workers talk to strangers and shall have no rights.
+Between them go frames: four octets of length, one of version, four of the request's number, then one message
+in JSON whose `type` says what it is. Nothing else crosses: no exception, no callback, no open object. Each
+duty's messages stand beside what they ask for (`verify/messages.py`).
+"""
+
+import struct
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from renewer.decoding import UndecodableError, decode
+from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError, UsageError
+from renewer.model.value import Value
+
+VERSION = 1
+FRAME = 256 * 1024
+"""Octets that a frame may have: what is larger is said in several."""
+_HEAD = struct.Struct("!IBI")
+M = TypeVar("M")
+
+
+class Message(Value, tag=True, tag_field="type"):
+    """One thing that is said; its class is its type."""
+
+
+class Remark(Message):
+    """A worker's sentence for the operator, about something odd that does not stop the work."""
+
+    text: str
+
+
+class Done(Message):
+    """The end of an answer of several messages, or of one that has nothing to say."""
+
+
+class Failed(Message):
+    """The end of an answer that went wrong: the error as it is told to people and decided by, field by field.
+
+    `sort` is its class, by the names of `SORTS`; the rest are the fields of `RenewerError`.
+    """
+
+    sort: str
+    text: str
+    hint: str = ""
+    kind: str = ""
+    identifiers: tuple[tuple[str, str], ...] = ()
+    not_before: datetime | None = None
+    local: bool = False
+    disturbing: bool = False
+    unasked: bool = False
+
+    @classmethod
+    def of(cls, error: RenewerError) -> "Failed":
+        """An error on its way to main; one of a class of the duty's own as the nearest that both know."""
+        sort = next(kind.__name__ for kind in type(error).__mro__ if SORTS.get(kind.__name__) is kind)
+        return cls(
+            sort=sort,
+            text=error.text,
+            hint=error.hint,
+            kind=error.kind,
+            identifiers=error.identifiers,
+            not_before=error.not_before,
+            local=error.local,
+            disturbing=error.disturbing,
+            unasked=error.unasked,
+        )
+
+    def error(self) -> RenewerError:
+        """The error in main."""
+        made = SORTS.get(self.sort, OurFault)(
+            self.text,
+            hint=self.hint,
+            kind=self.kind,
+            identifiers=self.identifiers,
+            not_before=self.not_before,
+        )
+        made.local, made.disturbing, made.unasked = self.local, self.disturbing, self.unasked
+        return made
+
+
+SORTS: dict[str, type[RenewerError]] = {
+    kind.__name__: kind for kind in (RenewerError, RetryLater, GiveUp, OurFault, StateError, UsageError)
+}
+"""The classes of errors that cross, by name; a duty adds its own, which take the same arguments."""
+
+
+def frame(number: int, message: Message) -> bytes:
+    """A message as it crosses. Raises OurFault if it is too large for one frame."""
+    body = msgspec.json.encode(message)
+    if len(body) + _HEAD.size > FRAME:
+        text = f"a defect of this program: a message of {len(body)} octets ({type(message).__name__})"
+        raise OurFault(text, hint="please report it", kind="defect")
+    return _HEAD.pack(len(body), VERSION, number) + body
+
+
+def message(octets: bytes, kinds: Any) -> tuple[int, Any]:
+    """A frame's number and message, one of `kinds` (a class, or a union). Raises UndecodableError."""
+    if not _HEAD.size <= len(octets) <= FRAME:
+        raise UndecodableError(f"a frame of {len(octets)} octets")
+    length, version, number = _HEAD.unpack_from(octets)
+    if version != VERSION or length != len(octets) - _HEAD.size:
+        raise UndecodableError(f"a frame of version {version}, {length} octets said, {len(octets)} sent")
+    return number, decode(octets[_HEAD.size :], kinds)

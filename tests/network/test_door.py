@@ -1,0 +1,129 @@
+"""The door between main and a worker: frames both ways, and nothing else."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from renewer.decoding import UndecodableError
+from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
+from renewer.model.desired import Endpoint
+from renewer.network.door import Asker, Door
+from renewer.network.protocol import FRAME, Done, Message, frame, message
+from renewer.network.verify import Sight, Target
+from renewer.network.verify.looks import Looks
+from renewer.network.verify.messages import Look, Sights
+
+
+class Question(Message):
+    """What the tests ask."""
+
+    text: str = ""
+
+
+class Word(Message):
+    """What a worker answers."""
+
+    text: str
+
+
+class Please(Message):
+    """What a worker asks of main."""
+
+    text: str
+
+
+class Worker:
+    """Answers as a test wants it to."""
+
+    asks = Question
+
+    def __init__(self, *answers: Message | RenewerError) -> None:
+        self.answers = answers
+
+    def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+        """What it was made with; the question decides what else happens."""
+        if request.text == "note":
+            main.note("odd")
+        if request.text == "please":
+            yield Word(text=main.ask(Please(text="sign"), Word).text)
+        if request.text == "cancelled":
+            yield Word(text=str(main.cancelled()))
+        for one in self.answers:
+            if isinstance(one, RenewerError):
+                raise one
+            yield one
+
+
+def test_an_answer_comes_through_the_door() -> None:
+    """What a worker says is what main gets, and a note beside it is told."""
+    noted: list[str] = []
+    door = Door[Word](Worker(Word(text="seen")), note=noted.append)
+    assert door.ask(Question(text="note"), Word) == Word(text="seen")
+    assert noted == ["odd"]
+
+
+def test_an_error_keeps_what_is_decided_by() -> None:
+    """Class, kind, names, moment and hint of an error cross; nothing of the worker's own does."""
+    then = datetime(2026, 12, 1, tzinfo=UTC)
+    said = GiveUp("no", hint="do", kind="caa", identifiers=(("a.example.org", "bad"),), not_before=then)
+    said.local = True
+    with pytest.raises(GiveUp) as caught:
+        Door[Word](Worker(said)).ask(Question(), Word)
+    got = caught.value
+    assert got is not said
+    assert (got.text, got.hint, got.kind, got.identifiers, got.not_before, got.local) == (
+        *("no", "do", "caa", (("a.example.org", "bad"),), then),
+        True,
+    )
+
+
+def test_a_worker_asks_main_only_for_what_it_is_granted() -> None:
+    """What only main can do is asked for by a message; where nothing is granted that is nonsense."""
+    granting = Door[Word](Worker(), grants=Please, grant=lambda asked: Word(text=f"{asked.text}ed"))
+    assert granting.ask(Question(text="please"), Word).text == "signed"
+    with pytest.raises(RetryLater, match="never given"):
+        Door[Word](Worker()).ask(Question(text="please"), Word)
+
+
+@pytest.mark.parametrize("answers", [(), (Word(text="1"), Word(text="2")), (Please(text="what"),)])
+def test_nonsense_ends_the_question(answers: tuple[Message, ...]) -> None:
+    """No answer, two of them or one of another kind: tried again later, by a worker that is in its senses."""
+    with pytest.raises(RetryLater, match="nonsense"):
+        Door[Word](Worker(*answers)).ask(Question(), Word)
+
+
+def test_cancelling_is_seen_by_the_worker() -> None:
+    """Whoever is at work learns that nothing new is wanted."""
+    stopping = threading.Event()
+    door = Door[Word](Worker(), stopping=stopping)
+    assert door.ask(Question(text="cancelled"), Word).text == "False"
+    stopping.set()
+    assert door.ask(Question(text="cancelled"), Word).text == "True"
+
+
+def test_a_frame_is_bounded_and_checked() -> None:
+    """What is too large is not sent; what is cut off, too long or of another version is not read."""
+    with pytest.raises(OurFault, match="a message of"):
+        frame(1, Word(text="x" * FRAME))
+    whole = frame(7, Word(text="x"))
+    assert message(whole, Word | Done) == (7, Word(text="x"))
+    for broken in (b"", whole[:-1], whole + b" ", whole[:4] + b"\x02" + whole[5:], whole[:9] + b"\xff" * 20):
+        with pytest.raises(UndecodableError):
+            message(broken, Word | Done)
+
+
+def test_looks_cross_as_they_are() -> None:
+    """Hundreds of targets and their sights go through the door unchanged, some a message."""
+    targets = tuple(
+        Target(endpoint=Endpoint(server_name="a.example.org", port=port, host="127.0.0.1"))
+        for port in range(1, 4)
+    )
+    sent: list[Sight] = []
+    for answer in Door[Sights](Looks()).ask_all(Look(targets=targets, timeout=2.0), Sights):
+        sent += answer.sights
+    assert [one.address for one in sent] == ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
+    assert {one.endpoint for one in sent} == {one.endpoint for one in targets}
+    assert all(one.error for one in sent)
