@@ -1,7 +1,7 @@
 """Gathers the facts of what is wrong with this host's renewing as a whole; what they mean `policy` says."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ from renewer.errors import RenewerError
 from renewer.model.concern import Concern
 from renewer.model.desired import Config, Endpoint, Secret, SecretSource
 from renewer.model.facts import CopyFact, RunRecord, Sighting, Standing
-from renewer.model.told import Ack, Outage, Ping
+from renewer.model.told import Ack, LeftName, Outage, Ping
 from renewer.policy import concerns as policy
 from renewer.policy.serving import hint
 from renewer.secrets import problem
@@ -42,6 +42,7 @@ def look(context: Context, unwell: Sequence[str] | None = None) -> tuple[Concern
     found += [
         policy.still_served(name, seen, acks.get(name), now) for name, seen in sorted(served(context).items())
     ]
+    found += left_names(context)
     used: dict[str, list[str]] = defaultdict(list)
     for wish in mine:
         for name in wish.authorities:
@@ -181,6 +182,42 @@ def rows(context: Context) -> list[dict[str, object]]:
         }
         for name, seen in sorted(served(context).items())
     ]
+
+
+def left_names(context: Context, only: Collection[str] | None = None) -> list[Concern]:
+    """Names that were taken out of certificates, and that servers of this host still serve with them."""
+    mine = {name for name, wish in context.config.certificates.items() if context.host in wish.hosts}
+    asked = mine if only is None else mine & set(only)
+    left = [
+        one for one in context.ledger.load(LeftName) if one.host == context.host and one.certificate in asked
+    ]
+    return policy.left_names([one for one in left if not _has(context, one)])
+
+
+def _has(context: Context, left: LeftName) -> bool:
+    """Whether the name is in the certificate again, as it stands or below a wildcard."""
+    wished = {str(name) for name in context.config.certificates[left.certificate].names}
+    return not wished.isdisjoint((left.name, f"*.{left.name.partition('.')[2]}"))
+
+
+def look_at_left_names(context: Context) -> None:
+    """Look whether names that were taken out are still served; forget what is over, or wished again."""
+    for one in context.ledger.load(LeftName):
+        if one.host != context.host or context.time_left() <= 0:
+            continue
+        wish = context.config.certificates.get(one.certificate)
+        served_at = [end for end in wish.endpoints if str(end) == one.endpoint] if wish else []
+        if not served_at or _has(context, one):
+            context.ledger.drop(one)
+            continue
+        from renewer.network import verify
+
+        host = one.address.rpartition(":")[0].strip("[]")
+        endpoint = msgspec.structs.replace(served_at[0], server_name=one.name, host=host)
+        sights = verify.look([verify.Target(endpoint=endpoint, roots=verify.ANY)])
+        shown = {sight.fingerprint for sight in sights if sight.completed}
+        if shown and shown.isdisjoint(fingerprints(context, one.certificate)):
+            context.ledger.drop(one)
 
 
 def look_again(context: Context) -> None:

@@ -1,6 +1,6 @@
 """Brings facts up to date before anything is decided: the authorities' windows, the ports, old debris."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -9,8 +9,9 @@ from renewer import clock
 from renewer.context import Context
 from renewer.copies import files
 from renewer.copies.leftovers import beside
+from renewer.decoding import UndecodableError, decode
 from renewer.errors import RenewerError, StateError
-from renewer.model.facts import CopyFact, Debris, Owed, Revoked, Situation
+from renewer.model.facts import CopyFact, Debris, Order, Owed, Parked, Revoked, Situation
 from renewer.model.outcome import EventName, Outcome
 from renewer.network.acme import card
 from renewer.policy.backoff import from_the_future
@@ -70,8 +71,9 @@ def budgets(context: Context, situations: Iterable[Situation]) -> set[str]:
 
 def debris(context: Context, situations: Iterable[Situation]) -> None:
     """Remove what earlier runs left behind: keys, and what challenges did. What nobody can remove is told."""
-    _keys(context)
-    _relics(context, situations)
+    known = {situation.wish.name: situation for situation in situations}
+    _keys(context, known)
+    _relics(context, known.values())
     left = context.ledger.load(Debris)
     if not left:
         return
@@ -183,16 +185,45 @@ def repairs(context: Context, situations: Mapping[str, Situation]) -> set[str]:
     return changed
 
 
-def _keys(context: Context) -> None:
+def _keys(context: Context, known: Collection[str]) -> None:
     """Remove keys that a killed run left: on the workbench, and of orders that there are none of."""
     strays = dict.fromkeys(context.strays)
     context.strays.clear()
     try:
         context.store.sweep()
+        strays |= dict.fromkeys(_beyond(context, known))
         for name, pending in strays:
             context.store.clear(name, pending)
     except RenewerError as error:
         context.journal.tell(EventName.NOTICE, text=error.text, hint=error.hint)
+
+
+def _beyond(context: Context, known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Pending directories of no order, of certificates that this run is not about.
+
+    One that is configured may still be continued after a lost ledger, by what lies beside the key: a run
+    that is about it decides that. So may any, in the run that found the ledger damaged.
+    """
+    for name in context.store.names():
+        if name in known or not (waiting := context.store.shelf(name).pending):
+            continue
+        orders = {order.pending for order in context.ledger.load(Order, name)}
+        claimed = orders | {parked.key for parked in context.ledger.load(Parked, name)}
+        ours = name in context.config.certificates and not orders
+        for one in waiting:
+            if one in claimed:
+                continue
+            if not (ours or context.ledger.notes) or not _readable(context.store.pending(name, one).order):
+                yield name, one
+
+
+def _readable(order: bytes) -> bool:
+    """Whether what lies beside a key tells what it was for."""
+    try:
+        decode(order, Order)
+    except UndecodableError:
+        return False
+    return True
 
 
 def _relics(context: Context, situations: Iterable[Situation]) -> None:

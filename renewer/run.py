@@ -165,6 +165,7 @@ def _refresh(context: Context, limits: Limits, situations: dict[str, Situation])
         if not limits.only:
             watches.look(context)
             concerns.look_again(context)
+            concerns.look_at_left_names(context)
     situations = situations | (inventory.take(context, changed) if changed else {})
     judged = acceptance.judge(context, situations.values())
     return situations | (inventory.take(context, judged) if judged else {})

@@ -1,6 +1,7 @@
 """A look takes its leave as a client does: no error is counted, nobody is barred, no log tells of attacks."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import pytest
 
 from renewer.model.desired import Endpoint, Starttls
 from renewer.network import verify
+from tests.servers import postgresql
 from tests.servers.certificates import ServerRoot
 from tests.servers.dovecot import Dovecot
 from tests.servers.foreground import program
 from tests.servers.mariadb import USER
 from tests.servers.postfix import Postfix
+from tests.servers.postgresql import Postgresql
 
 NAME = "www.example.org"
 _CHECKOUT = Path(__file__).resolve().parents[1]
@@ -139,3 +142,81 @@ def test_mariadb_counts_no_error(place: Path) -> None:
     assert found["known"] == 1  # the server keeps a count of this address, so the next figures mean something
     assert found["errors"] == 0
     assert found["still_welcome"] is True
+
+
+class Screened(Postfix):
+    """One whose port is postscreen's, with its usual greeting delay, also for this host."""
+
+    def configure(self) -> None:
+        """Write the config."""
+        super().configure()
+        master = self.config / "master.cf"
+        smtpd = f"127.0.0.1:{self.port} inet n - n - - smtpd\n"
+        screen = (
+            f"127.0.0.1:{self.port} inet n - n - 1 postscreen\n"
+            "smtpd pass - - n - - smtpd\n"
+            "tlsproxy unix - - n - 0 tlsproxy\n"
+            "dnsblog unix - - n - 0 dnsblog\n"
+        )
+        assert smtpd in master.read_text()
+        master.write_text(master.read_text().replace(smtpd, screen))
+
+    def settings(self) -> str:
+        """Main.cf: nobody is let past it, and whoever talks first is refused."""
+        return (
+            super().settings() + "postscreen_access_list =\n"
+            "postscreen_greet_wait = 6s\n"
+            "postscreen_greet_action = enforce\n"
+            "postscreen_cache_map = btree:$data_directory/postscreen_cache\n"
+        )
+
+
+def test_postscreen_learns_who_looks(place: Path) -> None:
+    """The first look waits for the greeting, which comes after 6 s; the second is an old acquaintance."""
+    root = ServerRoot()
+    pair = root.issue(place / "tls", NAME)
+    roots = str(root.write(place / "roots.pem"))
+
+    with Screened(place / "server", pair.cert, pair.key) as server:
+        begun = _lines(place / "server/mail.log")
+        endpoint = Endpoint(server_name=NAME, port=server.port, host="127.0.0.1", starttls=Starttls.SMTP)
+        sights = _seen([endpoint], roots)
+        server.stop()
+        log = _since(place / "server/mail.log", begun)
+
+    assert [(sight.completed, sight.trusted, sight.error) for sight in sights] == [(True, True, None)] * 3
+    said = log.read_text()
+    assert [said.count(f"{word} [127.0.0.1]") for word in ("PASS NEW", "PASS OLD")] == [1, 2], said
+    for harm in ("PREGREET", "HANGUP", "COMMAND", "NOQUEUE", "lost connection", "errors after", "warning"):
+        assert harm not in said, said
+    assert _matches(log, "postfix") == 0, said
+
+
+class Talkative(Postgresql):
+    """One that logs whoever comes and goes."""
+
+    def __init__(self, directory: Path, cert: Path, key: Path) -> None:
+        super().__init__(directory, cert, key)
+        self.settings |= {"log_connections": "on", "log_disconnections": "on", "log_min_messages": "info"}
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
+def test_postgresql_logs_no_error(place: Path, *, trusted: bool) -> None:
+    """Its own log has no line of an error or a broken start, also where the chain is not trusted."""
+    root = ServerRoot()
+    pair = root.issue(place / "tls", NAME)
+    shutil.chown(pair.key, postgresql.USER)
+    roots = str((root if trusted else ServerRoot()).write(place / "roots.pem"))
+
+    with Talkative(place / "server", pair.cert, pair.key) as server:
+        begun = _lines(server.log)
+        starttls = Starttls.POSTGRESQL
+        endpoint = Endpoint(server_name=NAME, port=server.port, host="127.0.0.1", starttls=starttls)
+        sights = _seen([endpoint], roots, times=5)
+        log = _since(server.log, begun) if _lines(server.log) else server.log
+
+    assert [(sight.completed, sight.trusted) for sight in sights] == [(True, trusted)] * 5
+    said = log.read_text()
+    assert said.count("connection received: host=127.0.0.1") == 5, said
+    lines = [line for line in said.splitlines() if not re.search(r"\bLOG:  connection received: ", line)]
+    assert lines == [], said

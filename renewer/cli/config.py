@@ -56,6 +56,7 @@ def schema() -> int:
 def _beyond_the_text(config: Config) -> list[Fault]:
     """What only this host can tell: programs that cannot be run, webroots and secrets that are not there."""
     from renewer import ownership
+    from renewer.config.shipped import needs_key
     from renewer.hooks import problem
     from renewer.model.desired import Email, Program
 
@@ -75,6 +76,12 @@ def _beyond_the_text(config: Config) -> list[Fault]:
         for name, wish in config.certificates.items()
         for window in wish.deploy_windows
         if window.fault
+    ]
+    looked_at += [
+        (f"certificate.{name}.hooks", f"hook {hook} needs a private key; that of `csr` is kept elsewhere")
+        for name, wish in config.certificates.items()
+        for hook in wish.hooks
+        if wish.csr is not None and needs_key(config.hooks[hook].run)
     ]
     faults = [Fault(path=path, text=text, file=config.path) for path, text in looked_at if text]
     return faults + _modes_ignored(config) + _not_ready(config)

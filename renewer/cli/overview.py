@@ -231,7 +231,7 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
         if one["healthy"] and one["waits_because"]:
             yield Note("none", one["name"], one["waits_because"], tuple(filter(None, [one.get("way_out")])))
     yield from _explained(certificates)
-    yield from _at_large(document, alone=names is not None)
+    yield from _at_large(document)
     served = {one["name"] for one in document["still_served"]}
     orphans = [name for name in document["orphans"] if name not in served]
     if orphans:
@@ -241,10 +241,10 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
         )
 
 
-def _at_large(document: Document, *, alone: bool) -> Iterator[Note]:
-    """What concerns no single certificate, each once; not where some are asked for `alone`."""
+def _at_large(document: Document) -> Iterator[Note]:
+    """What concerns no single certificate, each once; where some are asked for, what of it is theirs."""
     told = {one["text"] for one in document["concerns"]}
-    for one in document["concerns"] if not alone else ():
+    for one in document["concerns"]:
         kind = {0: "none", 1: "warn"}.get(one["exit"], "bad")
         yield Note(kind, "note", one["text"], (one["hint"],) if one["hint"] else ())
     for finding in (*document.get("unread", ()), *document["findings"]):

@@ -129,7 +129,7 @@ def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = Fals
             last_run=last,
             watches=() if names else watches.rows(config.watches, watches.take(context), clock.now()),
             patience=patience(config.agent.wake, config.agent.deadline),
-            concerns=() if names else _concerns(context),
+            concerns=concerns.left_names(context, names) if names else _concerns(context),
             still_served=() if names else concerns.rows(context),
         )
         unread, findings = list(context.ledger.notes), list(found["findings"])

@@ -17,6 +17,8 @@ _USUAL_PORTS = {
     "vsftpd": (21, 990),
 }
 """Where these servers listen unless told otherwise; web servers and proxies may stand before any."""
+_KEYED = {"cockpit", "kubernetes"}
+"""Hooks whose server takes a key from us, and nothing without one."""
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -43,6 +45,11 @@ def shipped(name: str) -> str | None:
 def usual_ports(name: str) -> tuple[int, ...]:
     """The ports at which the server of a shipped hook usually listens; none where that cannot be told."""
     return _USUAL_PORTS.get(name, ())
+
+
+def needs_key(run: str) -> bool:
+    """Whether the shipped hook at that path can do nothing for a certificate whose key is elsewhere."""
+    return os.path.dirname(run) == hooks_directory() and os.path.basename(run) in _KEYED
 
 
 def shipped_names() -> list[str]:

@@ -6,12 +6,13 @@ from renewer import clock
 from renewer.context import Context
 from renewer.deploy import links
 from renewer.deploy.calls import Calls
-from renewer.deploy.lost import still_served
+from renewer.deploy.lost import sentence, still_served
 from renewer.deploy.move import Move
 from renewer.deploy.records import deployment, deployments, outcome
 from renewer.errors import RenewerError
 from renewer.model.facts import COPIES, Deployment, DeploymentState, Situation
 from renewer.model.outcome import Outcome
+from renewer.model.told import LeftName
 from renewer.network import verify
 from renewer.observe import Place, Sightings, alive, target_of
 from renewer.policy.deploying import hooks_to_run
@@ -99,7 +100,7 @@ class Transaction:
         self._save(deployments(move))
         self.outcomes.append(outcome(move, self.started))
 
-    def _save(self, records: Iterable[Deployment]) -> None:
+    def _save(self, records: Iterable[Deployment | LeftName]) -> None:
         found = list(records)
         if found:
             self.context.ledger.save(*found)
@@ -123,7 +124,9 @@ class Transaction:
         seen |= self._settle(turned)
         for move in standing:
             if move.stands:
-                move.note = still_served(move, seen[move.wish.name])
+                left = still_served(move, seen[move.wish.name])
+                move.note = sentence(left)
+                self._save(left)
         for move in self.moves:
             sightings.add(move.situation, move.serves, seen[move.wish.name])
         return sightings

@@ -135,3 +135,19 @@ class SummaryTold(Record):
     def key(self) -> str:
         """One record a target."""
         return self.target
+
+
+class LeftName(Record):
+    """A name that was taken out of a certificate, and that a server of this host still serves with it."""
+
+    kind: ClassVar[str] = "left-name"
+    host: str
+    name: str
+    endpoint: str
+    address: str
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """One record a host and name."""
+        return f"{self.host} {self.name}"

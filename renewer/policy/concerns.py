@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from renewer.model.concern import WELL, Concern
 from renewer.model.facts import RunRecord, Sighting
-from renewer.model.told import Ack, Outage, Ping
+from renewer.model.told import Ack, LeftName, Outage, Ping
 from renewer.model.trouble import PERSON, RETRIED
 from renewer.policy.checks import show
 from renewer.policy.watchdog import quiet_since
@@ -49,6 +49,23 @@ def still_served(name: str, seen: Sequence[Sighting], ack: Ack | None, now: date
         f"it is meant to be so? renewer ack {name}",
         exit=WELL if known else PERSON if over else RETRIED,
     )
+
+
+def left_names(left: Sequence[LeftName]) -> list[Concern]:
+    """Names that were taken out of certificates, and that servers of this host still serve with them."""
+    found: dict[str, list[LeftName]] = {}
+    for one in left:
+        found.setdefault(one.certificate, []).append(one)
+    return [
+        Concern(
+            subject=f"left {certificate}",
+            text=f"{certificate}: no longer in it, and still served with it: "
+            + ", ".join(f"{one.name} (at {one.address})" for one in names),
+            hint="end that at the server, or put it into `names`: clients who ask for it refuse the answer",
+            exit=WELL,
+        )
+        for certificate, names in found.items()
+    ]
 
 
 def for_tests(authorities: Mapping[str, Iterable[str]]) -> list[Concern]:

@@ -5,7 +5,7 @@ She is a fork of the test that has become another user, for not everybody may en
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 Act = Callable[[], object]
@@ -18,19 +18,28 @@ class Eve:
     """
 
     def __init__(self, target: Path, own: Path, system: Path) -> None:
-        self.target = target
+        self._target = target
         self.own = own
         self.system = system
         self.way = own / target.relative_to(own).parts[0]
         self.aside = own / "aside"
         self.number = 0
 
+    @property
+    def target(self) -> Path:
+        """The file; of a directory, whatever the agent has there at this moment."""
+        if not self._target.is_dir():
+            return self._target
+        names = (name for name in os.listdir(self._target) if name not in ("hers", "second"))
+        return self._target / next(names, "nothing")
+
     def link_at_the_name(self) -> None:
         """A link to a file of root's where the agent's file stands."""
+        target = self.target
         with contextlib.suppress(OSError):
-            self.target.unlink()
+            target.unlink()
         self.number += 1
-        os.symlink(self.system / ("precious" if self.number % 2 else "made"), self.target)
+        os.symlink(self.system / ("precious" if self.number % 2 else "made"), target)
 
     def link_on_the_way(self) -> None:
         """A link to a directory of root's in the place of her own."""
@@ -43,36 +52,38 @@ class Eve:
 
     def file_first(self) -> None:
         """A file of her own that anybody may read, before the agent's."""
-        draft = self.target.with_name("hers")
+        target = self.target
+        draft = target.with_name("hers")
         draft.write_text("hers")
         draft.chmod(0o666)
-        draft.rename(self.target)
+        draft.rename(target)
 
     def file_of_roots(self) -> None:
         """A private file of root's that lies in her directory, renamed to the agent's."""
-        private = self.own / "letter"
+        private, target = self.own / "letter", self.target
         with contextlib.suppress(OSError):
-            private.rename(self.target)
-        self.target.rename(private)
+            private.rename(target)
+        target.rename(private)
 
     def draft(self) -> None:
         """Whatever the agent has not yet renamed into its place: a link instead."""
-        for name in os.listdir(self.target.parent):
+        place = self._target if self._target.is_dir() else self._target.parent
+        for name in os.listdir(place):
             if name.startswith("."):
-                self.target.with_name(name).unlink()
-                os.symlink(self.system / "precious", self.target.with_name(name))
+                (place / name).unlink()
+                os.symlink(self.system / "precious", place / name)
                 return
         raise FileNotFoundError
 
     def hard_link(self) -> None:
         """A second name for the agent's file, and the agent's name for a file of root's."""
-        second = self.own / "second"
+        second, target = self.own / "second", self.target
         with contextlib.suppress(OSError):
             second.unlink()
         with contextlib.suppress(OSError):
-            os.link(self.target, second)
-        self.target.unlink()
-        os.link(self.system / "precious", self.target)
+            os.link(target, second)
+        target.unlink()
+        os.link(self.system / "precious", target)
 
     def _exchange(self, put: Act, take: Act) -> None:
         self.way.rename(self.aside)
@@ -99,18 +110,19 @@ class Eve:
         return False
 
 
-def attack(step: str, ready: int, stop: int, eve: Eve) -> str:
+def attack(step: str, ready: int, stop: int, eves: Sequence[Eve]) -> str:
     """Swap until the descriptor `stop` says so; how often, and what could be read. `ready` is told first."""
-    act: Act = getattr(eve, step)
+    acts: list[Act] = [getattr(eve, step) for eve in eves]
     swaps, spied = 0, False
     os.write(ready, b"!")
     os.set_blocking(stop, False)
     while not _told(stop):
         for _ in range(20):
-            swaps += 1
-            with contextlib.suppress(OSError):
-                act()
-        spied = spied or eve.spied()
+            for act in acts:
+                swaps += 1
+                with contextlib.suppress(OSError):
+                    act()
+        spied = spied or eves[0].spied()
     return f"{swaps} {'read a key' if spied else ''}"
 
 
@@ -122,7 +134,7 @@ def _told(stop: int) -> bool:
 
 
 @contextlib.contextmanager
-def at_work(user: int, step: str, eve: Eve) -> Iterator[list[str]]:
+def at_work(user: int, step: str, *eves: Eve) -> Iterator[list[str]]:
     """A process of that user that swaps as long as this lasts; afterwards the list holds what it says."""
     said: list[str] = []
     from_her, hers = os.pipe()
@@ -134,7 +146,7 @@ def at_work(user: int, step: str, eve: Eve) -> Iterator[list[str]]:
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
-            os.write(hers, attack(step, hers, stop, eve).encode())
+            os.write(hers, attack(step, hers, stop, eves).encode())
         finally:
             os._exit(0)
     os.close(hers)

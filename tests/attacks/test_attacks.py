@@ -17,10 +17,13 @@ from renewer.model.desired import Preflight as Mode
 from renewer.network.challenges.http01.preflight import Preflight
 from renewer.network.challenges.http01.webroot import WebrootSolver
 from renewer.report.publish import publish
+from tests import toml
 from tests.attacks.eve import Eve, at_work
 from tests.attacks.table import PROPERTY
 from tests.challenges.tasks import TOKEN, task
 from tests.copies.pairs import pair
+from tests.e2e.runner import Runner, Task
+from tests.servers.bendable import Bendable, BendableFactory
 
 EVE = 40001  # a user that nothing else here has
 SECONDS, LEAST = 1.0, 20  # how long the agent writes again and again, and how often at least
@@ -187,4 +190,75 @@ def test_nothing_is_won(
     times, _, spied = said[0].strip().partition(" ")
     won = [*scene.won(), *_loose(scene), *([spied] if spied else [])]
     record_property(PROPERTY, (written, STEPS[step], int(times), "; ".join(won)))
+    assert won == []
+
+
+# --- the whole command -------------------------------------------------------------------------------------
+
+RUNS = 4
+WHOLE = "the whole command"
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    """Forks the command, each time a process of its own."""
+    with Runner() as running:
+        yield running
+
+
+def _configured(scene: Scene, authority: Bendable) -> list[str]:
+    """A config whose every file outside of the state lies in her directory; the command's arguments."""
+    own = scene.own
+    tables: dict[str, dict[str, object]] = {
+        "agent": {
+            "state": scene.place / "state",
+            "host": "web-1",
+            "preflight": "off",
+            "log": own / "tls" / "renewal.log",
+        },
+        "report": {"page": own / "tls" / "index.html", "metrics": own / "tls" / "renewer.prom"},
+        "authority.bent": {
+            "directory": authority.directory,
+            "ca_bundle": authority.ca_bundle,
+            "agree_terms": True,
+            "roots": "any",
+        },
+        "certificate.www": {
+            "names": ["www.example.org", "example.org"],
+            "authority": "bent",
+            "challenge": {"type": "http-01", "webroot": own / "web", "preflight": "off"},
+            "copies": [{"combined": own / "tls" / "site.pem"}],
+        },
+    }
+    config = scene.place / "config.toml"
+    config.write_text(toml.tables(tables))
+    config.chmod(0o600)
+    return ["--config", str(config), "run", "--force", "--only", "www"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_nothing_is_won_of_the_whole_command(
+    scene: Scene,
+    runner: Runner,
+    bendable: BendableFactory,
+    step: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """`renewer run` as root, an order each time: challenge, copy, log, page and metrics in her directory."""
+    authority = bendable()
+    arguments = _configured(scene, authority)
+    places = ["tls/site.pem", "tls/renewal.log", "tls/index.html", "tls/renewer.prom"]
+    eves = [Eve(scene.own / one, scene.own, scene.system) for one in places]
+    eves.append(Eve(scene.own / "web" / ".well-known" / "acme-challenge", scene.own, scene.system))
+    with at_work(EVE, step, *eves) as said:
+        ended = [
+            runner.run(Task(arguments=arguments, places=[], state=str(scene.place / "state")))
+            for _ in range(RUNS)
+        ]
+    assert {one.code for one in ended} <= {0, 1, 3}, ended  # never torn, never a defect
+    assert not [one for one in ended if "Traceback" in one.said or "defect" in one.said], ended
+    assert len(authority.orders) >= 1
+    times, _, spied = said[0].strip().partition(" ")
+    won = [*scene.won(), *_loose(scene), *([spied] if spied else [])]
+    record_property(PROPERTY, (WHOLE, STEPS[step], int(times), "; ".join(won)))
     assert won == []

@@ -526,3 +526,52 @@ def test_what_cannot_be_removed_is_debris(webroot: Path) -> None:
         subprocess.run(["/bin/mount", "-o", "remount,rw", webroot], check=True)
         assert one.sweep(debris)
         assert list(webroot.iterdir()) == []
+
+
+# --- what somebody else puts in the token's place ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["root's secret", f"{TOKEN}.{THUMBPRINT}"[:-1] + "?"])
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o000, 0o4750])
+def test_a_file_renamed_over_the_token_is_as_it_was(webroot: Path, content: str, mode: int) -> None:
+    """Whoever owns the directory moves a file of root's there before clean-up: neither opened nor removed."""
+    one = solver(webroot)
+    one.present(task())
+    secret = file_of(webroot).with_name("of roots")
+    secret.write_text(content)
+    secret.chmod(mode)
+    held = os.open(secret, os.O_PATH)
+    try:
+        secret.rename(file_of(webroot))
+        one.clean_up(task())
+        entry = os.fstat(held)
+        assert (stat.S_IMODE(entry.st_mode), entry.st_nlink) == (mode, 1)
+        assert file_of(webroot).read_text() == content
+    finally:
+        os.close(held)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_file_in_the_tokens_place_before_is_as_it_was(webroot: Path, mode: int) -> None:
+    """Also if it stood there before: the answer is refused, and nobody else may read the file afterwards."""
+    file_of(webroot).parent.mkdir(parents=True)
+    file_of(webroot).write_text("root's secret")
+    file_of(webroot).chmod(mode)
+    with pytest.raises((GiveUp, RetryLater)):
+        solver(webroot).present(task())
+    assert stat.S_IMODE(file_of(webroot).stat().st_mode) == mode
+    assert file_of(webroot).read_text() == "root's secret"
+
+
+def test_the_sweep_of_the_next_run_spares_it_too(webroot: Path) -> None:
+    """A run was killed, and somebody moved a file of root's over the token since."""
+    left = solver(webroot).debris_of(task())
+    assert left is not None
+    solver(webroot).present(task())
+    secret = file_of(webroot).with_name("of roots")
+    secret.write_text("root's secret")
+    secret.chmod(0o600)
+    secret.rename(file_of(webroot))
+    sweep(left)
+    assert stat.S_IMODE(file_of(webroot).stat().st_mode) == 0o600
+    assert file_of(webroot).read_text() == "root's secret"

@@ -81,6 +81,43 @@ class Session:
             self.tls.close()
 
 
+class Download:
+    """A large file under way over HTTPS, of which a little is read now and then."""
+
+    def __init__(self, port: int, path: str, size: int) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        plain = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
+        self.tls = context.wrap_socket(plain, server_hostname=NAME)
+        self.tls.sendall(f"GET {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += _exactly(self.tls, 1)
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise ConnectionError(f"no file: {head[:80]!r}")
+        self._left = size
+
+    def go_on(self, size: int = 256 * 1024) -> None:
+        """Read a little more, or until it breaks off."""
+        end = max(0, self._left - size)
+        with contextlib.suppress(OSError):
+            while self._left > end and (more := self.tls.recv(65536)):
+                self._left -= len(more)
+
+    def whole(self) -> bool:
+        """Read the rest; whether all of it came."""
+        self.go_on(self._left)
+        return self._left == 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.tls.close()
+
+
 def _nothing(_: socket.socket) -> None:
     """There is nothing to say."""
 

@@ -80,7 +80,9 @@ def called(bed: Bed) -> tuple[int, int]:
 def test_a_name_that_was_taken_out_is_still_served(bed: Bed) -> None:
     """The server goes on to show the certificate for a name that it no longer has: told, with the port."""
     lost = "api.nowhere.invalid"
-    with Peer(serving(bed.live)) as peer:
+    front = bed.directory / "front"
+    front.symlink_to(bed.live)
+    with Peer(serving(front)) as peer:
         server = Idle()
         server.port, server.env = peer.port, {"COPY_TO": str(bed.directory)}
         bed.serve(server)
@@ -93,5 +95,20 @@ def test_a_name_that_was_taken_out_is_still_served(bed: Bed) -> None:
         assert report.exit == 0, report.outcomes
         told = f"no longer in it, and still served with it: {lost} (at 127.0.0.1:{peer.port})"
         assert told in report.outcomes[0].detail
+        for asked in ((), ("www",)):  # and whoever asks later is told, as long as it is so
+            (concern,) = [one for one in bed.cli("status", *asked)["concerns"] if lost in one["text"]]
+            assert (concern["text"], concern["exit"]) == (f"www: {told}", 0)
         bed.put()
         assert "no longer in it" not in str(bed.run().outcomes)
+        assert told in str(bed.cli("status")["concerns"])
+        bed.write_config(names=[NAME, lost], hooks=[])
+        assert told not in str(bed.cli("status", code=1)["concerns"])
+        bed.write_config(names=[NAME], hooks=[])
+        assert told in str(bed.cli("status")["concerns"])
+        other = bed.root.issue(bed.directory / "other", lost, stem="other")
+        other.key.rename(bed.directory / "other" / "privkey.pem")
+        other.cert.rename(bed.directory / "other" / "fullchain.pem")
+        front.unlink()
+        front.symlink_to(bed.directory / "other")
+        bed.run()
+        assert told not in str(bed.cli("status")["concerns"])
