@@ -81,7 +81,7 @@ def show(setup: Setup, name: str, as_json: bool) -> int:
 @screen.json_option
 def snippet(name: str | None, as_json: bool) -> int:
     """Print a snippet for a web server that passes challenges on to the agent; list them without NAME."""
-    from renewer.config.shipped import snippets_directory
+    from renewer.config.hooks import snippets_directory
 
     directory = snippets_directory()
     known = {

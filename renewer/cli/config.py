@@ -56,7 +56,7 @@ def schema() -> int:
 def _beyond_the_text(config: Config) -> list[Fault]:
     """What only this host can tell: programs that cannot be run, webroots and secrets that are not there."""
     from renewer import ownership
-    from renewer.config.shipped import needs_key
+    from renewer.config.hooks import needs_key
     from renewer.hooks import problem
     from renewer.model.desired import Email, Program
 

@@ -9,7 +9,7 @@ import click
 
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
-from renewer.config import shipped
+from renewer.config.hooks import hooks_directory, shipped, shipped_names
 from renewer.errors import UsageError
 from renewer.model.desired import SERVER_EVENTS, Hook, HookEvent
 
@@ -130,11 +130,11 @@ def _configured(setup: Setup, name: str) -> tuple[Hook, str]:
         tables, host = dict(config.hooks), config.agent.host
     if name in tables:
         return tables[name], host
-    if run := shipped.shipped(name):
+    if run := shipped(name):
         return Hook(name=name, run=run, shipped=True, events=SERVER_EVENTS), host
     from renewer.config.faults import did_you_mean
 
-    known = list(dict.fromkeys([*tables, *shipped.shipped_names()]))
+    known = list(dict.fromkeys([*tables, *shipped_names()]))
     raise UsageError(
         f"there is no hook '{name}', neither a table in {setup.config_path} nor a shipped one",
         hint=did_you_mean(name, known),
@@ -185,8 +185,8 @@ def _tell(hook: Hook, problem: str | None, calls: "list[Call]") -> None:
 
 
 def _shipped() -> list[Path]:
-    directory = Path(shipped.hooks_directory())
-    return [directory / name for name in shipped.shipped_names()]
+    directory = Path(hooks_directory())
+    return [directory / name for name in shipped_names()]
 
 
 def _find(name: str) -> Path:

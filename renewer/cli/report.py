@@ -54,7 +54,7 @@ def command(setup: Setup, since: str, form: str | None, path: str | None, mail: 
 
 
 def _span(text: str) -> timedelta:
-    from renewer.config.scalars import duration
+    from renewer.model.keys import duration
 
     try:
         return duration(text, "1h", "400d")

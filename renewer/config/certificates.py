@@ -1,41 +1,43 @@
-"""Certificates, completed by what [defaults] says."""
+"""Certificates, completed by what [defaults] says; and those that are only watched."""
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
-from typing import TypeVar
+import os
+from collections.abc import Container, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, UnsetType
+import msgspec
 
-from renewer.config import keys, scalars
-from renewer.config.agent import checked
-from renewer.config.authorities import Authorities, profile_names
-from renewer.config.challenge_tables import ChallengeKeys
+from renewer import ownership
+from renewer.config.authorities import Authorities, profiles
 from renewer.config.challenges import Challenges
 from renewer.config.channels import Channels
-from renewer.config.copies import Copies
-from renewer.config.endpoints import default_endpoints, resolve_endpoint
-from renewer.config.faults import Faults, Path, did_you_mean
+from renewer.config.faults import Faults, Path, did_you_mean, dotted
+from renewer.config.given import Given
 from renewer.config.hooks import Hooks
-from renewer.config.requests import GivenRequests
-from renewer.config.schema import CertificateTable, DefaultsTable
-from renewer.config.windows import deploy_window
 from renewer.model.desired import (
+    SEALED_PARTS,
+    SECRET_PARTS,
     WILDCARD_CHALLENGES,
     Agent,
     Certificate,
     Challenge,
     Copy,
+    CopyPart,
+    Defaults,
     Endpoint,
-    Http01,
     KeyType,
+    Starttls,
+    Watch,
+    Ways,
 )
-from renewer.model.names import Identifier
+from renewer.model.keys import host_and_port, mode
+from renewer.model.names import Identifier, IdentifierType
 from renewer.model.windows import DeployWindow
 
-_Ways = tuple[Challenge, ...]  # to prove a name, in the order of trying
-MOST_NAMES = 100  # no public authority takes more (Let's Encrypt: 100 in classic)
+if TYPE_CHECKING:
+    from renewer.config.requests import OwnRequest
 
-T = TypeVar("T")
+_Found = tuple[Challenge, ...]  # ways to prove a name, in the order of trying
+MOST_NAMES = 100  # no public authority takes more (Let's Encrypt: 100 in classic)
 
 
 class Certificates:
@@ -44,7 +46,7 @@ class Certificates:
     def __init__(  # noqa: PLR0913  what a wish may refer to, each by its name
         self,
         *,
-        defaults: DefaultsTable,
+        defaults: Given[Defaults] | None,
         agent: Agent,
         authorities: Authorities,
         challenges: Challenges,
@@ -61,253 +63,422 @@ class Certificates:
         self.faults = faults
         self.copies = Copies(agent.state, faults)
 
-    def resolve(self, tables: Mapping[str, CertificateTable]) -> dict[str, Certificate]:
+    def resolve(self, tables: Mapping[str, Given[Certificate]]) -> dict[str, Certificate]:
         """Every certificate that could be resolved, in the order of the files."""
-        resolved = [one for name, table in tables.items() for one in self._each(name, table, tables)]
+        resolved = [one for name, given in tables.items() for one in self._each(name, given, tables)]
         return {wish.name: wish for wish in resolved}
 
-    def _each(
-        self, name: str, table: CertificateTable, tables: Mapping[str, object]
-    ) -> Iterator[Certificate]:
+    def _each(self, name: str, given: Given[Certificate], tables: Container[str]) -> Iterator[Certificate]:
         """Those that a table makes: two, if it names two kinds of keys."""
-        made = _Wish(self, name, table)
-        wish, kinds = made.resolve(), made.keys()
-        if wish is not None:
-            yield from keys.each(wish, kinds, tables, self.faults)
+        wish = _Wish(self, name, given).resolve()
+        if wish is None:
+            return
+        yield wish
+        for key in given.get("key", ())[1:] if "csr" not in given else ():
+            second, at = f"{wish.name}-{key.family}", ("certificate", name, "key")
+            if second in tables:
+                hint = "give that table another name, or name one kind of key here"
+                text = f"makes a second certificate '{second}', and there is a table of that name"
+                self.faults.add(at, text, hint)
+            if wish.copies:
+                hint = f"make two tables of it, [certificate.{name}] and [certificate.{second}]"
+                text = "would be written by the certificates of both kinds of keys"
+                self.faults.add(("certificate", name, "copies"), text, hint)
+            yield msgspec.structs.replace(wish, name=second, key=key)
 
 
 class _Wish:
     """One certificate on its way from table to value."""
 
-    __slots__ = ("_defaults", "_faults", "_name", "_own", "_room")
+    __slots__ = ("_agent", "_given", "_name", "_room")
 
-    def __init__(self, room: Certificates, name: str, own: CertificateTable) -> None:
+    def __init__(self, room: Certificates, name: str, given: Given[Certificate]) -> None:
         self._room = room
+        self._agent = room.agent
         self._name = name
-        self._own = own
-        self._defaults = room.defaults
-        self._faults = room.faults
+        self._given = given
 
     def resolve(self) -> Certificate | None:
-        own, defaults = self._own, self._defaults
-        csr = GivenRequests(self._name, own, self._faults).resolve()
-        names = self._names() if own.names is not UNSET else csr.names if csr else ()
-        if own.names is UNSET and own.csr is UNSET:
-            self._faults.add(("certificate", self._name, "names"), "is missing", 'names = ["example.org"]')
-        if csr and names:
-            csr.compare(names)
+        given, room = self._given, self._room
+        csr = self._request()
+        given.over(room.defaults)
+        names = self._names(csr)
         authorities = self._authorities()
         ways, challenges = self._challenges(names)
-        hooks = self._hooks()
-        key_mode = self._key_mode()
-        renew_before = self._renew_before()
-        given = _pick(own.profile, defaults.profile, "")
-        profiles = profile_names(self._at("profile"), given, self._faults)
-        wish = Certificate(
-            name=self._name,
-            names=names,
-            authorities=authorities,
-            challenge=ways[0] if ways else _NONE,
-            otherwise=ways[1:],
-            challenges=challenges,
-            key=csr.key if csr else self.keys()[0],
-            csr=csr.given if csr else None,
-            reuse_key=own.csr is UNSET and _pick(own.reuse_key, defaults.reuse_key, False),
-            placeholder=own.csr is UNSET and _pick(own.placeholder, defaults.placeholder, True),
-            profile=next(iter(profiles), None),
-            other_profiles=profiles[1:],
-            renew_before=renew_before,
-            deploy_windows=self._deploy_windows(),
-            hooks=hooks,
-            endpoints=self._endpoints(names, hooks),
-            key_mode=key_mode,
-            copies=self._copies(),
-            hosts=self._hosts(),
-            notify=self._room.channels.chosen(
-                _pick(self._own.notify, self._defaults.notify, []), self._at("notify")
-            ),
-        )
-        return wish if names and authorities and ways else None
+        hooks: tuple[str, ...] = given.get("hooks", ())
+        for index, hook in enumerate(hooks):
+            room.hooks.use(hook, (*given.at("hooks"), index))
+        room.channels.check(given.get("notify", ()), given.at("notify"))
+        more: dict[str, Any] = {
+            "authorities": authorities,
+            "challenge": next(iter(ways), None),
+            "otherwise": ways[1:],
+            "challenges": challenges,
+            "key": csr.key if csr else self._keys()[0],
+            "csr": csr.given if csr else None,
+            "deploy_windows": self._deploy_windows(),
+            "endpoints": self._endpoints(names, hooks),
+            "copies": self._copies(),
+            "hosts": given.get("hosts") or (self._agent.host,),
+            **profiles(given),
+        }
+        if "csr" in given:  # whose key is not here
+            more |= {"reuse_key": False, "placeholder": False}
+        if "key_mode" not in given:  # always said: part of a fingerprint in the ledger
+            more["key_mode"] = 0o640 if self._agent.group else 0o600  # what a group is named for
+        return given.make(name=self._name, names=names, **more) if names and authorities and ways else None
 
-    def keys(self) -> tuple[KeyType, ...]:
-        """The kinds of keys, none of them ours if there is a request."""
-        if self._own.csr is not UNSET:
-            return (KeyType.ECDSA_P256,)
-        usual: KeyType | list[KeyType] = KeyType.ECDSA_P256
-        return keys.kinds(_pick(self._own.key, self._defaults.key, usual), self._at("key"), self._faults)
+    def _request(self) -> "OwnRequest | None":
+        """The operator's own request, if the table names one."""
+        if "csr" not in self._given:
+            return None
+        from renewer.config.requests import read  # for those who have one
 
-    def _at(self, key: str) -> Path:
-        """Where the value of a key stands: here or in [defaults]."""
-        if getattr(self._own, key) is UNSET and getattr(self._defaults, key, UNSET) is not UNSET:
-            return ("defaults", key)
-        return ("certificate", self._name, key)
+        return read(self._given)
 
-    def _names(self) -> tuple[Identifier, ...]:
-        at: Path = ("certificate", self._name, "names")
-        seen: dict[Identifier, None] = {}
-        given = [] if self._own.names is UNSET else self._own.names
-        for index, text in enumerate(given):
-            try:
-                name = Identifier.parse(text)
-            except ValueError as error:
-                self._faults.add((*at, index), str(error))
-                continue
-            if name in seen:
-                self._faults.add((*at, index), f"'{name}' is there twice", "take one of them out")
-            seen[name] = None
-        if not given:
-            self._faults.add(at, "is empty", 'say which names it is for: names = ["example.org"]')
-        if len(seen) > MOST_NAMES:
-            hint = "make several certificates of it"
-            self._faults.add(at, f"has {len(seen)} names: authorities take at most {MOST_NAMES}", hint)
-        return tuple(seen)
+    def _names(self, csr: "OwnRequest | None") -> tuple[Identifier, ...]:
+        given = self._given
+        if "names" not in given:
+            if "csr" not in given and not given.spoilt("csr"):
+                given.wrong("names", "is missing", 'names = ["example.org"]')
+            return csr.names if csr else ()
+        names: tuple[Identifier, ...] = given.get("names")
+        if len(names) > MOST_NAMES:
+            text = f"has {len(names)} names: authorities take at most {MOST_NAMES}"
+            given.wrong("names", text, "make several certificates of it")
+        if csr:
+            csr.compare(names)
+        return names
+
+    def _keys(self) -> tuple[KeyType, ...]:
+        """The kinds of its key, the first of them for the table's own name."""
+        kinds: tuple[KeyType, ...] = self._given.get("key", ())
+        for index, one in enumerate(kinds):
+            if one.family in [other.family for other in kinds[:index]]:
+                text = f"has two {one.family.upper()} keys: a server holds one of each kind for a name"
+                hint = 'keep one: key = ["ecdsa-p256", "rsa-2048"]'
+                self._room.faults.add((*self._given.at("key"), index), text, hint)
+        return kinds or (KeyType.ECDSA_P256,)
 
     def _authorities(self) -> tuple[str, ...]:
         """In order; those of [defaults] only if the certificate names none."""
-        for table, start in ((self._own, ("certificate", self._name)), (self._defaults, ("defaults",))):
-            one, several = table.authority, table.authorities
-            at: Path = start
-            if one is not UNSET and several is not UNSET:
+        given = self._given
+        both = [key for key in ("authority", "authorities") if key in given]
+        for keys in ([key for key in both if not given.inherited(key)], both):
+            if len(keys) > 1 and given.inherited(keys[0]) == given.inherited(keys[1]):
                 hint = "keep `authorities`, which is tried in order"
-                self._faults.add((*at, "authority"), "is there beside authorities", hint)
-            if several is not UNSET:
-                return self._several((*at, "authorities"), several)
-            if one is not UNSET:
-                return (one,) if self._room.authorities.use(one, (*at, "authority")) else ()
-            if self._faults.spoilt((*at, "authority")) or self._faults.spoilt((*at, "authorities")):
+                given.wrong("authority", "is there beside authorities", hint)
+            if keys:
+                at = given.at(keys[-1])
+                found = given.get(keys[-1])
+                names: tuple[str, ...] = (found,) if isinstance(found, str) else found
+                for index, name in enumerate(names):
+                    self._room.authorities.use(name, at if isinstance(found, str) else (*at, index))
+                return names
+            if given.spoilt("authority", "authorities"):
                 return ()
         hint = 'write authority = "letsencrypt" here or in [defaults]'
-        self._faults.add(("certificate", self._name, "authority"), "is missing", hint)
+        self._room.faults.add(("certificate", self._name, "authority"), "is missing", hint)
         return ()
-
-    def _several(self, at: Path, names: list[str]) -> tuple[str, ...]:
-        if not names:
-            self._faults.add(at, "is empty", 'name at least one: ["letsencrypt"]')
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                self._faults.add((*at, index), f"'{name}' is there twice", "take one of them out")
-            self._room.authorities.use(name, (*at, index))
-        return tuple(names)
 
     def _challenges(
         self, names: tuple[Identifier, ...]
-    ) -> tuple[_Ways, tuple[tuple[Identifier, Challenge], ...]]:
+    ) -> tuple[_Found, tuple[tuple[Identifier, Challenge], ...]]:
         """The ways to prove names in the order of trying, and those of single names."""
+        given = self._given
         single = self._single_challenges(names)
         each = tuple((name, way) for name, ways in single.items() for way in ways)
-        given: ChallengeKeys | UnsetType = self._own.challenge
-        given = self._defaults.challenge if given is UNSET else given
-        if given is UNSET:
-            if names and all(name in single for name in names):
-                self._fit(names, single, ())
-                return (each[0][1],) if each else (), each
-            if not self._faults.spoilt(("defaults", "challenge")):
-                hint = 'challenge = { type = "http-01", webroot = "/var/www/html" }, here or in [defaults]'
-                self._faults.add(("certificate", self._name, "challenge"), "is missing", hint)
-            return (), ()
-        ways = self._room.challenges.use_all(given, self._at("challenge"))
-        self._fit(names, single, ways)
-        return ways, each
+        if "challenge" in given:
+            ways = self._room.challenges.use_all(given.get("challenge"), given.at("challenge"))
+            self._fit(names, single, ways)
+            return ways, each
+        if names and all(name in single for name in names):
+            self._fit(names, single, ())
+            return (each[0][1],) if each else (), each
+        if not given.spoilt("challenge"):
+            hint = 'challenge = { type = "http-01", webroot = "/var/www/html" }, here or in [defaults]'
+            given.wrong("challenge", "is missing", hint)
+        return (), ()
 
     def _fit(
-        self, names: tuple[Identifier, ...], single: Mapping[Identifier, _Ways], otherwise: _Ways
+        self, names: tuple[Identifier, ...], single: Mapping[Identifier, _Found], otherwise: _Found
     ) -> None:
         """Can each name be proved in one of its ways?"""
         for index, name in enumerate(names):
             self._fits(("certificate", self._name, "names", index), name, single.get(name, otherwise))
 
-    def _fits(self, path: Path, name: Identifier, ways: _Ways) -> None:
+    def _fits(self, path: Path, name: Identifier, ways: _Found) -> None:
+        if not ways or not (name.wildcard or name.type == "ip"):
+            return
         kinds = " or ".join(dict.fromkeys(str(way.__struct_config__.tag) for way in ways))
         by_dns = [isinstance(way, WILDCARD_CHALLENGES) for way in ways]
-        if name.wildcard and ways and not any(by_dns):  # RFC 8555 §7.1.3, RFC 8737 §3
+        if name.wildcard and not any(by_dns):  # RFC 8555 §7.1.3, RFC 8737 §3
             hint = f'give it a dns-01 challenge: challenges = {{ "{name}" = … }}'
-            self._faults.add(path, f"a wildcard '{name}' cannot be proved by {kinds}", hint)
-        if name.type == "ip" and ways and all(by_dns):  # RFC 8738 §7: "MUST NOT be used"
+            self._room.faults.add(path, f"a wildcard '{name}' cannot be proved by {kinds}", hint)
+        if name.type == "ip" and all(by_dns):  # RFC 8738 §7: "MUST NOT be used"
             hint = f'give it an http-01 challenge: challenges = {{ "{name}" = … }}'
-            self._faults.add(path, f"an address '{name}' cannot be proved by {kinds}", hint)
+            self._room.faults.add(path, f"an address '{name}' cannot be proved by {kinds}", hint)
 
-    def _single_challenges(self, names: tuple[Identifier, ...]) -> dict[Identifier, _Ways]:
+    def _single_challenges(self, names: tuple[Identifier, ...]) -> dict[Identifier, _Found]:
         """Challenges of single names; those of [defaults] go for the names that a certificate has."""
-        given = _pick(self._own.challenges, self._defaults.challenges, {})
-        at, ours = self._at("challenges"), self._own.challenges is not UNSET
-        single: dict[Identifier, _Ways] = {}
-        for text, challenge in given.items():
-            name = checked(self._faults, (*at, text), text, Identifier.parse)
-            if name is None:
+        given, faults = self._given, self._room.faults
+        at, single = given.at("challenges"), dict[Identifier, _Found]()
+        wished: Mapping[str, Ways] = given.get("challenges", {})
+        for text, ways in wished.items():
+            try:
+                name = Identifier.parse(text)
+            except ValueError as error:
+                faults.add((*at, text), str(error))
                 continue
             if name in names:
-                single[name] = self._room.challenges.use_all(challenge, (*at, text))
-            elif ours and not self._faults.spoilt(("certificate", self._name, "names")):
+                single[name] = self._room.challenges.use_all(ways, (*at, text))
+            elif not given.inherited("challenges") and not given.spoilt("names"):
                 hint = did_you_mean(str(name), [str(one) for one in names])
-                self._faults.add((*at, text), "is not one of this certificate's names", hint)
+                faults.add((*at, text), "is not one of this certificate's names", hint)
         return single
 
-    def _hooks(self) -> tuple[str, ...]:
-        hooks = _pick(self._own.hooks, self._defaults.hooks, [])
-        at = self._at("hooks")
-        for index, name in enumerate(hooks):
-            if name in hooks[:index]:
-                self._faults.add((*at, index), f"'{name}' is there twice", "take one of them out")
-            self._room.hooks.use(name, (*at, index))
-        return tuple(hooks)
-
     def _endpoints(self, names: tuple[Identifier, ...], hooks: tuple[str, ...]) -> tuple[Endpoint, ...]:
-        given = _pick(self._own.endpoints, self._defaults.endpoints, None)
-        if given is None:
+        if "endpoints" not in self._given:
             return default_endpoints(names) if hooks else ()
-        at = self._at("endpoints")
         found: dict[Endpoint, None] = {}
-        for index, one in enumerate(given):
+        for index, one in enumerate(self._given.get("endpoints")):
             try:
-                found[resolve_endpoint(one, names)] = None
+                found[placed(one, names)] = None
             except ValueError as error:
                 if names:  # else it merely follows
-                    self._faults.add((*at, index), str(error))
+                    self._room.faults.add((*self._given.at("endpoints"), index), str(error))
         return tuple(found)
 
     def _copies(self) -> tuple[Copy, ...]:
-        given = _pick(self._own.copies, self._defaults.copies, [])
-        at = self._at("copies")
-        keyless = self._own.csr is not UNSET
-        found = [
-            self._room.copies.resolve(table, (*at, i), self._name, keyless=keyless)
-            for i, table in enumerate(given)
-        ]
-        return tuple(copy for copy in found if copy is not None)
-
-    def _hosts(self) -> tuple[str, ...]:
-        given = _pick(self._own.hosts, self._defaults.hosts, [])
-        at = self._at("hosts")
-        for index, host in enumerate(given):
-            checked(self._faults, (*at, index), host, lambda text: scalars.word(text, "host name"))
-        return tuple(dict.fromkeys(given)) or (self._room.agent.host,)
-
-    def _key_mode(self) -> int:
-        usual = "0640" if self._room.agent.group else "0600"  # what a group is named for
-        given = _pick(self._own.key_mode, self._defaults.key_mode, usual)
-        at = self._at("key_mode")
-        return checked(self._faults, at, given, lambda text: scalars.mode(text, 0o640, "a key")) or 0o600
-
-    def _renew_before(self) -> timedelta | None:
-        given = _pick(self._own.renew_before, self._defaults.renew_before, "")
-        at = self._at("renew_before")
-        return checked(self._faults, at, given or UNSET, lambda text: scalars.duration(text, "1h", "365d"))
+        at, keyless = self._given.at("copies"), "csr" in self._given
+        return tuple(
+            self._room.copies.take(copy, (*at, index), self._name, keyless=keyless)
+            for index, copy in enumerate(self._given.get("copies", ()))
+        )
 
     def _deploy_windows(self) -> tuple[DeployWindow, ...]:
-        given = _pick(self._own.deploy_window, self._defaults.deploy_window, [])
-        at = self._at("deploy_window")
-        if isinstance(given, str):
-            found = [checked(self._faults, at, given, deploy_window)]
+        if "deploy_window" not in self._given:
+            return ()
+        from renewer.config.windows import deploy_window  # for those who have one
+
+        found = []
+        for index, text in enumerate(self._given.get("deploy_window")):
+            try:
+                found.append(deploy_window(text))
+            except ValueError as error:
+                self._room.faults.add((*self._given.at("deploy_window"), index), str(error))
+        return tuple(found)
+
+
+# --- copies -------------------------------------------------------------------------------------------------
+
+
+class Copies:
+    """Remembers whose each path is: two writers of one file would fight for ever."""
+
+    def __init__(self, state: str, faults: Faults) -> None:
+        self._state = state
+        self._faults = faults
+        self._taken: dict[str, Path] = {}
+
+    def take(self, copy: Copy, at: Path, certificate: str, *, keyless: bool) -> Copy:
+        """The copy of a certificate; `keyless` is whether the key is elsewhere."""
+        for part, path in copy.paths:
+            if keyless and part in SECRET_PARTS:
+                text = "needs the key, which is not here: it is that of `csr`"
+                self._faults.add((*at, part.value), text, "cert, chain, fullchain and der do not")
+            self._check(path, (*at, part.value), certificate)
+        sealed = (copy.password or copy.unsealed) and not copy.alias
+        return msgspec.structs.replace(copy, alias=certificate) if sealed else copy
+
+    def _check(self, path: str, at: Path, certificate: str) -> None:
+        # Whatever links lead to its directory; one at the path itself is replaced, and leads nowhere
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        if any(one == self._state or one.startswith(self._state + "/") for one in (path, real)) or any(
+            os.path.realpath(self._state) == one for one in _above(real)
+        ):
+            self._faults.add(at, "lies inside the agent's state", "copy to the place where the server looks")
+        elif (other := self._taken.get(real)) is None:
+            self._taken[real] = at
+        elif other == at:  # the same entry of [defaults], for another certificate
+            text = f"{path} would be written by several certificates: '{certificate}' is the second"
+            self._faults.add(at, text, "move it to the certificate it is for")
         else:
-            found = [checked(self._faults, (*at, i), text, deploy_window) for i, text in enumerate(given)]
-        return tuple(window for window in found if window is not None)
+            self._faults.add(at, f"{path} is written by {dotted(other)} already", "give it another path")
 
 
-_NONE = Http01()  # stands where a fault was told; never leaves this module
+def _above(path: str) -> Iterator[str]:
+    """A path, and every directory above it."""
+    while True:
+        yield path
+        if path == (path := os.path.dirname(path)):
+            return
 
 
-def _pick(own: T | UnsetType, default: T | UnsetType, otherwise: T) -> T:
-    """What the certificate says, else what [defaults] says, else the usual."""
-    if own is not UNSET:
-        return own
-    return default if default is not UNSET else otherwise
+def copy(given: Given[Copy]) -> Copy | None:
+    """The rule of an entry of `copies`."""
+    asked = [part for part in CopyPart if part in given or given.spoilt(part)]
+    paths = tuple((part, given.get(part)) for part in asked if part in given)
+    if not asked:
+        given.wrong("", "names no file", 'as fullchain = "/etc/nginx/tls/www.pem"')
+        return None
+    sealed = [part.value for part in asked if part in SEALED_PARTS]
+    if "password" in given:
+        if not sealed:
+            given.wrong("password", "seals nothing here", "it goes with pkcs12 or jks")
+        elif given.get("password") == "" and CopyPart.JKS in asked:
+            text = "is empty, and keytool writes no jks without one"
+            given.wrong("password", text, "use pkcs12, or name one")
+    elif sealed:
+        hint = 'password = { file = "/etc/renewer/secrets/keystore" }'
+        given.wrong("password", f"is missing: {' and '.join(sealed)} cannot be written without one", hint)
+    _check_names(given, asked)
+    _check_rights(given, paths)
+    unsealed = given.get("password") == ""
+    return given.make(paths=paths, password=given.get("password") or None, unsealed=unsealed)
+
+
+def _check_names(given: Given[Copy], asked: list[CopyPart]) -> None:
+    alias: str = given.get("alias", "")
+    if "alias" in given and not any(part in asked for part in SEALED_PARTS):
+        given.wrong("alias", "names nothing here", "it goes with pkcs12 or jks")
+    elif CopyPart.JKS in asked and alias != alias.lower():
+        given.wrong("alias", "has capitals, and a jks has small letters only", "write it so")
+    if "encryption" in given and CopyPart.PKCS12 not in asked:
+        given.wrong("encryption", "encrypts nothing here", "it goes with pkcs12")
+
+
+def _check_rights(given: Given[Copy], paths: tuple[tuple[CopyPart, str], ...]) -> None:
+    """No key where more than its readers can read it, or where others could have put another file."""
+    keys = [path for part, path in paths if part in SECRET_PARTS]
+    if "mode" in given:
+        allowed, what = (0o640, "a key") if keys else (0o644, "a file that servers trust")
+        try:
+            mode(f"{given.get('mode'):04o}", allowed, what)
+        except ValueError as error:
+            given.wrong("mode", str(error))
+    for path in keys if given.get("in_place") else ():
+        try:
+            danger = ownership.danger(os.path.dirname(path))
+        except OSError:  # told when it is written
+            continue
+        if danger is not None:
+            text = f"writes a key into {path}, which others could replace: {danger.text}"
+            given.wrong("in_place", text, f"{danger.hint}; or leave in_place out")
+
+
+# --- endpoints ----------------------------------------------------------------------------------------------
+
+_PORTS = {
+    Starttls.SMTP: 25,
+    Starttls.SUBMISSION: 587,
+    Starttls.IMAP: 143,
+    Starttls.POP3: 110,
+    Starttls.LDAP: 389,
+    Starttls.POSTGRESQL: 5432,
+    Starttls.MYSQL: 3306,
+    Starttls.XMPP: 5222,
+    Starttls.FTP: 21,
+    Starttls.SIEVE: 4190,
+}
+_LAST_PORT = 65535
+
+
+def default_endpoints(names: tuple[Identifier, ...]) -> tuple[Endpoint, ...]:
+    """Each DNS name that is no wildcard, on :443."""
+    return tuple(
+        Endpoint(server_name=name.value)
+        for name in names
+        if name.type is IdentifierType.DNS and not name.wildcard
+    )
+
+
+def endpoint(given: Given[Endpoint]) -> Endpoint:
+    """The rule of a table of `endpoints`; whose it is, and so what is asked for, is not known yet."""
+    starttls = given.get("starttls")
+    port = given.get("port", _PORTS[starttls] if starttls else 443)
+    return given.make(port=port, server_name=given.get("server_name", ""))
+
+
+def placed(given: str | Endpoint, names: tuple[Identifier, ...]) -> Endpoint:
+    """One entry of `endpoints`, as a certificate for these names has it. Raises ValueError with a sentence.
+
+    An address that is none of the certificate's names is looked at under its first DNS name.
+    """
+    if isinstance(given, str):
+        text, port = host_and_port(given)
+        host = Identifier.parse(text)
+        if host.type is IdentifierType.IP and not _covered(host, names):
+            return Endpoint(server_name=_first(names, host), port=port or 443, host=host.value)
+        return Endpoint(server_name=_wanted(host, names), port=port or 443)
+    if not 1 <= given.port <= _LAST_PORT:
+        raise ValueError(f"{given.port} is not a port: a number from 1 to 65535")
+    address = None if given.host is None else Identifier.parse(given.host)
+    if address and address.wildcard:
+        raise ValueError(f"'{address}' is no host that can be asked")
+    if given.server_name:
+        server_name = _wanted(Identifier.parse(given.server_name), names)
+    elif address is None:
+        raise ValueError("needs host or server_name")
+    else:
+        server_name = address.value if _covered(address, names) else _first(names, address)
+    if given.starttls is not None and given.protocol is not None:
+        raise ValueError("has starttls and protocol: the latter is for TLS from the first byte, take one out")
+    host_value = address.value if address else None
+    return msgspec.structs.replace(given, server_name=server_name, host=host_value)
+
+
+def _covered(name: Identifier, names: tuple[Identifier, ...]) -> bool:
+    return name in names or any(one.wildcard and one.covers(name) for one in names)
+
+
+def _wanted(name: Identifier, names: tuple[Identifier, ...]) -> str:
+    if name.wildcard:
+        raise ValueError(f"'{name}' is no host that can be asked: give one below it")
+    if not _covered(name, names):
+        raise ValueError(
+            f"'{name}' is not one of this certificate's names: to look at another host, write "
+            f'{{ host = "{name}", server_name = "{names[0] if names else "…"}" }}'
+        )
+    return name.value
+
+
+def _first(names: tuple[Identifier, ...], otherwise: Identifier) -> str:
+    plain = (name.value for name in names if name.type is IdentifierType.DNS and not name.wildcard)
+    return next(plain, otherwise.value)
+
+
+# --- watches ------------------------------------------------------------------------------------------------
+
+
+def watch(given: Given[Watch]) -> Watch:
+    """The rule of [watch.X]."""
+    if ("endpoint" in given) == ("file" in given) and not given.spoilt("endpoint", "file"):
+        hint = 'endpoint = "mail.example.org:993", or file = "/etc/ssl/mail.pem"'
+        given.wrong("endpoint", "exactly one of endpoint and file is needed", hint)
+    if "file" in given and "roots" in given:
+        given.wrong("roots", "goes with endpoint, not with file", "take it out")
+    found = None
+    if "endpoint" in given:
+        try:
+            found = _anywhere(given.get("endpoint"))
+        except ValueError as error:
+            given.wrong("endpoint", str(error))
+    return given.make(name=given.path[1], endpoint=found)
+
+
+def _anywhere(given: str | Endpoint) -> Endpoint:
+    """Any port at all: what is asked for is the host itself, unless `server_name` says otherwise."""
+    asked = host_and_port(given)[0] if isinstance(given, str) else given.server_name or given.host
+    return placed(given, (Identifier.parse(asked),) if asked else ())
+
+
+def check_watches(
+    watches: Mapping[str, Watch], certificates: Container[str], channels: Channels, faults: Faults
+) -> None:
+    """No watch has the name of a certificate: notices, the log and `ack` speak of both by name alone."""
+    for name, one in watches.items():
+        if name in certificates:
+            hint = "give it another name"
+            faults.add(("watch", name), "has the name of a certificate that is renewed", hint)
+        channels.check(one.notify, ("watch", name, "notify"))

@@ -24,14 +24,17 @@ class Faults:
     """Takes faults in any order. `main` is the file that was asked for.
 
     `origins` says which file a table stands in, `notes` are no faults and should be known. What merely
-    follows from a fault that was told already is not told: see `taint`.
+    follows from a fault that was told already is not told: see `taint` and `part`. `items` says of a list
+    which of the items that stand there were taken, and () of an item without brackets.
     """
 
     def __init__(self, main: str) -> None:
         self.main = main
         self.origins: dict[Path, Source] = {}
         self.notes: list[str] = []
+        self.items: dict[Path, tuple[int, ...]] = {}
         self._tainted: set[Path] = set()
+        self._parts: set[Path] = set()
         self._found: dict[tuple[str, Path, str], tuple[str, Source | None]] = {}
         self._files: list[Fault] = []
 
@@ -39,14 +42,14 @@ class Faults:
         return bool(self._found or self._files)
 
     def add(self, path: Path, text: str, hint: str = "", *, source: Source | None = None) -> None:
-        """Something is wrong at a path, and what was probably meant.
+        """Something is wrong at a path, and what was probably meant; kept back if that merely follows.
 
-        A fault of form names its `source`; others are looked up by their table, and kept back if spoilt.
+        Without a `source` the file is looked up by the table.
         """
-        if source is None:
-            if self.spoilt(path):
-                return
-            source = self._origin(path)
+        path = self._place(path)
+        if self.spoilt(path):
+            return
+        source = source or self._origin(path)
         self._found.setdefault((source.path if source else self.main, path, text), (hint, source))
 
     def add_file(self, file: str, text: str, hint: str = "", line: int | None = None) -> None:
@@ -57,9 +60,23 @@ class Faults:
         """Tell nothing more about this key: it was told already, and its value is unknown."""
         self._tainted.add(path)
 
+    def part(self, path: Path) -> None:
+        """Tell nothing more about this list as a whole, since some item of it is wrong; of the others, do."""
+        self._parts.add(path)
+
     def spoilt(self, path: Path) -> bool:
         """Whether this key, or a table it is in, was told to be wrong already."""
+        if path in self._parts:
+            return True
         return bool(self._tainted) and any(path[:end] in self._tainted for end in range(1, len(path) + 1))
+
+    def _place(self, path: Path) -> Path:
+        """Where an item of a list that was read stands in the list that was written."""
+        for end in range(1, len(path) if self.items else 0):
+            index, taken = path[end], self.items.get(path[:end])
+            if taken is not None and isinstance(index, int):
+                return path[:end] + (taken[index : index + 1] if taken else ()) + path[end + 1 :]
+        return path
 
     def error(self) -> ConfigError:
         """All of them, by file and line."""

@@ -3,15 +3,11 @@
 import os
 import stat
 from collections.abc import Sequence
-
-from msgspec import UNSET
+from typing import NamedTuple
 
 from renewer import ownership
-from renewer.config import scalars
-from renewer.config.agent import checked
-from renewer.config.faults import Faults, Path
-from renewer.config.schema import CertificateTable
-from renewer.model.desired import GivenRequest, KeyType
+from renewer.config.given import Given
+from renewer.model.desired import Certificate, GivenRequest, KeyType
 from renewer.model.names import Identifier
 
 LARGEST = 64 * 1024  # octets; one with a hundred names has 4 KiB
@@ -23,17 +19,13 @@ _FORBIDDEN = {
 }
 
 
-class Found:
-    """A request that can be ordered with."""
+class OwnRequest(NamedTuple):
+    """A request that can be ordered with, and the table that names it."""
 
-    def __init__(
-        self, given: GivenRequest, names: tuple[Identifier, ...], key: KeyType, at: Path, faults: Faults
-    ) -> None:
-        self.given = given
-        self.names = names
-        self.key = key
-        self._at = at
-        self._faults = faults
+    given: GivenRequest
+    names: tuple[Identifier, ...]
+    key: KeyType
+    table: Given[Certificate]
 
     def compare(self, names: Sequence[Identifier]) -> None:
         """Is it for these names, and for no others?"""
@@ -43,50 +35,37 @@ class Found:
         less = ", ".join(str(one) for one in names if one not in self.names)
         why = " and ".join(filter(None, (more and f"is also for {more}", less and f"is not for {less}")))
         hint = "leave `names` out to take those of the request, or make another request"
-        self._faults.add(self._at, f"{self.given.path} {why}", hint)
+        self.table.wrong("csr", f"{self.given.path} {why}", hint)
 
 
-class GivenRequests:
-    """The request of one certificate."""
+def read(table: Given[Certificate]) -> OwnRequest | None:
+    """The request that a certificate's own table names; None if that was a fault."""
+    for key, why in _FORBIDDEN.items():
+        if table.get(key, False) is not False:
+            table.wrong(key, f"does not go with csr: {why}", "take it out")
+    path: str = table.get("csr")
+    try:
+        return _read(path, table)
+    except ValueError as error:
+        hint = "make one where the key is, for the names of the certificate: openssl req -new …"
+        table.wrong("csr", f"{path} {error}", hint)
+    except OSError as error:
+        hint = "put the request there, or correct the path"
+        table.wrong("csr", f"{path} cannot be read: {error.strerror}", hint)
+    return None
 
-    def __init__(self, name: str, own: CertificateTable, faults: Faults) -> None:
-        self._own = own
-        self._table: Path = ("certificate", name)
-        self._at: Path = ("certificate", name, "csr")
-        self._faults = faults
 
-    def resolve(self) -> Found | None:
-        """What the table says; None without one, or if that was a fault."""
-        if self._own.csr is UNSET:
-            return None
-        for key, why in _FORBIDDEN.items():
-            value = getattr(self._own, key)
-            if value is not UNSET and value is not False:
-                self._faults.add((*self._table, key), f"does not go with csr: {why}", "take it out")
-        path = checked(self._faults, self._at, self._own.csr, scalars.absolute)
-        if path is None:
-            return None
-        try:
-            return self._read(path)
-        except ValueError as error:
-            hint = "make one where the key is, for the names of the certificate: openssl req -new …"
-            self._faults.add(self._at, f"{path} {error}", hint)
-        except OSError as error:
-            hint = "put the request there, or correct the path"
-            self._faults.add(self._at, f"{path} cannot be read: {error.strerror}", hint)
-        return None
+def _read(path: str, table: Given[Certificate]) -> OwnRequest:
+    from renewer import x509  # 75 ms
 
-    def _read(self, path: str) -> Found:
-        from renewer import x509  # 75 ms, for those who have one
-
-        data = _content(path)
-        if found := ownership.danger(path):
-            raise ValueError(f"is not used, since others could change it: {found.text}; {found.hint}")
-        request = x509.read_request(data)
-        if not request.names:
-            raise ValueError("is for no name: a subjectAltName is missing")
-        given = GivenRequest(path=path, der=request.der, spki=request.spki)
-        return Found(given, request.names, request.key, self._at, self._faults)
+    data = _content(path)
+    if found := ownership.danger(path):
+        raise ValueError(f"is not used, since others could change it: {found.text}; {found.hint}")
+    request = x509.read_request(data)
+    if not request.names:
+        raise ValueError("is for no name: a subjectAltName is missing")
+    given = GivenRequest(path=path, der=request.der, spki=request.spki)
+    return OwnRequest(given, request.names, request.key, table)
 
 
 def _content(path: str) -> bytes:

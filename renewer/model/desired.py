@@ -1,12 +1,93 @@
-"""What the operator wishes, as the config says it: checked, normalised, complete with its defaults."""
+"""What the operator wishes, as the config says it: checked, normalised, complete with its defaults.
+
+Every key of the config is said here and nowhere else: a field with a `Key` is one, and so is a ClassVar with
+a `Key`, which is looked at and not kept. `config.shape` reads the tables by it.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated, ClassVar
 
+from renewer.model.challenges import (
+    WILDCARD_CHALLENGES,
+    Challenge,
+    Dns01,
+    DnsAccount01,
+    DnsPersist01,
+    Http01,
+    OptionValue,
+    Preflight,
+    Propagation,
+    PropagationCheck,
+    Rfc2136,
+    TlsAlpn01,
+    Tsig,
+    TsigAlgorithm,
+    Unreachable,
+    Ways,
+)
+from renewer.model.channels import Apprise, Channel, Email, MailSecurity, Notified, Program, Topic, Webhook
+from renewer.model.keys import (
+    ABS_PATH,
+    CONTACT,
+    DIRECTORY,
+    DNS_SERVER,
+    NAME,
+    PROXY,
+    ROOTS,
+    URL,
+    Convention,
+    Duration,
+    Here,
+    Key,
+    Mode,
+    Number,
+    OneOf,
+    Printable,
+    Secret,
+    SecretSource,
+    Size,
+    Word,
+)
 from renewer.model.names import Identifier
+from renewer.model.served import (
+    CERTBOT_EVENTS,
+    LEAFLESS_PARTS,
+    SEALED_PARTS,
+    SECRET_PARTS,
+    SERVER_EVENTS,
+    Copy,
+    CopyPart,
+    Encryption,
+    Endpoint,
+    Hook,
+    HookEvent,
+    Starttls,
+)
 from renewer.model.value import Value
 from renewer.model.windows import DeployWindow
+
+__all__ = [
+    "CERTBOT_EVENTS", "LEAFLESS_PARTS", "SEALED_PARTS", "SECRET_PARTS", "SERVER_EVENTS",
+    "WILDCARD_CHALLENGES", "Agent", "Apprise", "Authority", "Certificate", "Challenge", "Channel",
+    "Config", "Convention", "Copy", "CopyPart", "Defaults", "Dns01", "DnsAccount01", "DnsPersist01",
+    "Eab", "Email", "Encryption", "Endpoint", "FirstLook", "GivenRequest", "Hook", "HookEvent", "Http01",
+    "KeyFamily", "KeyType", "MailSecurity", "Notified", "OptionValue", "Preflight", "Program",
+    "Propagation", "PropagationCheck", "Report", "Rfc2136", "Secret", "SecretSource", "Starttls",
+    "SummaryEvery", "TlsAlpn01", "Topic", "Tsig", "TsigAlgorithm", "Unreachable", "Watch", "Ways",
+    "Webhook",
+]  # fmt: skip
+
+_PROFILE = Key(
+    "Certificate profile of the authority; of several the first that is offered.",
+    Printable("is not the name of a profile"),
+    of=tuple[str, ...],
+    single=True,
+    some="name at least one profile, or leave the key out",
+    once=True,
+    blank=True,
+)
 
 
 class KeyFamily(StrEnum):
@@ -31,59 +112,54 @@ class KeyType(StrEnum):
         return KeyFamily(self.value.partition("-")[0])
 
 
-class SecretSource(StrEnum):
-    """Where a secret is taken from when it is needed; the config never holds one itself."""
-
-    FILE = "file"
-    ENV = "env"
-    CREDENTIAL = "credential"
-    COMMAND = "command"
-
-
-class Secret(Value):
-    """A reference to a secret: a path, a variable's name, a systemd credential's name, or an argv."""
-
-    source: SecretSource
-    argument: tuple[str, ...]
-
-
 class Eab(Value):
-    """External account binding (RFC 8555 §7.3.4)."""
+    """External account binding, as the authority handed it out (RFC 8555 §7.3.4)."""
 
-    kid: str
-    hmac: Secret
+    kid: Annotated[
+        str,
+        Key(
+            "The key identifier.",
+            Printable("is not a key identifier"),
+            missing="the authority's site hands out both, kid and hmac",
+        ),
+    ]
+    hmac: Annotated[
+        Secret,
+        Key(
+            "Where the HMAC key is: { file = … } and the like.",
+            missing='the authority\'s site hands it out; keep it in a file: hmac = { file = "/path" }',
+        ),
+    ]
 
 
 class Authority(Value):
-    """An ACME authority and how we are known to it; `workers` bounds the orders in flight there.
+    """An ACME authority and how we are known to it.
 
-    `test` is whether no client trusts what it signs. `profile` is asked for, or the first of `other_profiles`
-    that is offered if it is not. A `proxy` with a password in it is a secret.
+    `workers` bounds the orders in flight there. `test` is whether no client trusts what it signs. `profile`
+    is asked for, or the first of `other_profiles` that is offered if it is not. A `proxy` with a password in
+    it is a secret.
     """
 
     name: str
-    directory: str
-    contact: tuple[str, ...] = ()
-    agree_terms: bool = False
-    account_key: KeyType = KeyType.ECDSA_P256
-    workers: int | None = None
-    profile: str | None = None
+    directory: Annotated[str, Key("URL of its directory; built-in ones have it.", URL)]
+    contact: Annotated[tuple[str, ...], Key("E-mail addresses told to the authority.", CONTACT)] = ()
+    agree_terms: Annotated[bool, Key("You agree to its terms of service.")] = False
+    account_key: Annotated[KeyType, Key("Kind of the account's key.")] = KeyType.ECDSA_P256
+    workers: Annotated[int | None, Key("Orders in flight there at once, 1 to 64.", Number(1, 64))] = None
+    profile: Annotated[str | None, _PROFILE] = None
     other_profiles: tuple[str, ...] = ()
-    chain: str | None = None
-    eab: Eab | None = None
-    ca_bundle: str | None = None
-    roots: str = "system"
-    staging: str | None = None
-    proxy: str | Secret | None = None
-    test: bool = False
-
-
-class Preflight(StrEnum):
-    """What to do when our own look at the challenge does not find it."""
-
-    REQUIRE = "require"
-    WARN = "warn"
-    OFF = "off"
+    chain: Annotated[str | None, Key("Preferred root, by common name.", blank=True)] = None
+    eab: Annotated[Eab | None, Key("External account binding, if it asks for one.")] = None
+    ca_bundle: Annotated[str | None, Key("PEM file to trust for the authority's own TLS.", ABS_PATH)] = None
+    roots: Annotated[
+        str, Key("What served certificates must chain to: system, any or a PEM file.", ROOTS)
+    ] = "system"
+    staging: Annotated[str | None, Key("URL of its directory for rehearsals.", URL)] = None
+    proxy: Annotated[
+        str | Secret | None,
+        Key("HTTP proxy to reach it by; with a password as { file = … } and the like.", PROXY),
+    ] = None
+    test: Annotated[bool, Key("It is for tests: no client trusts what it signs.")] = False
 
 
 class FirstLook(StrEnum):
@@ -93,273 +169,9 @@ class FirstLook(StrEnum):
     OFF = "off"
 
 
-class Convention(StrEnum):
-    """How a program of the operator's is spoken to."""
-
-    RENEWER = "renewer"
-    CERTBOT = "certbot"
-
-
-class Http01(Value, tag="http-01"):
-    """How HTTP-01 is answered (RFC 8555 §8.3): a file below `webroot`, our own listener, or a `script`.
-
-    Exactly one of the three is set; `listen` is "HOST:PORT" ("[::]:80" for IPv6), `script` a program with its
-    arguments. By the convention `certbot` another one, `cleanup`, takes away what it put there.
-    """
-
-    webroot: str | None = None
-    listen: str | None = None
-    script: tuple[str, ...] = ()
-    convention: Convention = Convention.RENEWER
-    cleanup: tuple[str, ...] = ()
-    preflight: Preflight = Preflight.WARN
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-
-
-class TsigAlgorithm(StrEnum):
-    """How DNS messages are signed (RFC 8945 §6): those that are still recommended."""
-
-    HMAC_SHA256 = "hmac-sha256"
-    HMAC_SHA384 = "hmac-sha384"
-    HMAC_SHA512 = "hmac-sha512"
-
-
-class Tsig(Value):
-    """A key that signs DNS messages (RFC 8945); the secret is base64."""
-
-    name: str
-    secret: Secret
-    algorithm: TsigAlgorithm = TsigAlgorithm.HMAC_SHA256
-
-
-class Rfc2136(Value):
-    """A server that takes DNS updates (RFC 2136): `server` is "HOST:PORT" ("[::1]:53" for IPv6)."""
-
-    server: str
-    tsig: Tsig | None = None
-
-
-class PropagationCheck(StrEnum):
-    """Who is asked whether a record can be seen."""
-
-    AUTHORITATIVE = "authoritative"  # every server of the zone
-    RESOLVERS = "resolvers"  # the given ones
-    NONE = "none"  # nobody; a stated time is waited
-
-
-class Unreachable(StrEnum):
-    """What to do about a name server that gives no usable answer."""
-
-    IGNORE = "ignore"  # told; the others decide
-    REQUIRE = "require"  # without its answer the authority is not asked
-
-
-class Propagation(Value):
-    """How long to wait until a record can be seen everywhere.
-
-    `resolvers` are "ADDRESS:PORT"; none means those of the system. `wait` goes with the check `none`.
-    """
-
-    check: PropagationCheck = PropagationCheck.AUTHORITATIVE
-    timeout: timedelta = timedelta(minutes=10)
-    resolvers: tuple[str, ...] = ()
-    wait: timedelta = timedelta(0)
-    unreachable: Unreachable = Unreachable.IGNORE
-
-
-OptionValue = str | tuple[str, ...] | Secret
-
-
-class Dns01(Value, tag="dns-01"):
-    """How DNS-01 is answered (RFC 8555 §8.4): by a TXT record that a provider publishes.
-
-    `rfc2136` is set for the provider of that name and for no other; `options` are what any other one takes,
-    `env` is the environment of the programs that one of them runs. `one_at_a_time` is whether the provider
-    keeps one value a record only, so that names which share a record are proved one after the other.
-    """
-
-    provider: str
-    rfc2136: Rfc2136 | None = None
-    options: tuple[tuple[str, OptionValue], ...] = ()
-    env: tuple[tuple[str, str | Secret], ...] = ()
-    propagation: Propagation = Propagation()
-    one_at_a_time: bool = False
-
-
-class TlsAlpn01(Value, tag="tls-alpn-01"):
-    """How TLS-ALPN-01 is answered (RFC 8737): by our own listener, "HOST:PORT" ("[::]:443" for IPv6)."""
-
-    listen: str
-
-
-class DnsAccount01(Dns01, tag="dns-account-01"):
-    """As DNS-01, under a name that only our account asks for (draft-ietf-acme-dns-account-label)."""
-
-
-class DnsPersist01(Value, tag="dns-persist-01"):
-    """Proved by a TXT record that the operator publishes once (draft-ietf-acme-dns-persist)."""
-
-    propagation: Propagation = Propagation()
-
-
-Challenge = Http01 | TlsAlpn01 | Dns01 | DnsAccount01 | DnsPersist01
-WILDCARD_CHALLENGES = (Dns01, DnsPersist01)  # those that can prove a wildcard (RFC 8555 §7.1.3, RFC 8737 §3)
-
-
-class Starttls(StrEnum):
-    """Protocols that turn to TLS after a few words in clear."""
-
-    SMTP = "smtp"
-    SUBMISSION = "submission"
-    IMAP = "imap"
-    POP3 = "pop3"
-    LDAP = "ldap"
-    POSTGRESQL = "postgresql"
-    MYSQL = "mysql"
-    XMPP = "xmpp"
-    FTP = "ftp"
-    SIEVE = "sieve"
-
-
-_TLS_AT_ONCE = {
-    465: Starttls.SMTP,
-    636: Starttls.LDAP,
-    990: Starttls.FTP,
-    993: Starttls.IMAP,
-    995: Starttls.POP3,
-    5223: Starttls.XMPP,
-}
-_GREETS_LATE = (Starttls.SMTP, Starttls.SUBMISSION)
-_USUAL_PATIENCE = 5.0
-_LATEST_GREETING = 15.0  # seconds: postscreen waits six by default before it says its first whole line
-
-
-class Endpoint(Value):
-    """A port where a certificate must be served.
-
-    `host` is set only if the config names the address to look at; else `server_name` is resolved. `protocol`
-    is what is spoken inside TLS where no STARTTLS comes before it. `timeout` is that of one look, in seconds.
-    With `proxy_protocol` the port wants to hear first for whom the connection is.
-    """
-
-    server_name: str
-    port: int = 443
-    host: str | None = None
-    starttls: Starttls | None = None
-    protocol: Starttls | None = None
-    timeout: float | None = None
-    proxy_protocol: bool = False
-
-    @property
-    def spoken(self) -> Starttls | None:
-        """The protocol in which a look takes its leave; None where nothing need be said, as in HTTP."""
-        return self.starttls or self.protocol or _TLS_AT_ONCE.get(self.port)
-
-    @property
-    def patience(self) -> float:
-        """How many seconds a look may take, from the first packet to the end of the handshake."""
-        return self.timeout or (_LATEST_GREETING if self.starttls in _GREETS_LATE else _USUAL_PATIENCE)
-
-    def __str__(self) -> str:
-        address = self.host or self.server_name
-        text = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
-        if self.host and self.host != self.server_name:
-            text += f"/{self.server_name}"
-        return text
-
-
-class CopyPart(StrEnum):
-    """What a copied file holds, in the order of writing: no chain ever stands there before its key.
-
-    PEM, but for `der` (the certificate), `key_der` (PKCS#8) and the two keystores.
-    """
-
-    KEY = "key"
-    KEY_DER = "key_der"
-    CERT = "cert"
-    CHAIN = "chain"
-    FULLCHAIN = "fullchain"
-    COMBINED = "combined"
-    DER = "der"
-    PKCS12 = "pkcs12"
-    JKS = "jks"
-
-
-SEALED_PARTS = (CopyPart.PKCS12, CopyPart.JKS)  # keystores: a password is needed to write and to read them
-LEAFLESS_PARTS = (CopyPart.KEY, CopyPart.KEY_DER, CopyPart.CHAIN)  # those that do not say whose they are
-SECRET_PARTS = (CopyPart.KEY, CopyPart.KEY_DER, CopyPart.COMBINED, *SEALED_PARTS)  # those that hold the key
-
-
-class Encryption(StrEnum):
-    """How a PKCS#12 is sealed."""
-
-    MODERN = "modern"  # AES-256 and PBKDF2 with SHA-256
-    LEGACY = "legacy"  # 3DES and SHA-1, for consumers that can read nothing else
-
-
-class Copy(Value):
-    """Files that follow the live version: absolute path by part, with owner, group and mode.
-
-    `owner` and `group` are names or numbers. What is None is kept of a file that is replaced, and left to the
-    system for a new one. `mode` goes for files that hold a key (usually 0600); beside one, those without are
-    readable by all (0644). `password` seals the keystores, in which the certificate is called `alias`; with
-    `unsealed` that is the empty password. `encryption` is that of a PKCS#12. `in_place`
-    writes into a file that is there, which is not atomic, rather than put another one into its place.
-    """
-
-    paths: tuple[tuple[CopyPart, str], ...]
-    owner: str | None = None
-    group: str | None = None
-    mode: int | None = None
-    password: Secret | None = None
-    alias: str = ""
-    unsealed: bool = False
-    in_place: bool = False
-    encryption: Encryption = Encryption.MODERN
-
-    @property
-    def shows_leaf(self) -> bool:
-        """Whether one of its files tells which certificate it is of."""
-        return any(part not in LEAFLESS_PARTS for part, _ in self.paths)
-
-
-class HookEvent(StrEnum):
-    """What a hook is asked to do; argv[1]."""
-
-    TEST = "test"
-    DEPLOY = "deploy"
-    ROLLBACK = "rollback"
-    PRE = "pre"  # something is about to be ordered
-    POST = "post"  # all orders and deployments of the run are over
-
-
-SERVER_EVENTS = (HookEvent.TEST, HookEvent.DEPLOY, HookEvent.ROLLBACK)  # those about what a server serves
-CERTBOT_EVENTS = (HookEvent.DEPLOY, HookEvent.PRE, HookEvent.POST)  # those that certbot has, too
-
-
-class Hook(Value):
-    """A program that makes a server load what is at `live`. `run` is an absolute path.
-
-    One that hears only `pre` and `post` deploys nothing, and no deployment waits for it. The failure of one
-    that is not `required` is told and retried; it turns nothing back and holds nothing up. `ports` are
-    those of its server, as far as they are known: if another one is stale, it need not be called again.
-    """
-
-    name: str
-    run: str
-    shipped: bool
-    convention: Convention = Convention.RENEWER
-    events: tuple[HookEvent, ...] = (HookEvent.DEPLOY,)
-    timeout: float = 60.0
-    env: tuple[tuple[str, str | Secret], ...] = ()
-    required: bool = True
-    ports: tuple[int, ...] = ()
-
-    @property
-    def deploys(self) -> bool:
-        """Whether a deployment is to call it."""
-        return HookEvent.DEPLOY in self.events
+_NOTIFY = Key("Which [notify.X] are told of it; default all.")
+_WAYS = "name at least one challenge, or leave the key out"
+_LEDGERS = OneOf(("sqlite",), "is not a kind of ledger", 'the only one so far is "sqlite"')
 
 
 class GivenRequest(Value):
@@ -374,32 +186,95 @@ class GivenRequest(Value):
 
 
 class Certificate(Value):
-    """A certificate that is wished for: one table of the config.
+    """A certificate that is wished for.
 
     `otherwise` are further ways to prove names, tried after `challenge` in this order. A name that stands in
     `challenges` several times has several ways of its own, in that order. With `csr` we have no key of it.
     """
 
+    authority: ClassVar[Annotated[str, Key("Name of the authority.")]]
     name: str
-    names: tuple[Identifier, ...]
-    authorities: tuple[str, ...]
-    challenge: Challenge
+    names: Annotated[
+        tuple[Identifier, ...],
+        Key(
+            "Host names, *.wildcards and IP addresses, at most 100.",
+            NAME,
+            some='say which names it is for: names = ["example.org"]',
+            once=True,
+        ),
+    ]
+    authorities: Annotated[
+        tuple[str, ...],
+        Key("Names of authorities, tried in order.", some='name at least one: ["letsencrypt"]', once=True),
+    ]
+    challenge: Annotated[
+        Challenge,
+        Key(
+            "A [challenge.X] by name, a table in place, or a list of them to try in order.",
+            of=Ways,
+            single=True,
+            some=_WAYS,
+        ),
+    ]
     otherwise: tuple[Challenge, ...] = ()
-    challenges: tuple[tuple[Identifier, Challenge], ...] = ()
-    key: KeyType = KeyType.ECDSA_P256
-    csr: GivenRequest | None = None
-    reuse_key: bool = False
-    placeholder: bool = True
-    profile: str | None = None
+    challenges: Annotated[
+        tuple[tuple[Identifier, Challenge], ...],
+        Key("Challenges for single names.", of=Mapping[str, Ways], single=True, some=_WAYS),
+    ] = ()
+    key: Annotated[
+        KeyType,
+        Key(
+            "Kind of the key; of an ECDSA and an RSA kind, two certificates are made.",
+            of=tuple[KeyType, ...],
+            single=True,
+            some='name a kind: key = "ecdsa-p256", or ["ecdsa-p256", "rsa-2048"]',
+        ),
+    ] = KeyType.ECDSA_P256
+    csr: Annotated[
+        GivenRequest | None,
+        Key("Certificate signing request, PEM or DER, for a key that is elsewhere.", ABS_PATH, of=str),
+    ] = None
+    reuse_key: Annotated[bool, Key("Keep the key at renewal.")] = False
+    placeholder: Annotated[bool, Key("Self-signed until the first issuance, so that servers can start.")] = (
+        True
+    )
+    profile: Annotated[str | None, _PROFILE] = None
     other_profiles: tuple[str, ...] = ()
-    renew_before: timedelta | None = None
-    deploy_windows: tuple[DeployWindow, ...] = ()
-    hooks: tuple[str, ...] = ()
-    endpoints: tuple[Endpoint, ...] = ()
-    key_mode: int = 0o600
-    copies: tuple[Copy, ...] = ()
-    hosts: tuple[str, ...] = ()
-    notify: tuple[str, ...] = ()
+    renew_before: Annotated[
+        timedelta | None,
+        Key("Renew so long before expiry, where there is no ARI.", Duration("1h", "365d"), blank=True),
+    ] = None
+    deploy_windows: Annotated[
+        tuple[DeployWindow, ...],
+        Key(
+            "When servers may be touched: 'Sat 02:00-04:00', or several such.",
+            key="deploy_window",
+            of=tuple[str, ...],
+            single=True,
+        ),
+    ] = ()
+    hooks: Annotated[
+        tuple[str, ...], Key("Hooks that make servers load it: [hook.X] or shipped ones.", once=True)
+    ] = ()
+    endpoints: Annotated[
+        tuple[Endpoint, ...],
+        Key(
+            "Ports to look at; default each name on :443 with hooks; [] turns looking off.",
+            of=tuple[str | Endpoint, ...],
+        ),
+    ] = ()
+    key_mode: Annotated[int, Key("Mode of the key file, as 0640.", Mode(0o640, "a key"))] = 0o600
+    copies: Annotated[tuple[Copy, ...], Key("Files elsewhere that follow it.")] = ()
+    hosts: Annotated[tuple[str, ...], Key("Hosts that deploy it; default this one.", Word("host name"))] = ()
+    notify: Annotated[tuple[str, ...], _NOTIFY] = ()
+
+
+class Defaults(Value):
+    """What goes for every certificate that does not say otherwise, and for every authority in use."""
+
+    certificate: Annotated[Certificate, Here(Certificate, without=("names", "csr"))]
+    contact: Annotated[tuple[str, ...], Key("E-mail addresses told to authorities.", CONTACT)] = ()
+    agree_terms: Annotated[bool, Key("You agree to the authorities' terms of service.")] = False
 
 
 class Agent(Value):
@@ -409,22 +284,43 @@ class Agent(Value):
     stay. `journald` and `syslog` are told every event, too. `proxy` is the way to heartbeats and webhooks.
     """
 
-    state: str = "/var/lib/renewer"
-    group: str | None = None
-    log: str | None = None
-    log_size: int = 10 << 20
-    log_keep: int = 5
-    journald: bool = False
-    syslog: bool = False
-    ledger: str | Secret = "sqlite"
-    host: str = ""
-    wake: timedelta = timedelta(hours=1)
-    workers: int = 8
-    deadline: timedelta = timedelta(minutes=50)
-    look_every: timedelta = timedelta(hours=1)
-    preflight: FirstLook = FirstLook.WARN
-    resolvers: tuple[str, ...] = ()
-    proxy: str | Secret | None = None
+    state: Annotated[str, Key("Directory of keys, certificates and the ledger.", DIRECTORY)] = (
+        "/var/lib/renewer"
+    )
+    group: Annotated[
+        str | None, Key("Group that may read the live certificates and keys.", Word("group"))
+    ] = None
+    log: Annotated[str | None, Key("The renewal log, JSON Lines; default <state>/renewal.log.", ABS_PATH)] = (
+        None
+    )
+    log_size: Annotated[
+        int, Key("A larger log gives way to a new one, as 10M; 0: never.", Size("64K", "1G"))
+    ] = 10 << 20
+    log_keep: Annotated[int, Key("Old logs that stay, 1 to 1000.", Number(1, 1000))] = 5
+    journald: Annotated[bool, Key("Tell systemd's journal every event.")] = False
+    syslog: Annotated[bool, Key("Tell syslog every event.")] = False
+    ledger: Annotated[str | Secret, Key("Where the ledger is kept: sqlite.", _LEDGERS, of=str)] = "sqlite"
+    host: Annotated[str, Key("This host's name in the ledger; default its own.", Word("host name"))] = ""
+    wake: Annotated[timedelta, Key("How often the timer calls, as 1h.", Duration("1m", "7d"))] = timedelta(
+        hours=1
+    )
+    workers: Annotated[int, Key("Orders in flight at once, 1 to 64.", Number(1, 64))] = 8
+    deadline: Annotated[timedelta, Key("Longest time of one run, as 50m.", Duration("1m", "24h"))] = (
+        timedelta(minutes=50)
+    )
+    look_every: Annotated[timedelta, Key("How often each endpoint is looked at.", Duration("1m", "30d"))] = (
+        timedelta(hours=1)
+    )
+    preflight: Annotated[FirstLook, Key("Look at the names before a first order: warn or off.")] = (
+        FirstLook.WARN
+    )
+    resolvers: Annotated[
+        tuple[str, ...], Key("DNS resolvers doctor asks, as 192.0.2.1:53; default the system's.", DNS_SERVER)
+    ] = ()
+    proxy: Annotated[
+        str | Secret | None,
+        Key("HTTP proxy for heartbeats and webhooks; with a password as { file = … }.", PROXY),
+    ] = None
 
     @property
     def log_path(self) -> str:
@@ -432,86 +328,21 @@ class Agent(Value):
         return self.log or f"{self.state}/renewal.log"
 
 
-class Topic(StrEnum):
-    """What a channel may be told of; `on` in the config."""
-
-    FAILED = "failed"
-    RECOVERED = "recovered"
-    RENEWED = "renewed"
-    EXPIRING = "expiring"
-    DEGRADED = "degraded"
-
-
-class MailSecurity(StrEnum):
-    """How a mail server is spoken to."""
-
-    STARTTLS = "starttls"
-    TLS = "tls"
-    PLAIN = "plain"  # to a loopback address only
-
-
-class Email(Value, tag="email"):
-    """Notices by e-mail: by way of an SMTP `server` ("HOST:PORT"), or of a local `sendmail` (absolute path).
-
-    Exactly one of the two is set. `ca_bundle` is a PEM file to trust instead of the system's roots.
-    """
-
-    name: str
-    on: frozenset[Topic]
-    to: tuple[str, ...]
-    sender: str
-    server: str | None = None
-    security: MailSecurity = MailSecurity.STARTTLS
-    username: str | None = None
-    password: Secret | None = None
-    ca_bundle: str | None = None
-    sendmail: str | None = None
-    escalate_to: tuple[str, ...] = ()
-
-
-class Webhook(Value, tag="webhook"):
-    """Notices as JSON, posted to a URL; signed with `secret` if there is one. The URL may hold a token."""
-
-    name: str
-    on: frozenset[Topic]
-    url: Secret
-    secret: Secret | None = None
-    ca_bundle: str | None = None
-
-
-class Apprise(Value, tag="apprise"):
-    """Notices to whatever service apprise knows, by its URLs; those hold passwords and are secrets."""
-
-    name: str
-    on: frozenset[Topic]
-    urls: tuple[Secret, ...]
-    escalate_to: tuple[Secret, ...] = ()
-
-
-class Program(Value, tag="command"):
-    """Notices as JSON on the stdin of a program of the operator's; `timeout` in seconds."""
-
-    name: str
-    on: frozenset[Topic]
-    run: tuple[str, ...]
-    timeout: float = 60.0
-    env: tuple[tuple[str, str | Secret], ...] = ()
-
-
-Channel = Email | Webhook | Apprise | Program
-
-
 class Watch(Value):
-    """A certificate that is looked at and told of, not renewed: one at a port, or one in a file (absolute).
+    """A certificate that is looked at and told of, not renewed: at a port, or in a file.
 
     Exactly one of the two is set. `roots` is what one at a port must chain to, as for an authority.
     """
 
     name: str
-    endpoint: Endpoint | None = None
-    file: str | None = None
-    roots: str = "system"
-    notify: tuple[str, ...] = ()
+    endpoint: Annotated[
+        Endpoint | None, Key("Where it is served, as mail.example.org:993.", of=str | Endpoint)
+    ] = None
+    file: Annotated[str | None, Key("PEM file that holds it; absolute path.", ABS_PATH)] = None
+    roots: Annotated[str, Key("What it must chain to at its port: system, any or a PEM file.", ROOTS)] = (
+        "system"
+    )
+    notify: Annotated[tuple[str, ...], _NOTIFY] = ()
 
     @property
     def target(self) -> str:
@@ -527,29 +358,42 @@ class SummaryEvery(StrEnum):
 
 
 class Report(Value):
-    """What is left for others after each run: files (absolute paths), pings to a healthchecks-style URL.
+    """What is left for others after each run.
 
-    A `summary` goes to the channels `summary_to` (all that send mail if it is empty and there is no
-    `summary_file`) and to `summary_file`, whose name says in which form.
+    Files (absolute paths), and pings to a healthchecks-style URL. A `summary` goes to the channels
+    `summary_to` (all that send mail if it is empty and there is no `summary_file`) and to `summary_file`,
+    whose name says in which form.
     """
 
-    metrics: str | None = None
-    page: str | None = None
-    heartbeat: Secret | None = None
-    summary: SummaryEvery | None = None
-    summary_to: tuple[str, ...] = ()
-    summary_file: str | None = None
+    metrics: Annotated[
+        str | None, Key("File of metrics for node_exporter's textfile collector.", ABS_PATH)
+    ] = None
+    page: Annotated[str | None, Key("HTML file that shows how things stand.", ABS_PATH)] = None
+    heartbeat: Annotated[Secret | None, Key("Where the healthchecks-style URL is: { file = … } …")] = None
+    summary: Annotated[
+        SummaryEvery | None, Key("How often a summary is told: renewals, failures, margins.")
+    ] = None
+    summary_to: Annotated[tuple[str, ...], Key("Channels that get it; default: all that send mail.")] = ()
+    summary_file: Annotated[str | None, Key("File that gets it: .html, .txt, .csv or .json.", ABS_PATH)] = (
+        None
+    )
 
 
 class Config(Value):
-    """The whole wish. Mappings are by name, in the order of the files; `notes` are odd, and no faults."""
+    """The configuration of renewer.
 
+    Mappings are by name, in the order of the files; `notes` are odd, and no faults.
+    """
+
+    include: ClassVar[Annotated[tuple[str, ...], Key("More files, as conf.d/*.toml, relative to this one.")]]
     path: str
-    agent: Agent
-    authorities: Mapping[str, Authority]
-    certificates: Mapping[str, Certificate]
-    hooks: Mapping[str, Hook]
-    channels: Mapping[str, Channel] = {}
-    watches: Mapping[str, Watch] = {}
-    report: Report = Report()
+    agent: Annotated[Agent, Key("The agent itself.")]
+    defaults: ClassVar[Annotated[Defaults, Key("Keys for every certificate.")]]
+    authorities: Annotated[Mapping[str, Authority], Key("ACME authorities.", key="authority")]
+    challenge: ClassVar[Annotated[Mapping[str, Challenge], Key("Ways to prove control of a name.")]]
+    certificates: Annotated[Mapping[str, Certificate], Key("The certificates wished for.", key="certificate")]
+    hooks: Annotated[Mapping[str, Hook], Key("Programs that make servers load them.", key="hook")]
+    watches: Annotated[Mapping[str, Watch], Key("Certificates that are only watched.", key="watch")] = {}
+    channels: Annotated[Mapping[str, Channel], Key("Ways to tell people how it goes.", key="notify")] = {}
+    report: Annotated[Report, Key("What is left for others after each run.")] = Report()
     notes: tuple[str, ...] = ()

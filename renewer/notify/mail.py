@@ -14,9 +14,9 @@ from email.policy import SMTP as SMTP_POLICY
 from typing import Any
 
 from renewer import clock, ownership, proc
-from renewer.config.scalars import host_and_port
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Email, MailSecurity
+from renewer.model.keys import host_and_port
 from renewer.network import tls
 from renewer.network.http import connect, deadline_in, is_loopback, lines, secured, send
 from renewer.notify.html import html

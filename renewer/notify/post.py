@@ -4,8 +4,8 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from renewer.config import scalars
 from renewer.errors import GiveUp, RetryLater
+from renewer.model import keys
 from renewer.network import http
 
 
@@ -25,7 +25,7 @@ def post(  # noqa: PLR0913  each by its name
     URL that cannot be used.
     """
     try:
-        parts = urlsplit(scalars.url(url, ("https", "http")))
+        parts = urlsplit(keys.url(url, ("https", "http")))
     except ValueError as error:
         hint = "write it as https://host/path, without user and password"
         raise GiveUp(f"the URL {error}", hint=hint, kind="channel") from None

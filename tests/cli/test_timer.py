@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from renewer import proc
 from renewer.cli import timer, unit_words, units
 from renewer.cli.app import group
-from renewer.config import shipped
+from renewer.config import hooks
 from renewer.config.load import load
 from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import Config
@@ -560,7 +560,7 @@ def test_hooks_and_copies_live_in_the_sandbox(base: Path) -> None:
         config = load(str(write_config(base, more=f"[hook.nginx]\nenv = {{ {env} }}")))
         unit = units.service(config, PROGRAM)
         # the checkout itself may lie below /tmp, which the sandbox hides
-        hook = str(shutil.copy(Path(shipped.hooks_directory()) / "nginx", base / "hook"))
+        hook = str(shutil.copy(Path(hooks.hooks_directory()) / "nginx", base / "hook"))
         listing = base / "writable"
 
         tested = in_sandbox(unit, listing, [hook, "test"], RENEWER_EVENT="test", **variables)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from renewer.config.hooks import hooks_directory
 from renewer.config.load import load
-from renewer.config.shipped import hooks_directory
 from renewer.context import asked
 from renewer.errors import ConfigError
 from renewer.model.desired import (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from renewer.config.shipped import snippets_directory
+from renewer.config.hooks import snippets_directory
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.desired import Http01
 from renewer.model.facts import Debris, Failure

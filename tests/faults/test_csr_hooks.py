@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from renewer.cli import app
-from renewer.config.shipped import needs_key, shipped, shipped_names
+from renewer.config.hooks import needs_key, shipped, shipped_names
 from tests.faults.host import Host, failed
 from tests.faults.test_csr import leaf, request
 from tests.hooks.apiserver import ApiServer

@@ -211,10 +211,13 @@ def shared_class_names() -> dict[str, list[str]]:
     return {name: paths for name, paths in sorted(homes.items()) if len(paths) > 1}
 
 
+_OF_KEYS = ("desired", "challenges", "channels", "served", "dns_options")
+
+
 def times_a_key_is_said() -> float:
     """Of a config key on average: a table's field, a value's field, and what carries one to the other."""
     tables = set(_fields("renewer/config/"))
-    values = set(_fields("renewer/model/desired", "renewer/model/dns_options"))
+    values = set(_fields(*(f"renewer/model/{name}" for name in _OF_KEYS)))
     carried = {
         keyword.arg
         for module in modules()

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from renewer.config import scalars
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model import keys
 from renewer.model.desired import OptionValue, Secret
 from renewer.model.value import Value
 from renewer.network import http
@@ -102,6 +102,6 @@ def time_limit(options: Mapping[str, OptionValue], usual: float) -> float:
     if "timeout" not in options:
         return usual
     try:
-        return scalars.duration(str(options["timeout"]), "1s", "1h").total_seconds()
+        return keys.duration(str(options["timeout"]), "1s", "1h").total_seconds()
     except ValueError as error:
         raise GiveUp(f"the option timeout {error}", hint='as "90s"', kind="config") from None
