@@ -4,6 +4,7 @@ Names are relative to an open directory and never followed if they are links, so
 elsewhere. Each mutation is one plain `os` call: killed between any two, the former file stands or the new.
 """
 
+import errno
 import os
 import threading
 import zlib
@@ -15,6 +16,22 @@ from renewer.ownership import MODELESS, Place, open_place, rights_not_kept
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST = 255  # octets of a name, on every file system that servers are run from
+
+REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "the quota is used up: make room, or raise it (quota -v)",
+    errno.EFBIG: "a limit on the size of files is in force: raise it (ulimit -f, LimitFSIZE=)",
+    errno.EROFS: "mount it writable; under systemd it must stand in ReadWritePaths= (renewer timer install)",
+    errno.EBUSY: "the file is a mount of its own (a bind mount of one file): mount its directory instead",
+    errno.EIO: "the disk reports an error: look at the kernel's log (dmesg)",
+    errno.ELOOP: "something else than a directory stands on the way: look at it with namei -l",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTSUP: "its file system has no such rights (access lists, SELinux): mount it with them",
+    errno.ESTALE: "the file server has forgotten it: mount it again",
+    errno.EACCES: "let the agent's user write there",
+    errno.EPERM: "let the agent's user write there (chattr, SELinux and AppArmor can forbid it, too)",
+}
+"""What to do about what the system says, by errno."""
 
 Stamp = tuple[int, ...]
 """What tells whether a file was changed: inode, size, mtime in ns; empty if there is none."""

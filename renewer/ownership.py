@@ -20,22 +20,6 @@ _LINKS = 40  # as many symbolic links as Linux follows
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-REMEDIES = {
-    errno.ENOSPC: "make room there",
-    errno.EDQUOT: "the quota is used up: make room, or raise it (quota -v)",
-    errno.EFBIG: "a limit on the size of files is in force: raise it (ulimit -f, LimitFSIZE=)",
-    errno.EROFS: "mount it writable; under systemd it must stand in ReadWritePaths= (renewer timer install)",
-    errno.EBUSY: "the file is a mount of its own (a bind mount of one file): mount its directory instead",
-    errno.EIO: "the disk reports an error: look at the kernel's log (dmesg)",
-    errno.ELOOP: "something else than a directory stands on the way: look at it with namei -l",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOTSUP: "its file system has no such rights (access lists, SELinux): mount it with them",
-    errno.ESTALE: "the file server has forgotten it: mount it again",
-    errno.EACCES: "let the agent's user write there",
-    errno.EPERM: "let the agent's user write there (chattr, SELinux and AppArmor can forbid it, too)",
-}
-"""What to do about what the system says, by errno."""
-
 
 class Danger(NamedTuple):
     """Why a file is not to be trusted, and what to do about it."""

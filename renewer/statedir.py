@@ -324,37 +324,32 @@ def told(path: str) -> Iterator[None]:
             raise StateError(f"{path}: {want.text}", hint=want.hint, kind=want.kind) from error
         raise StateError(
             f"{path}: {os.strerror(error.errno) if error.errno else error}",
-            hint=_hint(error.errno, path),
+            hint=_hint(error.errno or 0, path),
             kind=errno.errorcode.get(error.errno or 0, "os").lower(),
         ) from error
 
 
-_HINTS = {
-    (errno.ENOSPC,): "make room there (df -h, df -i), then run again: nothing is half done",
-    (errno.EDQUOT,): "the quota is used up: make room, or raise it (quota -v): nothing is half done",
-    (
-        errno.EFBIG,
-    ): "a limit on the size of files is in force: raise it (ulimit -f, LimitFSIZE=): nothing is half done",
-    (errno.EBUSY,): "something is mounted there: look at it with findmnt; mount the whole state directory",
-    (
-        errno.EACCES,
-        errno.EPERM,
-    ): "run as root or as the owner of the state directory; look at: namei -l {path}",
-    (
-        errno.EROFS,
-    ): "the file system is read-only: mount it writable; under systemd add it to ReadWritePaths=",
-    (errno.ELOOP, errno.ENOTDIR): "something else than a directory of ours stands there: namei -l {path}",
-    (
-        errno.ENOTEMPTY,
-        errno.EISDIR,
-        errno.EEXIST,
-    ): "something that we did not put there is in the way; move it away",
-    (errno.EIO,): "the disk reports an error; look at the kernel's log (dmesg)",
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HINTS = {  # where the state directory needs other words than any file
+    errno.ENOSPC: "make room there (df -h, df -i), then run again",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "run as root or as the owner of the state directory; look at: namei -l {path}",
+    ),
+    errno.EBUSY: "something is mounted there: look at it with findmnt; mount the whole state directory",
+    **dict.fromkeys(
+        (errno.ELOOP, errno.ENOTDIR), "something else than a directory of ours stands there: namei -l {path}"
+    ),
+    **dict.fromkeys(
+        (errno.ENOTEMPTY, errno.EISDIR, errno.EEXIST),
+        "something that we did not put there is in the way; move it away",
+    ),
 }
 
 
-def _hint(number: int | None, path: str) -> str:
-    return next((text.format(path=path) for numbers, text in _HINTS.items() if number in numbers), "")
+def _hint(number: int, path: str) -> str:
+    text = _HINTS.get(number) or durable.REMEDIES.get(number, "")
+    return text.format(path=path) + (": nothing is half done" if number in _FULL else "")
 
 
 def _unsafe(path: str, why: str) -> StateError:

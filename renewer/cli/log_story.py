@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from renewer.cli import screen
-from renewer.cli.overview import short
 from renewer.model.decision import Step
 from renewer.model.outcome import EventName, Result
 
@@ -196,7 +195,11 @@ def _between(begin: datetime | None, end: datetime | None) -> str:
     seconds = (end - begin).total_seconds()
     if 1 <= seconds < 60:
         return f"{seconds:.1f}s"
-    return short(end - begin) if seconds >= 2 * 86400 else screen.span(seconds)
+    if seconds < 2 * 86400:
+        return screen.span(seconds)
+    from renewer.cli.overview import short  # it draws screens: a run with nothing due has no use for it
+
+    return short(end - begin)
 
 
 MARKS = {Result.DONE: "✓", Result.WAITING: "…", Result.FAILED: "✗"}

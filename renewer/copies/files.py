@@ -54,7 +54,7 @@ def refusal(path: str, error: OSError) -> RenewerError:
     text, other = f"the copy {path} cannot be written: ", ", or name another path under copies"
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return GiveUp(f"{text}its directory does not exist", hint=f"create {os.path.dirname(path)}{other}")
-    hint = ownership.REMEDIES.get(error.errno or 0, "")
+    hint = durable.REMEDIES.get(error.errno or 0, "")
     if error.errno in (errno.EACCES, errno.EPERM):
         hint += other
     if error.errno == errno.EBUSY:

@@ -1,6 +1,6 @@
 """Replaces a file that others read."""
 
-from renewer import ownership
+from renewer import durable, ownership
 from renewer.copies import files
 from renewer.copies.rights import PUBLIC_MODE, Rights
 from renewer.errors import RenewerError
@@ -17,7 +17,7 @@ def publish(path: str, content: bytes) -> str | None:
     except ownership.LinkError as error:
         return f"{path} cannot be written: {error.strerror}; name its real path, or {error.danger.hint}"
     except OSError as error:
-        remedy = ownership.REMEDIES.get(error.errno or 0)
+        remedy = durable.REMEDIES.get(error.errno or 0)
         return f"{path} cannot be written: {error.strerror}" + (f"; {remedy}" if remedy else "")
     except RenewerError as error:
         return f"{error.text}; {error.hint}" if error.hint else error.text
