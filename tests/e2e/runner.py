@@ -205,10 +205,19 @@ def _import_all() -> None:
     """What a run that acts imports, and waits for that prove nothing here made short."""
     import importlib
 
-    for name in ("cli.app", "cli.run", "run", "rounds", "report", "verify.handshake", "acme.client", "tls"):
+    for name in (
+        "cli.app",
+        "cli.run",
+        "cli.deploy",
+        "run",
+        "reconcile",
+        "report",
+        "config.load",
+        "store.lock",
+    ):
         importlib.import_module(f"renewer.{name}")
-    for name in ("challenges.http01.webroot", "config.load", "store.lock", "acme.ari", "cli.deploy"):
-        importlib.import_module(f"renewer.{name}")
+    for name in ("verify.handshake", "acme.client", "acme.ari", "tls", "challenges.http01.webroot"):
+        importlib.import_module(f"renewer.network.{name}")
     verify: Any = importlib.import_module("renewer.network.verify")
     verify.settle_all = partial(verify.settle_all, over=0.04)  # nginx has one worker here
     transport: Any = importlib.import_module("renewer.network.acme.transport")
