@@ -3,7 +3,9 @@
 A hook is an executable, called without a shell in a scrubbed environment, in `/`, with a time limit:
 
 - argv[1] is the event: `test` (could the server load what is at `live`? change nothing), `deploy` (make it
-  load that), `rollback` (`live` is the old version again: make it load that).
+  load that), `rollback` (`live` is the old version again: make it load that), `publish` (a version is about
+  to go live: let others know of its key; RENEWER_SPKI_SHA256 and RENEWER_CERT_SHA256 have its fingerprints,
+  one a line in the order of the names).
 - stdin is one JSON document: `{schema, event, host, run, hook, certificates: [HookCertificate, …]}`; all the
   certificates of the batch that name this hook.
 - the environment has RENEWER_EVENT, RENEWER_HOOK, RENEWER_HOST, RENEWER_RUN, RENEWER_CERTIFICATES (names,
@@ -49,7 +51,9 @@ class HookCertificate(Value):
     `privkey` is None if the key is elsewhere, in an HSM or an appliance.
 
     `version` is what `live` points to now, `previous` what it pointed to before this deployment; `lineage` is
-    the directory that certbot's hooks are told of, whose last part is the certificate's name.
+    the directory that certbot's hooks are told of, whose last part is the certificate's name. At `publish`
+    `version` is what will be live, all paths lead into its own directory, and `spki_sha256` and `cert_sha256`
+    are the SHA-256 of its SubjectPublicKeyInfo and of the leaf, in hex, as TLSA records have them.
     """
 
     name: str
@@ -64,6 +68,8 @@ class HookCertificate(Value):
     not_after: datetime
     serial: str
     lineage: str | None = None
+    spki_sha256: str | None = None
+    cert_sha256: str | None = None
 
 
 class HookOrder(Value):
@@ -274,6 +280,10 @@ def _environment(hook: Hook, occasion: _Occasion) -> dict[str, str]:
         "RENEWER_CERTIFICATES": " ".join(occasion.names),
         "RENEWER_LIVE": "\n".join(certificate.live for certificate in occasion.certificates),
     }
+    if occasion.event is HookEvent.PUBLISH:
+        told = [one for one in occasion.certificates if isinstance(one, HookCertificate)]
+        lists["RENEWER_SPKI_SHA256"] = "\n".join(one.spki_sha256 or "" for one in told)
+        lists["RENEWER_CERT_SHA256"] = "\n".join(one.cert_sha256 or "" for one in told)
     env |= {name: value for name, value in lists.items() if len(os.fsencode(value)) <= _LIST}
     if hook.convention is Convention.CERTBOT:
         env |= _in_certbots_words(occasion)

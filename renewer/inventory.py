@@ -28,6 +28,7 @@ from renewer.model.facts import (
     Owed,
     Parked,
     PreferredChain,
+    Published,
     Record,
     Revoked,
     Sighting,
@@ -59,6 +60,7 @@ class Memory:
         self.failures = self._load(Failure)
         self.windows = self._load(Window)
         self.deployments = self._load(Deployment)
+        self.published = self._load(Published)
         self.copies = self._load(CopyFact)
         self.sightings = self._load(Sighting)
         self.holds = self._load(Hold)
@@ -153,9 +155,12 @@ def _situation(
         failures=tuple(memory.failures.get(wish.name, ())),
         windows=tuple(memory.windows.get(wish.name, ())),
         deployments=tuple(d for d in memory.deployments.get(wish.name, ()) if d.host == context.host),
-        hooks=_copies_as_hook(wish) + tuple((n, fingerprints[n]) for n in wish.hooks if n in fingerprints),
+        hooks=_copies_as_hook(wish)
+        + tuple((n, fingerprints[n]) for n in wish.hooks if context.config.hooks[n].deploys),
         optional=frozenset(name for name in wish.hooks if not context.config.hooks[name].required),
         ports=tuple((name, ports) for name in wish.hooks if (ports := context.config.hooks[name].ports)),
+        published=tuple(one for one in memory.published.get(wish.name, ()) if one.host == context.host),
+        publishers=_publishers(context, wish, fingerprints),
         copies=_copies(context, wish, memory.copies.get(wish.name, ())),
         sightings=_sightings(context, wish, memory.sightings.get(wish.name, ())),
         holds=tuple(memory.holds.get(wish.name, ())),
@@ -319,7 +324,13 @@ def _sightings(context: Context, wish: Certificate, records: Sequence[Sighting])
 def _fingerprints(context: Context, wishes: Iterable[Certificate]) -> dict[str, str]:
     """Of every hook that deploys: those that only stand around orders are none of a deployment's."""
     named = (context.config.hooks[name] for name in {name for wish in wishes for name in wish.hooks})
-    return {hook.name: hooks.fingerprint(hook) for hook in named if hook.deploys}
+    return {hook.name: hooks.fingerprint(hook) for hook in named if hook.deploys or hook.publishes}
+
+
+def _publishers(
+    context: Context, wish: Certificate, fingerprints: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    return tuple((name, fingerprints[name]) for name in wish.hooks if context.config.hooks[name].publishes)
 
 
 def _group(records: Iterable[R]) -> _Grouped[R]:

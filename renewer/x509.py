@@ -6,6 +6,7 @@ slow to import (some 75 ms): import it where it is used.
 
 import base64
 import binascii
+import hashlib
 import re
 import warnings
 from collections.abc import Sequence
@@ -188,6 +189,24 @@ def spki(pem: bytes) -> str:
         return _spki(_load_chain(pem)[0].public_key())
     except UnsupportedAlgorithm as error:
         raise ValueError(f"its key cannot be read: {error}") from None
+
+
+def tlsa(pem: bytes) -> frozenset[tuple[int, int, str]]:
+    """All that a TLSA record can say of a certificate: selector, matching type, data in hex (RFC 6698 §2.1).
+
+    Raises ValueError.
+    """
+    certificate = _load_chain(pem)[0]
+    try:
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except UnsupportedAlgorithm as error:
+        raise ValueError(f"its key cannot be read: {error}") from None
+    found = set()
+    for selector, octets in enumerate((certificate.public_bytes(Encoding.DER), key)):
+        found.add((selector, 0, octets.hex()))
+        found.add((selector, 1, hashlib.sha256(octets).hexdigest()))
+        found.add((selector, 2, hashlib.sha512(octets).hexdigest()))
+    return frozenset(found)
 
 
 def _spki(key: CertificatePublicKeyTypes) -> str:

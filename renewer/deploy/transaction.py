@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from renewer import clock
 from renewer.context import Context
-from renewer.deploy import links
+from renewer.deploy import links, publishing
 from renewer.deploy.calls import Calls
 from renewer.deploy.lost import sentence, still_served
 from renewer.deploy.move import Move
@@ -31,6 +31,7 @@ class Transaction:
 
     def __init__(self, context: Context, batch: Sequence[Situation], terms: Terms) -> None:
         self.context = context
+        self.terms = terms
         self.started = clock.monotonic()
         self.moves: list[Move] = []
         self.outcomes: list[Outcome] = []
@@ -47,6 +48,8 @@ class Transaction:
     def run(self) -> list[Outcome]:
         """The story."""
         self.moves = [move for move in self.moves if self._sound(move)]
+        self.moves, waiting = publishing.publish(self.context, self.moves, self.terms)
+        self.outcomes += waiting
         before, self.silent = alive(_targets(move for move in self.moves if _was_served(move)))
         # That they are pending is on record before the first link turns, and how they ended in one piece, too
         self._save(

@@ -70,7 +70,7 @@ def examine(
     }
     for name in {name for wish in wishes for name in wish.authorities}:
         work["authority", name] = partial(candidate, config, name, state, limit / 2)
-    work["names", "TLSA"] = partial(dane.look, wishes, config.agent.resolvers, deadline - limit * _AT_LAST)
+    work["names", "TLSA"] = partial(dane.look, config, wishes, state, deadline - limit * _AT_LAST)
     found = together(work, deadline)
     pinned: Any = found.pop(("names", "TLSA"), {})
     seen: dict[Key, NameSeen] = {}

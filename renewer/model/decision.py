@@ -46,6 +46,7 @@ class Reason(StrEnum):
     BACKOFF = "backoff"
     ORDER_BUDGET = "order-budget"
     DEPLOY_WINDOW = "deploy-window"
+    DEPLOY_AFTER = "deploy-after"
     AUTHORITY_ASKED_TO_WAIT = "authority-asked-to-wait"
     UNREADABLE = "unreadable"
     STEP_NOT_ALLOWED = "step-not-allowed"

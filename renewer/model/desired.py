@@ -190,6 +190,7 @@ class Certificate(Value):
 
     `otherwise` are further ways to prove names, tried after `challenge` in this order. A name that stands in
     `challenges` several times has several ways of its own, in that order. With `csr` we have no key of it.
+    `deploy_after` is how long a new version waits after its key was published, before it goes live.
     """
 
     authority: ClassVar[Annotated[str, Key("Name of the authority.")]]
@@ -253,6 +254,14 @@ class Certificate(Value):
             single=True,
         ),
     ] = ()
+    deploy_after: Annotated[
+        timedelta | None,
+        Key(
+            "How long a new version waits after hooks have published it, as 2h.",
+            Duration("1m", "30d"),
+            blank=True,
+        ),
+    ] = None
     hooks: Annotated[
         tuple[str, ...], Key("Hooks that make servers load it: [hook.X] or shipped ones.", once=True)
     ] = ()

@@ -314,6 +314,12 @@ class Deployment(Record):
         return f"{self.host}/{self.hook}"
 
 
+class Published(Deployment):
+    """What a hook did, on one host, to let others know of the newest version before it goes live."""
+
+    kind: ClassVar[str] = "published"
+
+
 class CopyFact(Record):
     """A file that we wrote elsewhere; `stamp` (inode, size, mtime in ns) tells whether it still is ours.
 
@@ -596,7 +602,8 @@ class Situation(Value):
     `versions` are the complete ones on disk, newest first, placeholders among them; `live` is what the
     link says. `hooks` holds name and present fingerprint of every hook of this certificate on this host,
     COPIES among them if it has any; `optional` names those of them that are not required,
-    `ports` the ports of those whose ports are known.
+    `ports` the ports of those whose ports are known; `publishers` those to be called before a version goes
+    live, as `hooks`, and `published` what they did on this host.
     `order_ready` is whether the pending key of `order` exists; `parked` are orders that were put aside;
     `deployments` are this host's. `asked` has
     an entry for each authority of the wish, in its order. `revoked` are ids of versions,
@@ -625,6 +632,8 @@ class Situation(Value):
     hooks: tuple[tuple[str, str], ...] = ()
     optional: frozenset[str] = frozenset()
     ports: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    published: tuple[Published, ...] = ()
+    publishers: tuple[tuple[str, str], ...] = ()
     copies: tuple[CopyState, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     holds: tuple[Hold, ...] = ()

@@ -116,17 +116,32 @@ class Caa(Value):
 
 
 class Tlsa(Value):
-    """One TLSA record (RFC 6698 §2.1), without what it is compared with; `place` is where it lies."""
+    """One TLSA record (RFC 6698 §2.1); `place` is where it lies, `data` what is compared, in hex."""
 
     place: str
     usage: int
     selector: int
     matching: int
+    data: str = ""
 
     @property
     def text(self) -> str:
         """As zone files have it."""
         return f"{self.usage} {self.selector} {self.matching}"
+
+
+class Pinned(Value):
+    """What TLSA records are compared with: all that they could say of a leaf, and of those above it.
+
+    Each as (selector, matching type, data in hex). `live` is whether it is what servers have, `what` is for
+    people.
+    """
+
+    what: str
+    live: bool
+    leaf: frozenset[tuple[int, int, str]]
+    above: frozenset[tuple[int, int, str]] = frozenset()
+    spki_sha256: str = ""
 
 
 class SignatureFault(Value):

@@ -170,6 +170,7 @@ class HookEvent(StrEnum):
     TEST = "test"
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
+    PUBLISH = "publish"  # what will be served is known: let others know of its key before it is
     PRE = "pre"  # something is about to be ordered
     POST = "post"  # all orders and deployments of the run are over
 
@@ -213,3 +214,8 @@ class Hook(Value):
     def deploys(self) -> bool:
         """Whether a deployment is to call it."""
         return HookEvent.DEPLOY in self.events
+
+    @property
+    def publishes(self) -> bool:
+        """Whether it is to be called before a new version goes live."""
+        return HookEvent.PUBLISH in self.events

@@ -19,6 +19,7 @@ from renewer.policy.backoff import deploy_again, redeploy_stale
 from renewer.policy.checks import Facts, Need, Terms, show
 from renewer.policy.deploy_window import closed_until, serves_well
 from renewer.policy.diagnosis import diagnose
+from renewer.policy.publishing import goes_live_at, may_wait, to_come_first
 
 
 def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
@@ -39,7 +40,38 @@ def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
     live = facts.situation.live or "nothing"
     part = ", without the names that do not validate," if version.degraded else ""
     text = f"version {version.id}{part} is to be served, {live} is live" + _last_error(facts, version)
-    return _deploy(facts, Reason.NOT_LIVE, text, held)
+    return _known_first(facts, version, text) or _deploy(facts, Reason.NOT_LIVE, text, held)
+
+
+def _known_first(facts: Facts, version: Version, text: str) -> Need | None:
+    """A version that hooks have not published yet, or that was published too short a while ago."""
+    situation, now = facts.situation, facts.terms.now
+    if facts.terms.redeploy or not may_wait(situation, version, now):
+        return None
+    if missing := to_come_first(situation, version, now):
+        known = dict(situation.publishers)
+        failed = [
+            deploy_again(record, version.leaf.lifetime, now)
+            for record in situation.published
+            if record.hook in missing
+            and record.version == version.id
+            and record.fingerprint == known.get(record.hook)
+            and record.state in (DeploymentState.FAILED, DeploymentState.LATER)
+        ]
+        held = None if facts.terms.urged else max(failed, default=None)
+        text = f"{text}; hook {missing[0]} is to publish it first"
+        return Need(step=Step.DEPLOY, reason=Reason.NOT_LIVE, because=text, not_before=held)
+    moment = goes_live_at(situation, version, now)
+    if moment is None:
+        return None
+    return Need(
+        step=Step.DEPLOY,
+        reason=Reason.NOT_LIVE,
+        because=f"{text}; it waits for deploy_after until {show(moment)}",
+        not_before=moment,
+        since=moment,
+        waits_for=Reason.DEPLOY_AFTER,
+    )
 
 
 def _not_beyond_the_last_wakes(facts: Facts, live: Version, version: Version, held: datetime) -> datetime:

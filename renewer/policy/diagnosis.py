@@ -136,6 +136,27 @@ def _hooks(situation: Situation, now: datetime) -> Iterator[Trouble]:
             )
 
 
+def _publishers(situation: Situation, now: datetime) -> Iterator[Trouble]:
+    """Hooks that could not let others know of the version that is to go live: it waits for them."""
+    serve, named = to_serve(situation, now), dict(situation.publishers)
+    for one in situation.published:
+        if serve is None or one.version != serve.id or one.state is DeploymentState.DONE:
+            continue
+        if named.get(one.hook) != one.fingerprint or from_the_future(one.at, now):
+            continue
+        yield Trouble(
+            kind=Kind.HOOK if one.state is DeploymentState.FAILED else Kind.LATER,
+            where=one.hook,
+            mark=one.version,
+            text=one.error or f"hook {one.hook} has not published version {one.version}",
+            hint="put right what the hook complains of; it is called again",
+            since=one.at,
+            at=one.at,
+            count=one.failures,
+            output=one.output,
+        )
+
+
 def _posts(situation: Situation, now: datetime) -> Iterator[Trouble]:  # noqa: ARG001  as every check
     """Post hooks that failed: what a pre hook stopped may still be down."""
     for one in situation.owed:
@@ -315,6 +336,7 @@ CHECKS: tuple[Check, ...] = (
     _accounts,
     _orders,
     _hooks,
+    _publishers,
     _posts,
     _refused,
     _ports,

@@ -7,9 +7,9 @@ from renewer.model.facts import Situation, Version
 from renewer.model.outcome import Outcome, Result, State
 from renewer.model.trouble import PERSON, RETRIED, Kind, Trouble
 from renewer.model.value import Value
-from renewer.policy.deploy_window import closed_until
 from renewer.policy.diagnosis import diagnose
 from renewer.policy.progress import all_deployed, all_seen, in_warning_window
+from renewer.policy.publishing import put_off
 from renewer.policy.wanted import to_serve, withheld
 
 __all__ = ["PERSON", "RETRIED", "WELL", "Health", "assess", "complete", "deploy_pending", "exit_code"]
@@ -69,7 +69,7 @@ def state_of(situation: Situation, troubles: Iterable[Trouble], now: datetime) -
 def reached(situation: Situation, live: Version, now: datetime) -> State:
     """The furthest that the live version came: installed, deployed by every hook, verified at every port."""
     newest = to_serve(situation, now)
-    if newest is not None and newest.id != live.id and closed_until(situation, now) is None:
+    if newest is not None and newest.id != live.id and not put_off(situation, newest, now):
         return State.ISSUED  # the one to be served is on disk and not live
     if withheld(situation, now) is not None:
         return State.ISSUED  # so is this one, and clients would refuse it

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from renewer.model.facts import COPIES, DeploymentState, EndpointState, Leaf, Situation, Version
 from renewer.policy.checks import window_of
-from renewer.policy.deploy_window import closed_until
 from renewer.policy.newer import order_by
+from renewer.policy.publishing import put_off
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import emergency_span, judge, renewal_moment
 
@@ -108,4 +108,4 @@ def grace(leaf: Leaf, left: timedelta, wake: timedelta) -> timedelta:
 def waits_for_its_window(situation: Situation, live: Version, now: datetime) -> bool:
     """Whether a newer version lies ready and is put off to the deploy window: no delay of anybody's."""
     serve = to_serve(situation, now)
-    return serve is not None and serve.id != live.id and closed_until(situation, now) is not None
+    return serve is not None and serve.id != live.id and put_off(situation, serve, now)

@@ -18,8 +18,9 @@ def way_out(facts: Facts, need: Need) -> str:
     name = facts.situation.wish.name
     if need.step not in facts.terms.steps:
         return f"renewer run {name} takes every step"
-    if need.waits_for is Reason.DEPLOY_WINDOW:
-        return f"before the window opens: renewer deploy {name}"
+    if need.waits_for in (Reason.DEPLOY_WINDOW, Reason.DEPLOY_AFTER):
+        when = "before the window opens" if need.waits_for is Reason.DEPLOY_WINDOW else "at once"
+        return f"{when}: renewer deploy {name}"
     if need.waits_for is Reason.ORDER_BUDGET and facts.terms.asked:
         return f"it was asked for too often by hand, too; in spite of that: renewer run --force {name}"
     if not _asked(facts, need):

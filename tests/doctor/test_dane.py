@@ -1,23 +1,30 @@
 """TLSA records (DANE) at the ports of a certificate: told before a renewal breaks them."""
 
 import json
+from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509 as crypto
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewer import inventory
+from renewer import inventory, x509
 from renewer.context import Context
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors, examine
 from renewer.doctor.preflight import Preflight
-from renewer.model.desired import Config, Endpoint
-from renewer.model.inspection import Finding, Severity, Tlsa
-from renewer.policy.dane import judge
+from renewer.model.desired import Config, Endpoint, Hook, HookEvent
+from renewer.model.facts import Version
+from renewer.model.inspection import Finding, Pinned, Severity, Tlsa
+from renewer.policy.dane import compare, judge
+from renewer.store.contract import Material
+from renewer.store.disk import DiskStore, version_id
 from renewer.store.lock import Lock
 from tests.doctor.conftest import Bed
 from tests.servers.scripted_dns import zone
+from tests.serving.issuer import Signer
 
 NAME = "mail.example.org"
 ZONE = (*zone("example.org", "ns1.example.org 127.0.0.1"), f"{NAME} A 127.0.0.1")
@@ -99,3 +106,103 @@ def test_what_renewals_break(records: list[str], *, reuse_key: bool, code: str) 
     assert found.code == code
     assert all(record in found.text for record in records)
     assert judge("www", [], reuse_key=reuse_key) == ()
+
+
+# which record matches which key --------------------------------------------------------------------------
+
+
+def data(pem: bytes, selector: int, matching: int) -> str:
+    """What a record says of a certificate, worked out by cryptography alone (RFC 6698 §2.1)."""
+    certificate = crypto.load_pem_x509_certificate(pem)
+    encoded = certificate.public_bytes(Encoding.DER)
+    if selector == 1:
+        encoded = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return [encoded.hex(), sha256(encoded).hexdigest(), sha512(encoded).hexdigest()][matching]
+
+
+def pinned(material: Material, *, what: str = "what is live", live: bool = True) -> Pinned:
+    """A version of ours."""
+    leaf, *above = x509.split_chain(material.fullchain)
+    return Pinned(
+        what=what,
+        live=live,
+        leaf=x509.tlsa(leaf),
+        above=frozenset().union(*(x509.tlsa(one) for one in above)),
+        spki_sha256=x509.spki(leaf),
+    )
+
+
+@pytest.mark.parametrize("usage", [0, 1, 2, 3])
+@pytest.mark.parametrize("selector", [0, 1])
+@pytest.mark.parametrize("matching", [0, 1, 2])
+def test_every_kind_of_record(usage: int, selector: int, matching: int) -> None:
+    """Leaf by usages 1 and 3, an authority of its chain by 0 and 2; never the one as the other."""
+    material = Signer.root().intermediate().issue(NAME)
+    leaf, above = x509.split_chain(material.fullchain)
+    right, wrong = (leaf, above) if usage in (1, 3) else (above, leaf)
+    for pem, matches in ((right, True), (wrong, False)):
+        record = Tlsa(
+            place="p", usage=usage, selector=selector, matching=matching, data=data(pem, selector, matching)
+        )
+        (found,) = compare([record], [pinned(material)])
+        assert ("of what is live" in found.text) is matches
+        assert f"{usage} {selector} {matching}" in found.text
+        told = "tlsa-match" if matches or usage in (0, 2) else "tlsa-mismatch"  # roots are not sent
+        assert found.code == told
+
+
+def test_which_record_is_whose() -> None:
+    """The old key's, that of the one to come, and somebody's: each is told apart."""
+    old, new = Signer.root().issue(NAME), Signer.root().issue(NAME)
+    names = [pinned(old), pinned(new, what="version X, which is not live yet", live=False)]
+    keys = [data(old.cert, 1, 1), data(new.cert, 1, 1), HASH]
+    records = [Tlsa(place="p", usage=3, selector=1, matching=1, data=key) for key in keys]
+    (found,) = compare(records, names)
+    assert found.severity is Severity.INFO
+    said = found.text.split("; ")
+    assert "is the key of what is live" in said[0]
+    assert "is the key of version X" in said[1]
+    assert "matches nothing here" in said[2]
+    (found,) = compare(records[1:], names)
+    assert (found.severity, found.code) == (Severity.WARNING, "tlsa-mismatch")
+    assert data(old.cert, 1, 1) in found.hint
+    assert compare(records, names[1:]) == ()  # nothing is live: nothing to compare
+
+
+def test_doctor_compares_with_what_is_live(bed: Bed, tmp_path: Path) -> None:
+    """Read from the state directory, asked of a resolver: the record of the live key, and one of another."""
+    live, other = Signer.root().issue(NAME), Signer.root().issue(NAME)
+    state = tmp_path / "state"
+    leaf = x509.leaf(live.cert)
+    version = Version(id=version_id(leaf.not_before, leaf.serial), made_at=leaf.not_before, leaf=leaf)
+    with Lock(str(state)):
+        store = DiskStore(str(state))
+        store.put("www", version, live, key_mode=0o600)
+        store.turn("www", version.id)
+    records = (
+        f"_25._tcp.{NAME} TLSA 3 1 1 {data(live.cert, 1, 1)}",
+        f"_443._tcp.{NAME} TLSA 3 1 1 {data(other.cert, 1, 1)}",
+    )
+    bed.world(*ZONE, *records)
+    made = config(bed)
+    (checkup,) = examine(
+        made, made.certificates.values(), state=str(state), limit=10, doors=Doors(dns=bed.dns_port)
+    )
+    found = {one.code: one for one in checkup.findings}
+    assert f"_25._tcp.{NAME}" in found["tlsa-match"].text
+    assert "is the key of what is live" in found["tlsa-match"].text
+    assert f"_443._tcp.{NAME}" in found["tlsa-mismatch"].text
+
+
+def test_a_hook_that_publishes(bed: Bed) -> None:
+    """Then renewals break nothing, whatever is named."""
+    bed.world(*ZONE, f"_25._tcp.{NAME} TLSA 3 0 1 {HASH}")
+    made = config(bed, hooks=("pin",))
+    made = msgspec.structs.replace(
+        made, hooks={"pin": Hook(name="pin", run="/bin/true", shipped=False, events=(HookEvent.PUBLISH,))}
+    )
+    doors = Doors(dns=bed.dns_port)
+    (checkup,) = examine(made, made.certificates.values(), state=made.agent.state, limit=10, doors=doors)
+    (found,) = [one for one in checkup.findings if one.code.startswith("tlsa")]
+    assert found.code == "tlsa-kept"
+    assert "hook pin publishes" in found.text

@@ -12,11 +12,11 @@ from tests.house.code import modules
 
 MODULE_LINES, FUNCTION_LINES = 500, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
-    "renewer/x509.py": (640, "one door to `cryptography`; two would be no door"),
+    "renewer/x509.py": (660, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (660, "nouns only: the list is the vocabulary"),
 }
 LONGER_FUNCTIONS = {
-    "renewer/inventory.py:_situation": (45, "one line a fact"),
+    "renewer/inventory.py:_situation": (48, "one line a fact"),
     "renewer/cli/log_story.py:words": (70, "one sentence an event: a table in the shape of a match"),
 }
 

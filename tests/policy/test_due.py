@@ -326,6 +326,11 @@ TABLE: dict[str, Case] = {
         Step.WAIT,
         Reason.BACKOFF,
     ),
+    "A version that was published waits until others know": Case(
+        situation(versions=(NEW, OLD), live=OLD, wish=wish(deploy_after=2 * HOUR)),
+        Step.WAIT,
+        Reason.DEPLOY_AFTER,
+    ),
     "A port shows what came after this state, for a day now": Case(
         situation(sightings=(sighting(FRESH, EndpointState.FOREIGN, newer=True, since=NOW - 25 * HOUR),)),
         Step.ISSUE,

@@ -118,7 +118,9 @@ class Bind:
         return "\n".join((*lines, ""))
 
     def _zone(self, zone: Zone) -> str:
-        policy = "".join(f'grant "{key.name}" zonesub TXT; ' for key in self.keys if key.name in zone.keys)
+        policy = "".join(
+            f'grant "{key.name}" zonesub TXT TLSA; ' for key in self.keys if key.name in zone.keys
+        )
         rule = f"update-policy {{ {policy}}};" if policy else "allow-update { none; };"
         notify = " ".join(f"{address} port {port};" for address, port in zone.notify)
         tell = f"notify explicit; also-notify {{ {notify} }};" if notify else ""

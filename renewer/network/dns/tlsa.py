@@ -37,7 +37,7 @@ def _ask(lookups: Lookups, place: str) -> tuple[Tlsa, ...]:
         return ()
     answer = lookups.resolve(name, kind)
     found = [
-        Tlsa(place=place, usage=one.usage, selector=one.selector, matching=one.mtype)
+        Tlsa(place=place, usage=one.usage, selector=one.selector, matching=one.mtype, data=one.cert.hex())
         for several in records(answer, name, kind)
         for one in several
     ]
