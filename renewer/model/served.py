@@ -184,10 +184,10 @@ CERTBOT_EVENTS = (HookEvent.DEPLOY, HookEvent.PRE, HookEvent.POST)  # those that
 class Hook(Value):
     """A program that makes a server load the certificate.
 
-    `run` is an absolute path. One that hears only `pre` and `post` deploys nothing, and no deployment
-    waits for it. The failure of one that is not `required` is told and retried; it turns nothing back and
-    holds nothing up. `ports` are those of its server, as far as they are known: if another one is stale,
-    it need not be called again.
+    `run` is an absolute path. One that hears only `pre`, `post` or `publish` loads nothing, and nothing
+    waits for it to `deploy`. The failure of one that is not `required` is told and retried; it turns nothing
+    back and holds nothing up. `ports` are those of its server, as far as they are known: if another one is
+    stale, it need not be called again.
     """
 
     name: str
@@ -196,7 +196,7 @@ class Hook(Value):
     convention: Annotated[Convention, Key("How it is spoken to; certbot: RENEWED_LINEAGE, a directory.")] = (
         Convention.RENEWER
     )
-    events: Annotated[tuple[HookEvent, ...], Key("What it hears: test, deploy, …, pre, post.")] = (
+    events: Annotated[tuple[HookEvent, ...], Key("What it hears: test, deploy, …, pre, post, publish.")] = (
         HookEvent.DEPLOY,
     )
     timeout: Annotated[float, Key("Longest time it may take, as 60s.", Seconds("1s", "1h"))] = 60.0

@@ -1,10 +1,16 @@
 """Chains as authorities really send them: what means the same is put right, the rest is kept and told."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 
+from renewer import inventory
+from renewer.issue import chains
+from renewer.model.decision import Step
+from renewer.model.facts import Order, OrderState
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Host, failed
 from tests.servers.bendable import Bendable, BendableFactory
@@ -78,3 +84,71 @@ def test_what_is_refused_is_kept(at: tuple[Host, Bendable]) -> None:
     assert kept.stat().st_mode & 0o777 == 0o600
     assert any(str(kept) in outcome.hint for outcome in report.outcomes)
     assert "does not belong to any certificate" in failed(report)[0]
+
+
+def preferring(at: tuple[Host, Bendable]) -> tuple[Host, Bendable]:
+    """A certificate whose preferred chain could not be had: the default one is live."""
+    host, authority = at
+    host.authorities["f"] |= {"chain": "Bendable Root 2", "roots": "any"}
+    host.write_config()
+    authority.bend(Call.ALTERNATE, lambda _: Answer(500, b"", {}))
+    assert host.run().exit == 0
+    assert host.situation().chain is not None
+    assert ends_at(host) == "Bendable Root 1"
+    authority.mend()
+    host.clock.forward(timedelta(minutes=15))
+    return host, authority
+
+
+def ends_at(host: Host) -> str:
+    """Who signed the last certificate of the live chain."""
+    text = (host.state / "certificates" / "www" / "live" / "fullchain.pem").read_bytes()
+    last = x509.load_pem_x509_certificates(text)[-1]
+    return str(last.issuer.rfc4514_string()).removeprefix("CN=")
+
+
+def test_the_preferred_chain_is_asked_for_again(at: tuple[Host, Bendable]) -> None:
+    """Without an order, and installed once it can be had."""
+    host, authority = preferring(at)
+    assert host.run().exit == 0
+    assert ends_at(host) == "Bendable Root 2"
+    assert len(authority.orders) == 1
+
+
+def test_not_while_an_order_is_open(at: tuple[Host, Bendable]) -> None:
+    """There is one record of an order: it is left as it is, with its key, and the chain waits."""
+    host, authority = preferring(at)
+    asked = authority.count(Call.ALTERNATE)
+    with host.context() as context:
+        wish = context.config.certificates["www"]
+        order = Order(
+            certificate="www",
+            pending="20260101T000000Z-open",
+            state=OrderState.OPEN,
+            authority="f",
+            directory=authority.directory,
+            identifiers=wish.names,
+            key_type=wish.key,
+            profile=None,
+            at=host.clock.now(),
+            url=f"{authority.directory}/none",
+        )
+        context.store.prepare("www", order.pending, b"a key", b"{}")
+        context.ledger.save(order)
+
+        situation = inventory.take(context, ["www"])["www"]
+        live = situation.live_version
+        assert live is not None
+        assert chains.again(context, [(situation, live)]) == set()
+        assert context.ledger.load(Order, "www") == [order]
+
+    host.run(steps=frozenset({Step.INSTALL, Step.DEPLOY, Step.LOOK}))
+
+    assert authority.count(Call.ALTERNATE) == asked
+    assert host.situation().order == order
+    with host.context() as context:
+        context.ledger.drop(order)
+        context.store.clear("www", order.pending)
+    host.run()
+    assert ends_at(host) == "Bendable Root 2"
+    assert len(authority.orders) == 1
