@@ -26,7 +26,7 @@ from renewer.store.disk import DiskStore
 from renewer.store.group import group_number
 
 if TYPE_CHECKING:
-    from renewer.network.acme.client import Session
+    from renewer.accounts.session import Session
 
 
 STOPPING = 3.0  # seconds that an order in flight still has when the run is told to stop
@@ -110,7 +110,7 @@ class Context:
 
         Raises RetryLater or GiveUp if the account cannot be used.
         """
-        from renewer.network.acme.client import Session
+        from renewer.accounts.session import Session
         from renewer.secrets import resolve
 
         with self._guard:

@@ -20,10 +20,12 @@ class RenewerError(Exception):
     somebody said when to come back. `local` is whether the cause was found on this host before the authority
     was asked for anything; `disturbing` whether programs of the operator's had to be run to find it.
     `unasked` is whether it went wrong on our side while the authority's order waits, alive. `untouched` is
-    set by who knows for certain that what failed changed nothing: then nothing is to be undone.
+    set by who knows for certain that what failed changed nothing: then nothing is to be undone. `timed_out`
+    is whether somebody was waited for in vain.
     """
 
     untouched = False
+    timed_out = False
 
     def __init__(  # noqa: PLR0913  each by its name
         self,

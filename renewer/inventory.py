@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from renewer import copies, hooks, proc
+from renewer.accounts import card
 from renewer.context import Context, Damaged, asked
 from renewer.copies import files
 from renewer.decoding import UndecodableError, decode
@@ -37,7 +38,6 @@ from renewer.model.facts import (
     VersionFacts,
     Window,
 )
-from renewer.network.acme import card
 from renewer.store import mending
 from renewer.store.contract import Shelf
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 import msgspec
 
 from renewer import clock
+from renewer.accounts import card
 from renewer.context import Context
 from renewer.copies import files
 from renewer.copies.leftovers import beside
@@ -13,7 +14,6 @@ from renewer.decoding import UndecodableError, decode
 from renewer.errors import RenewerError, StateError
 from renewer.model.facts import CopyFact, Debris, Order, Owed, Parked, Revoked, Situation
 from renewer.model.outcome import EventName, Outcome
-from renewer.network.acme import card
 from renewer.policy.backoff import from_the_future
 from renewer.policy.budget import seen_by
 from renewer.policy.challenge import challenges_of

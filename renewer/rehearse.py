@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from renewer import clock, hooks, install, inventory
+from renewer.accounts.keeper import Keeper
 from renewer.config.authorities import BUILT_IN
 from renewer.context import Context, asked
 from renewer.deploy.move import Move
@@ -30,7 +31,6 @@ from renewer.model.desired import Authority, Certificate, Config, HookEvent
 from renewer.model.facts import COPIES, Debris, Order, Owed, Record, Situation
 from renewer.model.outcome import Result
 from renewer.model.value import Value
-from renewer.network.acme.keeper import Keeper
 from renewer.policy.due import Terms, decide
 from renewer.pre_post import Around
 

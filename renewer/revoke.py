@@ -155,7 +155,7 @@ def _proofs(reason: str, *, ours: bool, with_key: bool) -> list[str]:
 
 def _still_ours(context: Context, authority: str, version: Version) -> bool:
     """Whether the account that got it is the one on disk; asks nobody, registers nothing."""
-    from renewer.network.acme.keeper import Keeper
+    from renewer.accounts.keeper import Keeper
 
     disk = Keeper(context.config.authorities[authority], state=context.config.agent.state).on_disk()
     return version.account is not None and disk.get("url") == version.account

@@ -14,8 +14,8 @@ from renewer.model.desired import DnsPersist01
 from renewer.policy import challenge as choosing
 
 if TYPE_CHECKING:
+    from renewer.accounts.keeper import Keeper
     from renewer.model.desired import Authority, Config
-    from renewer.network.acme.keeper import Keeper
 
 _MAX_KEY_FILE = 64 * 1024
 _authority = click.argument("name", required=False, metavar="[AUTHORITY]")
@@ -169,7 +169,7 @@ def _pick(config: "Config", name: str | None) -> "Authority":
 
 
 def _open(config: "Config", authority: "Authority", *, strict: bool = False) -> "Keeper":
-    from renewer.network.acme.keeper import Keeper
+    from renewer.accounts.keeper import Keeper
     from renewer.secrets import resolve
 
     hmac = None

@@ -18,9 +18,9 @@ from renewer.model.value import Value
 from renewer.policy import challenge as choosing
 
 if TYPE_CHECKING:
+    from renewer.accounts.keeper import Keeper
     from renewer.model.desired import Authority, Certificate, Challenge, Config
     from renewer.model.facts import Debris
-    from renewer.network.acme.keeper import Keeper
 
 TXT = "a TXT record, made and removed by each order"
 
@@ -241,7 +241,7 @@ class _Known:
 @contextmanager
 def _accounts(config: "Config", wish: "Certificate") -> Iterator[list[_Known]]:
     """The authorities of a certificate, if one of its challenges depends on them."""
-    from renewer.network.acme.keeper import Keeper
+    from renewer.accounts.keeper import Keeper
 
     kinds = (DnsAccount01, DnsPersist01)
     needed = any(isinstance(one, kinds) for one in choosing.challenges_of(wish))

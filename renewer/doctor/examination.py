@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from renewer import clock
+from renewer.accounts.keeper import Keeper
 from renewer.doctor import dane
 from renewer.doctor.ports import Doorway, see
 from renewer.errors import RenewerError
@@ -18,7 +19,6 @@ from renewer.model.desired import Authority, Certificate, Challenge, Config, Htt
 from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, PortSeen, Resolved
 from renewer.model.names import Identifier, IdentifierType
 from renewer.model.value import Value
-from renewer.network.acme.keeper import Keeper
 from renewer.network.dns.ask import together
 from renewer.network.dns.caa import relevant
 from renewer.network.dns.dnssec import signed

@@ -23,9 +23,9 @@ from renewer.policy.wanted import fits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from renewer.accounts.session import Session
     from renewer.issue.issuer import Issuer
     from renewer.model.names import Identifier
-    from renewer.network.acme.client import Session
     from renewer.network.acme.resources import AcmeOrder
 
 T = TypeVar("T")

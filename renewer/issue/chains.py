@@ -19,9 +19,9 @@ from renewer.model.outcome import EventName
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from renewer.accounts.session import Session
     from renewer.context import Context
     from renewer.model.facts import Situation, Version
-    from renewer.network.acme.client import Session
     from renewer.network.acme.resources import AcmeOrder
 
 

@@ -19,9 +19,9 @@ from renewer.policy.clocks import Reading, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from renewer.accounts.session import Session
     from renewer.context import Context
     from renewer.model.facts import Situation
-    from renewer.network.acme.client import Session
 
 CLOCK = "clock"  # the kind of error that says: no failure of the certificate
 _LIMIT = 5.0  # seconds for timedatectl

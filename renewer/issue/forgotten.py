@@ -14,9 +14,9 @@ from renewer.model.facts import Ordered, VersionFacts
 from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
+    from renewer.accounts.session import Session
     from renewer.context import Context
     from renewer.model.desired import Certificate
-    from renewer.network.acme.client import Session
     from renewer.network.acme.resources import AcmeOrder
 
 

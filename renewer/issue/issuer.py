@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from renewer.accounts.session import Session
     from renewer.context import Context
     from renewer.model.decision import Decision
     from renewer.model.desired import Challenge
     from renewer.model.facts import Situation
     from renewer.model.outcome import Outcome
-    from renewer.network.acme.client import Session
     from renewer.network.challenges.contract import Solver
     from renewer.policy.checks import Terms
 

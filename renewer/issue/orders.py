@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from renewer.accounts.session import Session
     from renewer.context import Context
     from renewer.model.facts import Record, Situation
-    from renewer.network.acme.client import Session
     from renewer.network.acme.resources import AcmeOrder
 
 OUR_SIDE = frozenset({"untrusted", DATES, "ca_bundle", "url", "directory", "secret", "account-key"})

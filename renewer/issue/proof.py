@@ -17,9 +17,9 @@ from renewer.policy import challenge as choosing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from renewer.accounts.session import Session
     from renewer.issue.readiness import Readiness
     from renewer.model.facts import Debris
-    from renewer.network.acme.client import Session
     from renewer.network.acme.resources import AcmeOrder, Authorization, Offer
     from renewer.network.challenges.contract import Presented, Solver
 

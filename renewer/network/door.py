@@ -6,13 +6,14 @@ change to who asks, or to who answers.
 """
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from renewer.decoding import UndecodableError
 from renewer.errors import OurFault, RenewerError, RetryLater
-from renewer.network.protocol import Done, Failed, Message, Remark, frame, message
+from renewer.network.protocol import BreachError, Done, Failed, Message, Remark, frame, message
 
 A = TypeVar("A", bound=Message)
 _numbers = itertools.count(1)
@@ -26,6 +27,9 @@ class Asker(Protocol):
 
     def cancelled(self) -> bool:
         """Whether main wants no more of it: what is in flight is finished, nothing new begun."""
+
+    def until(self) -> float:
+        """The moment on `clock.monotonic` from which main waits no longer; it may come nearer."""
 
     def ask(self, request: Message, kind: type[A]) -> A:
         """Ask main for what only main can do: sign."""
@@ -42,11 +46,27 @@ class Duty(Protocol):
         """Answer one request by as many messages as it takes. Raises RenewerError."""
 
 
+Grant = Callable[[Any], Message]
+"""Answers what a worker asks of main. Raises BreachError for what it must not ask."""
+
+
+class _Request:
+    """What main keeps of a request until it is answered."""
+
+    __slots__ = ("breach", "grant", "until")
+
+    def __init__(self, grant: Grant | None, until: Callable[[], float] | None) -> None:
+        self.grant = grant
+        self.until = until
+        self.breach: BreachError | None = None
+
+
 class Door(Generic[A]):
     """The way to one worker; may be used by many threads at once.
 
-    `grant` answers what the worker asks of main (`grants` are the messages that it may ask), `note` takes its
-    notes. `stopping` is set when nothing new is wanted.
+    `grant` answers what the worker asks of main (`grants` are the messages that it may ask), unless a request
+    brings a `grant` of its own; `note` takes its notes. `stopping` is set when nothing new is wanted. A
+    request's `until` says how long its answer is waited for.
     """
 
     def __init__(
@@ -54,7 +74,7 @@ class Door(Generic[A]):
         duty: Duty,
         *,
         grants: Any = None,
-        grant: Callable[[Any], Message] | None = None,
+        grant: Grant | None = None,
         note: Callable[[str], None] = lambda _: None,
         stopping: threading.Event | None = None,
     ) -> None:
@@ -63,23 +83,41 @@ class Door(Generic[A]):
         self._grant = grant
         self._note = note
         self._stopping = stopping
+        self._requests: dict[int, _Request] = {}
 
-    def ask(self, request: Message, kind: type[A]) -> A:
+    def ask(self, request: Message, kind: type[A], *, grant: Grant | None = None) -> A:
         """The one answer to a request, of this kind. Raises what went wrong as one of our errors."""
-        answers = list(self.ask_all(request, kind))
+        answers = list(self.ask_all(request, kind, grant=grant))
         if len(answers) != 1:
             raise _nonsense(f"{len(answers)} answers to {type(request).__name__}")
         return answers[0]
 
-    def do(self, request: Message) -> None:
+    def do(self, request: Message, *, grant: Grant | None = None) -> None:
         """A request that is answered by its being done."""
-        for _ in self.ask_all(request, Done):  # type: ignore[arg-type]  # Done ends it, none is handed on
+        nothing: Any = Done  # ends it: none is handed on
+        for _ in self.ask_all(request, nothing, grant=grant):
             raise _nonsense(f"an answer to {type(request).__name__}")
 
-    def ask_all(self, request: Message, kind: type[A]) -> Iterator[A]:
+    def ask_all(
+        self,
+        request: Message,
+        kind: type[A],
+        *,
+        grant: Grant | None = None,
+        until: Callable[[], float] | None = None,
+    ) -> Iterator[A]:
         """The answers to a request as they come."""
         number = next(_numbers)
+        self._requests[number] = _Request(grant or self._grant, until)
+        try:
+            yield from self._answers(number, request, kind)
+        finally:
+            del self._requests[number]
+
+    def _answers(self, number: int, request: Message, kind: type[A]) -> Iterator[A]:
         for octets in self._worker(frame(number, request)):
+            if breach := self._requests[number].breach:
+                raise breach
             try:
                 of, answer = message(octets, kind | Remark | Failed | Done)
             except UndecodableError as error:
@@ -113,13 +151,27 @@ class Door(Generic[A]):
 
     def granted(self, octets: bytes) -> bytes:
         """What the worker asks of main, as frames both ways."""
-        if self._grant is None:
+        if self._grants is None:
             raise _nonsense("a worker asked for what it is never given")
-        number, request = message(octets, self._grants)
         try:
-            return frame(number, self._grant(request))
+            number, request = message(octets, self._grants)
+        except UndecodableError as error:
+            raise _nonsense(str(error)) from None
+        asked = self._requests.get(number)
+        if asked is None:
+            raise _nonsense("a worker asked for what it is never given")
+        try:
+            return frame(number, (asked.grant or _nothing)(request))
+        except BreachError as error:
+            asked.breach = error
+            return frame(number, Failed.of(error))
         except RenewerError as error:
             return frame(number, Failed.of(error))
+
+    def end(self, number: int) -> float:
+        """How long the answer to a request is waited for, on `clock.monotonic`."""
+        asked = self._requests.get(number)
+        return asked.until() if asked and asked.until else math.inf
 
     def stopped(self) -> bool:
         """Whether nothing new is wanted."""
@@ -148,11 +200,19 @@ class _Side:
     def cancelled(self) -> bool:
         return self._door.stopped()
 
+    def until(self) -> float:
+        return self._door.end(self._number)
+
     def ask(self, request: Message, kind: type[A]) -> A:
         _, answer = message(self._door.granted(frame(self._number, request)), kind | Failed)
         if isinstance(answer, Failed):
             raise answer.error()
         return answer  # type: ignore[no-any-return]
+
+
+def _nothing(_: Any) -> Message:
+    """What a request grants that grants nothing."""
+    raise BreachError("a worker asked for what it is never given", kind="worker")
 
 
 def _nonsense(what: str) -> RetryLater | OurFault:

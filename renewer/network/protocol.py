@@ -20,6 +20,8 @@ VERSION = 1
 FRAME = 256 * 1024
 """Octets that a frame may have: what is larger is said in several."""
 _HEAD = struct.Struct("!IBI")
+_TEXT, _DETAIL, _NAMES = 20_000, 400, 400
+"""Characters of an error's sentences and of what is said of one name, and names: so that it fits a frame."""
 M = TypeVar("M")
 
 
@@ -52,6 +54,8 @@ class Failed(Message):
     local: bool = False
     disturbing: bool = False
     unasked: bool = False
+    untouched: bool = False
+    timed_out: bool = False
 
     @classmethod
     def of(cls, error: RenewerError) -> "Failed":
@@ -59,14 +63,18 @@ class Failed(Message):
         sort = next(kind.__name__ for kind in type(error).__mro__ if SORTS.get(kind.__name__) is kind)
         return cls(
             sort=sort,
-            text=error.text,
-            hint=error.hint,
-            kind=error.kind,
-            identifiers=error.identifiers,
+            text=_short(error.text, _TEXT),
+            hint=_short(error.hint, _TEXT),
+            kind=_short(error.kind, _DETAIL),
+            identifiers=tuple(
+                (_short(name, _DETAIL), _short(said, _DETAIL)) for name, said in error.identifiers[:_NAMES]
+            ),
             not_before=error.not_before,
             local=error.local,
             disturbing=error.disturbing,
             unasked=error.unasked,
+            untouched=error.untouched,
+            timed_out=error.timed_out,
         )
 
     def error(self) -> RenewerError:
@@ -79,6 +87,7 @@ class Failed(Message):
             not_before=self.not_before,
         )
         made.local, made.disturbing, made.unasked = self.local, self.disturbing, self.unasked
+        made.untouched, made.timed_out = self.untouched, self.timed_out
         return made
 
 
@@ -86,6 +95,10 @@ SORTS: dict[str, type[RenewerError]] = {
     kind.__name__: kind for kind in (RenewerError, RetryLater, GiveUp, OurFault, StateError, UsageError)
 }
 """The classes of errors that cross, by name; a duty adds its own, which take the same arguments."""
+
+
+class BreachError(RetryLater):
+    """A worker asked of main what it must not: it is no use any more, whatever it answers afterwards."""
 
 
 def frame(number: int, message: Message) -> bytes:
@@ -105,3 +118,7 @@ def message(octets: bytes, kinds: Any) -> tuple[int, Any]:
     if version != VERSION or length != len(octets) - _HEAD.size:
         raise UndecodableError(f"a frame of version {version}, {length} octets said, {len(octets)} sent")
     return number, decode(octets[_HEAD.size :], kinds)
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from renewer import clock
+from renewer.accounts.session import Session
 from renewer.model.desired import Authority
 from renewer.model.names import Identifier
-from renewer.network.acme.client import Session
 from renewer.network.acme.resources import AcmeOrder
 from tests.servers.pebble import Pebble
 

@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from josepy.jwk import JWKRSA
 
+from renewer.accounts import rollover
+from renewer.accounts.keeper import Keeper
+from renewer.accounts.key import AccountKey
+from renewer.accounts.session import Session
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import KeyType
-from renewer.network.acme import rollover
-from renewer.network.acme.account_key import AccountKey
-from renewer.network.acme.client import Session
-from renewer.network.acme.keeper import Keeper
 from renewer.network.acme.transport import Transport
 from renewer.statedir import StateDirectory
 from tests.acme.conftest import authority_of, name

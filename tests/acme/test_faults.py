@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from renewer import clock
+from renewer.accounts.session import Session
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Authority
 from renewer.network.acme import transport
-from renewer.network.acme.client import Session
 from tests.acme.conftest import Answerer, authority_of, csr, name, obtain, prove
 from tests.servers import faultproxy as faults
 from tests.servers.certificates import ServerRoot

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from renewer.accounts.keeper import Keeper
+from renewer.accounts.session import Session
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Authority, Eab, Secret, SecretSource
-from renewer.network.acme.client import Session
-from renewer.network.acme.keeper import Keeper
 from tests.acme.conftest import name
 from tests.servers.bendable import Bendable, BendableFactory, Seen
 from tests.servers.bends import Answer, Bend, Call, error, html, late, problem, refusal, say

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from renewer import clock
+from renewer.accounts.session import Session
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.network.acme.client import Session
 from renewer.network.http import unpacked as decode
 from tests.acme.conftest import csr, name
 from tests.acme.test_lost_accounts import order, session

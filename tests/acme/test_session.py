@@ -12,9 +12,9 @@ import pytest
 from cryptography import x509
 
 from renewer import clock
+from renewer.accounts.session import Session
 from renewer.errors import GiveUp, RetryLater, StateError
 from renewer.model.desired import Eab, KeyType, Secret, SecretSource
-from renewer.network.acme.client import Session
 from renewer.network.acme.resources import OrderStatus
 from tests.acme.conftest import Answerer, ari_id, authority_of, csr, name, obtain, prove
 from tests.servers.pebble import Pebble, PebbleFactory, new_eab_key

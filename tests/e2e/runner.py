@@ -214,9 +214,10 @@ def _import_all() -> None:
         "report",
         "config.load",
         "store.lock",
+        "accounts.session",
     ):
         importlib.import_module(f"renewer.{name}")
-    for name in ("verify.handshake", "acme.client", "acme.ari", "tls", "challenges.http01.webroot"):
+    for name in ("verify.handshake", "acme.duty", "acme.ari", "tls", "challenges.http01.webroot"):
         importlib.import_module(f"renewer.network.{name}")
     verify: Any = importlib.import_module("renewer.network.verify")
     verify.settle_all = partial(verify.settle_all, over=0.04)  # nginx has one worker here

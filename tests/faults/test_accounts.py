@@ -182,7 +182,7 @@ def test_one_of_two_authorities_is_ended(
     host = make_host(free_port(), {"first": table(first), "second": table(second)})
     host.run()
     with host.context() as context:
-        from renewer.network.acme.keeper import Keeper
+        from renewer.accounts.keeper import Keeper
 
         Keeper(context.config.authorities["first"], state=context.accounts).deactivate()
     report = host.run()

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from renewer import run
+from renewer.accounts.session import Session
 from renewer.context import Context
 from renewer.errors import RetryLater, StateError
 from renewer.issue.proof import Proof
 from renewer.model.decision import Step
 from renewer.model.outcome import Result
-from renewer.network.acme.client import Session
 from renewer.run import Limits
 from renewer.store.disk import DiskStore
 from tests.faults.conftest import HostFactory

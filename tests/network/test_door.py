@@ -11,7 +11,7 @@ from renewer.decoding import UndecodableError
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Endpoint
 from renewer.network.door import Asker, Door
-from renewer.network.protocol import FRAME, Done, Message, frame, message
+from renewer.network.protocol import FRAME, BreachError, Done, Message, frame, message
 from renewer.network.verify import Sight, Target
 from renewer.network.verify.looks import Looks
 from renewer.network.verify.messages import Look, Sights
@@ -102,6 +102,53 @@ def test_cancelling_is_seen_by_the_worker() -> None:
     assert door.ask(Question(text="cancelled"), Word).text == "False"
     stopping.set()
     assert door.ask(Question(text="cancelled"), Word).text == "True"
+
+
+def test_an_error_of_any_size_crosses() -> None:
+    """What an authority says of a thousand names is cut, and never too large to be told."""
+    said = tuple((f"{number}.example.org", "x" * 2000) for number in range(1000))
+    with pytest.raises(RetryLater, match="xxx") as caught:
+        Door[Word](Worker(RetryLater("x" * FRAME, hint="y" * FRAME, identifiers=said))).ask(Question(), Word)
+    assert caught.value.identifiers[0][0] == "0.example.org"
+
+
+def test_a_request_brings_what_may_be_asked_of_main() -> None:
+    """A grant is for one request alone; who asks beyond it is not believed, also if it goes on regardless."""
+
+    class Stubborn(Worker):
+        def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+            try:
+                yield from super().answer(request, main)
+            except RenewerError:
+                yield Word(text="all is well")
+
+    def refuses(_: Any) -> Message:
+        raise BreachError("not that", kind="worker")
+
+    door = Door[Word](Stubborn(), grants=Please)
+    asked = Question(text="please")
+    assert door.ask(asked, Word, grant=lambda _: Word(text="signed")).text == "signed"
+    with pytest.raises(BreachError, match="never given"):
+        door.ask(asked, Word)
+    with pytest.raises(BreachError, match="not that"):
+        door.ask(asked, Word, grant=refuses)
+
+
+def test_the_end_of_waiting_may_come_nearer() -> None:
+    """The worker sees until when its answer is waited for, as it stands at that moment."""
+    end = [9.0]
+
+    class Waiting(Worker):
+        def answer(self, request: Any, main: Asker) -> Iterator[Message]:  # noqa: ARG002
+            yield Word(text=str(main.until()))
+            yield Word(text=str(main.until()))
+
+    seen = []
+    for word in Door[Word](Waiting()).ask_all(Question(), Word, until=lambda: end[0]):
+        seen.append(word.text)
+        end[0] = 3.0
+    assert seen == ["9.0", "3.0"]
+    assert Door[Word](Waiting()).ask_all(Question(), Word).__next__().text == "inf"
 
 
 def test_a_frame_is_bounded_and_checked() -> None:

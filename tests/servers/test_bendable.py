@@ -11,10 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from renewer import clock
+from renewer.accounts.session import Session
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Authority, Eab, KeyType, Secret, SecretSource
 from renewer.model.names import Identifier
-from renewer.network.acme.client import Session
 from renewer.network.acme.resources import AcmeOrder
 from tests.acme.conftest import csr
 from tests.servers.bendable import Bendable, BendableFactory

@@ -224,9 +224,11 @@ def main() -> None:
     """Fork for each task that comes in, until there are no more."""
     import importlib
 
-    for name in ("cli.app", "cli.run", "cli.status", "run", "rounds", "report", "acme.client", "tls"):
+    for name in ("cli.app", "cli.run", "cli.status", "run", "reconcile", "report", "accounts.session"):
         importlib.import_module(f"renewer.{name}")
-    for name in ("verify.handshake", "challenges.http01.webroot", "config.load", "store.lock", "acme.ari"):
+    for name in ("verify.handshake", "challenges.http01.webroot", "acme.duty", "tls"):
+        importlib.import_module(f"renewer.network.{name}")
+    for name in ("config.load", "store.lock"):
         importlib.import_module(f"renewer.{name}")
     importlib.import_module("tests.soak.times")
     for line in sys.stdin:

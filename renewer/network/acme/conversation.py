@@ -1,21 +1,25 @@
-"""How things are said to one authority: its directory, our account, and signed requests between them."""
+"""How things are said to one authority: its directory, and signed requests in our account's name."""
 
-import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
-
-from renewer import clock
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.model.desired import Authority
 from renewer.network.acme import problems, wire
-from renewer.network.acme.account_key import AccountKey
-from renewer.network.acme.accounts import Account
 from renewer.network.acme.lost import elsewhere
+from renewer.network.acme.messages import (
+    OBJECT,
+    AccountNow,
+    Configure,
+    Doubt,
+    Sign,
+    Signature,
+    SignKind,
+)
+from renewer.network.acme.once import Once
 from renewer.network.acme.reply import Reply, join
 from renewer.network.acme.resources import Directory
 from renewer.network.acme.transport import REDIRECTS, Transport
+from renewer.network.door import Asker
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -23,198 +27,151 @@ _ANY = "*/*"
 _MOVED = (*REDIRECTS, 404, 405, 410)  # what a URL from a stale directory may be answered with
 
 
-class Once(Generic[T]):
-    """Made by whoever needs it first; those who waited share what came of it, also a failure.
-
-    Without that, each of many workers would in turn wait for an authority that does not answer.
-    """
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._made: T | None = None
-        self._failure: tuple[float, RenewerError] | None = None
-        self._renewed = False
-        self._failed_again: RenewerError | None = None
-        self._lock = threading.Lock()
-
-    def get(self) -> T:
-        """What was made; made now if it is not there yet."""
-        if (made := self._made) is not None:
-            return made
-        asked = clock.monotonic()
-        with self._lock:
-            if self._made is None:
-                if self._failure and self._failure[0] >= asked:
-                    raise self._failure[1]
-                try:
-                    self._made = self._make()
-                except RenewerError as error:
-                    self._failure = (clock.monotonic(), error)
-                    raise
-            return self._made
-
-    def renew(self, old: T, before: Callable[[], object] = lambda: None) -> None:
-        """Make it anew, once a run, `before` having been done; nothing if it is not `old` any more.
-
-        Whoever comes meanwhile, or later, waits for that and shares what came of it, also a failure.
-        """
-        with self._lock:
-            if self._made != old:
-                return
-            if self._renewed:
-                if self._failed_again:
-                    raise self._failed_again
-                return
-            self._renewed = True
-            try:
-                before()
-                self._made = self._make()
-            except RenewerError as error:
-                self._failed_again = error
-                raise
-
-
 class Conversation:
-    """With one authority, in the name of our account; safe for threads."""
+    """With one authority; safe for threads."""
 
-    def __init__(self, authority: Authority, state: str, eab_hmac: str | None, timeout: float) -> None:
-        self.name = authority.name
-        self.transport = Transport(ca_bundle=authority.ca_bundle, proxy=authority.proxy, timeout=timeout)
-        self._authority = authority
-        self.lists_orders = False  # whether the account's list of orders was seen (RFC 8555 §7.1.2.1)
-        self.holder = Account(authority, state, eab_hmac)
+    def __init__(self, given: Configure) -> None:
+        self.name = given.name
+        self.transport = Transport(ca_bundle=given.ca_bundle, proxy=given.proxy, timeout=given.timeout)
+        self._url = given.directory
         self._directory = Once(self._fetch_directory)
-        self._url = Once(lambda: self.holder.ensure(lambda: self.directory, self.signed))
-        self._lost: dict[str, bool] = {}
-        self._asking = threading.Lock()
 
     @property
     def directory(self) -> Directory:
         """What the authority offers (RFC 8555 §7.1.1), fetched once a run."""
         return self._directory.get()
 
-    @property
-    def account(self) -> str:
-        """Our account's URL; registered now if there is none yet (§7.3)."""
-        return self._url.get()
+    def renew_directory(self, stale: Directory) -> None:
+        """Fetch it again, once a run, if it is still this one."""
+        self._directory.renew(stale)
 
-    @property
-    def thumbprint(self) -> str:
-        """Of our account's key (RFC 7638)."""
-        _ = self.account
-        return self.holder.key.thumbprint
+    def _fetch_directory(self) -> Directory:
+        reply = self.transport.get(self._url)
+        try:
+            return self._directory_in(reply)
+        except RenewerError as error:
+            if reply.url == self._url:
+                raise
+            raise elsewhere(self._url, reply.url, error) from error
+
+    def _directory_in(self, reply: Reply) -> Directory:
+        if reply.status in (404, 405, 410):  # 405: a resource for POST, not the directory
+            text = f"there is no ACME directory at {self._url} (HTTP {reply.status}): it may have moved"
+            hint = f"look up the directory's URL in the documentation of {self.name} and correct `directory`"
+            raise GiveUp(text, kind="directory", hint=hint)
+        return wire.directory(accepted(reply, "its directory", self.name).json(), self._url)
+
+
+class Voice:
+    """What is said in the course of one request of main's, in the name of the account with that URL.
+
+    Main signs, and knows the account: each signature, and whether there still is such an account, is asked of
+    it. Without an account (None) the request is signed by a key itself.
+    """
+
+    def __init__(self, talk: Conversation, main: Asker, account: str | None) -> None:
+        self.talk = talk
+        self.name = talk.name
+        self.account = account or ""
+        self._main = main
 
     def post(
         self,
         url: str | Callable[[], str],
-        payload: dict[str, Any] | None = None,
+        kind: SignKind = SignKind.READ,
         *,
         repeatable: bool = True,
         accept: str = JSON,
+        again: bool = False,
     ) -> Reply:
-        """A request in the account's name, whatever is answered; without a payload it is POST-as-GET (§6.3).
+        """A request in the account's name, whatever is answered; to read it is POST-as-GET (§6.3).
 
         A `url` given as a function comes from the directory: answered with 404, or led elsewhere, the
         directory is fetched again (cached ones go stale), once a run, and the request said where it now
-        belongs. An account that the authority has lost is found again or registered anew, once a run; whether
-        it is lost the authority is asked, once a run, when a refusal could mean that.
+        belongs. An account that the authority has lost is found again or registered anew by main, once a run;
+        whether it is lost the authority is asked, once a run, when a refusal could mean that.
         """
         account = self.account
         target = url if isinstance(url, str) else url()
-        reply = self.signed(target, payload, kid=account, repeatable=repeatable, accept=accept)
+        reply = self.signed(target, kind, repeatable=repeatable, accept=accept, again=again)
         if reply.status == 406 and accept != _ANY:
-            return self.post(url, payload, repeatable=repeatable, accept=_ANY)
+            return self.post(url, kind, repeatable=repeatable, accept=_ANY, again=True)
         if reply.ok:
             return reply
         if reply.status in _MOVED and not isinstance(url, str):
-            directory = self.directory
+            directory = self.talk.directory
             if url() == target:
-                self._directory.renew(directory)
-        if reply.problem().type == "accountDoesNotExist" or self.has_lost(reply, account):
-            self._url.renew(account, lambda: self.holder.forget(account))
+                self.talk.renew_directory(directory)
+        sure = reply.problem().type == "accountDoesNotExist"
+        if sure or may_be_lost(reply):
+            self.account = self._main.ask(Doubt(account=account, sure=sure), AccountNow).url
         now = url if isinstance(url, str) else url()
         if (now, self.account) == (target, account):
             return reply
-        return self.signed(now, payload, kid=self.account, repeatable=repeatable, accept=accept)
+        return self.signed(now, kind, repeatable=repeatable, accept=accept)
+
+    def signed(
+        self,
+        url: str,
+        kind: SignKind,
+        *,
+        repeatable: bool = True,
+        accept: str = JSON,
+        again: bool = False,
+    ) -> Reply:
+        """One signed request, whatever is answered; `again` if the same came to nothing before."""
+
+        def sign(nonce: str) -> bytes:
+            nonlocal again
+            request = Sign(kind=kind, url=url, nonce=nonce, again=again)
+            again = True
+            return self._main.ask(request, Signature).body
+
+        return self.talk.transport.post(
+            url, sign, new_nonce=self.talk.directory.new_nonce, accept=accept, repeatable=repeatable
+        )
 
     def accepted(self, reply: Reply, doing: str) -> Reply:
-        """The reply, if it is a success; else raises what its problem means.
-
-        What the authority knows no more is GiveUp with kind "gone"; a page in HTML saying so proves nothing.
-        """
-        if reply.ok:
-            return reply
-        problem = reply.problem()
-        if is_gone(reply):
-            raise GiveUp(f"{self.name} refused {doing}: it knows {reply.url} no more", kind="gone")
-        raise problems.error(problem, doing, self.name)
+        """The reply, if it is a success; else raises what its problem means."""
+        return accepted(reply, doing, self.name)
 
     def look(self, url: str, read: Callable[[Any, str], T], doing: str) -> tuple[T, Reply]:
         """An object at a URL, read into one of our nouns, with the reply it came in."""
         reply = self.accepted(self.post(url), doing)
-        return read(reply.json(), url), reply
+        return read(self.read(reply), url), reply
+
+    def read(self, reply: Reply) -> Any:
+        """The JSON object of a reply. Raises RetryLater if it is none, or larger than any."""
+        if len(reply.body) > OBJECT:
+            text = f"{reply.url} sent more than {OBJECT >> 10} KiB, which no ACME authority does"
+            raise RetryLater(text, kind="bad-reply", hint="check the URL of the directory")
+        return reply.json()
 
     def location(self, reply: Reply) -> str:
         """The URL of what was made (§7.4)."""
-        given = reply.headers.get("Location")
-        if not given or not (location := join(reply.url, given)):
-            raise RetryLater(
-                f"{self.name} made something at {reply.url} and did not say where it is", kind="bad-reply"
-            )
-        return location
-
-    def signed(  # noqa: PLR0913  a request has that many sides
-        self,
-        url: str,
-        payload: dict[str, Any] | None,
-        *,
-        kid: str | None,
-        repeatable: bool = True,
-        accept: str = JSON,
-        key: AccountKey | None = None,
-    ) -> Reply:
-        """One signed request whatever is answered: by the account `kid`, or by a key itself (None)."""
-        body = b"" if payload is None else msgspec.json.encode(payload)
-        key = key or self.holder.key
-        return self.transport.post(
-            url,
-            lambda nonce: key.sign(body, nonce, url, kid),
-            new_nonce=self.directory.new_nonce,
-            accept=accept,
-            repeatable=repeatable,
+        if location := location_of(reply):
+            return location
+        raise RetryLater(
+            f"{self.name} made something at {reply.url} and did not say where it is", kind="bad-reply"
         )
 
-    def _fetch_directory(self) -> Directory:
-        url = self._authority.directory
-        reply = self.transport.get(url)
-        try:
-            return self._directory_in(reply, url)
-        except RenewerError as error:
-            if reply.url == url:
-                raise
-            raise elsewhere(url, reply.url, error) from error
 
-    def _directory_in(self, reply: Reply, url: str) -> Directory:
-        if reply.status in (404, 405, 410):  # 405: a resource for POST, not the directory
-            text = f"there is no ACME directory at {url} (HTTP {reply.status}): it may have moved"
-            hint = f"look up the directory's URL in the documentation of {self.name} and correct `directory`"
-            raise GiveUp(text, kind="directory", hint=hint)
-        return wire.directory(self.accepted(reply, "its directory").json(), url)
+def accepted(reply: Reply, doing: str, authority: str) -> Reply:
+    """The reply, if it is a success; else raises what its problem means.
 
-    def has_lost(self, reply: Reply, account: str) -> bool:
-        """Whether a refusal of what our account said means that the authority has no such account any more.
+    What the authority knows no more is GiveUp with kind "gone"; a page in HTML saying so proves nothing.
+    """
+    if reply.ok:
+        return reply
+    if is_gone(reply):
+        raise GiveUp(f"{authority} refused {doing}: it knows {reply.url} no more", kind="gone")
+    raise problems.error(reply.problem(), doing, authority)
 
-        It is asked once a run, and who comes later or waited knows it, too.
-        """
-        if not _may_be_lost(reply):
-            return False
-        with self._asking:
-            if account not in self._lost:
-                try:
-                    self._lost[account] = self.holder.is_lost(account, lambda: self.directory, self.signed)
-                except RenewerError:
-                    self._lost[account] = False  # nothing was learnt; the refusal itself will be told
-            return self._lost[account]
+
+def location_of(reply: Reply) -> str | None:
+    """Where what was made is, absolute; None if that is not said."""
+    given = reply.headers.get("Location")
+    return (join(reply.url, given) or None) if given else None
 
 
 def is_gone(reply: Reply) -> bool:
@@ -222,7 +179,7 @@ def is_gone(reply: Reply) -> bool:
     return reply.status in (404, 410) and (bool(reply.problem().type) or not reply.body.strip())
 
 
-def _may_be_lost(reply: Reply) -> bool:
+def may_be_lost(reply: Reply) -> bool:
     """Whether a refusal of what our account said may mean that there is no such account any more.
 
     RFC 8555 §7.3.1 has accountDoesNotExist for it, but authorities that lost their accounts answered 401,

@@ -1,13 +1,15 @@
 """Waiting for the authority: at once, then ever more slowly, and as Retry-After says (RFC 8555 §7.5.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from renewer import clock
 from renewer.errors import OurFault, RenewerError, RetryLater
 from renewer.network.acme.lost import Lost, Unreached
-from renewer.network.acme.reply import Reply
+
+if TYPE_CHECKING:
+    from renewer.network.acme.reply import Reply
 
 T = TypeVar("T")
 Deadline = float | Callable[[], float]
@@ -22,19 +24,18 @@ _SERVERS = ("bad-reply", "serverInternal")  # kinds of what was no proper answer
 
 def until(
     urls: Sequence[str],
-    look: Callable[[str], tuple[T, Reply]],
+    look: Callable[[str], "tuple[T, Reply]"],
     done: Callable[[T], bool],
     deadline: Deadline,
     waiting: str,
-) -> list[T]:
-    """Look at each URL until it is `done`; the results in the order of the URLs.
+) -> Iterator[T]:
+    """Look at each URL until it is `done`; all that is seen, as it is seen.
 
     `deadline` is on clock.monotonic(), a function if it may come nearer; the first look is always taken. A
     look that brings nothing of use (a page in HTML, an error of the server) is followed by the next one.
     Raises RetryLater, its text beginning with `waiting`, if the deadline comes first or lies before the
     moment for which the authority asks; what was wrong with the last look, if something was.
     """
-    found: dict[str, T] = {}
     bad: dict[str, RenewerError] = {}
     due, pause, began = dict.fromkeys(urls, 0.0), FIRST, clock.monotonic()
     while due:
@@ -50,8 +51,8 @@ def until(
             wanted = max(SOON, _until(error.not_before))
         else:
             bad.pop(url, None)
+            yield seen
             if done(seen):
-                found[url] = seen
                 del due[url]
                 continue
             wanted = _until(reply.retry_after, reply.at)
@@ -59,7 +60,6 @@ def until(
         due[url] = now + max(wanted, pause)
         if all(moment > now for moment in due.values()):  # a round is over
             pause = min(pause * GROWTH, SOON if now - began < _SOON_ENDS else LATE)
-    return [found[url] for url in urls]
 
 
 def passing(error: RenewerError) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from urllib.parse import urlsplit
 
 from renewer.model.names import Identifier
 from renewer.model.value import Value
@@ -60,8 +60,7 @@ class Offer(Value):
     """A challenge that the authority offers (RFC 8555 §8); `type` may be one that we do not know.
 
     `token` is None if there is none, or if it is not base64url (§8.3): then only a type without tokens
-    (dns-persist-01) can be answered; that one may name the authority's `issuers` and our `account`. `raw` is
-    the whole object, for challenge types that carry more.
+    (dns-persist-01) can be answered; that one may name the authority's `issuers` and our `account`.
     """
 
     type: str
@@ -71,7 +70,6 @@ class Offer(Value):
     error: Problem | None = None
     issuers: tuple[str, ...] = ()
     account: str | None = None
-    raw: Mapping[str, Any] = {}
 
 
 class Authorization(Value):
@@ -124,7 +122,6 @@ class AccountObject(Value):
     url: str
     status: str
     contact: tuple[str, ...] = ()
-    terms_agreed: bool | None = None
     orders: str | None = None
 
 
@@ -167,3 +164,31 @@ class Renewal(Value):
     failures: int = 0
     trouble: str | None = None
     busy: float | None = None
+
+
+_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+_MAX_TOKEN = 255  # a file's name
+
+
+def token_is_safe(text: object) -> bool:
+    """RFC 8555 §8.3: no characters outside base64url, so it can be a file's name."""
+    return isinstance(text, str) and 0 < len(text) <= _MAX_TOKEN and _TOKEN.issuperset(text)
+
+
+def place_of(url: str) -> str:
+    """Host and port of an https URL; "" if it is none."""
+    try:
+        parts = urlsplit(url)
+        place = f"{parts.hostname}:{parts.port or 443}"
+    except ValueError:
+        return ""
+    return place if parts.scheme == "https" and parts.hostname else ""
+
+
+def places(directory: Directory) -> frozenset[str]:
+    """Where the authority is: the hosts and ports that its directory names."""
+    named = (
+        *(directory.url, directory.new_nonce, directory.new_account, directory.new_order),
+        *(directory.revoke_cert, directory.key_change),
+    )
+    return frozenset(place_of(url) for url in named if url) - {""}

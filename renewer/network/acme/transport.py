@@ -2,7 +2,7 @@
 
 acme's own ClientNetwork is not used: it drops the headers of refusals and the problem of a 409, retries a
 refused nonce once only, has no bound on a whole reply, is not made for threads, and drags in pyOpenSSL. Its
-signatures (`acme.jws`) are used, by `account_key.AccountKey`.
+signatures (`acme.jws`) are used, on main's side of the door.
 """
 
 import contextlib
@@ -18,14 +18,13 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
-from renewer import __version__, clock, secrets
+from renewer import __version__, clock
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.model.desired import Secret
 from renewer.network import http, tls
 from renewer.network.acme import problems, retry_after
-from renewer.network.acme.lost import Lost, Unreached, elsewhere, failure
+from renewer.network.acme.lost import DATES, Lost, Unreached, elsewhere
 from renewer.network.acme.reply import Reply, join
 
 T = TypeVar("T")
@@ -39,6 +38,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _JSON = "application/json"
 _NONCE = re.compile(r"[A-Za-z0-9_-]+")  # RFC 8555 §6.5.1: a nonce that is not base64url is to be ignored
+_REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
 _bound = threading.local()  # .end: when this thread's request must be over, on the clock that never jumps
 
 
@@ -86,7 +86,7 @@ class _Adapter(HTTPAdapter):
 class Transport:
     """The way to one authority. `timeout` (seconds) bounds each request as a whole, to its last octet."""
 
-    def __init__(self, *, ca_bundle: str | None, proxy: str | Secret | None, timeout: float) -> None:
+    def __init__(self, *, ca_bundle: str | None, proxy: str | None, timeout: float) -> None:
         self.timeout = timeout
         self._ca_bundle = ca_bundle
         self.date_skew: timedelta | None = None
@@ -257,8 +257,6 @@ class Transport:
 
     def _proxies_for(self, url: str) -> dict[str, str]:
         if self._proxy:
-            if not isinstance(self._proxy, str):  # when it is first needed: an error is told as any other
-                self._proxy = secrets.proxy(self._proxy)
             return {"https": self._proxy}
         host = urlsplit(url).netloc
         if host not in self._proxies:
@@ -282,3 +280,50 @@ def _is_https(url: str) -> bool:
         return urlsplit(url).scheme == "https"
     except ValueError:
         return False
+
+
+def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float) -> RetryLater | GiveUp:
+    """What a request that brought no reply means."""
+    host = urlsplit(url).netloc
+    why = _innermost(error)
+    if isinstance(why, ssl.SSLCertVerificationError):
+        return _untrusted(why.verify_message, host, ca_bundle)
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+        return GiveUp(f"{problems.clean(url, 200)} is not a URL", kind="url", hint="check `directory`")
+    if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
+        kind = Unreached if isinstance(error, requests.ConnectTimeout) else Lost
+        lost = kind(f"{host} did not answer within {timeout:g} s", kind="network")
+        lost.timed_out = True
+        return lost
+    told = problems.clean(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
+    if isinstance(why, NewConnectionError) or isinstance(error, requests.exceptions.ProxyError):
+        return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
+    if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":
+        return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
+    return Lost(f"the connection to {host} broke: {told}", kind="network")
+
+
+def _untrusted(said: str, host: str, ca_bundle: str | None) -> GiveUp:
+    if "expired" in said or "not yet valid" in said:
+        text = f"the TLS certificate of {host} is not trusted by this host's clock: {said}"
+        hint = "compare this host's clock with the true time: timedatectl; date -u"
+        return GiveUp(text, kind=DATES, hint=hint)
+    hint = "if this is a private authority, set ca_bundle of its table to the PEM file of its root"
+    if ca_bundle:
+        hint = f"check that {ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
+    return GiveUp(f"the TLS certificate of {host} is not trusted: {said}", kind="untrusted", hint=hint)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What really happened, below the wrappings of requests and urllib3."""
+    seen = error
+    for _ in range(10):
+        reason = getattr(seen, "reason", None)
+        inner = reason if isinstance(reason, BaseException) else seen.__cause__
+        inner = (
+            inner or next((a for a in seen.args if isinstance(a, BaseException)), None) or seen.__context__
+        )
+        if inner is None:
+            break
+        seen = inner
+    return seen

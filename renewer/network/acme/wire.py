@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, TypeVar
 
 from renewer.errors import GiveUp, RetryLater
@@ -23,11 +24,11 @@ from renewer.network.acme.resources import (
     Offer,
     OrderStatus,
     Problem,
+    token_is_safe,
 )
 
-_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-_MAX_TOKEN = 255  # a file's name
 _MAX_ITEMS = 1000
+_MAX_NAMED = 100
 _MAX_ISSUERS = 10
 _FIRST_YEAR, _LAST_YEAR = 1900, 9998
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,8}")
@@ -47,11 +48,6 @@ def moment(text: object) -> datetime | None:
     return found if found and _FIRST_YEAR <= found.year <= _LAST_YEAR else None
 
 
-def token_is_safe(text: object) -> bool:
-    """RFC 8555 §8.3: no characters outside base64url, so it can be a file's name."""
-    return isinstance(text, str) and 0 < len(text) <= _MAX_TOKEN and _TOKEN.issuperset(text)
-
-
 def directory(document: Mapping[str, Any], url: str) -> Directory:
     """RFC 8555 §7.1.1. Raises GiveUp if it is none."""
     meta = document.get("meta")
@@ -68,12 +64,17 @@ def directory(document: Mapping[str, Any], url: str) -> Directory:
             revoke_cert=_optional(document.get("revokeCert")),
             key_change=_optional(document.get("keyChange")),
             renewal_info=_optional(document.get("renewalInfo")),
-            profiles={problems.clean(k, 200): problems.clean(v, 500) for k, v in profiles.items()},
+            profiles={
+                problems.clean(name, 200): problems.clean(text, 500)
+                for name, text in islice(profiles.items(), _MAX_NAMED)
+            },
             terms=problems.clean(meta.get("termsOfService"), 500) or None,
             eab_required=meta.get("externalAccountRequired") is True,
             account_hash_prefix=_account_uri(meta.get("accountHashPrefix")),
             issuers=_issuers(meta),
-            caa=tuple(problems.clean(name, 300) for name in caa if name) if isinstance(caa, list) else (),
+            caa=tuple(problems.clean(name, 300) for name in caa[:_MAX_NAMED] if name)
+            if isinstance(caa, list)
+            else (),
             website=problems.clean(meta.get("website"), 500) or None,
         )
     except RetryLater as fault:
@@ -83,12 +84,13 @@ def directory(document: Mapping[str, Any], url: str) -> Directory:
 
 def account(document: Mapping[str, Any], url: str) -> AccountObject:
     """RFC 8555 §7.1.2."""
-    contact, agreed = document.get("contact"), document.get("termsOfServiceAgreed")
+    contact = document.get("contact")
     return AccountObject(
         url=url,
         status=problems.clean(document.get("status"), 40) or "unknown",
-        contact=tuple(problems.clean(one, 300) for one in contact) if isinstance(contact, list) else (),
-        terms_agreed=agreed if isinstance(agreed, bool) else None,
+        contact=tuple(problems.clean(one, 300) for one in contact[:_MAX_NAMED])
+        if isinstance(contact, list)
+        else (),
         orders=_optional(document.get("orders")),
     )
 
@@ -173,7 +175,6 @@ def offer(document: object) -> Offer | None:
         error=_problem(document),
         issuers=_issuers(document),
         account=_account_uri(document.get("accounturi")),
-        raw=dict(document),
     )
 
 

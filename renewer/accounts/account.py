@@ -6,35 +6,36 @@ again by its key. An account that the operator deactivated is remembered as such
 until the operator says so.
 """
 
-from collections.abc import Callable
+import contextlib
 from typing import Any
 
 import msgspec
 
 from renewer import clock
+from renewer.accounts import rollover
+from renewer.accounts.card import ACCOUNT, KEY, about, document, place
+from renewer.accounts.door import AuthorityDoor
+from renewer.accounts.key import AccountKey
+from renewer.accounts.registry import Registry, contacts
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Authority
-from renewer.network.acme import problems, rollover
-from renewer.network.acme.account_key import AccountKey
-from renewer.network.acme.card import ACCOUNT, KEY, about, document, place
+from renewer.network.acme import problems
 from renewer.network.acme.lost import Lost
-from renewer.network.acme.registry import Post, Registry, contacts
-from renewer.network.acme.resources import Directory
+from renewer.network.acme.messages import SignKind
+from renewer.network.acme.resources import AccountObject
 from renewer.statedir import StateDirectory, held
 
 _NO_CONTACT = ("invalidContact", "malformed", "unsupportedContact")
 _KEPT = ("terms_agreed", "registered_at")  # remembered of an account as long as it is the same
 
-Ask = Callable[[], Directory]
-"""The authority's directory, fetched when first needed."""
-
 
 class Account:
     """The account of one authority, as its directory on disk knows it; other processes may use it too."""
 
-    def __init__(self, authority: Authority, state: str, eab_hmac: str | None) -> None:
+    def __init__(self, authority: Authority, state: str, eab_hmac: str | None, door: AuthorityDoor) -> None:
         self.authority = authority
-        self._registry = Registry(authority, eab_hmac)
+        self.door = door
+        self._registry = Registry(authority, eab_hmac, door)
         self._state = state
         self._parts = place(authority)
         self.path = "/".join((state, *self._parts))
@@ -51,22 +52,22 @@ class Account:
         """Sign with this key from now on."""
         self._key = key
 
-    def ensure(self, directory: Ask, post: Post) -> str:
+    def ensure(self) -> str:
         """The account's URL: remembered, found again by its key, or registered, in that order.
 
         Raises GiveUp if terms or credentials are missing or the operator deactivated the account, StateError
         if the disk does not allow it.
         """
         with held(self._state, *self._parts) as folder:
-            return self._in(folder, directory, post)
+            return self._in(folder)
 
-    def known(self, directory: Ask, post: Post) -> str | None:
+    def known(self) -> str | None:
         """The account's URL as `ensure` has it, but nothing is registered and no contact changed."""
         with held(self._state, *self._parts) as folder:
-            if not self._load(folder, directory, post):
+            if not self._load(folder):
                 return None
             remembered = self._remembered(folder)
-            return str(remembered["url"]) if remembered else self._found(folder, directory, post)
+            return str(remembered["url"]) if remembered else self._found(folder)
 
     def forget(self, url: str) -> None:
         """The authority knows that account no more; the key stays."""
@@ -75,57 +76,77 @@ class Account:
             if known is not None and known["url"] == url:
                 folder.put(ACCOUNT, b"{}\n")
 
-    def is_lost(self, url: str, directory: Ask, post: Post) -> bool:
+    def is_lost(self, url: str) -> bool:
         """Whether the authority has no such account any more, but perhaps another one for our key.
 
         Raises RenewerError if nothing can be learnt of it.
         """
         with held(self._state, *self._parts) as folder:
-            if not self._load(folder, directory, post):
+            if not self._load(folder):
                 return True
-            found = self._registry.existing(self.key, directory(), post)
+            found = self._registry.existing(self.key)
             return found.unknown or (not found.over and found.url not in (None, url))
+
+    def look(self) -> AccountObject | None:
+        """The account as the authority shows it now; None if there is none (RFC 8555 §7.1.2)."""
+        url = self.known()
+        if url is None:
+            return None
+        said = self.door.say(SignKind.READ, b"", self.key, url)
+        if said.problem is None:
+            return said.account
+        if said.problem.type == "accountDoesNotExist" or (said.doubtful and self._is_no_more(url)):
+            return None
+        if said.gone:
+            text = f"{self.authority.name} refused to show the account: it knows {url} no more"
+            raise GiveUp(text, kind="gone")
+        raise problems.error(said.problem, "to show the account", self.authority.name)
+
+    def _is_no_more(self, url: str) -> bool:
+        with contextlib.suppress(RenewerError):  # nothing was learnt; the refusal itself will be told
+            return self.is_lost(url)
+        return False
 
     # what an operator asks for ------------------------------------------------------------------------------
 
-    def register(self, directory: Ask, post: Post) -> tuple[str, bool]:
+    def register(self) -> tuple[str, bool]:
         """The account's URL, and whether it is new: one that was ended gets a successor.
 
         The authority is asked, whatever lies on disk: it may have lost the account.
         """
         with held(self._state, *self._parts) as folder:
-            if not self._load(folder, directory, post):
-                return self._in(folder, directory, post), True
+            if not self._load(folder):
+                return self._in(folder), True
             known = self._remembered(folder)
             if (known or {}).get("deactivated_at"):
-                return self._succeed(folder, directory, post), True
-            found = self._registry.existing(self.key, directory(), post)
+                return self._succeed(folder), True
+            found = self._registry.existing(self.key)
             if found.over:
-                return self._succeed(folder, directory, post), True
+                return self._succeed(folder), True
             if found.url is not None:
                 if known is None or known["url"] != found.url:
                     self._remember(folder, found.url)
-                return self._in(folder, directory, post), False
-            self._registry.may_register(directory())
+                return self._in(folder), False
+            self._registry.may_register()
             try:
-                return self._register(folder, directory(), post)
+                return self._register(folder)
             except GiveUp as error:
                 # With an account on record the key may be that of one that was ended elsewhere.
                 if error.kind != "unauthorized" or known is None:
                     raise
-            return self._succeed(folder, directory, post), True
+            return self._succeed(folder), True
 
-    def _succeed(self, folder: StateDirectory, directory: Ask, post: Post) -> str:
+    def _succeed(self, folder: StateDirectory) -> str:
         """A new account with a new key, in the place of one that was ended; the key before is kept aside.
 
         Until the authority has it, the new key lies where a rollover's does: killed here, it is settled so.
         """
-        self._registry.may_register(directory())
+        self._registry.may_register()
         old = self.key
         self._key, pem = AccountKey.generate(self.authority.account_key)
         folder.put(rollover.NEXT, pem)
         try:
-            url, _ = self._registry.register(self.key, directory(), post)
+            url, _ = self._registry.register(self.key)
         except Lost:
             raise
         except RenewerError:
@@ -135,56 +156,55 @@ class Account:
             raise
         self._put_by(folder)
         folder.rename(rollover.NEXT, KEY)
-        self._remember(folder, url, terms_agreed=directory().terms, registered_at=_now())
+        self._remember(folder, url, terms_agreed=self.door.directory().terms, registered_at=_now())
         return url
 
-    def roll_over(self, directory: Ask, post: Post) -> str:
+    def roll_over(self) -> str:
         """Give the account a new key (RFC 8555 §7.3.5); killed anywhere, the next run goes on."""
         with held(self._state, *self._parts) as folder:
-            url = self._in(folder, directory, post)
-            self._must_exist(directory, post)
-            rollover.roll(self, folder, directory, url, post)
+            url = self._in(folder)
+            self._must_exist()
+            rollover.roll(self, folder, url)
             self._remember(folder, url)
             return url
 
-    def deactivate(self, directory: Ask, post: Post) -> str:
+    def deactivate(self) -> str:
         """End the account for good (RFC 8555 §7.3.6); its URL. What it got stays valid."""
         with held(self._state, *self._parts) as folder:
-            known = self._load(folder, directory, post) and (
-                self._remembered(folder) or self._found(folder, directory, post)
-            )
+            known = self._load(folder) and (self._remembered(folder) or self._found(folder))
             if not known:
                 raise self._unknown("there is no account to deactivate")
             url = known if isinstance(known, str) else str(known["url"])
-            reply = post(url, {"status": "deactivated"}, kid=url)
-            if not reply.ok:
-                self._must_exist(directory, post)
-                raise problems.error(reply.problem(), "to deactivate the account", self.authority.name)
+            words = msgspec.json.encode({"status": "deactivated"})
+            said = self.door.say(SignKind.END_ACCOUNT, words, self.key, url)
+            if said.problem:
+                self._must_exist()
+                raise problems.error(said.problem, "to deactivate the account", self.authority.name)
             self._remember(folder, url, deactivated_at=_now())
             return url
 
-    def recover(self, directory: Ask, post: Post, given: bytes | None) -> str:
+    def recover(self, given: bytes | None) -> str:
         """Find the account of our key, or of a `given` one (PEM or JWK), which then takes its place.
 
         A key that a rollover left unused is tried as well. Raises GiveUp if the authority knows no account.
         """
         with held(self._state, *self._parts) as folder:
             if given is not None:
-                return self._adopt(folder, directory, post, *AccountKey.read(given, "the given key"))
-            if self._load(folder, directory, post) and (url := self._found(folder, directory, post)):
+                return self._adopt(folder, *AccountKey.read(given, "the given key"))
+            if self._load(folder) and (url := self._found(folder)):
                 return url
             if (pem := folder.peek(rollover.UNUSED)) is not None:
-                return self._adopt(folder, directory, post, *AccountKey.read(pem, rollover.UNUSED))
+                return self._adopt(folder, *AccountKey.read(pem, rollover.UNUSED))
             raise self._unknown("no key here opens an account")
 
     def about(self) -> dict[str, Any]:
         """What lies on disk: the files' names, and what `account.json` says; makes nothing."""
         return about(self._state, self.authority)
 
-    def _adopt(self, folder: StateDirectory, directory: Ask, post: Post, key: AccountKey, pem: bytes) -> str:
+    def _adopt(self, folder: StateDirectory, key: AccountKey, pem: bytes) -> str:
         """Make a key ours once the authority has an account for it; the one before is kept aside."""
         self._key = key
-        url = self.find(directory(), post)
+        url = self.find()
         if url is None:
             raise self._unknown("the key opens no account")
         if folder.peek(KEY) not in (None, pem):
@@ -199,8 +219,8 @@ class Account:
         if pem is not None:
             folder.put(f"former-{AccountKey.read(pem, KEY)[0].thumbprint[:8]}.pem", pem)
 
-    def _must_exist(self, directory: Ask, post: Post) -> None:
-        if self._registry.existing(self.key, directory(), post).unknown:
+    def _must_exist(self) -> None:
+        if self._registry.existing(self.key).unknown:
             raise self._unknown("there is no account any more")
 
     def _unknown(self, text: str) -> GiveUp:
@@ -213,46 +233,46 @@ class Account:
 
     # made, found, remembered --------------------------------------------------------------------------------
 
-    def _load(self, folder: StateDirectory, directory: Ask, post: Post) -> bool:
+    def _load(self, folder: StateDirectory) -> bool:
         """Take our key in hand; False if there is none. A rollover that was killed is settled first."""
         pem = folder.peek(KEY)
         if pem is None:
             return False
         self._key = AccountKey.load(pem, f"{self.path}/{KEY}")
-        rollover.settle(self, folder, directory, post)
+        rollover.settle(self, folder)
         return True
 
-    def _in(self, folder: StateDirectory, directory: Ask, post: Post) -> str:
-        if not self._load(folder, directory, post):
-            self._registry.may_register(directory())  # before a key is made: a refusal leaves nothing behind
+    def _in(self, folder: StateDirectory) -> str:
+        if not self._load(folder):
+            self._registry.may_register()  # before a key is made: a refusal leaves nothing behind
             self._key, pem = AccountKey.generate(self.authority.account_key)
             folder.put(KEY, pem)
-            return self._register(folder, directory(), post)[0]
+            return self._register(folder)[0]
         known = self._remembered(folder)
         if known is None:
-            return self._found_or_made(folder, directory, post)
+            return self._found_or_made(folder)
         if known.get("deactivated_at"):
             raise self._ended(f"was deactivated at {known['deactivated_at']}")
-        self._keep_contact(folder, known, post)
+        self._keep_contact(folder, known)
         return str(known["url"])
 
-    def _found(self, folder: StateDirectory, directory: Ask, post: Post) -> str | None:
+    def _found(self, folder: StateDirectory) -> str | None:
         """The account that the authority has for our key, remembered from now on."""
-        found = self.find(directory(), post)
+        found = self.find()
         if found is not None:
             self._remember(folder, found)
         return found
 
-    def find(self, directory: Directory, post: Post) -> str | None:
+    def find(self) -> str | None:
         """The URL of the account with our key (RFC 8555 §7.3.1), None if the authority knows none."""
-        found = self._registry.existing(self.key, directory, post)
+        found = self._registry.existing(self.key)
         if found.refusal is not None:
             raise self._registry.refused(found.refusal, "to find the account")
         return found.url
 
-    def _found_or_made(self, folder: StateDirectory, directory: Ask, post: Post) -> str:
+    def _found_or_made(self, folder: StateDirectory) -> str:
         """The account of our key; registered if the authority has none, in whatever words it says so."""
-        found = self._registry.existing(self.key, directory(), post)
+        found = self._registry.existing(self.key)
         if found.url is not None:
             ended = {"deactivated_at": _now()} if found.over else {}
             self._remember(folder, found.url, **ended)
@@ -261,22 +281,22 @@ class Account:
             return found.url
         if not found.unknown and found.refusal is not None:
             raise self._registry.refused(found.refusal, "to find the account")
-        self._registry.may_register(directory())
-        return self._register(folder, directory(), post)[0]
+        self._registry.may_register()
+        return self._register(folder)[0]
 
     def _ended(self, how: str) -> GiveUp:
         name = self.authority.name
         hint = f"make a new one: renewer account register {name}"
         return GiveUp(f"the account at {name} {how}", kind="accountDeactivated", hint=hint)
 
-    def _register(self, folder: StateDirectory, directory: Directory, post: Post) -> tuple[str, bool]:
+    def _register(self, folder: StateDirectory) -> tuple[str, bool]:
         """The account of our key, made if it is not there; and whether it was made."""
-        url, made = self._registry.register(self.key, directory, post)
-        self._remember(folder, url, terms_agreed=directory.terms, registered_at=_now())
+        url, made = self._registry.register(self.key)
+        self._remember(folder, url, terms_agreed=self.door.directory().terms, registered_at=_now())
         self.made = made
         return url, made
 
-    def _keep_contact(self, folder: StateDirectory, known: dict[str, Any], post: Post) -> None:
+    def _keep_contact(self, folder: StateDirectory, known: dict[str, Any]) -> None:
         """Tell the authority a contact that was changed in the config (§7.3.2).
 
         A refusal is remembered, and no reason not to order: the same contact is not said again.
@@ -286,11 +306,12 @@ class Account:
         if contact in (known.get("contact"), known.get("contact_refused")):
             return
         url = str(known["url"])
-        reply = post(url, {"contact": contacts(self.authority)}, kid=url)
-        if reply.ok:
+        words = msgspec.json.encode({"contact": contacts(self.authority)})
+        said = self.door.say(SignKind.CONTACT, words, self.key, url)
+        if said.problem is None:
             self._remember(folder, url)
-        elif (problem := reply.problem()).type in _NO_CONTACT:
-            refused = problems.error(problem, "to change the account", self.authority.name)
+        elif said.problem.type in _NO_CONTACT:
+            refused = problems.error(said.problem, "to change the account", self.authority.name)
             self._remember(
                 folder, url, contact=known.get("contact"), contact_refused=contact, refusal=refused.text
             )

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from renewer.accounts import profiles
+from renewer.accounts.account import Account
+from renewer.accounts.door import AuthorityDoor
 from renewer.errors import GiveUp
 from renewer.model.desired import Authority
-from renewer.network.acme import profiles, wire
-from renewer.network.acme.conversation import Conversation
 from renewer.network.acme.resources import AccountObject, Directory
 
 
@@ -16,13 +17,13 @@ class Keeper:
     def __init__(
         self, authority: Authority, *, state: str, eab_hmac: str | None = None, timeout: float = 30.0
     ) -> None:
-        self._talk = Conversation(authority, state, eab_hmac, timeout)
-        self._account = self._talk.holder
+        self._door = AuthorityDoor(authority, timeout)
+        self._account = Account(authority, state, eab_hmac, self._door)
 
     @property
     def directory(self) -> Directory:
         """What the authority offers (RFC 8555 §7.1.1)."""
-        return self._talk.directory
+        return self._door.directory()
 
     @property
     def path(self) -> str:
@@ -40,47 +41,36 @@ class Keeper:
 
     def url(self) -> str | None:
         """The account's URL; None if there is none. Nothing is registered."""
-        return self._account.known(self._directory, self._talk.signed)
+        return self._account.known()
 
     def look(self) -> AccountObject | None:
         """The account as the authority shows it now; None if there is none (RFC 8555 §7.1.2)."""
-        url = self.url()
-        if url is None:
-            return None
-        reply = self._talk.signed(url, None, kid=url)
-        if not reply.ok and (
-            reply.problem().type == "accountDoesNotExist" or self._talk.has_lost(reply, url)
-        ):
-            return None
-        return wire.account(self._talk.accepted(reply, "to show the account").json(), url)
+        return self._account.look()
 
     def register(self) -> tuple[str, bool]:
         """The account's URL, and whether it was made just now; one that was deactivated gets a successor."""
-        return self._account.register(self._directory, self._talk.signed)
+        return self._account.register()
 
     def roll_over(self) -> str:
         """Give the account a new key (§7.3.5); its URL."""
-        return self._account.roll_over(self._directory, self._talk.signed)
+        return self._account.roll_over()
 
     def deactivate(self) -> str:
         """End the account for good (§7.3.6); its URL."""
-        return self._account.deactivate(self._directory, self._talk.signed)
+        return self._account.deactivate()
 
     def recover(self, key: bytes | None = None) -> str:
         """Find the account again by its key, or by a given one (PEM, or a JWK as certbot has it); its URL."""
-        return self._account.recover(self._directory, self._talk.signed, key)
+        return self._account.recover(key)
 
     def profile_fault(self, wished: Sequence[str]) -> GiveUp | None:
         """Why none of these profiles can be asked for there, or None."""
         try:
-            profiles.choose(self._talk.name, self.directory.profiles, wished)
+            profiles.choose(self._door.name, self.directory.profiles, wished)
         except GiveUp as error:
             return error
         return None
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._talk.transport.close()
-
-    def _directory(self) -> Directory:
-        return self._talk.directory
+        self._door.close()

@@ -2,24 +2,23 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
+import msgspec
+
+from renewer.accounts.door import AuthorityDoor
+from renewer.accounts.key import AccountKey
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Authority
 from renewer.model.value import Value
 from renewer.network.acme import problems
-from renewer.network.acme.account_key import AccountKey
-from renewer.network.acme.reply import Reply, join
-from renewer.network.acme.resources import Directory, Problem
-
-Post = Callable[..., Reply]
-"""post(url, payload, kid=…): a signed request whatever it answers; kid None signs with the key itself."""
+from renewer.network.acme.messages import AccountReply, SignKind
+from renewer.network.acme.resources import Problem
 
 _OVER = ("deactivated", "revoked")  # RFC 8555 §7.1.6: there is no way back from these
 _ABSENT = ("accountDoesNotExist", "externalAccountRequired")
 
 
-class Found(Value):
+class KeyFound(Value):
     """What an authority says of a key: the account's `url`, or that it has none, or nothing of use.
 
     `unknown`: registering the key is right, and harmless if there was an account after all: it is handed out
@@ -37,31 +36,34 @@ class Found(Value):
 class Registry:
     """Who has an account at one authority."""
 
-    def __init__(self, authority: Authority, eab_hmac: str | None) -> None:
+    def __init__(self, authority: Authority, eab_hmac: str | None, door: AuthorityDoor) -> None:
         self._authority = authority
+        self._door = door
         self._hmac = eab_hmac
 
-    def existing(self, key: AccountKey, directory: Directory, post: Post) -> Found:
+    def existing(self, key: AccountKey) -> KeyFound:
         """Look a key's account up (§7.3.1); nothing is registered.
 
         The external account binding goes along, for some authorities want it in every newAccount; where that
         is refused it is asked without, for others accept each binding only once.
         """
-        asked: dict[str, Any] = {"onlyReturnExisting": True}
-        binding = None
+        asked: dict[str, object] = {"onlyReturnExisting": True}
+        ways = [SignKind.FIND_ACCOUNT_PLAIN]
         with contextlib.suppress(GiveUp):  # told when it is needed for registering
-            binding = self._binding(key, directory)
-        found = Found()
-        for more in ({"externalAccountBinding": binding}, {}) if binding else ({},):
-            reply = post(directory.new_account, asked | more, kid=None)
-            found = _read(reply)
-            if found.refusal is None or reply.status >= 500 or reply.status == 429:
+            if self._bound(key, asked, self._door.directory().new_account) != asked:
+                ways.insert(0, SignKind.FIND_ACCOUNT)
+        found = KeyFound()
+        for way in ways:
+            bound = way is SignKind.FIND_ACCOUNT
+            said = self._door.say(way, self._words(key, asked, bound=bound), key)
+            found = _read(said)
+            if found.refusal is None or said.status >= 500 or said.status == 429:
                 break
         return found
 
-    def may_register(self, directory: Directory) -> None:
+    def may_register(self) -> None:
         """Raises GiveUp if terms or credentials are missing, before a key is made for nothing."""
-        name = self._authority.name
+        name, directory = self._authority.name, self._door.directory()
         if directory.terms and not self._authority.agree_terms:
             raise GiveUp(
                 f"the terms of service of {name} are not agreed to: {directory.terms}",
@@ -85,25 +87,26 @@ class Registry:
                 'eab = { kid = "…", hmac = { file = "…" } }',
             )
 
-    def register(self, key: AccountKey, directory: Directory, post: Post) -> tuple[str, bool]:
+    def register(self, key: AccountKey) -> tuple[str, bool]:
         """The URL of the key's account, and whether it was made now. Raises what the refusal means."""
-        request: dict[str, Any] = {"contact": contacts(self._authority)}
+        directory = self._door.directory()
+        request: dict[str, object] = {"contact": contacts(self._authority)}
         if directory.terms or self._authority.agree_terms:
             request["termsOfServiceAgreed"] = True
-        binding = self._binding(key, directory)
-        if binding is not None:
-            request["externalAccountBinding"] = binding
-        reply = post(directory.new_account, request, kid=None)
-        if not reply.ok:
-            raise self.refused(reply.problem(), "to register the account")
-        url = _location(reply) or self.existing(key, directory, post).url
+        self._bound(
+            key, request, directory.new_account
+        )  # what is wrong with it is told before anything is sent
+        said = self._door.say(SignKind.NEW_ACCOUNT, self._words(key, request, bound=True), key)
+        if said.problem:
+            raise self.refused(said.problem, "to register the account")
+        url = said.location or self.existing(key).url
         if url is None:
             name = self._authority.name
             text = (
-                f"{name} answered the registration (HTTP {reply.status}) without saying where the account is"
+                f"{name} answered the registration (HTTP {said.status}) without saying where the account is"
             )
             raise RetryLater(text, kind="bad-reply")
-        return url, reply.status == 201
+        return url, said.status == 201
 
     def refused(self, problem: Problem, doing: str) -> RenewerError:
         """What a refusal means, with a hint that knows whether credentials are configured."""
@@ -116,12 +119,19 @@ class Registry:
             )
         return error
 
-    def _binding(self, key: AccountKey, directory: Directory) -> dict[str, Any] | None:
-        """The external account binding (§7.3.4). Raises GiveUp if the HMAC key is none."""
+    def _words(self, key: AccountKey, request: dict[str, object], *, bound: bool) -> Callable[[str], bytes]:
+        """What is said to a URL: the binding is good for that alone."""
+        return lambda url: msgspec.json.encode(self._bound(key, request, url) if bound else request)
+
+    def _bound(self, key: AccountKey, request: dict[str, object], url: str) -> dict[str, object]:
+        """The request with the external account binding (§7.3.4), if there are credentials.
+
+        Raises GiveUp if the HMAC key is none.
+        """
         eab = self._authority.eab
         if eab is None or self._hmac is None:
-            return None
-        return key.binding(eab.kid, self._hmac, directory.new_account)
+            return request
+        return {**request, "externalAccountBinding": key.binding(eab.kid, self._hmac, url)}
 
 
 def contacts(authority: Authority) -> list[str]:
@@ -129,27 +139,19 @@ def contacts(authority: Authority) -> list[str]:
     return [text if ":" in text else f"mailto:{text}" for text in authority.contact]
 
 
-def _read(reply: Reply) -> Found:
-    if reply.ok:
-        url = _location(reply)
-        if url is None:
-            text = f"the answer (HTTP {reply.status}) does not say where the account is"
-            return Found(refusal=Problem(type="", detail=text, status=reply.status))
-        with contextlib.suppress(RenewerError):  # the Location says what matters
-            status = problems.clean(reply.json().get("status"), 40)
-            return Found(url=url, over=status in _OVER, status=status)
-        return Found(url=url)
-    problem = reply.problem()
+def _read(said: AccountReply) -> KeyFound:
+    problem = said.problem
+    if problem is None:
+        if said.location is None:
+            text = f"the answer (HTTP {said.status}) does not say where the account is"
+            return KeyFound(refusal=Problem(type="", detail=text, status=said.status))
+        status = said.account.status if said.account else ""
+        return KeyFound(url=said.location, over=status in _OVER, status=status)
     if problem.type in _ABSENT:
-        return Found(unknown=True)
-    refused = problem.type == "unauthorized" or reply.status in (401, 403)
+        return KeyFound(unknown=True)
+    refused = problem.type == "unauthorized" or said.status in (401, 403)
     # §7.3.6: an account that was ended is refused with "unauthorized".
-    vague = 400 <= reply.status < 500 and reply.status != 429 and problems.is_vague(problem.type)
-    return Found(
+    vague = 400 <= said.status < 500 and said.status != 429 and problems.is_vague(problem.type)
+    return KeyFound(
         unknown=vague and not refused, over=refused and problems.is_vague(problem.type), refusal=problem
     )
-
-
-def _location(reply: Reply) -> str | None:
-    given = reply.headers.get("Location")
-    return (join(reply.url, given) or None) if given else None

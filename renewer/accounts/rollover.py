@@ -5,65 +5,56 @@ whoever takes the account in hand next asks the authority. The key that lost is 
 that was on its way for long may yet be obeyed, and then `renewer account recover` finds the account by it.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from renewer.accounts.card import KEY
+from renewer.accounts.key import AccountKey
 from renewer.errors import GiveUp
 from renewer.network.acme import problems
-from renewer.network.acme.account_key import AccountKey
-from renewer.network.acme.card import KEY
 from renewer.network.acme.lost import Lost
-from renewer.network.acme.reply import Reply
-from renewer.network.acme.resources import Directory
+from renewer.network.acme.messages import SignKind
 from renewer.statedir import StateDirectory
 
 if TYPE_CHECKING:
-    from renewer.network.acme.accounts import Account
+    from renewer.accounts.account import Account
 
 NEXT = "next.pem"
 UNUSED = "unused.pem"
 
 
-def roll(
-    account: "Account",
-    folder: StateDirectory,
-    directory: Callable[[], Directory],
-    url: str,
-    post: Callable[..., Reply],
-) -> None:
+def roll(account: "Account", folder: StateDirectory, url: str) -> None:
     """Change the account's key; `account` signs with the new one afterwards.
 
     Raises what the authority said if it refused, RetryLater if nobody knows yet whether it did it.
     """
-    name, target = account.authority.name, directory().key_change
-    if target is None:
+    name = account.authority.name
+    if account.door.directory().key_change is None:
         raise GiveUp(f"{name} offers no change of keys", kind="rollover")
     old = account.key
     new, pem = AccountKey.generate(account.authority.account_key)
     folder.put(NEXT, pem)
-    lost, reply = None, None
+    lost, said = None, None
     try:
-        reply = post(target, new.take_over(old, url, target), kid=url, repeatable=False)
+        said = account.door.say(
+            SignKind.KEY_CHANGE, lambda at: msgspec.json.encode(new.take_over(old, url, at)), old, url
+        )
     except Lost as error:
         lost = error
-    if reply is not None and reply.ok:
+    if said is not None and said.problem is None:
         account.hold(new)
         folder.rename(NEXT, KEY)
         return
-    settle(account, folder, directory, post)
+    settle(account, folder)
     if account.key is not old:
         return  # it was done, only the reply got lost
-    if reply is not None:
-        raise problems.error(reply.problem(), "to change the key", name)
+    if said is not None and said.problem is not None:
+        raise problems.error(said.problem, "to change the key", name)
     raise lost or GiveUp(f"{name} did not change the key", kind="rollover")
 
 
-def settle(
-    account: "Account",
-    folder: StateDirectory,
-    directory: Callable[[], Directory],
-    post: Callable[..., Reply],
-) -> None:
+def settle(account: "Account", folder: StateDirectory) -> None:
     """If a rollover was broken off: find which of two keys opens the account, and keep that one."""
     pem = folder.peek(NEXT)
     if pem is None:
@@ -71,7 +62,7 @@ def settle(
     old = account.key
     account.hold(AccountKey.load(pem, f"{folder.path}/{NEXT}"))
     try:
-        if account.find(directory(), post) is not None:
+        if account.find() is not None:
             # One rename: before it the old key is the one on disk, after it the account is found by the new.
             folder.rename(NEXT, KEY)
             return

@@ -1,0 +1,1 @@
+"""Our accounts at authorities: keys, what they sign, and how an authority is spoken to through its worker."""
