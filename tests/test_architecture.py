@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import marks
 from tests.house import bounds
 from tests.house.bounds import FUNCTION_LINES, LONGER_FUNCTIONS, LONGER_MODULES, MODULE_LINES, ROWS, Row
 from tests.house.code import ROOT, calls, functions, imports, length, modules, our_rooms_imported, source
@@ -343,6 +344,8 @@ def test_every_exception_is_one() -> None:
     assert sorted(set(LONGER_FUNCTIONS) - longer) == []
     assert [path for path, (limit, _) in LONGER_MODULES.items() if limit <= MODULE_LINES] == []
     assert sorted(set(bounds.STAND_ALONE) - paths) == []
+    marked = {*marks.REAL_FILES, *marks.SLOW_FILES, *marks.REAL_DIRECTORIES, *marks.SLOW_DIRECTORIES}
+    assert sorted(one for one in marked if not (ROOT / "tests" / one).exists()) == []
 
 
 def test_circles_are_found() -> None:
