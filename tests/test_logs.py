@@ -193,6 +193,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["/usr/bin/umount", str(place)], check=True)
 
 
+@pytest.mark.real  # a mount
 def test_disk_that_is_really_full(small: Path) -> None:
     """Told, and nothing more happens; with room again the next line is whole, whatever was cut off before."""
     path = small / "renewal.log"
@@ -243,6 +244,7 @@ def test_rotation_turned_off(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["renewal.log"]
 
 
+@pytest.mark.real  # groups that only root may give files to
 def test_new_log_has_the_rights_of_the_old_one(tmp_path: Path) -> None:
     """What an administrator gave to a group stays with it; a first one is for the agent's group."""
     path = tmp_path / "renewal.log"

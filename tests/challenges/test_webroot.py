@@ -532,7 +532,10 @@ def test_what_cannot_be_removed_is_debris(webroot: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["root's secret", f"{TOKEN}.{THUMBPRINT}"[:-1] + "?"])
-@pytest.mark.parametrize("mode", [0o600, 0o400, 0o000, 0o4750])
+@pytest.mark.parametrize(
+    "mode",
+    [0o600, 0o400, pytest.param(0o000, marks=pytest.mark.real), 0o4750],  # 000: root alone reads it
+)
 def test_a_file_renamed_over_the_token_is_as_it_was(webroot: Path, content: str, mode: int) -> None:
     """Whoever owns the directory moves a file of root's there before clean-up: neither opened nor removed."""
     one = solver(webroot)

@@ -11,6 +11,7 @@ def _run(*argv: object) -> int:
     return app._run([str(part) for part in argv])
 
 
+@pytest.mark.real  # root alone may write to /var/www/html
 def test_check_of_a_right_config(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     """One line says what there is and that it is fine."""
     path = write(HEAD + WWW + 'hooks = ["nginx"]\n')
@@ -55,6 +56,7 @@ def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+@pytest.mark.real  # likewise
 @pytest.mark.parametrize(("key", "notes"), [("ecdsa-p384", 1), ("rsa-2048", 0)])
 def test_check_tells_of_two_for_one_place(
     write: Write, capsys: pytest.CaptureFixture[str], key: str, notes: int

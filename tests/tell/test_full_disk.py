@@ -70,6 +70,7 @@ def subjects(told: Path) -> list[str]:
     return [one for one in found if one.strip()]
 
 
+@pytest.mark.real  # a mount
 def test_weeks_without_room(host: Host, time: Clock, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Until it expired and beyond: exit 3, notices with bounded repeats, heartbeat, metrics, and status."""
     end = time.moment + 32 * DAY
