@@ -130,12 +130,16 @@ def show_what_is_meant(place: Place, timeout: float) -> Shown:
 def show_kind(place: Place, timeout: float) -> Shown:
     """What the server shows to clients that take one kind of key only.
 
-    Who wants the whole chain signed by that kind, as Java does, is asked with TLS 1.2, whose ciphers name it.
+    Who wants the whole chain signed by that kind, as Java does, is asked with TLS 1.2, whose ciphers name it;
+    those of ECDSA go for Ed25519 as well (RFC 8422 §2.1), and that is not what was asked for.
     """
     shown = show_politely(place, timeout, place.target.family)
     if shown.der is None and shown.tls_refused:
+        from renewer.x509 import family_of_der
+
         older = show_politely(place, timeout, place.target.family, by_cipher=True)
-        return older if older.der is not None else shown
+        if older.der is not None and not _is_another_kind(place, family_of_der(older.der)):
+            return older
     return shown
 
 
