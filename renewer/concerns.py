@@ -11,6 +11,7 @@ from renewer.errors import RenewerError
 from renewer.model.concern import Concern
 from renewer.model.desired import Config, Endpoint, Secret, SecretSource
 from renewer.model.facts import CopyFact, RunRecord, Sighting, Standing
+from renewer.model.status import LastSeen, StillServed
 from renewer.model.told import Ack, LeftName, Outage, Ping
 from renewer.policy import concerns as policy
 from renewer.policy.serving import hint
@@ -170,16 +171,16 @@ def fingerprints(context: Context, name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def rows(context: Context) -> list[dict[str, object]]:
+def rows(context: Context) -> list[StillServed]:
     """Of each that is still served what pages and monitoring need."""
     acks = {one.certificate: one for one in context.ledger.load(Ack)}
     return [
-        {
-            "name": name,
-            "acknowledged": policy.is_known(seen, acks.get(name), clock.now()),
-            "not_after": min((one.not_after for one in seen if one.not_after), default=None),
-            "endpoints": [{"endpoint": one.endpoint, "address": one.address, "at": one.at} for one in seen],
-        }
+        StillServed(
+            name=name,
+            acknowledged=policy.is_known(seen, acks.get(name), clock.now()),
+            not_after=min((one.not_after for one in seen if one.not_after), default=None),
+            endpoints=tuple(LastSeen(endpoint=one.endpoint, address=one.address, at=one.at) for one in seen),
+        )
         for name, seen in sorted(served(context).items())
     ]
 

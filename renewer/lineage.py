@@ -14,6 +14,7 @@ from renewer.model.shelf import Contents
 from renewer.network import verify
 from renewer.policy.wanted import usable
 from renewer.policy.window import in_emergency
+from renewer.words import stamp
 
 
 def contents(context: Context, name: str) -> Contents:
@@ -177,7 +178,10 @@ def _refusal(  # noqa: PLR0911  one return a reason
         return f"version {named.id} of {name} was revoked, nothing goes back to it", hint
     if situation.revoked and named.leaf.not_after > clock.now():
         return f"version {named.id} lies behind one that was revoked, nothing goes back there", hint
-    return f"version {named.id} has expired or is about to: it ends at {_show(named)}", hint
+    return (
+        f"version {named.id} has expired or is about to: it ends at {stamp(named.leaf.not_after)}",
+        hint,
+    )
 
 
 def hold(context: Context, situation: Situation, target: Version, why: str) -> list[Hold]:
@@ -215,7 +219,3 @@ def person() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def _show(version: Version) -> str:
-    return f"{version.leaf.not_after:%Y-%m-%d %H:%M:%SZ}"

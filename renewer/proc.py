@@ -20,7 +20,7 @@ from typing import IO
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, words
 from renewer.errors import RenewerError, shortage
 
 OUTPUT_LIMIT = 64 * 1024  # bytes kept: the first half and the last half, what lies between is counted only
@@ -28,9 +28,6 @@ GRACE = 2.0  # seconds between TERM and KILL
 LINGER = 1.0  # seconds in which output is still read after the process itself has ended
 _POLL = 0.02  # seconds between looks at a process where the kernel has no pidfd
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-# C0 and C1 controls but tab and newline, and the marks that turn the direction of writing
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Of what programs say; compiled when first one is asked why, which idle runs never do.
 _TELLING = r"(?i)\[(?:emerg|alert|crit|error)\]|\b(?:error|fatal)\b|\bneeds root:"
 _SUMMARY = (  # what says that something failed, and not why
@@ -183,15 +180,9 @@ class _Output:
 
     def text(self) -> str:
         if not self.dropped:
-            return printable(bytes(self.head + self.tail))
-        first, last = printable(bytes(self.head)), printable(bytes(self.tail))
+            return words.output(bytes(self.head + self.tail))
+        first, last = words.output(bytes(self.head)), words.output(bytes(self.tail))
         return f"{first}\n[… {self.dropped} bytes left out …]\n{last}"
-
-
-def printable(data: bytes) -> str:
-    """Bytes of a stranger as text that cannot play tricks on a terminal or a log."""
-    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
 class _Watch:

@@ -13,6 +13,7 @@ from renewer.context import Context
 from renewer.model.desired import Watch
 from renewer.model.facts import Leaf
 from renewer.model.outcome import EventName
+from renewer.model.status import WatchStatus
 from renewer.model.told import Watched
 from renewer.policy.health import WELL
 from renewer.policy.watching import assess_watch, is_due
@@ -147,32 +148,28 @@ def _file(path: str) -> _Seen:
 
 def rows(
     watches: Mapping[str, Watch], facts: Mapping[str, Watched | None], now: datetime
-) -> list[dict[str, object]]:
-    """As `status --json` has them, the most urgent first."""
-    found: list[tuple[int, datetime, dict[str, object]]] = []
-    for name, watch in watches.items():
-        fact, health = facts.get(name), assess_watch(watch, facts.get(name), now)
-        known = fact if fact is not None and fact.target == watch.target else None
-        found.append(
-            (
-                -health.exit,
-                known.not_after if known and known.not_after else now,
-                {
-                    "name": name,
-                    "target": watch.target,
-                    "state": health.state,
-                    "healthy": health.healthy,
-                    "exit": health.exit,
-                    "why": health.why,
-                    "not_before": known.not_before if known else None,
-                    "not_after": known.not_after if known else None,
-                    "serial": known.serial if known else None,
-                    "fingerprint_sha256": known.fingerprint if known else None,
-                    "issuer": known.issuer if known else None,
-                    "names": [str(one) for one in known.names] if known else [],
-                    "at": known.at if known else None,
-                    "error": known.error if known else None,
-                },
-            )
-        )
-    return [row for _, _, row in sorted(found, key=lambda one: (*one[:2], str(one[2]["name"])))]
+) -> list[WatchStatus]:
+    """How each stands, the most urgent first."""
+    found = [_status(watch, facts.get(watch.name), now) for watch in watches.values()]
+    return sorted(found, key=lambda one: (-one.exit, one.not_after or now, one.name))
+
+
+def _status(watch: Watch, fact: Watched | None, now: datetime) -> WatchStatus:
+    health = assess_watch(watch, fact, now)
+    known = fact if fact is not None and fact.target == watch.target else None
+    return WatchStatus(
+        name=watch.name,
+        target=watch.target,
+        state=health.state,
+        healthy=health.healthy,
+        exit=health.exit,
+        why=health.why,
+        not_before=known.not_before if known else None,
+        not_after=known.not_after if known else None,
+        serial=known.serial if known else None,
+        fingerprint_sha256=known.fingerprint if known else None,
+        issuer=known.issuer if known else None,
+        names=tuple(str(one) for one in known.names) if known else (),
+        at=known.at if known else None,
+        error=known.error if known else None,
+    )

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
+from renewer import words
 from renewer.model.desired import KeyFamily, KeyType
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier, IdentifierType
@@ -431,11 +432,6 @@ def leads_to(pem: bytes, root: str) -> bool:
         raise ValueError(f"the chain's last certificate cannot be read: {error}") from None
 
 
-def combined(privkey: bytes, fullchain: bytes) -> bytes:
-    """Chain and key in one file, as HAProxy and others want it: leaf, chain, key."""
-    return fullchain.rstrip(b"\n") + b"\n" + privkey.rstrip(b"\n") + b"\n"
-
-
 def keystore(privkey: bytes, fullchain: bytes, alias: str, password: str, *, legacy: bool = False) -> bytes:
     """Key and chain as PKCS#12 (RFC 7292) under a friendly name; every call gives other bytes.
 
@@ -548,7 +544,7 @@ def _facts(certificate: x509.Certificate) -> Leaf:
             not_after=certificate.not_valid_after_utc,
             names=_names(certificate),
             key=_type_of_leaf(certificate),
-            issuer=_printable(_common_name(certificate.issuer) or certificate.issuer.rfc4514_string()),
+            issuer=_foreign(_common_name(certificate.issuer) or certificate.issuer.rfc4514_string()),
             ari_id=_ari_id(certificate, serial),
         )
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
@@ -570,7 +566,7 @@ def _names(certificate: x509.Certificate) -> tuple[Identifier, ...]:
     for name in names:
         # Not by Identifier.parse: foreign ones may say anything, and a DNS name "192.0.2.1" is no address
         if isinstance(name, x509.DNSName):
-            value = _printable(name.value).lower().removesuffix(".")
+            value = _foreign(name.value).lower().removesuffix(".")
             found.append(Identifier(type=IdentifierType.DNS, value=value))
         elif isinstance(name, x509.IPAddress):
             found.append(Identifier(type=IdentifierType.IP, value=str(name.value)))
@@ -648,9 +644,9 @@ def _common_name(name: x509.Name) -> str:
     return ""
 
 
-def _printable(text: str) -> str:
-    """A stranger's text that can play no tricks on a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+def _foreign(text: str) -> str:
+    """What a stranger's certificate says of itself, on one line."""
+    return words.clean(" ".join(text.splitlines()), "?")
 
 
 def _base64url(octets: bytes) -> str:

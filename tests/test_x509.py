@@ -308,9 +308,3 @@ def test_leads_to(chain: Chain) -> None:
     assert x509.leads_to(chain.pem, root)
     assert x509.leads_to(chain.pem + chain.root, root)
     assert not x509.leads_to(chain.pem, "ISRG Root X1")
-
-
-def test_combined(chain: Chain) -> None:
-    """One file with chain and key: each block on lines of its own, the leaf first."""
-    both = x509.combined(chain.key, chain.pem.rstrip())
-    assert both == chain.pem + chain.key

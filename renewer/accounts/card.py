@@ -4,7 +4,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from renewer import statedir
+from renewer import statedir, words
 from renewer.decoding import UndecodableError, decode
 from renewer.model.desired import Authority
 
@@ -60,5 +60,4 @@ def document(data: bytes | None) -> dict[str, Any]:
 
 def _said(text: object, limit: int) -> str:
     """A text out of the file, fit for a terminal; "?" if there is none."""
-    given = " ".join(text[:limit].split()) if isinstance(text, str) else ""
-    return "".join(c if c.isprintable() else "?" for c in given) or "?"
+    return words.text_of(text, limit) or "?"

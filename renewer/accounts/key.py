@@ -16,9 +16,9 @@ from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwa import ES256, ES384, HS256, RS256
 from josepy.jwk import JWK, JWKEC, JWKRSA, JWKOct
 
+from renewer import words
 from renewer.errors import GiveUp, RetryLater, StateError
 from renewer.model.desired import KeyType
-from renewer.network.acme import problems
 
 
 class AccountKey:
@@ -96,7 +96,7 @@ class AccountKey:
         except DeserializationError:
             # §6.5.1: what is not base64url must be ignored, so there is nothing to sign with.
             raise RetryLater(
-                f"the authority sent a nonce that is none: '{problems.clean(nonce, 40)}'"
+                f"the authority sent a nonce that is none: '{words.text_of(nonce, 40)}'"
             ) from None
         signed = jws.JWS.sign(payload, key=self._jwk, alg=self._alg, nonce=decoded, url=url, kid=kid)
         return bytes(signed.json_dumps(), "ascii")

@@ -9,8 +9,8 @@ the request, before the worker hears of it. A signature is good for the URL alon
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
+from renewer import words
 from renewer.model.value import Value
-from renewer.network.acme import problems
 from renewer.network.acme.messages import AccountNow, Asked, Doubt, Sign, Signature, SignKind
 from renewer.network.protocol import BreachError, Message
 
@@ -86,7 +86,7 @@ class Permit:
 
     def _sign(self, asked: Sign) -> Signature:
         leave = self._leaves.get(asked.kind)
-        what = f"a signature for {asked.kind.value} at {problems.clean(asked.url, 200)}"
+        what = f"a signature for {asked.kind.value} at {words.text_of(asked.url, 200)}"
         if leave is None or not self._may_go_to(asked.url, leave):
             raise self._breach(what)
         signer = self._signer()

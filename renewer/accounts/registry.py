@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from renewer import words
 from renewer.accounts.door import AuthorityDoor
 from renewer.accounts.key import AccountKey
 from renewer.errors import GiveUp, RenewerError, RetryLater
@@ -114,7 +115,7 @@ class Registry:
         eab = self._authority.eab
         if eab is not None and error.kind in ("externalAccountRequired", "unauthorized"):
             error.hint = (
-                f"check eab in [authority.{self._authority.name}]: kid '{problems.clean(eab.kid, 80)}' and "
+                f"check eab in [authority.{self._authority.name}]: kid '{words.text_of(eab.kid, 80)}' and "
                 "the HMAC key must be as the authority gave them; some may be used only once"
             )
         return error

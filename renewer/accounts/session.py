@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from renewer import words
 from renewer.accounts import profiles
 from renewer.accounts.account import Account
 from renewer.accounts.door import AuthorityDoor
@@ -25,7 +26,6 @@ from renewer.accounts.permit import Permit, Signer
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Authority
 from renewer.model.names import Identifier
-from renewer.network.acme import problems
 from renewer.network.acme.lost import Lost
 from renewer.network.acme.messages import (
     AnswerChallenge,
@@ -278,7 +278,7 @@ class Session:
         """Give an authorization up (§7.5.2); one that is final already is no error."""
         account = self.account
         if _is_same(url, account):  # the same words would end it
-            text = f"{self._door.name} shows our account as an authorization: {problems.clean(url, 200)}"
+            text = f"{self._door.name} shows our account as an authorization: {words.text_of(url, 200)}"
             raise RetryLater(text, kind="bad-reply")
         permit = self._permit().also(SignKind.DEACTIVATE, _json({"status": "deactivated"}), (url,))
         self._door.do(DeactivateAuthorization(account=account, url=url), permit)
@@ -286,7 +286,7 @@ class Session:
     def key_authorization(self, token: str) -> str:
         """The token with our key's thumbprint (§8.1)."""
         if not token_is_safe(token):
-            raise OurFault(f"the authority's token is not base64url: '{problems.clean(token, 80)}'")
+            raise OurFault(f"the authority's token is not base64url: '{words.text_of(token, 80)}'")
         return f"{token}.{self.thumbprint}"
 
     def revoke(self, certificate: bytes, reason: int | None = None, *, key: bytes | None = None) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from renewer import clock
+from renewer import clock, words
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
@@ -60,7 +60,7 @@ def command(setup: Setup, name: str, until: str | None, reason: str, withdraw: b
     elif withdraw:
         screen.out(f"{name}: notices come again")
     else:
-        end = f"until {screen.moment(ack.until)}" if ack.until else "until it is well again"
+        end = f"until {words.stamp(ack.until)}" if ack.until else "until it is well again"
         screen.out(f"{name}: no notices {end}, and never past its expiry")
     return exits.OK
 

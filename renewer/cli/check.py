@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from renewer import clock
+from renewer import clock, words
 from renewer.cli import exits, screen
 from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
@@ -134,14 +134,14 @@ def findings(sight: Sight, now: datetime) -> tuple[Finding, ...]:
 def _dates(leaf: Leaf, now: datetime) -> Finding | None:
     left = leaf.not_after - now
     if left <= timedelta(0):
-        ago = screen.span(-left.total_seconds())
+        ago = words.exact(-left.total_seconds())
         return Finding(severity="error", code="expired", text=f"expired {ago} ago")
     if leaf.not_before > now:
-        starts = screen.moment(leaf.not_before)
+        starts = words.stamp(leaf.not_before)
         return Finding(severity="error", code="not-yet-valid", text=f"valid only from {starts} on")
     # Inside the warning window: half of what was left at the moment for its renewal is gone.
     if left < leaf.lifetime / (4 if leaf.lifetime < SHORT_LIFETIME else 6):
-        text = f"expires in {screen.span(left.total_seconds())}, its renewal is overdue"
+        text = f"expires in {words.exact(left.total_seconds())}, its renewal is overdue"
         return Finding(severity="warning", code="expiring", text=text)
     return None
 
@@ -149,9 +149,8 @@ def _dates(leaf: Leaf, now: datetime) -> Finding | None:
 def _names(sight: Sight) -> Finding | None:
     if sight.leaf is None or sight.name_matches is not False:
         return None
-    names = ", ".join(str(name) for name in sight.leaf.names[:5]) or "no name at all"
-    more = len(sight.leaf.names) - 5
-    text = f"is for {names}{f' and {more} more' if more > 0 else ''}, not for {sight.endpoint.server_name}"
+    names = words.several(sight.leaf.names, 5) or "no name at all"
+    text = f"is for {names}, not for {sight.endpoint.server_name}"
     return Finding(severity="error", code="name-mismatch", text=text)
 
 
@@ -256,7 +255,7 @@ def _cells(text: str, sight: Sight, found: tuple[Finding, ...], now: datetime) -
         text,
         sight.address or "-",
         ",".join(finding.code for finding in found) or "ok",
-        screen.moment(leaf.not_after if leaf else None),
+        words.stamp(leaf.not_after if leaf else None),
         "-" if leaf is None else str(_days(leaf, now)),
         leaf.issuer if leaf else "-",
     ]
@@ -274,10 +273,10 @@ def _draw(seen: Sequence[tuple[str, Sight, tuple[Finding, ...]]], now: datetime)
     for text, sight, found in seen:
         target, address, state, expires, _, issuer = _cells(text, sight, found, now)
         worst = "red" if any(one.severity == "error" for one in found) else "yellow" if found else "green"
-        left = screen.span((sight.leaf.not_after - now).total_seconds()) if sight.leaf else "-"
+        left = words.exact((sight.leaf.not_after - now).total_seconds()) if sight.leaf else "-"
         cells = (target, address, Text(state, style=worst), expires, left, issuer)
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(words.clean(cell)) for cell in cells))
     console.print(table)
     for text, _, found in seen:
         for finding in found:
-            console.print(Text(f"{finding.severity}: {text}: {finding.text}"))
+            console.print(Text(words.clean(f"{finding.severity}: {text}: {finding.text}")))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from renewer import words
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
@@ -79,7 +80,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
         if agreed:
             for path in sorted(agreed):
                 screen.say(path)
-            screen.confirm(f"{len(agreed)} file{'s' * (len(agreed) != 1)} will be removed for good.")
+            screen.confirm(f"{words.count(len(agreed), 'file')} will be removed for good.")
     with _context(setup, write=True) as context:
         old = [one for one in _standing(context, name) if not one.named]
         if agreed is not None:

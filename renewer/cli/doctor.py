@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from renewer import clock
+from renewer import clock, words
 from renewer.cli import exits, screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
@@ -99,14 +99,12 @@ def _of(checkups: Sequence[Checkup], severity: Severity) -> list[Finding]:
 def verdict(checkups: Sequence[Checkup]) -> str:
     """The one line that answers the question."""
     count = len({one.name for one in checkups})
-    names = f"{count} name{'s' * (count != 1)}"
+    names = words.count(count, "name")
     errors, warnings = (len(_of(checkups, severity)) for severity in (Severity.ERROR, Severity.WARNING))
     if not errors and not warnings:
         return f"all is well: nothing would stop the validation of {names}"
     several = ", ".join(
-        f"{number} {word}{'s' * (number != 1)}"
-        for number, word in ((errors, "error"), (warnings, "warning"))
-        if number
+        words.count(number, word) for number, word in ((errors, "error"), (warnings, "warning")) if number
     )
     if errors:
         from renewer.doctor.mounts import CODE as KEYS
@@ -127,10 +125,8 @@ def _print(checkups: Sequence[Checkup]) -> None:
         if new:
             screen.out(f"{checkup.name} ({checkup.certificate})")
         for one in new:
-            severity = one.severity.value
-            if screen.is_terminal():
-                severity = click.style(severity, fg=_COLOURS[one.severity] or None)
-            screen.out(f"  {severity} {one.code}: {one.text}{_others(one, checkup, checkups)}")
+            rest = f" {one.code}: {one.text}{_others(one, checkup, checkups)}"
+            screen.coloured(("  ", ""), (one.severity.value, _COLOURS[one.severity]), (rest, ""))
             if one.hint:
                 screen.out(f"    → {one.hint}")
 
@@ -144,6 +140,4 @@ def _others(finding: Finding, told: Checkup, checkups: Sequence[Checkup]) -> str
     others = {one.name for one in checkups if finding in one.findings} - {told.name}
     if not others:
         return ""
-    shown = sorted(others)[:3]
-    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    return f" [also {', '.join(shown)}{more}]"
+    return f" [also {words.several(sorted(others))}]"

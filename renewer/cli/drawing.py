@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
+from renewer import words
 from renewer.cli.log_story import Line
-from renewer.cli.screen import clean
 
 _NARROW = 60  # columns: below it, indentation costs more than it tells
 
@@ -21,10 +21,10 @@ def story(told: Iterable[Line], to: Console) -> None:
     wide = to.width >= _NARROW
     for line in told:
         if not line.at and not line.text.startswith("| "):
-            to.print(Text(clean(line.text), style=line.style), overflow="fold")
+            to.print(Text(words.clean(line.text), style=line.style), overflow="fold")
             continue
         lead = f"  {line.at:8}  {line.gap:>7}  " if wide else f"{line.at:8} "
-        body = Text(clean(line.text), style=line.style)
+        body = Text(words.clean(line.text), style=line.style)
         for part in hanging(Text(lead, style="dim"), body, to.width, to):
             to.print(part, overflow="crop", no_wrap=True)
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from renewer import words
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
@@ -66,5 +67,5 @@ def _ask(context: "Context", name: str, *, even_if_served: bool) -> None:
     if context.store.alias(name):
         return
     found = lineage.contents(context, name).versions
-    last = f", the newest expires {screen.moment(found[0].leaf.not_after)}" if found else ""
+    last = f", the newest expires {words.stamp(found[0].leaf.not_after)}" if found else ""
     screen.confirm(f"{len(found)} versions of {name} are deleted with their keys{last}.")

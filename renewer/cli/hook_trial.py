@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from renewer import clock, hooks, ownership, proc, secrets, x509
+from renewer import clock, hooks, ownership, proc, secrets, words, x509
 from renewer.hooks import HookCertificate, HookOrder, HookResult, Verdict
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent, KeyType
 from renewer.model.facts import Version
@@ -196,7 +196,7 @@ def _left_by(run_id: str) -> Iterator[Left]:
     mark = f"RENEWER_RUN={run_id}".encode()
     for entry in os.listdir("/proc"):
         if entry.isdigit() and mark in _read(f"/proc/{entry}/environ").split(b"\0"):
-            yield Left(pid=int(entry), program=proc.printable(_read(f"/proc/{entry}/comm")).strip())
+            yield Left(pid=int(entry), program=words.output(_read(f"/proc/{entry}/comm")).strip())
 
 
 def _read(path: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from renewer import words
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
 from renewer.config.hooks import hooks_directory, shipped, shipped_names
@@ -169,7 +170,7 @@ def _tell(hook: Hook, problem: str | None, calls: "list[Call]") -> None:
             screen.out(f"{call.event}: not called; to call it: {act}")
         else:
             code = "no exit code" if call.code is None else f"exit code {call.code}"
-            screen.out(f"{call.event}: {code}, {call.meaning}; took {screen.span(call.took_ms / 1000)}")
+            screen.out(f"{call.event}: {code}, {call.meaning}; took {words.exact(call.took_ms / 1000)}")
         screen.out(f"  called as    {' '.join(call.argv)}")
         if call.told != told:
             screen.out(f"  told by      {' '.join(call.told)}")

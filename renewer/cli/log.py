@@ -139,14 +139,14 @@ def _nothing(config: Config, name: str | None, run: str | None, reader: Reader) 
 
 
 def _print(event: Event, *, as_json: bool, verbose: bool) -> None:
-    from renewer.cli.log_story import words
+    from renewer.cli.log_story import told
 
     if as_json:
         screen.out(msgspec.json.encode(event).decode())
         return
     at = str(event.get("at", ""))[:19].replace("T", " ")
     certificate = f"{event['certificate']}: " if event.get("certificate") else ""
-    screen.out(f"{at}  {certificate}{words(event)}")
+    screen.out(f"{at}  {certificate}{told(event)}")
     if event.get("output") and (verbose or event.get("result") == "failed"):
         for line in str(event["output"]).splitlines()[-_OUTPUT:]:
             screen.out(f"{'':21}| {line}")

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from renewer.cli import screen
+from renewer import words
 from renewer.model.decision import Step
 from renewer.model.outcome import EventName, Result
 
@@ -69,8 +69,8 @@ def last(events: Sequence[Event]) -> Tale | None:
     first = next((index for index in range(begin, end) if _starts(events[index])), None)
     if first is None:
         return None
-    told = tuple(events[first:end])
-    return Tale(told, before=_serving(events[:first]), after=_serving(told))
+    story = tuple(events[first:end])
+    return Tale(story, before=_serving(events[:first]), after=_serving(story))
 
 
 def _after_the_run_of(events: Sequence[Event], index: int) -> int:
@@ -97,9 +97,9 @@ def _serving(events: Sequence[Event]) -> Event | None:
 def headline(tale: Tale, name: str, now: datetime) -> Line:
     """How it went, in a sentence."""
     began, runs = moment(tale.events[0]), len({one.get("run") for one in tale.events})
-    over = f"{runs} run{'s' * (runs != 1)}"
+    over = words.count(runs, "run")
     failed = sum(1 for one in tale.events if one.get("event") == EventName.FAILED)
-    trouble = f", {failed} failure{'s' * (failed != 1)} on the way" if failed else ""
+    trouble = f", {words.count(failed, 'failure')} on the way" if failed else ""
     if (end := tale.renewed) is not None:
         took = _between(began, moment(end))
         return Line("", "", f"{name}: renewed, in {took} and {over}{trouble}", "bold green")
@@ -141,7 +141,7 @@ def _run(run: str, events: Sequence[Event]) -> Iterator[Line]:
     for event in events:
         now = moment(event)
         gap = f"+{_between(before, now)}" if event is not events[0] else ""
-        yield Line(f"{now:%H:%M:%S}" if now else "?", gap, words(event), _style(event))
+        yield Line(f"{now:%H:%M:%S}" if now else "?", gap, told(event), _style(event))
         before = now or before
         if event.get("output") and event.get("result") == "failed":
             for line in str(event["output"]).splitlines()[-_OUTPUT:]:
@@ -161,7 +161,7 @@ def _waited(events: Sequence[Event]) -> Iterator[Line]:
     first, until = moment(events[0]), moment(events[-1])
     when = f"{first:%Y-%m-%d %H:%M}" if first else "?"
     upto = f" to {until:%Y-%m-%d %H:%M}" if until and len(events) > 1 else ""
-    count = f"{len(events)} run{'s' * (len(events) != 1)}"
+    count = words.count(len(events), "run")
     yield Line("", "", "")
     yield Line("", "", f"{when}{upto}: {count} waited, because {events[-1].get('because')}", "dim")
 
@@ -195,11 +195,7 @@ def _between(begin: datetime | None, end: datetime | None) -> str:
     seconds = (end - begin).total_seconds()
     if 1 <= seconds < 60:
         return f"{seconds:.1f}s"
-    if seconds < 2 * 86400:
-        return screen.span(seconds)
-    from renewer.cli.overview import short  # it draws screens: a run with nothing due has no use for it
-
-    return short(end - begin)
+    return words.brief(end - begin) if seconds >= 2 * 86400 else words.exact(seconds)
 
 
 MARKS = {Result.DONE: "✓", Result.WAITING: "…", Result.FAILED: "✗"}
@@ -212,10 +208,10 @@ def sentence(event: Mapping[str, object], *, verbose: bool) -> str | None:
     if not verbose and name in _QUIET:
         return None
     certificate = f"{event['certificate']}: " if event.get("certificate") else ""
-    return f"{certificate}{words(event)}"
+    return f"{certificate}{told(event)}"
 
 
-def words(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  one sentence an event
+def told(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  one sentence an event
     """What happened, without when and to whom."""
     say = event.get
     match say("event"):

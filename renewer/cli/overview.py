@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from renewer.cli.screen import moment, span
+from renewer import words
 from renewer.model.decision import Step
 from renewer.model.facts import EndpointState
+from renewer.model.status import CertificateStatus, Status, WatchStatus
 
-Document = Mapping[str, Any]
-
-_TONES = {0: "ok", 1: "warn", 3: "bad"}
 _STEPS = {Step.ISSUE: "order", Step.RESUME: "order goes on"}
-_UNITS = ((86400, 2 * 86400, "d"), (3600, 2 * 3600, "h"), (60, 2 * 60, "m"), (1, 0, "s"))
 _FEW = 3  # names of those that share a trouble
 
 HEADER = ("certificate", "state", "expires", "left", "renewal", "served")
@@ -50,105 +47,100 @@ class Note(NamedTuple):
     hints: tuple[str, ...] = ()
 
 
-def verdict(document: Document) -> str:
+def verdict(document: Status) -> str:
     """The one line that answers the question."""
-    certificates = [*document["certificates"], *document["watches"]]
-    worst = max(document["concerns"], key=lambda one: one["exit"], default=None)
+    certificates = document.rows
+    worst = max(document.concerns, key=lambda one: one.exit, default=None)
     if not certificates:
         return (
-            f"{_CALLS[worst['exit']]}: {worst['text']}"
-            if worst is not None and worst["exit"]
+            f"{_CALLS[worst.exit]}: {worst.text}"
+            if worst is not None and worst.exit
             else "the configuration has no certificate for this host"
         )
-    ill = [one for one in certificates if not one["healthy"]]
-    count = f"{len(certificates)} certificate{'s' * (len(certificates) != 1)}"
+    ill = [one for one in certificates if not one.healthy]
+    count = words.count(len(certificates), "certificate")
     ran = _ran(document)
-    if not ill and worst is not None and worst["exit"]:
-        return f"{_CALLS[worst['exit']]}: {worst['text']}; {count}, {ran}"
+    if not ill and worst is not None and worst.exit:
+        return f"{_CALLS[worst.exit]}: {worst.text}; {count}, {ran}"
     if not ill:
-        return (
-            f"all is well: {count}, {ran}{_following(document)}" if document["healthy"] else f"{count}, {ran}"
-        )
+        return f"all is well: {count}, {ran}{_following(document)}" if document.healthy else f"{count}, {ran}"
     text = f"{len(ill)} of {count} not well, {ran}"
-    return (
-        f"YOU MUST ACT: {text}" if document["exit"] == 3 else f"not all is well: {text}; it will be retried"
-    )
+    return f"YOU MUST ACT: {text}" if document.exit == 3 else f"not all is well: {text}; it will be retried"
 
 
 _CALLS = {1: "not all is well", 3: "YOU MUST ACT"}
 
 
-def _ran(document: Document) -> str:
-    last = document["last_run"]
-    return f"last run {span((document['at'] - last).total_seconds())} ago" if last else "no run yet"
+def _ran(document: Status) -> str:
+    last = document.last_run
+    return f"last run {words.exact((document.at - last).total_seconds())} ago" if last else "no run yet"
 
 
-def _following(document: Document) -> str:
+def _following(document: Status) -> str:
     """When the next renewal is."""
-    planned = [(one["renew_at"], one["name"]) for one in document["certificates"] if one["renew_at"]]
+    planned = [(one.renew_at, one.name) for one in document.certificates if one.renew_at]
     at, name = min(planned, default=(None, ""))
-    if at is None or at <= document["at"]:
+    if at is None or at <= document.at:
         return ""
-    return f", the next renewal in {short(at - document['at'])} ({name})"
+    return f", the next renewal in {words.brief(at - document.at)} ({name})"
 
 
-def alarm(document: Document, wake: timedelta) -> Note | None:
+def alarm(document: Status, wake: timedelta) -> Note | None:
     """That nobody runs us: then nothing else that stands here is worth much."""
-    since = document["stopped_since"]
+    since = document.stopped_since
     if since is not None:
-        quiet = span((document["at"] - since).total_seconds())
-        text = (
-            f"RUNS STOPPED: none has come to its end for {quiet}, since {moment(since)}: nothing is renewed"
-        )
-        every = f"expected every {span(wake.total_seconds())}; is the timer on? renewer timer show"
+        quiet = words.exact((document.at - since).total_seconds())
+        since_then = f"for {quiet}, since {words.stamp(since)}"
+        text = f"RUNS STOPPED: none has come to its end {since_then}: nothing is renewed"
+        every = f"expected every {words.exact(wake.total_seconds())}; is the timer on? renewer timer show"
         return Note("bad", "", text, (every, "and what happens now: renewer run"))
-    if document["last_run"] is None and document["certificates"]:
+    if document.last_run is None and document.certificates:
         return Note("warn", "", "no run yet", ("renewer run, and to have it called: renewer timer install",))
     return None
 
 
-def tone(one: Document) -> str:
+def tone(one: CertificateStatus | WatchStatus) -> str:
     """Well, tried again, or waiting for a person."""
-    return "ok" if one["healthy"] else _TONES.get(one["exit"], "bad")
+    return words.tone(one.exit, healthy=one.healthy)
 
 
-def rows(document: Document) -> list[Row]:
+def rows(document: Status) -> list[Row]:
     """The certificates, in the order of the document."""
-    now = document["at"]
+    now = document.at
     return [
         Row(
             tone(one),
-            one["name"],
-            str(one["state"]),
-            _life(one["not_before"], one["renew_at"], one["not_after"], now),
-            _left(one["not_after"], now),
-            _day(one["not_after"]),
+            one.name,
+            str(one.state),
+            _life(one.not_before, one.renew_at, one.not_after, now),
+            _left(one.not_after, now),
+            _day(one.not_after),
             _next(one, now),
             served(one),
             seen(one),
-            all(each["state"] == EndpointState.VERIFIED for each in one["endpoints"]),
+            all(each.state == EndpointState.VERIFIED for each in one.endpoints),
         )
-        for one in document["certificates"]
+        for one in document.certificates
     ]
 
 
-def watched(document: Document) -> list[Row]:
+def watched(document: Status) -> list[Row]:
     """What is only looked at."""
-    now = document["at"]
+    now = document.at
     return [
         Row(
-            "none" if one["not_after"] is None and one["healthy"] else tone(one),
-            one["name"],
-            str(one["state"]),
-            _life(one.get("not_before"), None, one["not_after"], now),
-            _left(one["not_after"], now),
-            _day(one["not_after"]),
+            "none" if one.not_after is None and one.healthy else tone(one),
+            one.name,
+            str(one.state),
+            _life(one.not_before, None, one.not_after, now),
+            _left(one.not_after, now),
+            _day(one.not_after),
             "only watched",
-            one["target"],
+            one.target,
             "-",
-            bool(one["healthy"]),
+            bool(one.healthy),
         )
-        for one in document["watches"]
+        for one in document.watches
     ]
 
 
@@ -161,79 +153,70 @@ def _life(begin: datetime | None, due: datetime | None, end: datetime | None, no
 
 
 def _left(end: datetime | None, now: datetime) -> str:
-    return "-" if end is None else short(end - now)
+    return "-" if end is None else words.brief(end - now)
 
 
 def _day(when: datetime | None) -> str:
     return "-" if when is None else f"{when:%Y-%m-%d %H:%MZ}"
 
 
-def short(length: timedelta) -> str:
-    """A length of time in the unit that tells most: 79d, 30h, 12m; one that is over is negative."""
-    seconds = int(length.total_seconds())
-    sign, size = ("-", -seconds) if seconds < 0 else ("", seconds)
-    unit, letter = next((unit, letter) for unit, least, letter in _UNITS if size >= least)
-    return f"{sign}{size // unit}{letter}"
-
-
-def _next(one: Document, now: datetime) -> str:
+def _next(one: CertificateStatus, now: datetime) -> str:
     """What happens next, and in how long."""
-    if one["renewal"] is None:
-        planned = one["renew_at"]
+    if one.renewal is None:
+        planned = one.renew_at
         if planned is None:
             return "-"
-        return f"renewal in {short(planned - now)}" if planned > now else "renewal due"
-    step, at = one["renewal"]["step"], one["renewal"]["next_attempt"]
-    what = _STEPS.get(step, str(step))
-    return f"{what} in {short(at - now)}" if at is not None and at > now else f"{what}, next run"
+        return f"renewal in {words.brief(planned - now)}" if planned > now else "renewal due"
+    step, at = one.renewal.step, one.renewal.next_attempt
+    what = _STEPS.get(step, str(step)) if step else str(step)
+    return f"{what} in {words.brief(at - now)}" if at is not None and at > now else f"{what}, next run"
 
 
-def renewal(one: Document) -> str:
+def renewal(one: CertificateStatus) -> str:
     """The same with its moment, as it stands where nothing is drawn."""
-    if one["renewal"] is None:
-        return moment(one["renew_at"])
-    step, at = one["renewal"]["step"], one["renewal"]["next_attempt"]
-    return f"{step} at {moment(at)}" if at else f"{step} at the next run"
+    if one.renewal is None:
+        return words.stamp(one.renew_at)
+    step, at = one.renewal.step, one.renewal.next_attempt
+    return f"{step} at {words.stamp(at)}" if at else f"{step} at the next run"
 
 
-def served(one: Document) -> str:
+def served(one: CertificateStatus) -> str:
     """Where it is seen, in a few words."""
-    endpoints = one["endpoints"]
+    endpoints = one.endpoints
     if not endpoints:
         return "not looked at"
-    if all(endpoint["state"] == EndpointState.UNKNOWN for endpoint in endpoints):
+    if all(endpoint.state == EndpointState.UNKNOWN for endpoint in endpoints):
         return "not looked at yet"
-    bad = [endpoint for endpoint in endpoints if endpoint["state"] != EndpointState.VERIFIED]
+    bad = [endpoint for endpoint in endpoints if endpoint.state != EndpointState.VERIFIED]
     if bad:
-        more = f" and {len(bad) - 2} more" if len(bad) > 2 else ""
-        return ", ".join(f"{endpoint['state']} at {endpoint['endpoint']}" for endpoint in bad[:2]) + more
+        return words.several((f"{endpoint.state} at {endpoint.endpoint}" for endpoint in bad), 2)
     return f"{len(endpoints)} of {len(endpoints)} verified"
 
 
-def seen(one: Document) -> str:
+def seen(one: CertificateStatus) -> str:
     """The same in numbers."""
-    endpoints = one["endpoints"]
-    well = sum(1 for endpoint in endpoints if endpoint["state"] == EndpointState.VERIFIED)
+    endpoints = one.endpoints
+    well = sum(1 for endpoint in endpoints if endpoint.state == EndpointState.VERIFIED)
     return f"{well}/{len(endpoints)}" if endpoints else "-"
 
 
-def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[Note]:
+def notes(document: Status, names: frozenset[str] | None = None) -> Iterator[Note]:
     """What to know besides; of certificates only what concerns one of `names`, if given."""
-    certificates = [one for one in document["certificates"] if names is None or one["name"] in names]
-    yield from _troubles([one for one in document["certificates"] if not one["healthy"]], names)
-    for one in document["watches"]:
-        if not one["healthy"] and (names is None or one["name"] in names):
-            why, place = str(one["why"] or one["state"]), f"{one['target']}: "
-            yield Note(tone(one), one["name"], place + why.removeprefix(place))
+    certificates = [one for one in document.certificates if names is None or one.name in names]
+    yield from _troubles([one for one in document.certificates if not one.healthy], names)
+    for watch in document.watches:
+        if not watch.healthy and (names is None or watch.name in names):
+            why, place = str(watch.why or watch.state), f"{watch.target}: "
+            yield Note(tone(watch), watch.name, place + why.removeprefix(place))
     for one in certificates:
-        if one["held"]:
+        if one.held:
             yield _rolled_back(one)
-        if one["healthy"] and one["waits_because"]:
-            yield Note("none", one["name"], one["waits_because"], tuple(filter(None, [one.get("way_out")])))
+        if one.healthy and one.waits_because:
+            yield Note("none", one.name, one.waits_because, tuple(filter(None, [one.way_out])))
     yield from _explained(certificates)
     yield from _at_large(document)
-    served = {one["name"] for one in document["still_served"]}
-    orphans = [name for name in document["orphans"] if name not in served]
+    served = {one.name for one in document.still_served}
+    orphans = [name for name in document.orphans if name not in served]
     if orphans:
         text = f"on disk, in no configuration, never renewed: {', '.join(orphans)}"
         yield Note(
@@ -241,29 +224,29 @@ def notes(document: Document, names: frozenset[str] | None = None) -> Iterator[N
         )
 
 
-def _at_large(document: Document) -> Iterator[Note]:
+def _at_large(document: Status) -> Iterator[Note]:
     """What concerns no single certificate, each once; where some are asked for, what of it is theirs."""
-    told = {one["text"] for one in document["concerns"]}
-    for one in document["concerns"]:
-        kind = {0: "none", 1: "warn"}.get(one["exit"], "bad")
-        yield Note(kind, "note", one["text"], (one["hint"],) if one["hint"] else ())
-    for finding in (*document.get("unread", ()), *document["findings"]):
+    told = {one.text for one in document.concerns}
+    for one in document.concerns:
+        kind = {0: "none", 1: "warn"}.get(one.exit, "bad")
+        yield Note(kind, "note", one.text, (one.hint,) if one.hint else ())
+    for finding in (*document.unread, *document.findings):
         if finding not in told:
             yield Note("warn", "note", finding)
 
 
-def _troubles(ill: Iterable[Document], about: frozenset[str] | None) -> Iterator[Note]:
+def _troubles(ill: Iterable[CertificateStatus], about: frozenset[str] | None) -> Iterator[Note]:
     """Those with the same trouble together."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    ways = {one["name"]: str(one["way_out"]) for one in ill if one.get("way_out")}
+    ways = {one.name: str(one.way_out) for one in ill if one.way_out}
     for one in ill:
-        groups.setdefault((tone(one), one["why"], one["hint"]), []).append(one["name"])
+        groups.setdefault((tone(one), one.why, one.hint), []).append(one.name)
     for (kind, why, hint), names in groups.items():
         if about is not None and about.isdisjoint(names):
             continue
         asking = f"renewer log {names[0]} --last" if kind == "bad" else ""
         hints = (hint, *_ways_out(names, ways), asking)
-        yield Note(kind, several(names), why, tuple(text for text in hints if text))
+        yield Note(kind, words.several(names), why, tuple(text for text in hints if text))
 
 
 def _ways_out(names: Sequence[str], ways: Mapping[str, str]) -> Iterator[str]:
@@ -275,24 +258,18 @@ def _ways_out(names: Sequence[str], ways: Mapping[str, str]) -> Iterator[str]:
     yield from dict.fromkeys(ways[name] for name in found if len(same) < 2 or name not in same)
 
 
-def several(names: Sequence[str]) -> str:
-    """A few of them, and how many more."""
-    more = len(names) - _FEW
-    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
-
-
-def _rolled_back(one: Document) -> Note:
+def _rolled_back(one: CertificateStatus) -> Note:
     """That somebody went back, and how that ends."""
-    first = one["held"][0]
-    why = f": {first['why']}" if first["why"] else ""
-    text = f"rolled back to version {one['live']} by {first['by']} at {moment(first['at'])}{why}"
-    return Note("warn", one["name"], f"{text}; until a newer one is issued, or: renewer deploy {one['name']}")
+    first = one.held[0]
+    why = f": {first.why}" if first.why else ""
+    text = f"rolled back to version {one.live} by {first.by} at {words.stamp(first.at)}{why}"
+    return Note("warn", one.name, f"{text}; until a newer one is issued, or: renewer deploy {one.name}")
 
 
-def _explained(certificates: Iterable[Document]) -> Iterator[Note]:
+def _explained(certificates: Iterable[CertificateStatus]) -> Iterator[Note]:
     pages: dict[str, list[str]] = {}
     for one in certificates:
-        if one["renew_explanation"]:
-            pages.setdefault(one["renew_explanation"], []).append(one["name"])
+        if one.renew_explanation:
+            pages.setdefault(one.renew_explanation, []).append(one.name)
     for url, names in pages.items():
-        yield Note("none", several(names), f"the authority explains its renewal window at {url}")
+        yield Note("none", words.several(names), f"the authority explains its renewal window at {url}")

@@ -46,9 +46,9 @@ def command(setup: Setup, path: str | None, as_json: bool) -> int:
                 "schema": screen.SCHEMA,
                 "path": path,
                 "bytes": len(content),
-                "certificates": len(document["certificates"]),
+                "certificates": len(document.certificates),
             }
         )
     elif path != "-":
-        screen.say(f"{path} shows {len(document['certificates'])} certificates")
+        screen.say(f"{path} shows {len(document.certificates)} certificates")
     return 0

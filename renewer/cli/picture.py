@@ -6,10 +6,11 @@ from typing import NamedTuple
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from renewer import words
 from renewer.cli import overview
 from renewer.cli.drawing import hanging
-from renewer.cli.overview import Document, Life, Note, Row
-from renewer.cli.screen import clean
+from renewer.cli.overview import Life, Note, Row
+from renewer.model.status import Status
 
 _STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red", "none": "dim"}
 _RANK = {"bad": 0, "warn": 1, "none": 2, "ok": 2}
@@ -49,7 +50,7 @@ _LONGEST_BAR = 40
 class Picture(NamedTuple):
     """The document as it is drawn; `note` stands behind the verdict, `all_of_them` leaves no row out."""
 
-    document: Document
+    document: Status
     alarm: Note | None
     all_of_them: bool = False
     note: str = ""
@@ -71,12 +72,12 @@ def _lines(picture: Picture, console: Console, width: int) -> Iterator[Text]:
     signs = _UNICODE if console.encoding.lower().startswith("utf") else _ASCII
     if picture.alarm is not None:
         yield from _note(picture.alarm, width, signs, console, loud=True)
-    kind = _tone(document)
+    kind = words.tone(document.exit)
     lead = Text(f"{signs.marks[kind]} ", style=f"bold {_STYLES[kind]}")
-    verdict = Text(overview.verdict(document), style=f"bold {_STYLES[kind]}")
+    verdict = Text(words.clean(overview.verdict(document)), style=f"bold {_STYLES[kind]}")
     yield from hanging(lead, verdict, width, console)
     if picture.note:
-        yield Text(f"  {picture.note}", style="dim")
+        yield Text(f"  {words.clean(picture.note)}", style="dim")
     rows, left_out = _chosen(picture, console.size.height)
     if rows:
         yield Text()
@@ -90,10 +91,6 @@ def _lines(picture: Picture, console: Console, width: int) -> Iterator[Text]:
         yield Text()
     for note in told:
         yield from _note(note, width, signs, console)
-
-
-def _tone(document: Document) -> str:
-    return {0: "ok", 1: "warn"}.get(document["exit"], "bad")
 
 
 def _chosen(picture: Picture, height: int) -> tuple[list[Row], list[str]]:
@@ -123,13 +120,13 @@ def _table(rows: Sequence[Row], width: int, signs: Signs) -> Iterator[Text]:
         style = _STYLES[row.tone]
         ill = style if row.tone in ("bad", "warn") else ""
         cells = {
-            "name": Text(clean(row.name), style="bold" if row.tone == "bad" else ""),
+            "name": Text(words.clean(row.name), style="bold" if row.tone == "bad" else ""),
             "state": Text(row.state, style=style),
             "life": _bar(row.life, style, widths.get("life", 0), signs),
             "left": Text(row.left.rjust(widths["left"]), style=ill),
             "expires": Text(row.expires),
             "next": Text(row.next),
-            "served": Text(clean(row.served), style="" if row.seen_well else ill),
+            "served": Text(words.clean(row.served), style="" if row.seen_well else ill),
             "seen": Text(row.seen, style="" if row.seen_well else ill),
         }
         yield Text.assemble((f"{signs.marks[row.tone]} ", style), _line(cells, widths))
@@ -153,7 +150,7 @@ def _line(cells: dict[str, Text], widths: dict[str, int]) -> Text:
 def _widths(rows: Sequence[Row], width: int) -> dict[str, int]:
     """How wide each column of the richest layout is that fits."""
     natural = {
-        key: max(len(_title(key)), *(len(clean(getattr(row, key))) for row in rows))
+        key: max(len(_title(key)), *(len(words.clean(getattr(row, key))) for row in rows))
         for key in ("name", "state", "left", "expires", "next", "served", "seen")
     }
     for layout in _LAYOUTS:
@@ -192,9 +189,9 @@ def _bar(life: Life | None, style: str, width: int, signs: Signs) -> Text:
 
 def _note(note: Note, width: int, signs: Signs, console: Console, *, loud: bool = False) -> Iterator[Text]:
     style = _STYLES[note.tone]
-    who = f"{clean(note.who)}: " if note.who else ""
-    text = Text.assemble((who, style), (clean(note.text), f"bold {style}" if loud else ""))
+    who = f"{words.clean(note.who)}: " if note.who else ""
+    text = Text.assemble((who, style), (words.clean(note.text), f"bold {style}" if loud else ""))
     yield from hanging(Text(f"{signs.marks[note.tone]} ", style=style), text, width, console)
     for hint in note.hints:
-        body = Text(clean(hint), style="" if loud else "dim")
+        body = Text(words.clean(hint), style="" if loud else "dim")
         yield from hanging(Text(f"  {signs.arrow} ", style="dim"), body, width, console)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from renewer import words
 from renewer.cli import screen
 from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
@@ -52,7 +53,7 @@ def command(
     if as_json:
         from renewer.report.documents import plan_document
 
-        screen.emit(plan_document(planned) | {"notes": notes})
+        screen.emit(plan_document(planned, notes))
         return code
     _print(planned, notes, verbose=bool(setup.verbose))
     return code
@@ -63,7 +64,7 @@ def _print(planned: "Plan", notes: "Sequence[str]", *, verbose: bool) -> None:
         screen.out("the configuration has no certificate for this host")
     for decision in planned.decisions:
         moment = decision.not_before or decision.look_again
-        when = f" ({screen.moment(moment)})" if moment else ""
+        when = f" ({words.stamp(moment)})" if moment else ""
         then = f", then {', '.join(decision.then)}" if decision.then else ""
         out = f"; {decision.way_out}" if decision.way_out else ""
         screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}{out}")

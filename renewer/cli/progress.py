@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from renewer import words
 from renewer.cli.log_story import sentence
 from renewer.model.decision import Step
 from renewer.model.outcome import EventName
@@ -70,6 +71,6 @@ class Watcher:
         if self._bar is not None:
             from rich.text import Text
 
-            self._bar.console.print(Text(text))
+            self._bar.console.print(Text(words.clean(text)))
         else:
             screen.say(text)

@@ -2,7 +2,7 @@
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from renewer.errors import RenewerError, StateError, UsageError
 
 if TYPE_CHECKING:
     from renewer.model.desired import Config
+    from renewer.report.summary import Summary
 
 _FORMS = ("text", "html", "csv", "json")
 
@@ -62,7 +63,7 @@ def _span(text: str) -> timedelta:
         raise UsageError(f"--since {error}", hint="as in --since 30d") from None
 
 
-def _report(config: "Config", span: timedelta) -> dict[str, Any]:
+def _report(config: "Config", span: timedelta) -> "Summary":
     from renewer.context import Context
     from renewer.report import files, summary
     from renewer.run import plan
@@ -75,7 +76,7 @@ def _report(config: "Config", span: timedelta) -> dict[str, Any]:
     return summary.document(found, history, now - span, now)
 
 
-def _send(config: "Config", report: dict[str, Any], *, as_json: bool) -> int:
+def _send(config: "Config", report: "Summary", *, as_json: bool) -> int:
     """To every channel that would get a summary; says how it went."""
     from renewer.context import run_id
     from renewer.report.summaries import FILE, send, targets

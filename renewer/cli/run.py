@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from renewer import words
 from renewer.cli import exits, screen
 from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
@@ -113,7 +114,7 @@ def perform(
     if as_json:
         from renewer.report.documents import run_document
 
-        screen.emit({**run_document(report), **(more or {})})
+        screen.emit(run_document(report), **(more or {}))
     else:
         _print(report)
         _complain(report)
@@ -185,15 +186,14 @@ def _idle(report: "RunReport") -> str:
     from renewer.model.decision import Step
 
     waiting = [decision for decision in report.plan.decisions if decision.step is Step.WAIT]
-    count = len(report.plan.decisions)
-    all_of_them = f"{count} certificate{'s' * (count != 1)}"
+    all_of_them = words.count(len(report.plan.decisions), "certificate")
     if waiting:
         first = waiting[0]
-        moment = f" until {screen.moment(first.not_before)}" if first.not_before else ""
+        moment = f" until {words.stamp(first.not_before)}" if first.not_before else ""
         held = f"{first.certificate} waits{moment} to {first.held}: {first.because}"
         return f"{held} ({len(waiting)} of {all_of_them}); {first.way_out}"
     moments = [decision.look_again for decision in report.plan.decisions if decision.look_again]
-    following = f"; the next renewal is at {screen.moment(min(moments))}" if moments else ""
+    following = f"; the next renewal is at {words.stamp(min(moments))}" if moments else ""
     if report.exit:
         return f"nothing to do now for {all_of_them}, yet not all is well: see renewer status"
     return f"nothing to do for {all_of_them}{following}"

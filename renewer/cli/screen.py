@@ -6,15 +6,13 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 import click
 import msgspec
 
-from renewer import clock, errors
+from renewer import clock, errors, words
 from renewer.cli import exits
 from renewer.model.desired import Config
-from renewer.notify import words
 
 SCHEMA = 1
 _STATES: list[str] = []  # of the configurations loaded: the last net knows no other way to it
@@ -113,23 +111,33 @@ def flush() -> None:
 def out(text: str = "") -> None:
     """A line of the answer."""
     with _kept():
-        print(clean(text))
+        print(words.clean(text))
 
 
 def say(text: str) -> None:
     """A line about what happens, on stderr."""
-    print(clean(text), file=sys.stderr)
+    print(words.clean(text), file=sys.stderr)
 
 
-def clean(text: str) -> str:
-    """Text that does nothing to a terminal: names, errors and output may come from strangers."""
-    return text if text.isascii() and text.isprintable() else words.clean(text)
+def coloured(*parts: tuple[str, str]) -> None:
+    """A line of the answer in parts, each with its style on a terminal; of each part the text is cleaned."""
+    if not is_terminal():
+        out("".join(text for text, _ in parts))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text.assemble(*((words.clean(text), style) for text, style in parts))
+    with _kept():
+        Console(highlight=False).print(text, soft_wrap=True)
 
 
-def emit(document: object) -> None:
-    """The one JSON document; times become RFC 3339 in UTC."""
+def emit(document: object, **more: object) -> None:
+    """The one JSON document, with more keys behind its own; times become RFC 3339 in UTC."""
     from renewer.ledger import bodies
 
+    if more:
+        document = {**msgspec.to_builtins(document, enc_hook=str), **more}
     with _kept():
         sys.stdout.write(msgspec.json.format(bodies.encoded(document), indent=2).decode() + "\n")
 
@@ -151,24 +159,6 @@ def same_place() -> bool:
     with contextlib.suppress(OSError, ValueError):
         return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     return False
-
-
-def moment(when: datetime | None) -> str:
-    """A time for people: to the second, in UTC."""
-    return "-" if when is None else when.strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def span(seconds: float) -> str:
-    """A duration for people in its two largest units: '12d 4h', '3m 20s', '850ms'."""
-    if abs(seconds) < 1:
-        return f"{round(seconds * 1000)}ms"
-    sign, rest = ("-", -seconds) if seconds < 0 else ("", seconds)
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        amount, rest = divmod(int(rest), size)
-        if amount:
-            parts.append(f"{amount}{unit}")
-    return sign + " ".join(parts[:2])
 
 
 def fault(error: errors.RenewerError, *, as_json: bool, code: int) -> int:
@@ -198,8 +188,7 @@ def config_fault(error: errors.ConfigError, *, as_json: bool) -> int:
         ]
         emit({"schema": SCHEMA, "error": {"kind": "config", "faults": faults}})
         return exits.USAGE
-    count = len(error.faults)
-    say(f"renewer: the configuration has {count} fault{'s' * (count != 1)}, nothing was done")
+    say(f"renewer: the configuration has {words.count(len(error.faults), 'fault')}, nothing was done")
     for found in error.faults:
         place = found.file + (f":{found.line}" if found.line else "")
         say(f"  {place}: {found.path + ': ' if found.path else ''}{found.text}")
@@ -264,7 +253,7 @@ def _where(error: Exception) -> str:
 
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
-    return clean(f"{type(error).__name__}: {error}{place}").replace("\n", " ")
+    return words.clean(f"{type(error).__name__}: {error}{place}").replace("\n", " ")
 
 
 def close_broken_stdout() -> None:
@@ -298,6 +287,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence
         drawn.add_column(name, overflow="fold")
     for index, row in enumerate(rows):
         style = styles[index] if index < len(styles) else ""
-        cells = (Text(clean(cell), style=style if column == 1 else "") for column, cell in enumerate(row))
+        cells = (
+            Text(words.clean(cell), style=style if column == 1 else "") for column, cell in enumerate(row)
+        )
         drawn.add_row(*cells)
     Console().print(drawn)

@@ -3,21 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from renewer import clock
+from renewer import clock, words
 from renewer.cli import screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
-    from renewer.cli.overview import Document
     from renewer.cli.picture import Picture
     from renewer.context import Context
     from renewer.model.concern import Concern
     from renewer.model.desired import Config
+    from renewer.model.status import CertificateStatus, Status, WatchStatus
 
 _EVERY = 2.0  # seconds between two pictures of --watch
 _GLANCE = 0.25  # seconds between two looks whether the terminal has another size
@@ -90,17 +91,17 @@ def command(
         _print(config, found)
     if not as_json and (holder := _holder(config)):
         screen.out(f"a run is at work: {holder}")
-    return int(found["exit"])
+    return found.exit
 
 
-def _looked(setup: Setup, names: tuple[str, ...], *, look: bool) -> "tuple[Document, timedelta]":
+def _looked(setup: Setup, names: tuple[str, ...], *, look: bool) -> "tuple[Status, timedelta]":
     from renewer.policy.watchdog import patience
 
     config = setup.config()
     return document(config, names, look=look), patience(config.agent.wake, config.agent.deadline)
 
 
-def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = False) -> "Document":
+def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = False) -> "Status":
     """How things stand, from what is known; asks nobody, but the ports if it is to `look`."""
     from renewer import concerns, inventory, watches
     from renewer.cli.looking import look_now, with_seen
@@ -132,12 +133,12 @@ def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = Fals
             concerns=concerns.left_names(context, names) if names else _concerns(context),
             still_served=() if names else concerns.rows(context),
         )
-        unread, findings = list(context.ledger.notes), list(found["findings"])
+        unread, findings = list(context.ledger.notes), list(found.findings)
         if (full := reserve.want(config.agent.state)) is not None:
             unread.append(full)
         if (defect := defects.noted(config.agent.state)) is not None:
             findings.append(defect)
-        return found | {"unread": unread, "findings": findings}
+        return msgspec.structs.replace(found, unread=tuple(unread), findings=tuple(findings))
 
 
 def _concerns(context: "Context") -> "tuple[Concern, ...]":
@@ -154,24 +155,24 @@ def _holder(config: "Config") -> str:
     return str(Lock(config.agent.state).holder() or "")
 
 
-def _print(config: "Config", found: "Document") -> None:
+def _print(config: "Config", found: "Status") -> None:
     """Where nobody looks on: plain, a record a line."""
     from renewer.cli import overview
 
-    if (alarm := overview.alarm(found, config.agent.wake)) and found["stopped_since"]:
+    if (alarm := overview.alarm(found, config.agent.wake)) and found.stopped_since:
         screen.out(alarm.text)
         for hint in alarm.hints:
             screen.out(f"  → {hint}")
     screen.out(overview.verdict(found))
-    rows = zip(overview.rows(found), found["certificates"], strict=True)
-    at = found["at"]
+    rows = zip(overview.rows(found), found.certificates, strict=True)
+    at = found.at
     screen.table(
         overview.HEADER,
         [
             (
                 row.name,
                 row.state,
-                screen.moment(one["not_after"]),
+                words.stamp(one.not_after),
                 _left(one, at),
                 overview.renewal(one),
                 row.served,
@@ -179,21 +180,21 @@ def _print(config: "Config", found: "Document") -> None:
             for row, one in rows
         ],
     )
-    for one in found["watches"]:
-        text = f"watched {one['name']} ({one['target']}): {one['state']}, {_left(one, at)} left"
-        screen.out(f"{text}  {one['why']}".rstrip())
+    for one in found.watches:
+        text = f"watched {one.name} ({one.target}): {one.state}, {_left(one, at)} left"
+        screen.out(f"{text}  {one.why}".rstrip())
     for note in overview.notes(found):
-        if note.who not in {one["name"] for one in found["watches"]}:
+        if note.who not in {one.name for one in found.watches}:
             screen.out(f"{note.who}: {note.text}" if note.who else note.text)
             for hint in note.hints:
                 screen.out(f"  → {hint}")
 
 
-def _left(one: "Document", at: Any) -> str:
-    return screen.span((one["not_after"] - at).total_seconds()) if one["not_after"] else "-"
+def _left(one: "CertificateStatus | WatchStatus", at: "datetime") -> str:
+    return words.exact((one.not_after - at).total_seconds()) if one.not_after else "-"
 
 
-def _picture(config: "Config", found: "Document", **how: Any) -> "Picture":
+def _picture(config: "Config", found: "Status", **how: Any) -> "Picture":
     from renewer.cli import overview
     from renewer.cli.picture import Picture
 
@@ -225,7 +226,7 @@ def _watch(setup: Setup, names: tuple[str, ...], every: str, *, all_of_them: boo
                         whole=False,
                     )
                 except RenewerError as error:  # an editor is at work on the configuration, perhaps
-                    picture = Text(f"{error.text}\n{error.hint}\n\n{note}", style="red")
+                    picture = Text(words.clean(f"{error.text}\n{error.hint}\n\n{note}"), style="red")
                 live.update(picture, refresh=True)
                 until, size = clock.monotonic() + seconds, to.size
                 while (left := until - clock.monotonic()) > 0:

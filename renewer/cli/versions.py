@@ -1,13 +1,11 @@
 """`renewer versions NAME`."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
-from renewer import clock
+from renewer import clock, words
 from renewer.cli import exits, screen
 from renewer.cli.screen import Setup
+from renewer.model.status import VersionsDocument, VersionStatus
 
 
 @click.command("versions")
@@ -32,43 +30,43 @@ def command(setup: Setup, name: str, as_json: bool) -> int:
     return exits.OK
 
 
-def _print(document: Mapping[str, Any]) -> None:
-    versions = document["versions"]
+def _print(document: VersionsDocument) -> None:
+    versions = document.versions
     if not versions:
-        screen.out(f"{document['certificate']}: nothing was issued yet")
+        screen.out(f"{document.certificate}: nothing was issued yet")
     else:
         header = ("version", "state", "issued", "expires", "key", "names", "authority")
         screen.table(header, [_row(one) for one in versions], [_style(one) for one in versions])
     for one in versions:
-        if one["held"]:
-            why = f": {one['held']['why']}" if one["held"]["why"] else ""
-            at = screen.moment(one["held"]["at"])
-            screen.out(f"{one['id']} is held since {at} by {one['held']['by']}{why}")
-    for fault in document["faults"]:
+        if one.held:
+            why = f": {one.held.why}" if one.held.why else ""
+            at = words.stamp(one.held.at)
+            screen.out(f"{one.id} is held since {at} by {one.held.by}{why}")
+    for fault in document.faults:
         screen.out(f"note: {fault}")
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(one: VersionStatus) -> tuple[str, ...]:
     return (
-        one["id"],
-        ", ".join(one["state"]) or "-",
-        screen.moment(one["not_before"]),
-        screen.moment(one["not_after"]),
-        one["key"] or "-",
+        one.id,
+        ", ".join(one.state) or "-",
+        words.stamp(one.not_before),
+        words.stamp(one.not_after),
+        one.key or "-",
         _names(one),
-        one["authority"] or "-",
+        one.authority or "-",
     )
 
 
-def _names(one: Mapping[str, Any]) -> str:
+def _names(one: VersionStatus) -> str:
     """What is new and what is gone against the version before; all of them where nothing was before."""
-    if one["added"] is None:
-        return " ".join(one["names"])
-    changes = [f"+{name}" for name in one["added"]] + [f"-{name}" for name in one["removed"]]
+    if one.added is None:
+        return " ".join(one.names)
+    changes = [f"+{name}" for name in one.added] + [f"-{name}" for name in one.removed]
     return " ".join(changes) or "the same"
 
 
-def _style(one: Mapping[str, Any]) -> str:
-    if "live" in one["state"]:
+def _style(one: VersionStatus) -> str:
+    if "live" in one.state:
         return "green"
-    return "red" if {"revoked", "expired"} & set(one["state"]) else "yellow" if one["held"] else ""
+    return "red" if {"revoked", "expired"} & set(one.state) else "yellow" if one.held else ""

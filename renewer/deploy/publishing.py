@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from renewer import clock, hooks, x509
+from renewer import clock, hooks, words, x509
 from renewer.context import Context
 from renewer.deploy.move import Move
 from renewer.hooks import HookCertificate, HookResult, Verdict
@@ -12,7 +12,7 @@ from renewer.model.decision import Step
 from renewer.model.desired import HookEvent
 from renewer.model.facts import DeploymentState, Published
 from renewer.model.outcome import EventName, Outcome, Result
-from renewer.policy.checks import Terms, show
+from renewer.policy.checks import Terms
 from renewer.policy.deploy_window import closed_until
 from renewer.policy.publishing import goes_live_at, may_wait, to_come_first, unpublished
 
@@ -119,11 +119,15 @@ def _waiting(move: Move, terms: Terms) -> Outcome | None:
     if (moment := goes_live_at(situation, version, now)) is not None:
         by = f"published by {names}; " if names else ""
         return _outcome(
-            move, Result.DONE, f"version {version.id} is {by}it waits for deploy_after until {show(moment)}"
+            move,
+            Result.DONE,
+            f"version {version.id} is {by}it waits for deploy_after until {words.stamp(moment)}",
         )
     opens = closed_until(situation, now)
     if opens is not None and situation.publishers and not terms.redeploy:
-        text = f"version {version.id} is published by {names}; the deploy window opens at {show(opens)}"
+        text = (
+            f"version {version.id} is published by {names}; the deploy window opens at {words.stamp(opens)}"
+        )
         return _outcome(move, Result.DONE, text)
     return None
 

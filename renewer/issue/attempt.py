@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from renewer import clock, x509
+from renewer import clock, words, x509
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue import chains, forgotten
 from renewer.issue.allowance import BUDGET
 from renewer.issue.clocks import CLOCK
 from renewer.issue.keys import Keys
 from renewer.issue.orders import KEY_REFUSED, Orders, ends, give_up
-from renewer.issue.proof import Proof, shortly
+from renewer.issue.proof import Proof
 from renewer.issue.readiness import Readiness
 from renewer.model.decision import Decision, Reason, Step
 from renewer.model.facts import Order, OrderState, Situation, Version
@@ -76,11 +76,12 @@ class Attempt:
             return self._failed(OurFault.of(error))
         took = round((clock.monotonic() - self.started) * 1000)
         self.context.journal.tell(EventName.ISSUED, self.wish.name, authority=self.authority, took_ms=took)
+        names = words.several(self.orders.known.identifiers)
         return Outcome(
             certificate=self.wish.name,
             step=self.decision.step,
             result=Result.DONE,
-            detail=f"{self.authority} issued a certificate for {shortly(self.orders.known.identifiers)}",
+            detail=f"{self.authority} issued a certificate for {names}",
             hint=self.note,
             took_ms=took,
         )
@@ -184,7 +185,7 @@ class Attempt:
             authority=self.authority,
             url=found.url,
             profile=order.profile,
-            without=shortly([name for name in self.wish.names if name not in order.identifiers]),
+            without=words.several([name for name in self.wish.names if name not in order.identifiers]),
             replaces_refused=found.replaces_refused,
         )
         return found
@@ -218,7 +219,7 @@ class Attempt:
         finally:
             self.tried = proof.failed
             self.orders.note(found, proof.proven)
-        names = shortly(self.orders.known.identifiers)
+        names = words.several(self.orders.known.identifiers)
         self.context.journal.tell(EventName.VALIDATED, self.wish.name, names=names)
 
     def _finalise(self, session: Session, found: AcmeOrder) -> AcmeOrder:
@@ -330,7 +331,6 @@ class Attempt:
             detail=error.text,
             hint=error.hint,
             took_ms=round((clock.monotonic() - self.started) * 1000),
-            final=failure.final,
         )
 
     def _wasted(self) -> None:

@@ -312,9 +312,3 @@ def _by_solver(chosen: Sequence[Chosen]) -> list[list[Chosen]]:
     for one in chosen:
         groups.setdefault(id(one.solver), []).append(one)
     return list(groups.values())
-
-
-def shortly(names: Sequence[object]) -> str:
-    """The names for people: a few, then how many more."""
-    shown = ", ".join(str(name) for name in names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from renewer import words
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode  # a detail of history may be anything: then its text
 
 
@@ -10,19 +12,14 @@ def encoded(value: object) -> bytes:
     try:
         return _encode(value)
     except UnicodeEncodeError:
-        return _encode(_clean(msgspec.to_builtins(value, enc_hook=str)))
+        return _encode(_whole(msgspec.to_builtins(value, enc_hook=str)))
 
 
-def text(anything: str) -> str:
-    """Text that can be written, as `encoded` would write it."""
-    return anything.encode("utf-8", "replace").decode("utf-8")
-
-
-def _clean(value: object) -> object:
+def _whole(value: object) -> object:
     if isinstance(value, str):
-        return text(value)
+        return words.whole(value)
     if isinstance(value, dict):
-        return {_clean(key): _clean(each) for key, each in value.items()}
+        return {_whole(key): _whole(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(each) for each in value]
+        return [_whole(each) for each in value]
     return value

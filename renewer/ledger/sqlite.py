@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Self, TypeVar, assert_never
 
+from renewer import words
 from renewer.errors import StateError
 from renewer.ledger import bodies, connecting, files, reserve, schema, tables
 from renewer.ledger.contract import KEPT, KEPT_LINES, Happening, R
@@ -102,7 +103,7 @@ class SqliteLedger:
 
     def drop(self, *records: Record) -> None:
         """Remove records in one transaction; those that are not there are no error."""
-        rows = [(one.kind, one.certificate, bodies.text(one.key)) for one in records]
+        rows = [(one.kind, one.certificate, words.whole(one.key)) for one in records]
         query = "DELETE FROM record WHERE kind = ? AND certificate = ? AND key = ?"
         self._change(lambda connection: connection.executemany(query, rows), rows)
 

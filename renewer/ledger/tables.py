@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from renewer import words
 from renewer.decoding import UndecodableError, decode
 from renewer.ledger import bodies
 from renewer.ledger.contract import Happening, R
@@ -38,7 +39,7 @@ TRIM = (  # all that is behind the first line too many
 
 def of(records: Iterable[Record]) -> list[tuple[str, str, str, bytes]]:
     """Records as rows."""
-    return [(one.kind, one.certificate, bodies.text(one.key), bodies.encoded(one)) for one in records]
+    return [(one.kind, one.certificate, words.whole(one.key), bodies.encoded(one)) for one in records]
 
 
 def number(at: datetime) -> int:
@@ -55,7 +56,7 @@ def understood(kind: type[R], rows: Iterable[tuple[bytes, bytes, object]]) -> tu
             one: R | None = decode(body, kind)
         except UndecodableError:
             one = None
-        if one and one.certificate.encode() == name and bodies.text(one.key).encode() == key:
+        if one and one.certificate.encode() == name and words.whole(one.key).encode() == key:
             found.append(one)
         else:
             damaged.append((kind.kind, name, key))

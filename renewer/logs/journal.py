@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, words
 from renewer.errors import RenewerError, shortage
 from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Agent
@@ -178,7 +178,7 @@ def _rfc3339(when: datetime) -> str:
 
 def _plain(value: object) -> object:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return words.whole(value)
     return value if value is None or isinstance(value, bool | int | float) else _plain(str(value))
 
 

@@ -6,7 +6,7 @@ Not as RFC 5424 says: what listens at /dev/log takes that for text, if it is jou
 import os
 from collections.abc import Mapping
 
-from renewer import clock
+from renewer import clock, words
 from renewer.logs.datagram import Peer, message, priority
 
 SOCKET = "/dev/log"
@@ -26,7 +26,7 @@ class Syslog:
         now = clock.now().astimezone()  # RFC 3164 §4.1.2: the local time, without its zone
         stamp = f"{_MONTHS[now.month - 1]} {now.day:2d} {now:%H:%M:%S}"
         text = f"{message(event)} run={event.get('run')}"
-        text = "".join(char if char.isprintable() else " " for char in text)
+        text = words.clean(" ".join(text.splitlines()), " ")
         line = f"<{_DAEMON * 8 + priority(event)}>{stamp} renewer[{os.getpid()}]: {text}"
         self._peer.send(line.encode("utf-8", "replace")[:_MOST])
 

@@ -50,7 +50,6 @@ class Reason(StrEnum):
     AUTHORITY_ASKED_TO_WAIT = "authority-asked-to-wait"
     UNREADABLE = "unreadable"
     STEP_NOT_ALLOWED = "step-not-allowed"
-    FOLLOWS = "follows"
     NOT_DUE = "not-due"
     NOTHING_TO_DO = "nothing-to-do"
 

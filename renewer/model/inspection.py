@@ -154,15 +154,13 @@ class SignatureFault(Value):
 class Signed(Value):
     """The DNSSEC of one zone.
 
-    `ds` and `keys` count records at the parent and in the zone. `authenticated` is the resolver's word (AD),
-    `refused_from` the highest zone that it answers only when told not to check. `ends` is when the first of
-    the signatures seen runs out.
+    `ds` and `keys` count records at the parent and in the zone, `refused_from` is the highest zone that the
+    resolver answers only when told not to check. `ends` is when the first of the signatures seen runs out.
     """
 
     zone: str
     ds: int = 0
     keys: int = 0
-    authenticated: bool = False
     refused_from: str = ""
     faults: tuple[SignatureFault, ...] = ()
     ends: datetime | None = None

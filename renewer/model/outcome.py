@@ -25,7 +25,6 @@ class Outcome(Value):
     hint: str = ""
     took_ms: int = 0
     next_attempt: datetime | None = None
-    final: bool = False
 
 
 class EventName(StrEnum):
@@ -61,6 +60,17 @@ class State(StrEnum):
     INSTALLED = "installed"
     DEPLOYED = "deployed"
     VERIFIED = "verified"
+
+
+class WatchState(StrEnum):
+    """What is known of a watched certificate, first match from the top; an interface."""
+
+    UNKNOWN = "unknown"  # not looked at yet
+    EXPIRED = "expired"
+    EXPIRING = "expiring"  # a week left, or the same share of a shorter lifetime
+    UNTRUSTED = "untrusted"  # seen, and not as it should be: its chain, its names
+    UNREACHABLE = "unreachable"  # no certificate could be seen, at its port or in its file
+    OK = "ok"
 
 
 class RunReport(Value):

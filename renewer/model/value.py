@@ -12,3 +12,8 @@ Warn = Callable[[str], None]
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An immutable value, legal once made; cheap to define, to make and to write as JSON."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Printed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A value that is printed as JSON: unlike a record of the ledger it has every key, always."""

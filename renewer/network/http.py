@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from renewer import __version__, clock
+from renewer import __version__, clock, words
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.network import tls
 
@@ -412,7 +412,7 @@ def unpacked(body: bytes, encoding: str | None, limit: int) -> bytes:
     if not body:
         return body  # HEAD, 204
     if len(layers) > _MAX_LAYERS or not _KNOWN.issuperset(layers):
-        said = "".join(c for c in ", ".join(layers)[:60] if c.isprintable())
+        said = words.line(", ".join(layers)[:60])
         raise _bad(f"the reply came encoded as {said}, which was not asked for")
     for _ in layers:
         body = _inflate(body, limit)

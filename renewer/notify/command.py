@@ -1,9 +1,9 @@
 """Notices as JSON on the stdin of a program of the operator's."""
 
-from renewer import ownership, proc, secrets
+from renewer import ownership, proc, secrets, words
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Program
-from renewer.notify.message import Message, clean
+from renewer.notify.message import Message
 from renewer.notify.webhook import document
 
 
@@ -20,7 +20,7 @@ def deliver(channel: Program, message: Message) -> str:
     if ended.timed_out:
         raise RetryLater(f"{path} was not done within {channel.timeout:g} s", kind="channel")
     if ended.code != 0:
-        said = clean(secrets.hidden(proc.last_telling_line(ended.output), found), 200)
+        said = words.sentence(secrets.hidden(proc.last_telling_line(ended.output), found), 200)
         text = f"{path} failed with exit code {proc.exit_words(ended.code)}" + (f": {said}" if said else "")
         raise RetryLater(text, hint="run it by hand with a sample of `renewer notify test`", kind="channel")
     return ""

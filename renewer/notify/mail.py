@@ -5,6 +5,7 @@ show what is told of it together.
 """
 
 import contextlib
+import os.path
 import smtplib
 import ssl
 from collections.abc import Sequence
@@ -13,20 +14,28 @@ from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from typing import Any
 
-from renewer import clock, ownership, proc
+from renewer import clock, ownership, proc, words
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.model.desired import Email, MailSecurity
+from renewer.model.desired import Email, MailSecurity, Topic
 from renewer.model.keys import host_and_port
 from renewer.network import tls
 from renewer.network.http import connect, deadline_in, is_loopback, lines, secured, send
-from renewer.notify.html import html
-from renewer.notify.message import Message, clean
-from renewer.notify.writing import text
+from renewer.notify.message import Message
+from renewer.notify.writing import footer, rows, text
 
 LIMIT = 20.0  # seconds for a whole delivery
 _LARGEST = 64 * 1024  # bytes of all that a server says
 _THREADS = 20  # certificates that one message refers to
 _FINAL = range(500, 600)
+
+_TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
+_COLOURS = {
+    Topic.EXPIRING: "#b3261e",
+    Topic.FAILED: "#b3261e",
+    Topic.DEGRADED: "#8a5a00",
+    Topic.RECOVERED: "#1b6e3a",
+    Topic.RENEWED: "#1b6e3a",
+}
 
 
 def deliver(channel: Email, message: Message, password: str | None, limit: float = LIMIT) -> str:
@@ -51,7 +60,7 @@ def compose(channel: Email, message: Message) -> EmailMessage:
     mail["To"] = ", ".join(channel.to)
     if message.escalated and channel.escalate_to:
         mail["Cc"] = ", ".join(channel.escalate_to)
-    mail["Subject"] = clean(f"[renewer] {message.subject}", 200)
+    mail["Subject"] = words.sentence(f"[renewer] {message.subject}", 200)
     mail["Date"] = message.at
     mail["Message-ID"] = f"<{message.id}@{domain}>"
     threads = [f"<renewer.{entry.certificate}.{message.host}@{domain}>" for entry in message.entries]
@@ -69,6 +78,14 @@ def compose(channel: Email, message: Message) -> EmailMessage:
     if report:
         mail.add_attachment(report.csv, subtype="csv", filename="renewer-report.csv", cte="quoted-printable")
     return mail
+
+
+def html(message: Message) -> str:
+    """A message for mail programs: no script, no image, nothing from elsewhere."""
+    from renewer.notify.html import render
+
+    what = {"message": message, "colours": _COLOURS, "rows": rows, "footer": footer(message)}
+    return render(_TEMPLATES, "message.html.j2", **what) + "\n"
 
 
 def _address(mailbox: str, name: str) -> Address:
@@ -190,8 +207,8 @@ def _told(error: Exception, channel: Email, limit: float, *, late: bool) -> Rene
 
 
 def _reply(code: int, said: bytes | str) -> str:
-    words = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return f"{code} {clean(words, 200)}".strip()
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    return f"{code} {words.sentence(text, 200)}".strip()
 
 
 def _sendmail(channel: Email, mail: EmailMessage, to: Sequence[str], limit: float) -> None:
@@ -204,7 +221,7 @@ def _sendmail(channel: Email, mail: EmailMessage, to: Sequence[str], limit: floa
     if ended.timed_out:
         raise RetryLater(f"{path} was not done within {limit:g} s", kind="channel")
     if ended.code != 0:
-        said = clean(proc.last_telling_line(ended.output), 200)
+        said = words.sentence(proc.last_telling_line(ended.output), 200)
         raise RetryLater(
             f"{path} failed with exit code {proc.exit_words(ended.code)}: {said}",
             hint="its log says why",

@@ -1,13 +1,9 @@
-"""What a channel is given: one message a run, about however many certificates. Safe to show: see `clean`."""
+"""What a channel is given: one message a run, about however many certificates, its texts cleaned."""
 
 from datetime import datetime
 
 from renewer.model.desired import Topic
 from renewer.model.value import Value
-from renewer.proc import printable
-
-SENTENCE = 600  # characters of a sentence that came from elsewhere
-OUTPUT = 2000  # characters of what a program said
 
 
 class Trouble(Value):
@@ -68,15 +64,3 @@ class Message(Value):
     def escalated(self) -> bool:
         """Whether those are told too who are asked when nobody acts."""
         return any(entry.escalated for entry in self.entries)
-
-
-def clean(text: str, most: int = SENTENCE) -> str:
-    """A stranger's sentence: one line, no control characters, no marks that turn the writing, bounded."""
-    line = " ".join(printable(text.encode("utf-8", "replace")).split())
-    return line if len(line) <= most else line[:most] + "…"
-
-
-def clean_lines(text: str, most: int = OUTPUT) -> str:
-    """What a program said, with its lines: the end of it, where servers say what is wrong."""
-    safe = printable(text.encode("utf-8", "replace")).strip("\n")
-    return safe if len(safe) <= most else "…" + safe[-most:]

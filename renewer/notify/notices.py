@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from renewer import clock, watches
+from renewer import clock, watches, words
 from renewer.context import Context
 from renewer.errors import OurFault, RenewerError
 from renewer.ledger.contract import Happening
@@ -18,7 +18,7 @@ from renewer.model.facts import EndpointState, Situation
 from renewer.model.outcome import EventName
 from renewer.model.told import OUTAGE, Ack, Matter, Notice, Outage
 from renewer.notify import channels
-from renewer.notify.message import Message, clean
+from renewer.notify.message import Message
 from renewer.notify.writing import About, Writer
 from renewer.policy import notices as policy
 from renewer.policy import trouble
@@ -276,7 +276,7 @@ def _renewal(one: Happening) -> Matter:
 def _sentence(one: Outage) -> str:
     return (
         f"the channel {one.channel} takes no notices since {one.since:%Y-%m-%d %H:%M:%SZ} "
-        f"(tried {one.failures} times): {clean(one.error)}"
+        f"(tried {one.failures} times): {words.sentence(one.error)}"
     )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from renewer import words
 from renewer.model.decision import Decision, Step
 from renewer.model.desired import Topic
 from renewer.model.told import Matter
 from renewer.model.value import Value
-from renewer.notify.message import Entry, Message, Trouble, clean, clean_lines
-from renewer.notify.words import span
+from renewer.notify.message import Entry, Message, Trouble
 
 DETAILED = 25  # certificates told of at length, the most urgent; the others get a line each
 LISTED = 1000  # and beyond that many lines only their number
@@ -84,10 +84,10 @@ class Writer(Value):
             host=self.host,
             run=self.run,
             at=self.at,
-            subject=clean(subject),
+            subject=words.sentence(subject),
             entries=entries,
             more=tuple(more),
-            notes=tuple(clean(note) for note in notes),
+            notes=tuple(words.sentence(note) for note in notes),
         )
 
     def entry(self, matters: Sequence[Matter], about: About) -> Entry:
@@ -99,11 +99,12 @@ class Writer(Value):
             certificate=first.certificate,
             topic=first.topic,
             headline=self.headline(first),
-            names=tuple(clean(name) for name in about.names),
-            served=tuple(clean(place) for place in about.served),
+            names=tuple(words.sentence(name) for name in about.names),
+            served=tuple(words.sentence(place) for place in about.served),
             not_after=min(ends, default=None),
             troubles=tuple(
-                Trouble(text=clean(one.text), since=one.since, output=clean_lines(one.output)) for one in bad
+                Trouble(text=words.sentence(one.text), since=one.since, output=words.ending(one.output))
+                for one in bad
             ),
             agent=self._agent(about.decision),
             reader=_reader(bad, watched=watched),
@@ -114,10 +115,10 @@ class Writer(Value):
     def headline(self, matter: Matter) -> str:
         """One matter in a few words of our own, for subjects and lists."""
         seconds = (matter.not_after - self.at).total_seconds() if matter.not_after else None
-        left = span(seconds) if seconds is not None and seconds > 0 else ""
+        left = words.span(seconds) if seconds is not None and seconds > 0 else ""
         match matter.topic:
             case Topic.EXPIRING:
-                return f"expires in {left}" if left else f"EXPIRED {span(seconds or 0)} ago"
+                return f"expires in {left}" if left else f"EXPIRED {words.span(seconds or 0)} ago"
             case Topic.RECOVERED:
                 return "well again" + (f", good for {left}" if left else "")
             case Topic.RENEWED:
@@ -127,23 +128,23 @@ class Writer(Value):
             case Topic.FAILED:
                 return "fails" + (f", {left} left" if left else "")
 
-    def command(self, *words: str) -> str:
+    def command(self, *argv: str) -> str:
         """What to type on this host."""
         given = [] if self.config == _USUAL_CONFIG else ["--config", self.config]
-        return shlex.join(["renewer", *given, *words])
+        return shlex.join(["renewer", *given, *argv])
 
     def _agent(self, decision: Decision | None) -> str:
         if decision is None:
             return "only watches it: it looks again, and does nothing else"
-        because = clean(decision.because)
+        because = words.sentence(decision.because)
         if decision.step is Step.KEEP:
-            until = f" before {show(decision.look_again)}" if decision.look_again else ""
+            until = f" before {words.stamp(decision.look_again)}" if decision.look_again else ""
             return f"has nothing to do{until}: {because}"
         held = decision.held if decision.step is Step.WAIT else decision.step
         verb = _VERBS.get(held or Step.LOOK, "tries again")
         if decision.step is Step.WAIT and decision.not_before:
-            return f"{verb} at {show(decision.not_before)}: {because}"
-        return f"{verb} with the next run, within {span(self.wake.total_seconds())}: {because}"
+            return f"{verb} at {words.stamp(decision.not_before)}: {because}"
+        return f"{verb} with the next run, within {words.span(self.wake.total_seconds())}: {because}"
 
     def _commands(self, name: str, matters: Sequence[Matter], *, watched: bool) -> Iterable[str]:
         if not matters:
@@ -176,33 +177,26 @@ def text(message: Message) -> str:
 
 def footer(message: Message) -> str:
     """Where it comes from, and what joins it with the log."""
-    return f"renewer on {message.host}, run {message.run}, {show(message.at)}"
+    return f"renewer on {message.host}, run {message.run}, {words.stamp(message.at)}"
 
 
 def rows(entry: Entry) -> list[tuple[str, str]]:
     """What is known of one certificate, as label and text; in the order in which it is asked."""
     found: list[tuple[str, str]] = []
     if entry.names:
-        beyond = len(entry.names) - _NAMES
-        shown = ", ".join(entry.names[:_NAMES])
-        found.append(("Names", f"{shown} and {beyond} more" if beyond > 0 else shown))
+        found.append(("Names", words.several(entry.names, _NAMES)))
     if entry.served:
         found.append(("Served", "; ".join(entry.served)))
     if entry.not_after:
-        found.append(("Good until", show(entry.not_after)))
+        found.append(("Good until", words.stamp(entry.not_after)))
     for trouble in entry.troubles:
-        since = f" (since {show(trouble.since)})" if trouble.since else ""
+        since = f" (since {words.stamp(trouble.since)})" if trouble.since else ""
         found.append(("Wrong", f"{trouble.text}{since}"))
     if entry.agent:
         found.append(("renewer", entry.agent))
     if entry.reader:
         found.append(("You", entry.reader))
     return found
-
-
-def show(when: datetime) -> str:
-    """A moment for people, in UTC, as the log has it."""
-    return when.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _entry(entry: Entry) -> str:
@@ -230,7 +224,7 @@ def _reader(matters: Sequence[Matter], *, watched: bool) -> str:
     if not matters:
         return ""
     if hint := next((one.hint for one in matters if one.hint), ""):
-        return clean(hint)
+        return words.sentence(hint)
     if watched:
         return "have it replaced where it comes from"
     return "find out why it was not renewed: the commands below say what is wrong, and try again"

@@ -88,8 +88,3 @@ class Facts(Value):
 def window_of(situation: Situation, version: Version) -> Window | None:
     """What the authority said about this version."""
     return next((window for window in situation.windows if window.serial == version.leaf.serial), None)
-
-
-def show(when: datetime) -> str:
-    """A moment for people, in UTC."""
-    return when.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -7,8 +7,8 @@ from renewer.model.concern import WELL, Concern
 from renewer.model.facts import RunRecord, Sighting
 from renewer.model.told import Ack, LeftName, Outage, Ping
 from renewer.model.trouble import PERSON, RETRIED
-from renewer.policy.checks import show
 from renewer.policy.watchdog import quiet_since
+from renewer.words import several, stamp
 
 IN_A_ROW = 3  # times that a ping or a notice was refused: then it is no passing trouble
 
@@ -17,7 +17,7 @@ def empty(configured: int, held: Sequence[str], path: str) -> Concern | None:
     """No certificate is configured for this host, though its state holds or held some."""
     if configured or not held:
         return None
-    names = ", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else "")
+    names = several(held)
     return Concern(
         subject="empty",
         text=f"no certificate is configured for this host, and its state knows {names}: nothing is renewed",
@@ -39,7 +39,7 @@ def still_served(name: str, seen: Sequence[Sighting], ack: Ack | None, now: date
     places = ", ".join(dict.fromkeys(one.endpoint for one in seen))
     ends = min((one.not_after for one in seen if one.not_after), default=None)
     over = ends is not None and ends <= now
-    until = f" and {'expired' if over else 'expires'} at {show(ends)}" if ends else ""
+    until = f" and {'expired' if over else 'expires'} at {stamp(ends)}" if ends else ""
     known = is_known(seen, ack, now)
     return Concern(
         subject=f"served {name}",
@@ -85,7 +85,7 @@ def unheard(ping: Ping | None) -> Concern | None:
     """The heartbeat does not get through."""
     if ping is None or not ping.failures:
         return None
-    times = f"{ping.failures} times in a row, since {show(ping.since)}"
+    times = f"{ping.failures} times in a row, since {stamp(ping.since)}"
     return Concern(
         subject="heartbeat",
         text=f"the heartbeat could not be sent ({times}): {ping.error}",
@@ -100,7 +100,7 @@ def refusing(outages: Iterable[Outage], channels: Iterable[str]) -> list[Concern
     return [
         Concern(
             subject=f"channel {one.channel}",
-            text=f"the channel {one.channel} has taken no notices since {show(one.since)}: {one.error}",
+            text=f"the channel {one.channel} has taken no notices since {stamp(one.since)}: {one.error}",
             hint=one.hint or "put it right, then try it with: renewer notify test",
         )
         for one in outages

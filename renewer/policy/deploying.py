@@ -16,10 +16,11 @@ from renewer.model.facts import (
 from renewer.model.trouble import Kind
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import deploy_again, redeploy_stale
-from renewer.policy.checks import Facts, Need, Terms, show
+from renewer.policy.checks import Facts, Need, Terms
 from renewer.policy.deploy_window import closed_until, serves_well
 from renewer.policy.diagnosis import diagnose
 from renewer.policy.publishing import goes_live_at, may_wait, to_come_first
+from renewer.words import stamp
 
 
 def the_wanted_version_is_not_live(facts: Facts) -> Need | None:
@@ -67,7 +68,7 @@ def _known_first(facts: Facts, version: Version, text: str) -> Need | None:
     return Need(
         step=Step.DEPLOY,
         reason=Reason.NOT_LIVE,
-        because=f"{text}; it waits for deploy_after until {show(moment)}",
+        because=f"{text}; it waits for deploy_after until {stamp(moment)}",
         not_before=moment,
         since=moment,
         waits_for=Reason.DEPLOY_AFTER,
@@ -156,7 +157,7 @@ def _deploy(facts: Facts, reason: Reason, because: str, held: datetime | None) -
     return Need(
         step=Step.DEPLOY,
         reason=reason,
-        because=f"{because}; the deploy window ({names}) {when} {show(opens)}",
+        because=f"{because}; the deploy window ({names}) {when} {stamp(opens)}",
         not_before=opens,
         since=opens,
         waits_for=Reason.DEPLOY_WINDOW,

@@ -13,7 +13,7 @@ from renewer.model.trouble import PERSON, RETRIED, Kind, Trouble
 from renewer.policy import serving
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import from_the_future
-from renewer.policy.checks import show, window_of
+from renewer.policy.checks import window_of
 from renewer.policy.progress import (
     deployment_is_needed,
     in_warning_window,
@@ -26,6 +26,7 @@ from renewer.policy.progress import (
 )
 from renewer.policy.wanted import acceptance, behind_the_holds, to_serve, wanted, withheld
 from renewer.policy.window import renewal_moment
+from renewer.words import stamp
 
 NOTHING_YET = "there is no certificate yet"
 SERVED_WRONGLY = (EndpointState.STALE, EndpointState.FOREIGN, EndpointState.UNTRUSTED)
@@ -256,13 +257,13 @@ def _what_is_live(situation: Situation, now: datetime) -> Iterator[Trouble]:
             since=live.made_at,
         )
     if leaf.not_after <= now:
-        text = f"it expired at {show(leaf.not_after)}"
+        text = f"it expired at {stamp(leaf.not_after)}"
         yield _ending(Kind.EXPIRED, live, text, PERSON)
         return
     urgent = in_warning_window(situation, live, now)
     if urgent or (overdue(situation, live, now) and not _is_kept_on_purpose(situation, live, now)):
         planned = renewal_moment(live, window_of(situation, live), situation.wish.renew_before).at
-        text = f"its renewal is overdue: planned for {show(planned)}, it expires at {show(leaf.not_after)}"
+        text = f"its renewal is overdue: planned for {stamp(planned)}, it expires at {stamp(leaf.not_after)}"
         yield _ending(Kind.OVERDUE, live, text, PERSON if urgent else RETRIED)
 
 

@@ -13,9 +13,10 @@ from renewer.model.outcome import Outcome, Result
 from renewer.policy import deploying, issuing, waits
 from renewer.policy.authority import choose
 from renewer.policy.budget import Hold, next_order
-from renewer.policy.checks import ALL_STEPS, Facts, Need, Terms, show, window_of
+from renewer.policy.checks import ALL_STEPS, Facts, Need, Terms, window_of
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.window import renewal_moment
+from renewer.words import stamp
 
 __all__ = ["ALL_STEPS", "CHECKS", "Need", "Terms", "decide"]
 
@@ -157,6 +158,6 @@ def _keep(facts: Facts) -> Decision:
         certificate=facts.situation.wish.name,
         step=Step.KEEP,
         reason=Reason.NOT_DUE,
-        because=f"it is to be renewed at {show(moment.at)} and expires at {show(version.leaf.not_after)}",
+        because=f"it is to be renewed at {stamp(moment.at)} and expires at {stamp(version.leaf.not_after)}",
         look_again=moment.at,
     )

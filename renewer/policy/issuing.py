@@ -10,11 +10,12 @@ from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
 from renewer.policy.budget import Call, Hold, next_order
-from renewer.policy.checks import Facts, Need, Terms, show, window_of
+from renewer.policy.checks import Facts, Need, Terms, window_of
 from renewer.policy.newer import ahead, order_by
 from renewer.policy.orders import Fate, fate
 from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld
 from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
+from renewer.words import stamp
 
 # Where nothing valid is served, some names are better than none after so many failures and so long
 FAILURES_BEFORE_SOME = 2
@@ -32,7 +33,7 @@ def an_order_is_open(facts: Facts) -> Need | None:
         return None  # nobody was asked yet, and there is no need any more
     if facts.terms.new_key and facts.situation.wish.reuse_key:
         return None  # its key may be the old one
-    text = f"an order at {order.authority} since {show(order.at)} is not finished"
+    text = f"an order at {order.authority} since {stamp(order.at)} is not finished"
     if _passed_over(facts, order):
         return None
     return Need(
@@ -77,7 +78,7 @@ def nothing_is_wanted(facts: Facts) -> Need | None:
     if live is None or live.placeholder:
         reason, text = Reason.ABSENT, "there is no certificate yet"
     elif live.leaf.not_after <= facts.terms.now:
-        reason, text = Reason.EXPIRED, f"the live one expired at {show(live.leaf.not_after)}"
+        reason, text = Reason.EXPIRED, f"the live one expired at {stamp(live.leaf.not_after)}"
     elif live.degraded and fits_in_part(live, facts.situation):
         missing = [str(name) for name in facts.situation.wish.names if name not in live.leaf.names]
         reason, text = Reason.NAMES_FAIL, f"the live one is without {', '.join(missing)}"
@@ -138,7 +139,9 @@ def clients_refuse_the_newest(facts: Facts) -> Need | None:
     if not begun or refused.made_at >= max(begun):
         return None
     why = acceptance(facts.situation, refused)
-    text = f"clients refuse version {refused.id}: {why.why if why else ''}; the live one ends at {show(ends)}"
+    text = (
+        f"clients refuse version {refused.id}: {why.why if why else ''}; the live one ends at {stamp(ends)}"
+    )
     return _issue(facts, Reason.REFUSED, text)
 
 
@@ -160,7 +163,7 @@ def it_ends_soon_and_some_names_fail(facts: Facts) -> Need | None:
     if ending is not None:
         if not in_last_hours(ending.leaf, now):
             return None
-        ends = show(ending.leaf.not_after)
+        ends = stamp(ending.leaf.not_after)
         because = f"it ends at {ends}, {left} cannot be validated: one for the others"
     else:
         if sum(one.count for one in known.values()) < FAILURES_BEFORE_SOME:

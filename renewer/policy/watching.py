@@ -1,26 +1,15 @@
 """A certificate that is only watched: when to look at it, what it is, whether it is well. Pure."""
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from renewer.model.desired import Watch
+from renewer.model.outcome import WatchState
 from renewer.model.told import ESCALATED, Watched
 from renewer.model.value import Value
 from renewer.policy.backoff import from_the_future
 from renewer.policy.health import PERSON, RETRIED, WELL
 from renewer.policy.trouble import stage
 from renewer.policy.window import slack
-
-
-class WatchState(StrEnum):
-    """What is known of a watched certificate, first match from the top; an interface."""
-
-    UNKNOWN = "unknown"  # not looked at yet
-    EXPIRED = "expired"
-    EXPIRING = "expiring"  # a week left, or the same share of a shorter lifetime
-    UNTRUSTED = "untrusted"  # seen, and not as it should be: its chain, its names
-    UNREACHABLE = "unreachable"  # no certificate could be seen, at its port or in its file
-    OK = "ok"
 
 
 class WatchHealth(Value):

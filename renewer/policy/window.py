@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from renewer.model.decision import Reason
 from renewer.model.facts import Leaf, Version, Window
+from renewer.words import stamp
 
 SHORT_LIFETIME = timedelta(days=10)
 DAY = timedelta(days=1)
@@ -94,24 +95,26 @@ def judge(  # noqa: PLR0911  one return a rule
     leaf, reached = version.leaf, now + slack(wake)
     moment = renewal_moment(version, window, renew_before)
     if leaf.not_after <= now:
-        return Verdict(True, Reason.EXPIRED, f"it expired at {_show(leaf.not_after)}")
+        return Verdict(True, Reason.EXPIRED, f"it expired at {stamp(leaf.not_after)}")
     if moment.at <= reached:
-        return Verdict(True, moment.reason, f"{_RULES[moment.reason]} {_show(moment.at)}")
+        return Verdict(True, moment.reason, f"{_RULES[moment.reason]} {stamp(moment.at)}")
     if in_emergency(leaf, now):
         return Verdict(
-            True, Reason.EMERGENCY, f"it expires at {_show(leaf.not_after)}, too soon to wait any longer"
+            True,
+            Reason.EMERGENCY,
+            f"it expires at {stamp(leaf.not_after)}, too soon to wait any longer",
         )
     if leaf.not_after <= now + wake:
-        return Verdict(True, Reason.EMERGENCY, f"it expires at {_show(leaf.not_after)}, before the next run")
+        return Verdict(True, Reason.EMERGENCY, f"it expires at {stamp(leaf.not_after)}, before the next run")
     if moment.opens and moment.closes and moment.at <= now + wake:
         # RFC 9773 §4.2: if the moment falls before the next time the client wakes, renew now …
         if moment.opens <= now:
-            return Verdict(True, moment.reason, f"its moment {_show(moment.at)} comes before the next run")
+            return Verdict(True, moment.reason, f"its moment {stamp(moment.at)} comes before the next run")
         # … yet an order before the window opens loses the exemption from rate limits
         if moment.closes <= now + wake:
-            text = f"the authority's window closes at {_show(moment.closes)}, before the next run"
+            text = f"the authority's window closes at {stamp(moment.closes)}, before the next run"
             return Verdict(True, Reason.WINDOW_WOULD_BE_MISSED, text)
-    return Verdict(False, Reason.NOT_DUE, f"it is to be renewed at {_show(moment.at)}")
+    return Verdict(False, Reason.NOT_DUE, f"it is to be renewed at {stamp(moment.at)}")
 
 
 _RULES = {
@@ -119,7 +122,3 @@ _RULES = {
     Reason.RENEW_BEFORE: "renew_before set its renewal for",
     Reason.LIFETIME_SHARE: "its share of the lifetime ended at",
 }
-
-
-def _show(when: datetime) -> str:
-    return when.strftime("%Y-%m-%d %H:%M:%SZ")

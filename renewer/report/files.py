@@ -11,12 +11,13 @@ from renewer.errors import OurFault
 from renewer.model.decision import Plan
 from renewer.model.facts import RunRecord, Situation
 from renewer.model.outcome import EventName
+from renewer.model.status import Status
 from renewer.policy import watchdog
 from renewer.policy.due import Terms, decide
 from renewer.policy.health import RETRIED, WELL
 from renewer.policy.plan import arrange
 from renewer.report import freshness, metrics
-from renewer.report.documents import Document, status_document
+from renewer.report.documents import status_document
 from renewer.report.history import standing
 from renewer.report.publish import publish
 
@@ -61,23 +62,23 @@ def _due(context: Context) -> list[str]:
     return summaries.due(context)
 
 
-def _metrics(context: Context, found: Document, run: RunRecord) -> bytes:
-    standings = standing(context, {row["name"]: row for row in found["certificates"]})
+def _metrics(context: Context, found: Status, run: RunRecord) -> bytes:
+    standings = standing(context, {row.name: row for row in found.certificates})
     return metrics.render(found, standings, run, context.config.agent.wake).encode("utf-8", "replace")
 
 
-def _page(context: Context, found: Document, ran: datetime) -> bytes:
+def _page(context: Context, found: Status, ran: datetime) -> bytes:
     """The page that stands there with the moment of this run, if it still says what is so; else a new one."""
     stamp = freshness.stamp(found, context.config.agent.wake)
     return freshness.renewed(context.config.report.page or "", stamp, ran) or page(context, found, ran)
 
 
-def page(context: Context, found: Document, ran: datetime | None) -> bytes:
+def page(context: Context, found: Status, ran: datetime | None) -> bytes:
     """The page from the document of `status` and the history; `ran` is when a run last came to its end."""
     from renewer.report import page as html  # jinja2: a run that changes nothing does not load it
     from renewer.report import view
 
-    recent = context.ledger.history(since=found["at"] - RECENT)
+    recent = context.ledger.history(since=found.at - RECENT)
     lines = recent if len(recent) >= view.SHOWN else context.ledger.history()
     wake = context.config.agent.wake
     patience = watchdog.patience(wake, context.config.agent.deadline)
@@ -87,7 +88,7 @@ def page(context: Context, found: Document, ran: datetime | None) -> bytes:
 
 def document(
     context: Context, run: RunRecord | None, situations: Mapping[str, Situation], plan: Plan
-) -> Document:
+) -> Status:
     """What `status` says of all certificates, also after a run that had only some of them."""
     if len(situations) < len(context.config.certificates):
         situations = inventory.take(context) | dict(situations)

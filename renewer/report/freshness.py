@@ -11,21 +11,21 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from renewer import __version__, ownership
-from renewer.notify import words
-from renewer.report.documents import Document
+from renewer import __version__, ownership, words
+from renewer.model.status import Status
 
 _HEAD = 4096  # the stamp stands among the first lines
 _MOST = 1 << 26  # bytes: no page of ours is larger
+_FACTS = tuple(key for key in Status.__struct_fields__ if key not in ("at", "last_run", "unread"))
 _RAN = re.compile(
     rb'(<time id="ran" datetime=")[^"<]*(">)[^"<]*(</time>, <span class="rel" id="ago">)[^"<]*(</span>)'
 )
 
 
-def stamp(document: Document, wake: timedelta) -> str:
+def stamp(document: Status, wake: timedelta) -> str:
     """What tells whether a page is made from these facts; another one each day, for lengths of time age."""
-    facts = {key: value for key, value in document.items() if key not in ("at", "last_run")}
-    made_of = (facts, __version__, wake, document["at"].date())
+    facts = {key: getattr(document, key) for key in _FACTS}
+    made_of = (facts, __version__, wake, document.at.date())
     try:
         body = msgspec.json.encode(made_of, enc_hook=str)
     except UnicodeEncodeError:  # half a character of a file's name or a program's output

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
-from renewer import clock
+from renewer import clock, words
 from renewer.context import Context
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.outcome import EventName, RunReport
 from renewer.model.told import Ping
-from renewer.notify.message import clean
 from renewer.secrets import proxy, resolve
 
 LIMIT = 5.0  # seconds for one ping
@@ -113,9 +112,9 @@ def summary(report: RunReport) -> str:
     seconds = (report.ended_at - report.at).total_seconds()
     lines = [f"run {report.run} on {report.host}: exit {report.exit}, {seconds:.1f} s"]
     lines += [
-        f"{one.result} {one.certificate}: {one.step}: {clean(one.detail)}" for one in report.outcomes
+        f"{one.result} {one.certificate}: {one.step}: {words.sentence(one.detail)}" for one in report.outcomes
     ] or [f"nothing to do for {len(report.plan.decisions)} certificates"]
-    lines += [f"note: {clean(finding)}" for finding in report.findings]
+    lines += [f"note: {words.sentence(finding)}" for finding in report.findings]
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,6 @@ The order is: send, remember. A run that is killed in between repeats one; none 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
@@ -13,12 +12,14 @@ from renewer.context import Context
 from renewer.errors import RenewerError
 from renewer.model.desired import Channel, Config, Email
 from renewer.model.outcome import EventName
+from renewer.model.status import Status
 from renewer.model.told import SummaryTold
 from renewer.notify import channels
 from renewer.notify.message import Report
 from renewer.notify.writing import Writer
 from renewer.report import forms, summary
 from renewer.report.publish import publish
+from renewer.report.summary import Summary
 
 FILE = ""
 """The target that is a file: no channel has this name."""
@@ -33,7 +34,7 @@ def due(context: Context) -> list[str]:
     return [one for one in targets(context.config) if summary.due(told.get(one), every, clock.now())]
 
 
-def tell(context: Context, targets: Sequence[str], found: summary.Document) -> list[str | None]:
+def tell(context: Context, targets: Sequence[str], found: Status) -> list[str | None]:
     """Tell these targets of the last period; what went wrong, as sentences. `found` is that of `status`."""
     every = context.config.report.summary
     if every is None or not targets:
@@ -60,7 +61,7 @@ def targets(config: Config) -> list[str]:
     return names + ([FILE] if wish.summary_file else [])
 
 
-def _give(context: Context, target: str, report: summary.Document) -> str | None:
+def _give(context: Context, target: str, report: Summary) -> str | None:
     """To one target; what went wrong, if it did."""
     path = context.config.report.summary_file
     try:
@@ -78,12 +79,11 @@ def form_of(path: str) -> str:
     return {"html": "html", "csv": "csv", "json": "json"}.get(path.rpartition(".")[2], "text")
 
 
-def send(config: Config, channel: Channel, report: summary.Document, run: str) -> str:
+def send(config: Config, channel: Channel, report: Summary, run: str) -> str:
     """Give a report to a channel. Raises RenewerError if it did not take it."""
-    at: datetime = report["at"]
-    writer = Writer(host=config.agent.host, run=run, at=at, wake=config.agent.wake, config=config.path)
+    writer = Writer(host=config.agent.host, run=run, at=report.at, wake=config.agent.wake, config=config.path)
     notes = [forms.headline(report), *forms.figures(report)]
-    news = (f"{report['since']} {report['until']}",)
+    news = (f"{report.since} {report.until}",)
     message = writer.note(channel.name, f"report: {forms.headline(report)}", notes, news=news)
     whole = Report(text=forms.text(report), html=forms.html(report), csv=forms.comma_separated(report))
     return channels.send(channel, msgspec.structs.replace(message, report=whole), config.agent.proxy)

@@ -1,22 +1,27 @@
-"""What the page shows, made from the document of `status` and the history: words, tones and shares. Pure."""
+"""What the page shows, made from `status` and the history: words, tones and shares. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
+from renewer import words
 from renewer.ledger.contract import Happening
 from renewer.model.decision import Step
-from renewer.model.facts import EndpointState
-from renewer.notify import words
+from renewer.model.facts import DeploymentState, EndpointState
+from renewer.model.status import (
+    CertificateStatus,
+    EndpointStatus,
+    HookStatus,
+    Status,
+    UnseenEndpoint,
+    WatchStatus,
+)
+from renewer.model.trouble import PERSON
+from renewer.model.value import Value
 from renewer.policy.diagnosis import NOTHING_YET
-
-Row = Mapping[str, Any]
-View = dict[str, Any]
 
 SHOWN = 200  # lines of history
 FEW = 3  # names or ports that are shown without being asked for more
 LONG = 400  # characters of an error that are shown without being asked for more
-_TONES = {0: "ok", 1: "warn", 3: "bad"}
 _STEPS = {
     Step.ISSUE: "a new order",
     Step.RESUME: "the open order",
@@ -24,73 +29,206 @@ _STEPS = {
     Step.DEPLOY: "the deployment",
     Step.LOOK: "a look at its ports",
 }
+_EVENTS = {
+    "renewed": "renewed",
+    "failed": "began to fail",
+    "recovered": "well again",
+    "rolled-back": "went back",
+}
 _EVENT_TONES = {"renewed": "ok", "recovered": "ok", "failed": "bad", "rolled-back": "warn"}
+_HOOK_TONES = {DeploymentState.DONE: "ok", DeploymentState.FAILED: "bad"}
 
 
-def of(document: Row, history: Sequence[Happening], *, ran: datetime | None, patience: timedelta) -> View:
-    """Everything that the template names; `ran` is when a run last came to its end."""
-    now: datetime = document["at"]
-    certificates = [_certificate(row, now) for row in document["certificates"]]
-    return {
-        "host": document["host"],
-        "now": now,
-        "ran": ran,
-        "patience": int(patience.total_seconds()),
-        "tone": _TONES.get(document["exit"], "bad"),
-        "verdict": words.verdict(document),
-        "counts": _counts(certificates),
-        "certificates": certificates,
-        "watches": [_watch(row) for row in document["watches"]],
-        "history": [_happening(one) for one in reversed(history[-SHOWN:])],
-        "older": len(history) > SHOWN,
-        "notes": _notes(document),
-    }
+class LifeBar(Value):
+    """The bar of a life: where the renewal and the present stand between issue and expiry, in per cent."""
+
+    begin: datetime
+    end: datetime
+    due: float | None
+    rest: float | None
+    now: float
+    text: str
 
 
-def _notes(document: Row) -> list[str]:
+class Next(Value):
+    """What happens next, and when; without `at` with the next run, or never."""
+
+    what: str
+    at: datetime | None
+
+
+class Port(Value):
+    """One address of an endpoint, with how it is seen there."""
+
+    endpoint: str
+    address: str
+    tone: str
+    state: str
+    at: datetime | None
+
+
+class Ports(Value):
+    """Where a certificate is looked at: those shown at first, the others, and how many are wrong."""
+
+    first: tuple[Port, ...]
+    more: tuple[Port, ...]
+    wrong: int
+
+
+class HookRow(Value):
+    """A hook, and how far it came."""
+
+    hook: str
+    state: str
+    tone: str
+    at: datetime
+    error: str
+
+
+class CertificateRow(Value):
+    """A certificate; `late` is when little enough is left to be a danger."""
+
+    name: str
+    tone: str
+    urgency: int
+    state: str
+    names: tuple[str, ...]
+    more_names: tuple[str, ...]
+    life: LifeBar | None
+    expires: datetime | None
+    late: datetime | None
+    renewal: Next
+    served: Ports
+    error: str
+    more_error: str
+    failures: int
+    facts: tuple[tuple[str, str], ...]
+    hooks: tuple[HookRow, ...]
+    explanation: str | None
+
+
+class WatchRow(Value):
+    """A certificate that is only watched."""
+
+    name: str
+    target: str
+    tone: str
+    state: str
+    expires: datetime | None
+    issuer: str | None
+    at: datetime | None
+    error: str
+
+
+class HistoryRow(Value):
+    """A line of history."""
+
+    at: datetime
+    certificate: str
+    tone: str
+    event: str
+    text: str
+
+
+class View(Value):
+    """Everything that the template names. `ran` is when a run last came to its end, `patience` in seconds."""
+
+    host: str
+    now: datetime
+    ran: datetime | None
+    patience: int
+    tone: str
+    verdict: str
+    counts: tuple[tuple[str, int, str], ...]
+    certificates: tuple[CertificateRow, ...]
+    watches: tuple[WatchRow, ...]
+    history: tuple[HistoryRow, ...]
+    older: bool
+    notes: tuple[str, ...]
+
+
+def of(status: Status, history: Sequence[Happening], *, ran: datetime | None, patience: timedelta) -> View:
+    """The page of all that; `ran` is when a run last came to its end."""
+    certificates = tuple(_certificate(row, status.at) for row in status.certificates)
+    return View(
+        host=status.host,
+        now=status.at,
+        ran=ran,
+        patience=int(patience.total_seconds()),
+        tone=words.tone(status.exit),
+        verdict=verdict(status),
+        counts=_counts(certificates),
+        certificates=certificates,
+        watches=tuple(map(_watch, status.watches)),
+        history=tuple(_happening(one) for one in reversed(history[-SHOWN:])),
+        older=len(history) > SHOWN,
+        notes=tuple(_notes(status)),
+    )
+
+
+def verdict(status: Status) -> str:
+    """The one line that answers whether all is well."""
+    ill = [one for one in status.rows if not one.healthy]
+    worst = max((one.exit for one in status.concerns), default=0)
+    if not ill and worst:
+        return "You must act: see what stands below" if worst == PERSON else "Not all is well: see below"
+    if not status.rows:
+        return "There is no certificate to look after"
+    if not ill:
+        return "All is well"
+    urgent = sum(1 for one in ill if one.exit == PERSON)
+    all_of_them = words.count(len(status.rows), "certificate")
+    if urgent:
+        itself = "itself" if urgent == 1 else "themselves"
+        return f"You must act: {urgent} of {all_of_them} will not mend {itself}"
+    return f"{len(ill)} of {all_of_them} not well; the agent tries again by itself"
+
+
+def _notes(status: Status) -> list[str]:
     """What concerns no single certificate, what is not well first; each once."""
-    concerns = sorted(document["concerns"], key=lambda one: -one["exit"])
-    texts = [f"{one['text']}. {one['hint']}".removesuffix(". ") for one in concerns]
-    told, served = {one["text"] for one in concerns}, {one["name"] for one in document["still_served"]}
-    texts += [finding for finding in document["findings"] if finding not in told]
-    return texts + [_orphan(name) for name in document["orphans"] if name not in served]
+    concerns = sorted(status.concerns, key=lambda one: -one.exit)
+    texts = [f"{one.text}. {one.hint}".removesuffix(". ") for one in concerns]
+    told, served = {one.text for one in concerns}, {one.name for one in status.still_served}
+    texts += [finding for finding in status.findings if finding not in told]
+    return texts + [_orphan(name) for name in status.orphans if name not in served]
 
 
-def _tone(row: Row) -> str:
-    """Well, tried again, or waiting for a person."""
-    return "ok" if row["healthy"] else _TONES.get(row["exit"], "bad")
+def _orphan(name: str) -> str:
+    return f"On disk and in no configuration, never renewed and never deleted: {name}"
 
 
-def _counts(certificates: Sequence[View]) -> list[tuple[str, int, str]]:
+def _counts(certificates: Sequence[CertificateRow]) -> tuple[tuple[str, int, str], ...]:
     """How many are well, tried again, or wait for a person; none are hidden, until time makes some so."""
-    tones = [one["tone"] for one in certificates]
+    tones = [one.tone for one in certificates]
     texts = (("bad", "need a person"), ("warn", "tried again"), ("ok", "well"))
-    return [(tone, tones.count(tone), text) for tone, text in texts] if tones else []
+    return tuple((tone, tones.count(tone), text) for tone, text in texts) if tones else ()
 
 
-def _certificate(row: Row, now: datetime) -> View:
-    tone = _tone(row)
-    names = [str(name) for name in row["names"]]
-    error = "" if row["healthy"] or row["why"] == NOTHING_YET else str(row["why"] or row["last_error"] or "")
-    return {
-        "name": row["name"],
-        "tone": tone,
-        "urgency": {"bad": 0, "warn": 1, "ok": 2}[tone],
-        "state": words.state(row),
-        "names": names[:FEW],
-        "more_names": names[FEW:],
-        "life": _life(row["not_before"], row["renew_at"], row["not_after"], now),
-        "expires": row["not_after"],
-        "late": _late(row["renew_at"], row["not_after"]),
-        "renewal": _renewal(row, now),
-        "served": _served(row["endpoints"]),
-        "error": error[:LONG],
-        "more_error": error[LONG:],
-        "failures": row["failures"],
-        "facts": _facts(row),
-        "hooks": [_hook(one) for one in row["deployments"]],
-        "explanation": _link(row["renew_explanation"]),
-    }
+# --- a certificate ------------------------------------------------------------------------------------------
+
+
+def _certificate(row: CertificateStatus, now: datetime) -> CertificateRow:
+    tone = words.tone(row.exit, healthy=row.healthy)
+    error = "" if row.healthy or row.why == NOTHING_YET else row.why or row.last_error or ""
+    return CertificateRow(
+        name=row.name,
+        tone=tone,
+        urgency={"bad": 0, "warn": 1, "ok": 2}[tone],
+        state=words.state(row.state, healthy=row.healthy),
+        names=row.names[:FEW],
+        more_names=row.names[FEW:],
+        life=_life(row, now),
+        expires=row.not_after,
+        late=_late(row.renew_at, row.not_after),
+        renewal=_next(row, now),
+        served=_served(row.endpoints),
+        error=error[:LONG],
+        more_error=error[LONG:],
+        failures=row.failures,
+        facts=_facts(row),
+        hooks=tuple(map(_hook, row.deployments)),
+        explanation=_link(row.renew_explanation),
+    )
 
 
 def _late(due: datetime | None, end: datetime | None) -> datetime | None:
@@ -98,8 +236,8 @@ def _late(due: datetime | None, end: datetime | None) -> datetime | None:
     return end - (end - due) / 2 if end is not None and due is not None and due < end else end
 
 
-def _life(begin: datetime | None, due: datetime | None, end: datetime | None, now: datetime) -> View | None:
-    """The bar: where the renewal and the present stand between issue and expiry, in per cent."""
+def _life(row: CertificateStatus, now: datetime) -> LifeBar | None:
+    begin, due, end = row.not_before, row.renew_at, row.not_after
     if begin is None or end is None or end <= begin:
         return None
 
@@ -112,74 +250,61 @@ def _life(begin: datetime | None, due: datetime | None, end: datetime | None, no
     lived = share(now)
     planned = share(due) if due is not None and due <= end else None
     text += f"expires {words.moment(end)}; {lived:.0f} % of its life has passed"
-    return {
-        "begin": begin,
-        "end": end,
-        "due": planned,
-        "rest": None if planned is None else round(100 - planned, 2),
-        "now": lived,
-        "text": text,
-    }
+    rest = None if planned is None else round(100 - planned, 2)
+    return LifeBar(begin=begin, end=end, due=planned, rest=rest, now=lived, text=text)
 
 
-def _renewal(row: Row, now: datetime) -> View:
-    """When something happens next, and what."""
-    going_on = row["renewal"]
+def _next(row: CertificateStatus, now: datetime) -> Next:
+    going_on = row.renewal
     if going_on is None:
-        return {"what": "its renewal" if row["renew_at"] else "none planned", "at": row["renew_at"]}
-    attempt = going_on["next_attempt"]
-    what = _STEPS.get(going_on["step"], str(going_on["step"]))
+        return Next(what="its renewal" if row.renew_at else "none planned", at=row.renew_at)
+    attempt, step = going_on.next_attempt, going_on.step
+    what = _STEPS.get(step, str(step)) if step else str(step)
     if attempt is None or attempt <= now:
-        return {"what": f"{what}, at the next run", "at": None}
-    return {"what": what, "at": attempt}
+        return Next(what=f"{what}, at the next run", at=None)
+    return Next(what=what, at=attempt)
 
 
-def _served(endpoints: Sequence[Row]) -> View:
+def _served(endpoints: Sequence[EndpointStatus | UnseenEndpoint]) -> Ports:
     """Where it is looked at; what is wrong comes first."""
     shown = [
-        {
-            "endpoint": one["endpoint"].removesuffix(":443"),  # as in a browser's address bar
-            "address": one["address"],
-            "tone": _endpoint_tone(one["state"]),
-            "state": words.ENDPOINTS.get(one["state"], str(one["state"])),
-            "at": one["at"],
-        }
+        Port(
+            endpoint=one.endpoint.removesuffix(":443"),  # as in a browser's address bar
+            address=one.address,
+            tone=_endpoint_tone(one.state),
+            state=words.ENDPOINTS.get(one.state, one.state),
+            at=one.at,
+        )
         for one in endpoints
     ]
-    shown.sort(key=lambda one: ("bad", "none", "ok").index(one["tone"]))
-    wrong = sum(1 for one in shown if one["tone"] == "bad")
-    return {"first": shown[: max(FEW, wrong)], "more": shown[max(FEW, wrong) :], "wrong": wrong}
+    shown.sort(key=lambda one: ("bad", "none", "ok").index(one.tone))
+    wrong = sum(1 for one in shown if one.tone == "bad")
+    split = max(FEW, wrong)
+    return Ports(first=tuple(shown[:split]), more=tuple(shown[split:]), wrong=wrong)
 
 
-def _endpoint_tone(state: str) -> str:
-    if state == EndpointState.VERIFIED:
+def _endpoint_tone(state: EndpointState) -> str:
+    if state is EndpointState.VERIFIED:
         return "ok"
-    return "none" if state == EndpointState.UNKNOWN else "bad"
+    return "none" if state is EndpointState.UNKNOWN else "bad"
 
 
-def _facts(row: Row) -> list[tuple[str, str]]:
-    held = ", ".join(f"{one['version']} by {one['by']}: {one['why']}" for one in row["held"])
+def _facts(row: CertificateStatus) -> tuple[tuple[str, str], ...]:
     named = (
-        ("authority", row["authority"]),
-        ("profile", row["profile"]),
-        ("key", row["key"]),
-        ("serial", row["serial"]),
-        ("live version", row["live"]),
-        ("renewed by rule", row["renew_reason"]),
-        ("held back", held),
+        ("authority", row.authority),
+        ("profile", row.profile),
+        ("key", row.key),
+        ("serial", row.serial),
+        ("live version", row.live),
+        ("renewed by rule", row.renew_reason),
+        ("held back", ", ".join(f"{one.version} by {one.by}: {one.why}" for one in row.held)),
     )
-    return [(name, str(value)) for name, value in named if value]
+    return tuple((name, str(value)) for name, value in named if value)
 
 
-def _hook(one: Row) -> View:
-    tone = {"done": "ok", "failed": "bad"}.get(str(one["state"]), "warn")
-    return {
-        "hook": one["hook"],
-        "state": one["state"],
-        "tone": tone,
-        "at": one["at"],
-        "error": (one["error"] or "")[:LONG],
-    }
+def _hook(one: HookStatus) -> HookRow:
+    tone = _HOOK_TONES.get(one.state, "warn")
+    return HookRow(hook=one.hook, state=one.state, tone=tone, at=one.at, error=(one.error or "")[:LONG])
 
 
 def _link(url: str | None) -> str | None:
@@ -187,29 +312,57 @@ def _link(url: str | None) -> str | None:
     return url if url and url.startswith("https://") and not any(c in url for c in "\"'<> \n\t") else None
 
 
-def _watch(row: Row) -> View:
-    error = "" if row["healthy"] else str(row["why"] or row["error"] or "")
-    return {
-        "name": row["name"],
-        "target": row["target"],
-        "tone": "none" if row["not_after"] is None and row["healthy"] else _tone(row),
-        "state": words.WATCHES.get(row["state"], str(row["state"])),
-        "expires": row["not_after"],
-        "issuer": row["issuer"],
-        "at": row["at"],
-        "error": error[:LONG],
-    }
+# --- the others ---------------------------------------------------------------------------------------------
 
 
-def _happening(one: Happening) -> View:
-    return {
-        "at": one.at,
-        "certificate": one.certificate,
-        "tone": _EVENT_TONES.get(one.event, "none"),
-        "event": words.EVENTS.get(one.event, one.event),
-        "text": words.happened(one.event, one.details)[:LONG],
-    }
+def _watch(row: WatchStatus) -> WatchRow:
+    unseen = row.not_after is None and row.healthy
+    return WatchRow(
+        name=row.name,
+        target=row.target,
+        tone="none" if unseen else words.tone(row.exit, healthy=row.healthy),
+        state=words.WATCHES.get(row.state, row.state),
+        expires=row.not_after,
+        issuer=row.issuer,
+        at=row.at,
+        error=("" if row.healthy else row.why or row.error or "")[:LONG],
+    )
 
 
-def _orphan(name: str) -> str:
-    return f"On disk and in no configuration, never renewed and never deleted: {name}"
+def _happening(one: Happening) -> HistoryRow:
+    return HistoryRow(
+        at=one.at,
+        certificate=one.certificate,
+        tone=_EVENT_TONES.get(one.event, "none"),
+        event=_EVENTS.get(one.event, one.event),
+        text=happened(one.event, one.details)[:LONG],
+    )
+
+
+def happened(event: str, details: Mapping[str, object]) -> str:
+    """A line of history, as far as its details go: they may be of another release."""
+    say = details.get
+    match event:
+        case "renewed":
+            text = "seen at its ports" if say("seen") else "in place"
+            text += (
+                f" {words.span(took)} after it was issued"
+                if (took := _number(say("took"))) is not None
+                else ""
+            )
+            if (margin := _number(say("margin"))) is not None:
+                text += f", {words.span(margin)} {'before' if margin >= 0 else 'after'} the old one ended"
+            return text
+        case "recovered":
+            took = _number(say("took"))
+            text = f"after {words.span(took)}" if took is not None else ""
+            return f"{text}; it had been: {say('error')}" if say("error") else text
+        case "rolled-back":
+            why = f": {say('error')}" if say("error") else ""
+            return f"from version {say('from')} to {say('to')}{why}"
+        case _:
+            return str(say("error") or "")
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from renewer import x509
 from renewer.model.names import Identifier
 from renewer.store.contract import Material
+from renewer.words import stamp
 
 # How far the authority's clock may be ahead of ours before a certificate counts as not valid yet
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -33,11 +34,7 @@ def fault(material: Material, names: Iterable[Identifier], now: datetime) -> str
     if missing:
         return f"the certificate does not have the names {', '.join(missing)}"
     if leaf.not_before > now + CLOCK_TOLERANCE:
-        return f"the certificate is not valid before {_show(leaf.not_before)}: is this host's clock right?"
+        return f"the certificate is not valid before {stamp(leaf.not_before)}: is this host's clock right?"
     if leaf.not_after <= now:
-        return f"the certificate expired at {_show(leaf.not_after)}"
+        return f"the certificate expired at {stamp(leaf.not_after)}"
     return None
-
-
-def _show(when: datetime) -> str:
-    return when.strftime("%Y-%m-%d %H:%M:%SZ")

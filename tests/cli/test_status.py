@@ -20,9 +20,10 @@ from renewer.cli import overview, plugin, screen
 from renewer.cli.picture import Picture
 from renewer.errors import StateError
 from renewer.model.facts import Failure, Record, RunRecord
-from renewer.report.documents import Document
+from renewer.model.status import HeldVersion, Status
 from tests.builders import DAY, HOUR, NOW
 from tests.cli.terminal import CHECKOUT, on_terminal, plain, widest
+from tests.documents import with_first
 from tests.tell import fleet
 from tests.tell.host import Host
 
@@ -219,18 +220,26 @@ def test_every_state_fits(columns: int, number: int) -> None:
     assert "YOU MUST ACT" in drawn
 
 
-def everything(number: int) -> Document:
+def everything(number: int) -> Status:
     """A fleet with one of each trouble."""
     found = fleet.document([fleet.one(each, NOW, well=False) for each in range(number)], NOW)
-    first = found["certificates"][0]
-    first["held"] = [{"version": "v1", "by": "anna", "at": NOW - HOUR, "why": "a client broke"}]
-    first["waits_because"] = "it waits for its window, Sat 02:00-04:00"
-    first["renew_explanation"] = "https://example.com/incident"
-    more = {"watches": fleet.watches(NOW), "orphans": ["old-shop"], "findings": ["the clock is behind"]}
-    return found | more | {"exit": 3, "healthy": False}
+    found = with_first(
+        found,
+        held=(HeldVersion(version="v1", by="anna", at=NOW - HOUR, why="a client broke"),),
+        waits_because="it waits for its window, Sat 02:00-04:00",
+        renew_explanation="https://example.com/incident",
+    )
+    return msgspec.structs.replace(
+        found,
+        watches=fleet.watches(NOW),
+        orphans=("old-shop",),
+        findings=("the clock is behind",),
+        exit=3,
+        healthy=False,
+    )
 
 
-def draw(found: Document, *, columns: int = 80, lines: int = 40, **how: Any) -> str:
+def draw(found: Status, *, columns: int = 80, lines: int = 40, **how: Any) -> str:
     """The picture, without colours."""
     console = Console(width=columns, height=lines, record=True, file=open(os.devnull, "w"), highlight=False)  # noqa: SIM115
     console.print(Picture(found, overview.alarm(found, HOUR), **how))
@@ -242,7 +251,7 @@ def draw(found: Document, *, columns: int = 80, lines: int = 40, **how: Any) -> 
 def test_of_many_only_what_matters() -> None:
     """Of 2,000 those that are not well and those that end next fit on few screens; the others are counted."""
     found = fleet.document([fleet.one(each, NOW, well=False) for each in range(2000)], NOW)
-    ill = sum(1 for one in found["certificates"] if not one["healthy"])
+    ill = sum(1 for one in found.certificates if not one.healthy)
     drawn = plain(draw(found, columns=120))
     assert len(drawn) < 80
     assert f"  … and {ill - 50:,} more, not well" in drawn
@@ -398,7 +407,7 @@ def test_check_of_a_wrong_command_line(host: Host) -> None:
 def test_check_of_a_defect(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     """A defect of ours is no state of any certificate: UNKNOWN, in one line."""
 
-    def look() -> tuple[Document, timedelta]:
+    def look() -> tuple[Status, timedelta]:
         raise error
 
     assert plugin.answer(look, alone=True) == 3

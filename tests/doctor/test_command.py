@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from renewer.cli.app import _run
 from renewer.doctor import examination
 from renewer.doctor.examination import Doors
 from renewer.model.desired import Config
+from tests.cli.terminal import on_terminal
 from tests.doctor.conftest import Bed
 from tests.servers.scripted_dns import zone
 
@@ -91,3 +93,33 @@ def test_a_certificate_that_is_not_there(bed: Bed, doctor: Any, capsys: pytest.C
 
     assert doctor("wwww") == exits.USAGE
     assert "did you mean www?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("env", "severity"),
+    [({}, "\x1b[31merror\x1b[0m"), ({"NO_COLOR": "1"}, "error"), ({"TERM": "dumb"}, "error")],
+)
+def test_on_a_terminal(tmp_path: Path, env: dict[str, str], severity: str) -> None:
+    """The severity has its colour, whole, and only where there are colours; no line is broken by us."""
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f"""
+        [agent]
+        state = "{tmp_path}/state"
+        [authority.own]
+        directory = "https://127.0.0.1:1/directory"
+        agree_terms = true
+        [certificate.www]
+        names = ["127.0.0.1"]
+        authority = "own"
+        challenge = {{ type = "http-01", webroot = "{tmp_path}/none" }}
+        """
+    )
+
+    code, drawn = on_terminal(config, "doctor", "--timeout", "5", columns=60, env=env)
+
+    assert code == exits.PERSON
+    line = next(one for one in drawn.splitlines() if "challenge-not-ready" in one)
+    assert line.startswith(f"  {severity} challenge-not-ready: ")
+    assert line.endswith("does not exist")
+    assert "�" not in drawn

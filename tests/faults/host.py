@@ -29,6 +29,7 @@ from renewer.report.documents import plan_document, status_document
 from renewer.run import Limits
 from renewer.store.lock import Lock
 from tests import toml
+from tests.documents import plain, row_of
 from tests.servers.bendable import Bendable
 from tests.servers.pebble import Pebble
 from tests.servers.tls_peer import Peer
@@ -238,8 +239,8 @@ class Host:
         with self.context(write=False) as context:
             plan, situations = run.plan(context, Limits())
         document = status_document(situations, plan, now=clock.now(), host="web-1", orphans=(), last_run=None)
-        assert plan_document(plan)["steps"]
-        row: dict[str, Any] = next(one for one in document["certificates"] if one["name"] == certificate)
+        assert plan_document(plan).steps
+        row: dict[str, Any] = plain(row_of(document, certificate))
         return row
 
     def live(self, certificate: str = "www") -> Version:

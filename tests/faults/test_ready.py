@@ -322,6 +322,7 @@ def test_what_is_missing_is_no_reason_to_ask_another_authority(host: Host, order
 def test_the_exit_code_of_each_outcome(host: Host) -> None:
     """A failed outcome that a person must mend says so."""
     asks(host, http(webroot="/srv/nowhere"))
-    (outcome,) = host.run().outcomes
-    assert (outcome.result, outcome.final) == (Result.FAILED, True)
+    report = host.run()
+    (outcome,) = report.outcomes
+    assert (report.exit, outcome.result) == (3, Result.FAILED)
     assert "make that directory" in outcome.hint

@@ -16,8 +16,9 @@ LONGER_MODULES = {  # with its own limit, and why it is one piece
     "renewer/model/facts.py": (660, "nouns only: the list is the vocabulary"),
 }
 LONGER_FUNCTIONS = {
+    "renewer/report/documents.py:_certificate": (45, "one line a key of the document"),
     "renewer/inventory.py:_situation": (48, "one line a fact"),
-    "renewer/cli/log_story.py:words": (70, "one sentence an event: a table in the shape of a match"),
+    "renewer/cli/log_story.py:told": (70, "one sentence an event: a table in the shape of a match"),
 }
 
 # Modules of fewer than 80 lines with one importer: why each is not a part of it.
@@ -84,7 +85,7 @@ ROWS = (
         "annotations dict[str, Any] away from JSON",
         _counted(measures.untyped),
         143,
-        143,
+        34,
         0,
         "",
         measures.untyped,
@@ -93,7 +94,7 @@ ROWS = (
         "indexed by a string in cli, report, tell",
         lambda: measures.indexed_by_string("cli", "tell", "report", "notify"),
         471,
-        471,
+        79,
         0,
     ),
     Row("longest module", lambda: measures.longest_modules(1)[0][0], 640, 660, MODULE_LINES),
@@ -116,7 +117,7 @@ ROWS = (
         "",
         measures.durable_writers,
     ),
-    Row("cleaners of strangers' text", _counted(measures.cleaners), 8, 8, 1, "", measures.cleaners),
+    Row("cleaners of strangers' text", _counted(measures.cleaners), 8, 1, 1, "", measures.cleaners),
     Row("walkers of zone cuts", _counted(measures.zone_walkers), 3, 1, 1, "", measures.zone_walkers),
     Row("times a config key is said", lambda: round(measures.times_a_key_is_said(), 2), 2.58, 1.4, 1),
     Row("keys that are first UNSET", measures.unset_keys, 142, 0, 0),

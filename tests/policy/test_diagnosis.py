@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from renewer.model.facts import DeploymentState, RunRecord, Situation, Standing
+from renewer.model.status import Status
 from renewer.model.trouble import Kind
 from renewer.policy import trouble
 from renewer.policy.backoff import from_the_future
@@ -25,7 +26,7 @@ EVERY = settings(deadline=None, max_examples=examples(200), derandomize=True)
 FORCED = situation(failures=(failure(3, final=True),))
 
 
-def _document(facts: Situation, now: datetime) -> dict:  # type: ignore[type-arg]
+def _document(facts: Situation, now: datetime) -> Status:
     plan = arrange([decide(facts, terms(now=now))], now)
     return status_document(
         {facts.wish.name: facts}, plan, now=now, host=facts.host, orphans=(), last_run=None
@@ -43,7 +44,7 @@ def _metric(text: str, name: str) -> float:
 def test_all_who_tell_of_it_agree(facts: Situation, now: datetime) -> None:
     """Healthy means no trouble, in status, its exit code, metrics, the page, notices and history."""
     troubles, health, document = diagnose(facts, now), assess(facts, now), _document(facts, now)
-    (row,) = document["certificates"]
+    (row,) = document.certificates
     run = RunRecord(certificate="", run="r", host=facts.host, at=now, ended_at=now, exit=health.exit)
     text = metrics.render(document, {}, run, HOUR)
     page = view.of(document, (), ran=now, patience=HOUR)
@@ -51,18 +52,18 @@ def test_all_who_tell_of_it_agree(facts: Situation, now: datetime) -> None:
     told, after = untold(facts, standing, now)
 
     well = not troubles
-    assert health.healthy is row["healthy"] is document["healthy"] is well
-    assert health.exit == row["exit"] == document["exit"] == exit_code([health])
+    assert health.healthy is row.healthy is document.healthy is well
+    assert health.exit == row.exit == document.exit == exit_code([health])
     assert (health.exit == WELL) is well
     assert health.exit in (WELL, RETRIED, PERSON)
     assert bool(_metric(text, "healthy")) is well
-    assert _metric(text, "consecutive_failures") == row["failures"] == page["certificates"][0]["failures"]
-    assert (page["certificates"][0]["tone"] == "ok") is well
+    assert _metric(text, "consecutive_failures") == row.failures == page.certificates[0].failures
+    assert (page.certificates[0].tone == "ok") is well
     assert well is ("recovered" in [event.name.value for event in told])
     assert after is not None
     assert (after.failing_since is None) is well
     if well:
-        assert (row["failures"], row["last_error"], row["why"], row["hint"]) == (0, None, "", "")
+        assert (row.failures, row.last_error, row.why, row.hint) == (0, None, "", "")
         assert trouble.of(facts, now) == ()
         assert complete(facts) is not None
 

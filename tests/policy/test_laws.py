@@ -58,8 +58,8 @@ def test_the_rest_of_the_policy_is_total_too(facts: Situation, under: Terms) -> 
 
     assert health.exit in (WELL, RETRIED, PERSON)
     assert health.healthy == (health.exit == WELL)
-    assert document["exit"] == health.exit
-    assert plan_document(plan)["steps"][0]["step"] == plan.decisions[0].step
+    assert document.exit == health.exit
+    assert plan_document(plan).steps[0].step == plan.decisions[0].step
     assert not {facts.live, getattr(wanted(facts, under.now), "id", None)} & set(gone)
 
 

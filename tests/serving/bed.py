@@ -25,6 +25,7 @@ from renewer.store.contract import Material
 from renewer.store.disk import DiskStore, version_id
 from renewer.store.lock import Lock
 from tests.agent import Agent, Ended
+from tests.documents import plain, row_of
 from tests.faults.host import Clock
 from tests.servers.tls_peer import Behaviour, Peer
 from tests.serving.issuer import Signer
@@ -195,7 +196,7 @@ class Bed:
         with self.context(write=False) as context:
             plan, situations = run.plan(context, Limits())
         document = status_document(situations, plan, now=clock.now(), host="web-1", orphans=(), last_run=None)
-        row: dict[str, Any] = next(one for one in document["certificates"] if one["name"] == name)
+        row: dict[str, Any] = plain(row_of(document, name))
         return row
 
     def events(self, name: str = "www") -> list[dict[str, Any]]:

@@ -9,10 +9,12 @@ from renewer.ledger.contract import Happening
 from renewer.model.desired import Endpoint
 from renewer.model.facts import EndpointState, RunRecord, Situation
 from renewer.model.names import Identifier
+from renewer.model.outcome import WatchState
+from renewer.model.status import Status, WatchStatus
 from renewer.policy.due import decide
 from renewer.policy.plan import arrange
 from renewer.report import freshness, page, view
-from renewer.report.documents import Document, status_document
+from renewer.report.documents import status_document
 from tests.builders import (
     DAY,
     HOST,
@@ -59,7 +61,7 @@ def one(number: int, now: datetime, *, well: bool) -> Situation:
     return situation(wish=wished, versions=(of,), sightings=tuple(seen), deployments=(done,), **facts)
 
 
-def document(situations: list[Situation], now: datetime, **more: object) -> Document:
+def document(situations: list[Situation], now: datetime, **more: Any) -> Status:
     """What `status` says of them."""
     run = RunRecord(certificate="", run="r", host=HOST, at=now - HOUR / 5, findings=())
     found = status_document(
@@ -70,30 +72,47 @@ def document(situations: list[Situation], now: datetime, **more: object) -> Docu
         orphans=(),
         last_run=run,
     )
-    return found | more
+    return msgspec.structs.replace(found, **more)
 
 
-def watches(now: datetime) -> list[Document]:
+def watches(now: datetime) -> tuple[WatchStatus, ...]:
     """One that is about to expire, one that is well, one that was not looked at yet."""
-    common = {"issuer": "Some CA", "at": now - HOUR, "error": None, "why": ""}
-    return [
-        {
-            "name": "partner",
-            "target": "api.partner.example:443",
-            "state": "expiring",
-            "healthy": False,
-            "exit": 3,
-            "not_after": now + 4 * DAY,
-        }
-        | common
-        | {"why": "it expires soon"},
-        common
-        | {"name": "post", "target": "mx.example:25", "state": "ok", "healthy": True, "exit": 0}
-        | {"not_after": now + 40 * DAY},
-        common
-        | {"name": "new", "target": "/etc/new.pem", "state": "unknown", "healthy": True, "exit": 0}
-        | {"not_after": None, "at": None, "issuer": None},
-    ]
+    new = WatchStatus(
+        name="new",
+        target="/etc/new.pem",
+        state=WatchState.UNKNOWN,
+        healthy=True,
+        exit=0,
+        why="",
+        not_before=None,
+        not_after=None,
+        serial=None,
+        fingerprint_sha256=None,
+        issuer=None,
+        names=(),
+        at=None,
+        error=None,
+    )
+    post = msgspec.structs.replace(
+        new,
+        name="post",
+        target="mx.example:25",
+        state=WatchState.OK,
+        not_after=now + 40 * DAY,
+        issuer="Some CA",
+        at=now - HOUR,
+    )
+    partner = msgspec.structs.replace(
+        post,
+        name="partner",
+        target="api.partner.example:443",
+        state=WatchState.EXPIRING,
+        healthy=False,
+        exit=3,
+        why="it expires soon",
+        not_after=now + 4 * DAY,
+    )
+    return partner, post, new
 
 
 def history(now: datetime, lines: int = 24) -> list[Happening]:
@@ -117,7 +136,7 @@ def history(now: datetime, lines: int = 24) -> list[Happening]:
     ]
 
 
-def html(found: Document, lines: list[Happening], ran: datetime | None) -> str:
+def html(found: Status, lines: list[Happening], ran: datetime | None) -> str:
     """The page of it, of an agent that the timer calls once an hour."""
     return page.render(view.of(found, lines, ran=ran, patience=3 * HOUR), stamp=freshness.stamp(found, HOUR))
 
@@ -127,6 +146,12 @@ def page_of(number: int, now: datetime, *, ran: datetime | None = None) -> str:
     situations = [one(each, now, well=number == 1) for each in range(number)]
     found = document(situations, now)
     if number > 1:
-        found |= {"watches": watches(now), "orphans": ["old-shop"], "findings": ["the clock is 412 s behind"]}
-        found |= {"exit": 3, "healthy": False}
+        found = msgspec.structs.replace(
+            found,
+            watches=watches(now),
+            orphans=("old-shop",),
+            findings=("the clock is 412 s behind",),
+            exit=3,
+            healthy=False,
+        )
     return html(found, history(now, 1 if number == 1 else 24), ran or now - HOUR / 5)

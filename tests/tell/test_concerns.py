@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
-from renewer import wakers
+from renewer import wakers, words
 from renewer.cli import exits, overview, plugin
 from renewer.cli.status import document
 from renewer.config.load import load
 from renewer.model.facts import EndpointState, Record, Sighting
+from renewer.model.status import Status
 from renewer.model.told import Ack, Outage
-from renewer.notify import words
 from renewer.policy.watchdog import patience
+from renewer.report import view
 from renewer.report.documents import run_document
 from renewer.run import Limits
 from tests.builders import DAY, HOUR
 from tests.cli.test_status import piped
+from tests.documents import plain
 from tests.servers.certificates import Pair
 from tests.servers.ports import free_port
 from tests.servers.tls_peer import Peer, tls
@@ -40,7 +42,13 @@ def timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def status(host: Host) -> dict[str, Any]:
     """`status --json`, by the stopped clock."""
-    return dict(document(load(str(host.path))))
+    found: dict[str, Any] = plain(shown(host))
+    return found
+
+
+def shown(host: Host) -> Status:
+    """The same as a value."""
+    return document(load(str(host.path)))
 
 
 def check(host: Host) -> tuple[int, str]:
@@ -100,8 +108,10 @@ def test_an_empty_configuration_is_never_green(well: Host, how: str) -> None:
         assert found["exit"] in (exits.OK, exits.FAILED)
         return
     assert (found["healthy"], found["exit"]) == (False, exits.FAILED)
-    assert "no certificate is configured for this host, and its state knows www" in overview.verdict(found)
-    assert words.verdict(found) == "Not all is well: see below"
+    assert "no certificate is configured for this host, and its state knows www" in overview.verdict(
+        shown(well)
+    )
+    assert view.verdict(shown(well)) == "Not all is well: see below"
     assert (code, line.startswith("no certificate is configured")) == (plugin.WARNING, True)
     assert "0 certificates well" not in line
     report = well.run()
@@ -196,7 +206,7 @@ def test_a_leftover_whose_server_shows_another_is_only_a_note(well: Host, server
 
     assert well.run().exit == 0
     assert concerns(well) == {}
-    assert status(well)["orphans"] == ["www"]
+    assert list(status(well)["orphans"]) == ["www"]
 
 
 def test_one_that_was_deleted_by_hand_is_still_served(well: Host, time: Clock) -> None:
@@ -223,7 +233,7 @@ def test_a_heartbeat_whose_secret_is_missing_is_told(well: Host) -> None:
     assert report.exit == 1
     assert any("report.heartbeat: the secret in" in one for one in report.findings)
     assert status(well)["exit"] == 1
-    assert "report.heartbeat: the secret in" in overview.verdict(status(well))
+    assert "report.heartbeat: the secret in" in overview.verdict(shown(well))
     assert "report.heartbeat" in piped(well, "config", "check")[1]
 
 
@@ -347,7 +357,7 @@ def test_an_outcome_says_when_it_is_tried_next(well: Host, time: Clock) -> None:
     assert (report.exit, failed.result) == (exits.FAILED, "failed")
     assert failed.next_attempt is not None
     assert timedelta(0) < failed.next_attempt - time.moment <= HOUR
-    assert run_document(report)["outcomes"][0]["next_attempt"] == failed.next_attempt
+    assert run_document(report).outcomes[0].next_attempt == failed.next_attempt
     assert status(well)["certificates"][0]["next_attempt"] == failed.next_attempt
 
 
@@ -386,7 +396,7 @@ def test_an_authority_for_tests_is_named_and_never_plain_green(well: Host) -> No
     assert (row["healthy"], row["exit"], found["exit"]) == (False, 1, 1)
     assert "nowhere, an authority for tests: no client trusts it" in row["why"]
     assert concerns(well) == {"test nowhere": 0}
-    assert words.state(row | {"state": "verified"}) == "served, and not well"
+    assert words.state("verified", healthy=row["healthy"]) == "served, and not well"
     assert "authority for tests" in piped(well, "plan")[1]
     assert "authority for tests" in piped(well, "config", "check")[1]
     assert well.run().exit == 1

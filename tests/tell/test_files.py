@@ -4,7 +4,9 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from renewer.report import freshness
@@ -129,13 +131,13 @@ def test_only_the_moment_of_the_run_is_renewed(tmp_path: Path) -> None:
         pytest.param({"host": "half \udcff"}, id="a torn character"),
     ],
 )
-def test_a_stamp_is_of_the_facts(change: dict[str, object]) -> None:
+def test_a_stamp_is_of_the_facts(change: dict[str, Any]) -> None:
     """Another fact, another stamp; the moment alone changes nothing but from day to day."""
     found = fleet.document([fleet.one(0, NOW, well=True)], NOW)
     stamp = freshness.stamp(found, HOUR)
 
-    assert freshness.stamp(found | {"at": NOW + HOUR, "last_run": None}, HOUR) == stamp
-    assert freshness.stamp(found | change, HOUR) != stamp
+    assert freshness.stamp(msgspec.structs.replace(found, at=NOW + HOUR, last_run=None), HOUR) == stamp
+    assert freshness.stamp(msgspec.structs.replace(found, **change), HOUR) != stamp
     assert freshness.stamp(found, 2 * HOUR) != stamp
 
 
@@ -156,8 +158,8 @@ def test_what_is_not_ours_is_written_anew(tmp_path: Path) -> None:
 
 def test_a_page_with_a_hostile_name_keeps_one_moment(tmp_path: Path) -> None:
     """A name that imitates the line of the moment is escaped, so it is no such line."""
-    found = fleet.document([fleet.one(0, NOW, well=True)], NOW)
-    found["host"] = '<time id="ran" datetime="x">y</time>, <span class="rel" id="ago">z</span>'
+    host = '<time id="ran" datetime="x">y</time>, <span class="rel" id="ago">z</span>'
+    found = fleet.document([fleet.one(0, NOW, well=True)], NOW, host=host)
     file = tmp_path / "index.html"
     file.write_text(fleet.html(found, [], NOW), "utf-8")
     renewed = freshness.renewed(str(file), freshness.stamp(found, HOUR), datetime(2027, 1, 1, tzinfo=UTC))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from renewer.model.decision import Decision, Reason, Step
 from renewer.model.desired import Email, Topic
 from renewer.model.told import Matter
-from renewer.notify.html import html
-from renewer.notify.mail import compose
-from renewer.notify.message import OUTPUT, SENTENCE, Message
+from renewer.notify.mail import compose, html
+from renewer.notify.message import Message
 from renewer.notify.writing import DETAILED, LISTED, About, Writer, text
+from renewer.words import OUTPUT, SENTENCE
 from tests.builders import DAY, HOUR, NOW
 from tests.servers.certificates import ServerRoot
 from tests.tell.conftest import Clock, MakeMail

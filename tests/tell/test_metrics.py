@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,11 +30,12 @@ from tests.builders import (
     version,
     wish,
 )
+from tests.tell import fleet
 
 RUN = RunRecord(certificate="", run="r", host=HOST, at=NOW - timedelta(seconds=1.5), ended_at=NOW, exit=1)
 
 
-def _text(*situations: Situation, standings: tuple[Standing, ...] = (), **more: object) -> str:
+def _text(*situations: Situation, standings: tuple[Standing, ...] = (), **more: Any) -> str:
     document = status_document(
         {facts.wish.name: facts for facts in situations},
         arrange([decide(facts, terms()) for facts in situations], NOW),
@@ -42,7 +44,9 @@ def _text(*situations: Situation, standings: tuple[Standing, ...] = (), **more: 
         orphans=(),
         last_run=RUN,
     )
-    return metrics.render(document | more, {one.certificate: one for one in standings}, RUN, HOUR)
+    return metrics.render(
+        msgspec.structs.replace(document, **more), {one.certificate: one for one in standings}, RUN, HOUR
+    )
 
 
 def _values(text: str) -> dict[str, str]:
@@ -151,10 +155,12 @@ def test_what_is_unknown_has_no_sample() -> None:
 
 def test_watched_ones_have_an_expiry() -> None:
     """A certificate that is only watched can be alerted on, too."""
-    watch = {"name": "mail", "target": "mail.example.org:993", "state": "verified", "not_after": NOW}
+    watch = msgspec.structs.replace(
+        fleet.watches(NOW)[1], name="mail", target="mail.example.org:993", not_after=NOW
+    )
 
     assert (
-        _values(_text(situation(), watches=[watch]))[
+        _values(_text(situation(), watches=(watch,)))[
             'renewer_watch_not_after_timestamp_seconds{name="mail",host="web-1",target="mail.example.org:993"}'
         ]
         == f"{NOW.timestamp():.0f}"

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from renewer.model.facts import RunRecord, Standing
 from renewer.policy.due import decide
 from renewer.policy.plan import arrange
 from renewer.report import metrics
 from renewer.report.documents import status_document
 from tests.builders import HOST, HOUR, NOW, situation, terms
+from tests.tell import fleet
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "monitoring" / "renewer.rules.yml"
@@ -43,7 +46,8 @@ def _exported() -> set[str]:
         host=HOST,
         orphans=(),
         last_run=run,
-    ) | {"watches": [{"name": "mail", "target": "mail.example.org:993", "not_after": NOW}]}
+    )
+    document = msgspec.structs.replace(document, watches=fleet.watches(NOW))
     text = metrics.render(
         document, {"www": Standing(certificate="www", host=HOST, renewed_at=NOW)}, run, HOUR
     )

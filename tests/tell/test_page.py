@@ -11,7 +11,9 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
+from renewer.model.status import Status
 from tests.builders import HOUR, MINUTE, NOW
+from tests.documents import with_first
 from tests.tell import fleet
 
 AXE = Path(__file__).parents[2] / ".venv" / "axe-core" / "axe.min.js"
@@ -249,8 +251,7 @@ def test_the_page_turns_with_the_readers_clock(opened: Any) -> None:
 def test_the_page_turns_before_the_end_too(opened: Any) -> None:
     """While runs are still told to come: a page that was kept open, or is served by a proxy's cache."""
     found = fleet.document([fleet.one(0, NOW, well=True), fleet.one(1, NOW, well=True)], NOW)
-    row = found["certificates"][0]
-    row |= {"renew_at": NOW - 20 * MINUTE, "not_after": NOW + HOUR}
+    found = with_first(found, renew_at=NOW - 20 * MINUTE, not_after=NOW + HOUR)
     tab = opened(fleet.html(found, [], NOW))
     assert tab.page.get_by_role("heading", level=1).inner_text() == "All is well"
     tab.page.clock.run_for("00:21:00")
@@ -311,8 +312,8 @@ ATTACKS = (
 )
 
 
-_FIXED = ("state", "step", "reason")  # words of ours, from a list
-_TEXTS = ("profile", "authority", "key", "serial", "last_error", "renew_explanation", "error", "issuer")
+_FIXED = ("state", "step", "reason", "renew_reason", "key")  # words of ours, from a list
+_TEXTS = ("profile", "authority", "serial", "last_error", "renew_explanation", "error", "issuer")
 
 
 class Poison:
@@ -337,10 +338,30 @@ class Poison:
         return self.text()
 
 
+def _poisoned(found: Status, poison: Poison) -> Status:
+    """Every value of it with every text replaced."""
+
+    def into(value: Any, key: str = "") -> Any:
+        if isinstance(value, msgspec.Struct):
+            changed = {name: into(getattr(value, name), name) for name in value.__struct_fields__}
+            return msgspec.structs.replace(value, **changed)
+        if isinstance(value, tuple):
+            return tuple(into(each) for each in value)
+        return poison.into(value, key)
+
+    poisoned: Status = into(found)
+    return poisoned
+
+
 def _hostile_page() -> tuple[str, int]:
     poison = Poison()
-    found = fleet.document([fleet.one(number, NOW, well=False) for number in range(23)], NOW)
-    found |= {"watches": fleet.watches(NOW), "orphans": ["one"], "findings": ["one", "another"]}
+    found = fleet.document(
+        [fleet.one(number, NOW, well=False) for number in range(23)],
+        NOW,
+        watches=fleet.watches(NOW),
+        orphans=("one",),
+        findings=("one", "another"),
+    )
     events = ("renewed", "failed", "recovered", "rolled-back", poison.text())
     lines = [
         msgspec.structs.replace(
@@ -351,7 +372,7 @@ def _hostile_page() -> tuple[str, int]:
         )
         for one, event in zip(fleet.history(NOW, 5), events, strict=True)
     ]
-    return fleet.html(poison.into(found), lines, NOW), poison.given
+    return fleet.html(_poisoned(found, poison), lines, NOW), poison.given
 
 
 def test_what_others_wrote_is_text(opened: Any) -> None:
@@ -400,8 +421,7 @@ def test_the_policy_alone_stops_a_script_that_got_in(opened: Any) -> None:
 def test_only_a_plain_https_address_becomes_a_link(opened: Any, url: str, links: int) -> None:
     """What an authority says explains its window is linked with care."""
     found = fleet.document([fleet.one(0, NOW, well=True)], NOW)
-    found["certificates"][0]["renew_explanation"] = url
-    tab = opened(fleet.html(found, [], NOW))
+    tab = opened(fleet.html(with_first(found, renew_explanation=url), [], NOW))
 
     assert tab.do("document.querySelectorAll('a').length") == links
 

@@ -30,9 +30,9 @@ def _line(event: str, days_ago: float, certificate: str = "www", **details: obje
     )
 
 
-def _report(*lines: Happening, number: int = 2) -> summary.Document:
-    status = fleet.document([fleet.one(each, NOW, well=True) for each in range(number)], NOW)
-    return summary.document(status | {"watches": fleet.watches(NOW)}, lines, SINCE, NOW)
+def _report(*lines: Happening, number: int = 2) -> summary.Summary:
+    facts = [fleet.one(each, NOW, well=True) for each in range(number)]
+    return summary.document(fleet.document(facts, NOW, watches=fleet.watches(NOW)), lines, SINCE, NOW)
 
 
 HISTORY = (
@@ -50,19 +50,19 @@ def test_what_a_report_says() -> None:
     """The renewals of the span with their margins, the failures with their recoveries, what expires next."""
     found = _report(*HISTORY)
 
-    assert [(one["certificate"], one["serial"], one["margin_days"]) for one in found["renewals"]] == [
+    assert [(one.certificate, one.serial, one.margin_days) for one in found.renewals] == [
         ("www", "02", 30.0),
         ("mail", "03", 21.5),
     ]
-    assert [(one["certificate"], one["took"], one["recovered_at"]) for one in found["failures"]] == [
+    assert [(one.certificate, one.took, one.recovered_at) for one in found.failures] == [
         ("mail", 8 * 86400.0, NOW - 10 * DAY),
         ("shop", None, None),
     ]
-    assert [(one["certificate"], one["to"]) for one in found["rolled_back"]] == [("shop", "a")]
-    assert found["recovery"] == {"least": 691200.0, "median": 691200.0, "most": 691200.0}
-    assert found["margin_days"] == {"least": 21.5, "median": 25.8, "most": 30.0}
-    assert [one["name"] for one in found["nearest"]] == ["partner", "post", "mail", "www"]
-    assert found["nearest"][0]["watched"]
+    assert [(one.certificate, one.to) for one in found.rolled_back] == [("shop", "a")]
+    assert found.recovery == summary.Spread(least=691200.0, median=691200.0, most=691200.0)
+    assert found.margin_days == summary.Spread(least=21.5, median=25.8, most=30.0)
+    assert [one.name for one in found.nearest] == ["partner", "post", "mail", "www"]
+    assert found.nearest[0].watched
     assert forms.headline(found) == "2 renewals, 2 failures, 1 of them not over; all is well"
 
 
@@ -81,7 +81,7 @@ def test_which_failures_belong_to_a_span(lines: list[tuple[str, float]], expecte
     """All series that were open at some time in it; whether each has ended."""
     found = _report(*(_line(event, ago) for event, ago in lines))
 
-    assert [one["recovered_at"] is not None for one in found["failures"]] == expected
+    assert [one.recovered_at is not None for one in found.failures] == expected
 
 
 def test_lines_of_another_release_do_no_harm() -> None:
@@ -89,8 +89,8 @@ def test_lines_of_another_release_do_no_harm() -> None:
     odd = (_line("renewed", 3, took="long", margin=None), _line("recovered", 2, took=["x"]), _line("new", 1))
     found = _report(*odd)
 
-    assert found["renewals"][0]["took"] is None
-    assert found["recovery"] is None
+    assert found.renewals[0].took is None
+    assert found.recovery is None
     for form in forms.FORMS:
         assert forms.rendered(found, form)
 

@@ -15,6 +15,7 @@ from renewer.config.load import load
 from renewer.context import Context
 from renewer.model.told import Watched
 from renewer.watches import rows, take
+from tests.documents import plain
 from tests.servers.certificates import ServerRoot
 from tests.servers.tls_peer import Peer, tls
 from tests.tell.conftest import Clock, MakeMail
@@ -35,7 +36,7 @@ def facts(host: Host) -> dict[str, dict[str, Any]]:
     """What status says of each."""
     config = load(str(host.path))
     with Context(config, write=False) as context:
-        found: list[dict[str, Any]] = rows(config.watches, take(context), clock.now())
+        found: list[dict[str, Any]] = plain(rows(config.watches, take(context), clock.now()))
     return {row["name"]: row for row in found}
 
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, words
 from renewer.errors import RenewerError
-from renewer.network.acme import problems, retry_after, wire
+from renewer.network.acme import retry_after, wire
 from renewer.network.acme.lost import Lost, Unreached
 from renewer.network.acme.reply import Reply
 from renewer.network.acme.resources import Renewal
@@ -56,7 +56,7 @@ def _window(document: Mapping[str, object], reply: Reply) -> Renewal:
     window = document.get("suggestedWindow")
     window = window if isinstance(window, Mapping) else {}
     start, end = wire.moment(window.get("start")), wire.moment(window.get("end"))
-    explanation = problems.clean(document.get("explanationURL"), 500)
+    explanation = words.text_of(document.get("explanationURL"), 500)
     if start is None or end is None:
         return Renewal(ask_again=reply.at + LONG_TERM, trouble="the renewal information has no proper window")
     if end <= start:

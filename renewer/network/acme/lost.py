@@ -1,7 +1,7 @@
 """Requests that brought no whole reply, and redirects that led astray."""
 
+from renewer import words
 from renewer.errors import RenewerError, RetryLater
-from renewer.network.acme import problems
 from renewer.network.protocol import SORTS
 
 DATES = "tls-dates"
@@ -22,7 +22,7 @@ SORTS.update(Lost=Lost, Unreached=Unreached)
 def elsewhere(asked: str, url: str, error: RenewerError) -> RetryLater:
     """What went wrong where a redirect led, which need not be the authority's place at all."""
     return RetryLater(
-        f"{asked} leads to {problems.clean(url, 200) or 'no URL at all'}, and there: {error.text}",
+        f"{asked} leads to {words.text_of(url, 200) or 'no URL at all'}, and there: {error.text}",
         kind="redirected",
         hint="a login portal or a proxy may stand between this host and the authority: see what that page "
         "asks for; if the directory has moved, correct `directory`",

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from renewer import words
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.names import Identifier
-from renewer.network.acme import problems, wire
+from renewer.network.acme import wire
 from renewer.network.acme.conversation import Voice
 from renewer.network.acme.lost import Lost
 from renewer.network.acme.messages import ALTERNATES, CHAIN, ChainFetched, OrderPlaced, SignKind
@@ -125,7 +126,7 @@ def chain(voice: Voice, url: str) -> ChainFetched:
     """A chain as the authority sends it (§7.4.2), and where its alternates are: every Link header counts."""
     reply = voice.accepted(voice.post(url, accept=PEM_CHAIN), "to hand out the certificate")
     if b"-----BEGIN CERTIFICATE-----" not in reply.body:
-        said = problems.clean(reply.body[:120].decode("utf-8", "replace"), 80)
+        said = words.text_of(reply.body[:120].decode("utf-8", "replace"), 80)
         text = f"{voice.name} handed out something that is no certificate: '{said}'"
         raise RetryLater(text, kind="bad-reply")
     if len(reply.body) > CHAIN:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from renewer import words
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.network.acme.hints import FINAL, VALIDATION, hint_for
 from renewer.network.acme.resources import Authorization, ChallengeStatus, Problem
 
 URN = "urn:ietf:params:acme:error:"
-_MAX_TEXT = 2000
 _MAX_SUBPROBLEMS = 200
 _PAUSED = re.compile(r"\b(un)?paused?\b", re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s'\"<>)]+[^\s'\"<>).,;]")
@@ -28,15 +28,6 @@ def is_vague(kind: str) -> bool:
     return kind not in _DEFINITE
 
 
-def clean(text: object, limit: int = _MAX_TEXT) -> str:
-    """A foreign text made fit for terminals and logs: bounded, one line, no control characters."""
-    if not isinstance(text, str):
-        return ""
-    line = " ".join(text[: limit + 1].split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
-    return line if len(line) <= limit else line[:limit] + "…"
-
-
 def read(
     document: object, *, status: int = 0, retry_after: datetime | None = None, headline: str = ""
 ) -> Problem:
@@ -45,11 +36,11 @@ def read(
         return Problem(type="", detail=headline, status=status, retry_after=retry_after)
     given = document.get("status")
     return Problem(
-        type=clean(document.get("type"), 200).removeprefix(URN),
-        detail=clean(document.get("detail")) or clean(document.get("title")) or headline,
+        type=words.text_of(document.get("type"), 200).removeprefix(URN),
+        detail=words.text_of(document.get("detail")) or words.text_of(document.get("title")) or headline,
         status=status or (given if isinstance(given, int) else 0),
         subproblems=_subproblems(document.get("subproblems")),
-        instance=clean(document.get("instance"), 500) or None,
+        instance=words.text_of(document.get("instance"), 500) or None,
         retry_after=retry_after,
     )
 
@@ -60,7 +51,7 @@ def from_reply(body: bytes, *, status: int, retry_after: datetime | None) -> Pro
         document = decode(body)
     except UndecodableError:
         document = None
-    text = clean(re.sub(rb"<[^>]*>", b" ", body[:2000]).decode("utf-8", "replace"), 200)
+    text = words.text_of(re.sub(rb"<[^>]*>", b" ", body[:2000]).decode("utf-8", "replace"), 200)
     return read(document, status=status, retry_after=retry_after, headline=text)
 
 
@@ -71,8 +62,14 @@ def _subproblems(given: Any) -> tuple[tuple[str, str, str], ...]:
     for item in given[:_MAX_SUBPROBLEMS]:
         if isinstance(item, Mapping):
             identifier = item.get("identifier")
-            name = clean(identifier.get("value"), 300) if isinstance(identifier, Mapping) else ""
-            found.append((name, clean(item.get("type"), 200).removeprefix(URN), clean(item.get("detail"))))
+            name = words.text_of(identifier.get("value"), 300) if isinstance(identifier, Mapping) else ""
+            found.append(
+                (
+                    name,
+                    words.text_of(item.get("type"), 200).removeprefix(URN),
+                    words.text_of(item.get("detail")),
+                )
+            )
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import msgspec
 from requests.utils import parse_header_links
 
-from renewer import clock
+from renewer import clock, words
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import RetryLater
 from renewer.network.acme import problems, retry_after
@@ -45,10 +45,10 @@ class Reply:
             document = None
         if isinstance(document, dict):
             return document
-        sort = problems.clean(self.headers.get("Content-Type", ""), 60) or "nothing said of its type"
+        sort = words.text_of(self.headers.get("Content-Type", ""), 60) or "nothing said of its type"
         raise RetryLater(
             f"{self.url} answered with something that is not a JSON object ({sort}): "
-            f"'{problems.clean(self.body[:120].decode('utf-8', 'replace'), 80)}'",
+            f"'{words.text_of(self.body[:120].decode('utf-8', 'replace'), 80)}'",
             kind="bad-reply",
             hint="check that the URL is an ACME authority's and that no proxy or portal answers in its place",
         )
@@ -58,7 +58,7 @@ class Reply:
         found = problems.from_reply(self.body, status=self.status, retry_after=self.retry_after)
         target = self.headers.get("Location")
         if 300 <= self.status < 400 and not found.type:
-            where = problems.clean(join(self.url, target), 300) if target else ""
+            where = words.text_of(join(self.url, target), 300) if target else ""
             said = f"{self.url} leads to {where}" if where else f"{self.url} leads elsewhere, unsaid where"
             return msgspec.structs.replace(found, detail=said)
         return found

@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from renewer import __version__, clock
+from renewer import __version__, clock, words
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.network import http, tls
 from renewer.network.acme import problems, retry_after
@@ -115,7 +115,7 @@ class Transport:
                 return reply
             url = join(url, target)
         raise RetryLater(
-            f"{asked} leads from one place to the next without end, at last to {problems.clean(url, 200)}",
+            f"{asked} leads from one place to the next without end, at last to {words.text_of(url, 200)}",
             kind="redirects",
         )
 
@@ -196,7 +196,7 @@ class Transport:
     def _send(self, method: str, url: str, *, data: bytes | None = None, accept: str = _JSON) -> Reply:
         if not _is_https(url):  # RFC 8555 §6.1: "Use of HTTPS is REQUIRED"
             raise GiveUp(
-                f"{problems.clean(url, 200)} is not an https URL", kind="url", hint="check `directory`"
+                f"{words.text_of(url, 200)} is not an https URL", kind="url", hint="check `directory`"
             )
         headers = {
             "User-Agent": USER_AGENT,
@@ -289,13 +289,13 @@ def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float
     if isinstance(why, ssl.SSLCertVerificationError):
         return _untrusted(why.verify_message, host, ca_bundle)
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return GiveUp(f"{problems.clean(url, 200)} is not a URL", kind="url", hint="check `directory`")
+        return GiveUp(f"{words.text_of(url, 200)} is not a URL", kind="url", hint="check `directory`")
     if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
         kind = Unreached if isinstance(error, requests.ConnectTimeout) else Lost
         lost = kind(f"{host} did not answer within {timeout:g} s", kind="network")
         lost.timed_out = True
         return lost
-    told = problems.clean(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
+    told = words.text_of(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
     if isinstance(why, NewConnectionError) or isinstance(error, requests.exceptions.ProxyError):
         return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
     if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":

@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
 
+from renewer import words
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.names import Identifier
 from renewer.network.acme import problems
@@ -65,17 +66,17 @@ def directory(document: Mapping[str, Any], url: str) -> Directory:
             key_change=_optional(document.get("keyChange")),
             renewal_info=_optional(document.get("renewalInfo")),
             profiles={
-                problems.clean(name, 200): problems.clean(text, 500)
+                words.text_of(name, 200): words.text_of(text, 500)
                 for name, text in islice(profiles.items(), _MAX_NAMED)
             },
-            terms=problems.clean(meta.get("termsOfService"), 500) or None,
+            terms=words.text_of(meta.get("termsOfService"), 500) or None,
             eab_required=meta.get("externalAccountRequired") is True,
             account_hash_prefix=_account_uri(meta.get("accountHashPrefix")),
             issuers=_issuers(meta),
-            caa=tuple(problems.clean(name, 300) for name in caa[:_MAX_NAMED] if name)
+            caa=tuple(words.text_of(name, 300) for name in caa[:_MAX_NAMED] if name)
             if isinstance(caa, list)
             else (),
-            website=problems.clean(meta.get("website"), 500) or None,
+            website=words.text_of(meta.get("website"), 500) or None,
         )
     except RetryLater as fault:
         hint = "check `directory`: it must be the URL of the authority's ACME directory itself"
@@ -87,8 +88,8 @@ def account(document: Mapping[str, Any], url: str) -> AccountObject:
     contact = document.get("contact")
     return AccountObject(
         url=url,
-        status=problems.clean(document.get("status"), 40) or "unknown",
-        contact=tuple(problems.clean(one, 300) for one in contact[:_MAX_NAMED])
+        status=words.text_of(document.get("status"), 40) or "unknown",
+        contact=tuple(words.text_of(one, 300) for one in contact[:_MAX_NAMED])
         if isinstance(contact, list)
         else (),
         orders=_optional(document.get("orders")),
@@ -116,7 +117,7 @@ def order(document: Mapping[str, Any], url: str, known: AcmeOrder | None = None)
         certificate=_optional(document.get("certificate")),
         expires=moment(document.get("expires")),
         error=_problem(document),
-        profile=problems.clean(document.get("profile"), 200) or None,
+        profile=words.text_of(document.get("profile"), 200) or None,
     )
 
 
@@ -168,7 +169,7 @@ def offer(document: object) -> Offer | None:
         return None  # draft-ietf-acme-dns-persist-02 §3.1: "MUST reject such challenges"
     token = document.get("token")
     return Offer(
-        type=problems.clean(kind, 100),
+        type=words.text_of(kind, 100),
         url=url,
         token=str(token) if token_is_safe(token) else None,
         status=ChallengeStatus(status),
@@ -203,7 +204,7 @@ def _identifier(document: object) -> Identifier:
     try:
         return Identifier.parse(_text(value, "an identifier"))
     except ValueError as error:
-        raise _bad(f"the authority sent an identifier that is none: {problems.clean(str(error))}") from None
+        raise _bad(f"the authority sent an identifier that is none: {words.text_of(str(error))}") from None
 
 
 def _status(kind: type[S], document: Mapping[str, Any], what: str) -> S:
@@ -213,7 +214,7 @@ def _status(kind: type[S], document: Mapping[str, Any], what: str) -> S:
     try:
         return kind(given)
     except ValueError:
-        raise _bad(f"{what} came with status '{problems.clean(given, 40)}', which there is not") from None
+        raise _bad(f"{what} came with status '{words.text_of(given, 40)}', which there is not") from None
 
 
 def _list(document: Mapping[str, Any], key: str, what: str) -> list[Any]:

@@ -3,10 +3,10 @@
 import dns.name
 import dns.rdatatype
 
+from renewer import words
 from renewer.model.inspection import Caa, CaaRecord
 from renewer.network.dns.ask import records, said, text
 from renewer.network.dns.resolvers import Lookups
-from renewer.proc import printable
 
 MAX_RECORDS = 100
 
@@ -25,8 +25,8 @@ def relevant(lookups: Lookups, name: str) -> Caa:
         found = [
             CaaRecord(
                 flags=record.flags,
-                tag=printable(record.tag).lower(),
-                value=printable(record.value),
+                tag=words.output(record.tag).lower(),
+                value=words.output(record.value),
             )
             for one in records(answer, current, dns.rdatatype.CAA)
             for record in one

@@ -17,7 +17,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from renewer import clock
+from renewer import clock, words
 from renewer.model.inspection import SignatureFault, Signed
 from renewer.network.dns.ask import Answer, Server, Silence, has_authority, records, said, text, together
 from renewer.network.dns.resolvers import Lookups
@@ -37,7 +37,6 @@ class _Seen(NamedTuple):
 def signed(lookups: Lookups, zone: Zone, name: str) -> Signed:
     """The DNSSEC of a zone; `name` is one in it that is asked for, to see whether the resolver refuses it."""
     host = dns.name.from_text(name)
-    checked = lookups.resolve(host, dns.rdatatype.A, check=True)
     ds = _rrset(lookups.resolve(zone.name, dns.rdatatype.DS), zone.name, dns.rdatatype.DS)
     work = {server: partial(_at, lookups, server, zone.name, ds) for server in zone.servers}
     seen = together(work, lookups.deadline, workers=8)
@@ -45,7 +44,6 @@ def signed(lookups: Lookups, zone: Zone, name: str) -> Signed:
         zone=text(zone.name),
         ds=len(ds or ()),
         keys=max((one.keys for one in seen.values()), default=0),
-        authenticated=not isinstance(checked, Silence) and bool(checked.flags & dns.flags.AD),
         refused_from=_refused_from(lookups, host),
         faults=tuple(_faults(seen)),
         ends=min((one.ends for one in seen.values() if one.ends), default=None),
@@ -69,10 +67,9 @@ def _refused_from(lookups: Lookups, name: dns.name.Name) -> str:
 def _faults(seen: dict[Server, _Seen]) -> Iterator[SignatureFault]:
     """Each fault once, with the servers that show it."""
     for fault in dict.fromkeys(one.fault for one in seen.values() if one.fault):
-        code, words = fault
+        code, text = fault
         at = [str(server) for server, one in seen.items() if one.fault == fault]
-        more = f" and {len(at) - 3} more" if len(at) > 3 else ""
-        yield SignatureFault(code=code, text=f"{words} (at {', '.join(at[:3])}{more})")
+        yield SignatureFault(code=code, text=f"{text} (at {words.several(at)})")
 
 
 def _at(lookups: Lookups, server: Server, zone: dns.name.Name, ds: dns.rrset.RRset | None) -> _Seen:

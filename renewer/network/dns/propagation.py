@@ -14,7 +14,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from renewer import clock
+from renewer import clock, words
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
 from renewer.model.value import Value, Warn
@@ -257,7 +257,7 @@ def _said(message: dns.message.Message, values: frozenset[str]) -> str:
         return "says that there is no such name"
     if not values:
         return "has no TXT record there"
-    shown = sorted(f"“{value[:48]}”" for value in values if value.isprintable())[:_SHOWN]
+    shown = sorted(f"“{words.clean(value[:48])}”" for value in values)[:_SHOWN]
     more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
     return f"has other values there: {', '.join(shown)}{more}"
 

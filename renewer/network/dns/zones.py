@@ -19,7 +19,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from renewer import clock
+from renewer import clock, words
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.inspection import Hop, Said, Stop, Trail
 from renewer.model.value import Value
@@ -39,7 +39,6 @@ from renewer.network.dns.ask import (
 )
 from renewer.network.dns.once import Once
 from renewer.network.dns.resolvers import LATE, MAX_VALUES, Lookups, Resolvers
-from renewer.proc import printable
 
 PORT = 53  # where name servers listen; elsewhere in tests only
 MAX_ALIASES = 10  # longer chains are given up by resolvers, too (BIND follows 16, Unbound 11)
@@ -379,7 +378,7 @@ def _told(
     found = [one for answer in usable for one in answer.answer if one.name == name]
     addresses = {record.address for one in found if one.rdtype in _ADDRESSES for record in one}
     texts = [
-        printable(b"".join(record.strings))[:MAX_TEXT]
+        words.output(b"".join(record.strings))[:MAX_TEXT]
         for one in found
         if one.rdtype == dns.rdatatype.TXT
         for record in one

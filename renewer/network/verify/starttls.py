@@ -7,7 +7,7 @@ read past the last word in clear, so that what follows belongs to TLS.
 import socket
 from collections.abc import Callable
 
-from renewer import clock
+from renewer import clock, words
 from renewer.model.desired import Starttls
 
 _LINE = 4096  # bytes in a line, an element or a packet
@@ -75,7 +75,7 @@ class _Talk:
 
 
 def _quote(data: bytes) -> str:
-    said = "".join(char if char.isprintable() else " " for char in data[:200].decode("utf-8", "replace"))
+    said = words.line(data[:200].decode("utf-8", "replace"), mark=" ")
     return f"; it said: {said.strip()}" if said.strip() else ""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from renewer.model.inspection import Finding, Severity
+from renewer.words import several
 
 Make = Callable[[str, str, str], Finding]
 
@@ -19,9 +20,7 @@ error, warning, info = _maker(Severity.ERROR), _maker(Severity.WARNING), _maker(
 
 def listed(words: Iterable[str], most: int = 4) -> str:
     """Some words for people: a few, then how many more."""
-    every = list(dict.fromkeys(words))
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more
+    return several(dict.fromkeys(words), most)
 
 
 def arrows(chain: Sequence[str]) -> str:

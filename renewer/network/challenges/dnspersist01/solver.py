@@ -7,7 +7,7 @@ knows when the operator will. If one does, the others are waited for as the conf
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from renewer import clock
+from renewer import clock, words
 from renewer.errors import OurFault, RenewerError, RetryLater
 from renewer.model import persist as record
 from renewer.model.desired import DnsPersist01, PropagationCheck
@@ -117,7 +117,7 @@ def _claim(task: Task) -> record.Claim:
 
 def _missing(task: Task, claim: record.Claim, asked: str, values: Sequence[str]) -> RetryLater:
     now = clock.now()
-    said = [f"“{value[:48]}”: {record.misfit(value, claim, now)}" for value in values if value.isprintable()]
+    said = [f"“{words.clean(value[:48])}”: {record.misfit(value, claim, now)}" for value in values]
     has = "; ".join(said[:_SHOWN]) or "it has none at all"
     line = record.zone_line(asked, record.text_of(claim))
     return RetryLater(

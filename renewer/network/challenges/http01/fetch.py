@@ -6,11 +6,10 @@ import socket
 from enum import IntEnum
 from urllib.parse import urljoin, urlsplit
 
-from renewer import __version__
+from renewer import __version__, words
 from renewer.errors import RenewerError
 from renewer.model.value import Value
 from renewer.network import http
-from renewer.proc import printable
 
 MAX_REDIRECTS = 10
 MAX_BYTES = 64 * 1024  # of an answer, its headers included
@@ -40,7 +39,7 @@ class Fetched(Value):
         """The body's beginning on one line, safe to print; nothing of another host's."""
         if self.elsewhere:
             return ""
-        text = " ".join(printable(self.body[: 4 * _EXCERPT]).split())
+        text = " ".join(words.output(self.body[: 4 * _EXCERPT]).split())
         return text[:_EXCERPT] + ("…" if len(text) > _EXCERPT else "")
 
 
@@ -67,7 +66,7 @@ def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
                 return Fetched(
                     trace=trace,
                     status=answer.status,
-                    phrase=printable(answer.reason.encode())[:60],
+                    phrase=words.output(answer.reason.encode())[:60],
                     body=answer.body,
                     elsewhere=not same,
                 )
@@ -78,7 +77,7 @@ def fetch(url: str, *, deadline: float, at: str = "") -> Fetched:
 
 
 def _shown(url: str) -> str:
-    return printable(url.encode())[:300]
+    return words.output(url.encode())[:300]
 
 
 def _next(url: str, location: str, ports: set[int]) -> str:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from renewer import words
+
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 _PROC = Path("/proc")
 
@@ -15,7 +17,7 @@ def of_port(port: int) -> str:
     found = sorted(set(_processes_with(inodes))) if inodes else []
     if found:
         names = [f"{name} (pid {pid})" for pid, name in found]
-        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return words.several(names)
     return "another process (which one only root can see)" if os.geteuid() else "another process"
 
 
@@ -47,4 +49,4 @@ def _readlink(path: Path) -> str:
 
 def _name(entry: Path) -> str:
     name = (entry / "comm").read_text(errors="replace").strip()
-    return "".join(char if char.isprintable() else "?" for char in name)
+    return words.line(name)

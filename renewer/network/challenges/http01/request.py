@@ -20,7 +20,7 @@ _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}):[ \t]*([\t\x20-\x7e\
 _ABSOLUTE = re.compile(rb"http://[^/?#]*", re.IGNORECASE)
 
 
-class Status(IntEnum):
+class Refusal(IntEnum):
     """What is answered; every other thing is a closed connection."""
 
     OK = 200
@@ -45,8 +45,8 @@ class Request(Value):
     path: str
 
 
-def parse(received: bytes) -> Request | Status | None:
-    """Read the head of a request from what came so far: None if more must come, a Status to refuse it.
+def parse(received: bytes) -> Request | Refusal | None:
+    """Read the head of a request from what came so far: None if more must come, a Refusal to refuse it.
 
     Never raises. What follows the head (a body, a second request) is not looked at.
     """
@@ -56,9 +56,9 @@ def parse(received: bytes) -> Request | Status | None:
     lines = head.split(b"\r\n")
     # what came behind an end is not ours to count
     if len(head) > MAX_HEAD or len(lines) - 1 > MAX_HEADERS or any(len(line) > MAX_LINE for line in lines):
-        return Status.TOO_LARGE
+        return Refusal.TOO_LARGE
     if not end:
-        return Status.BAD_REQUEST if _hopeless(data) else None
+        return Refusal.BAD_REQUEST if _hopeless(data) else None
     return _judge(lines[0], lines[1:])
 
 
@@ -69,29 +69,29 @@ def _hopeless(data: bytes) -> bool:
     return not b"A" <= data[:1] <= b"Z" or b"\x00" in data or re.search(rb"(?<!\r)\n", data) is not None
 
 
-def _judge(request_line: bytes, header_lines: list[bytes]) -> Request | Status:
+def _judge(request_line: bytes, header_lines: list[bytes]) -> Request | Refusal:
     asked = _REQUEST_LINE.fullmatch(request_line)
     headers = [_HEADER.fullmatch(line) for line in header_lines]
     if asked is None or not all(headers):
-        return Status.BAD_REQUEST
+        return Refusal.BAD_REQUEST
     hosts = sum(1 for header in headers if header and header[1].lower() == b"host")
     # RFC 9112 §3.2: 400 to any HTTP/1.1 request that lacks a Host header or has more than one
     if hosts > 1 or (hosts == 0 and asked[3] != b"0"):
-        return Status.BAD_REQUEST
+        return Refusal.BAD_REQUEST
     method = asked[1]
     if method not in (b"GET", b"HEAD"):
-        return Status.METHOD_NOT_ALLOWED
+        return Refusal.METHOD_NOT_ALLOWED
     # RFC 9112 §3.2.2: a server MUST accept the absolute form, too
     path = _ABSOLUTE.sub(b"", asked[2], count=1) if asked[2][:1] != b"/" else asked[2]
     if not path.startswith(b"/"):
-        return Status.BAD_REQUEST
+        return Refusal.BAD_REQUEST
     return Request(method="HEAD" if method == b"HEAD" else "GET", path=path.decode("ascii"))
 
 
-def response(status: Status, body: bytes = b"", *, head_only: bool = False) -> bytes:
+def response(status: Refusal, body: bytes = b"", *, head_only: bool = False) -> bytes:
     """The whole answer. It names no server and explains nothing, and the connection ends with it."""
     lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-    if status is Status.METHOD_NOT_ALLOWED:
+    if status is Refusal.METHOD_NOT_ALLOWED:
         lines.append("Allow: GET, HEAD")  # RFC 9110 §15.5.6
     if body:
         # RFC 8555 §8.3's own example; a text type would let a proxy touch the bytes

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from renewer import clock
-from renewer.network.challenges.http01.request import Request, Status, parse, response
+from renewer.network.challenges.http01.request import Refusal, Request, parse, response
 
 TIME_LIMIT = 5.0  # seconds for a connection, all in all
 LINGER = 1.0  # seconds for the client to read the answer and close
@@ -145,14 +145,14 @@ class Server:
         found = parse(connection.received)
         if isinstance(found, Request):
             body = self.answers.get(found.path)
-            status = Status.NOT_FOUND if body is None else Status.OK
+            status = Refusal.NOT_FOUND if body is None else Refusal.OK
             self.answer(connection, response(status, body or b"", head_only=found.method == "HEAD"))
         elif found is not None:
             self.answer(connection, response(found))
 
     def timed_out(self, connection: Connection) -> None:
         """Its time is over before it said all."""
-        self.answer(connection, response(Status.TIMEOUT))
+        self.answer(connection, response(Refusal.TIMEOUT))
 
     def answer(self, connection: Connection, data: bytes) -> None:
         """Send the last that there is to be said, then close."""

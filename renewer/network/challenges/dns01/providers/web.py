@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import msgspec
 
+from renewer import words
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model import keys
 from renewer.model.desired import OptionValue, Secret
 from renewer.model.value import Value
 from renewer.network import http
-from renewer.proc import printable
 from renewer.secrets import resolve
 
 TIME_LIMIT = 30.0  # seconds for one request, unless the config says otherwise
@@ -76,7 +76,7 @@ class Api:
             error = RetryLater(f"{self} could not be asked: {failure.why}", hint=hint, kind="http")
             error.untouched = not failure.sent
             raise error from None
-        return Reply(status=answer.status, text=printable(answer.body))
+        return Reply(status=answer.status, text=words.output(answer.body))
 
     def refused(self, reply: Reply) -> RenewerError:
         """The error for an answer that is no success."""
