@@ -40,7 +40,9 @@ IGNORANT_OF_POLICY = frozenset().union(*LAYERS[: LINE_OF["context"] + 1]) - {"po
 # Rooms that only speak to strangers: they take plain values, and know nothing else of this host.
 FIT_WITHOUT_RIGHTS = {
     "renewer/network/dns/": frozenset({"errors", "clock", "model", "decoding", "words", "proc"}),
-    "renewer/network/acme/": frozenset({"network", "errors", "clock", "model", "decoding", "__init__"}),
+    "renewer/network/acme/": frozenset(
+        {"network", "errors", "clock", "model", "decoding", "words", "__init__"}
+    ),
 }
 
 PURE = ("model", "policy")

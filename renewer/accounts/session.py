@@ -7,6 +7,7 @@ files.
 """
 
 import base64
+import contextlib
 import math
 import posixpath
 import threading
@@ -26,31 +27,9 @@ from renewer.accounts.permit import Permit, Signer
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Authority
 from renewer.model.names import Identifier
+from renewer.network.acme import messages as say
 from renewer.network.acme.lost import Lost
-from renewer.network.acme.messages import (
-    AnswerChallenge,
-    AskWindow,
-    AuthorizationShown,
-    AwaitAuthorizations,
-    AwaitOrder,
-    ChainFetched,
-    ClocksCompared,
-    CompareClocks,
-    DeactivateAuthorization,
-    Doubt,
-    FetchChain,
-    FinalizeOrder,
-    FindOrder,
-    LookAtAuthorization,
-    LookAtOrder,
-    NewOrder,
-    OrderPlaced,
-    OrderSearched,
-    OrderShown,
-    RevokeCertificate,
-    SignKind,
-    WindowShown,
-)
+from renewer.network.acme.messages import SignKind
 from renewer.network.acme.once import Once
 from renewer.network.acme.resources import (
     AcmeOrder,
@@ -112,13 +91,17 @@ class Session:
     @property
     def date_skew(self) -> timedelta | None:
         """The authority's Date minus our clock, as of its last reply; exact to about a second."""
-        if not self._door.is_open:
-            return None
-        return self._door.ask(CompareClocks(ask=False), ClocksCompared).ahead
+        with contextlib.suppress(RenewerError):  # it is asked in passing
+            return (
+                self._door.ask(say.CompareClocks(ask=False), say.ClocksCompared).ahead
+                if self._door.is_open
+                else None
+            )
+        return None
 
     def compare_clocks(self) -> timedelta | None:
         """The same, from a reply that is fetched now if there was none; None if it says no Date."""
-        return self._door.ask(CompareClocks(ask=True), ClocksCompared).ahead
+        return self._door.ask(say.CompareClocks(ask=True), say.ClocksCompared).ahead
 
     def renewal_info(self, ari_id: str, failures: int = 0) -> Renewal | None:
         """When a certificate should be renewed (RFC 9773); None if the authority has no such thing.
@@ -126,7 +109,7 @@ class Session:
         `failures` is how many temporary errors in a row there were before; the answer counts on. Raises only
         if the directory cannot be had.
         """
-        return self._door.ask(AskWindow(ari_id=ari_id, failures=failures), WindowShown).renewal
+        return self._door.ask(say.AskWindow(ari_id=ari_id, failures=failures), say.WindowShown).renewal
 
     # --- orders ---------------------------------------------------------------------------------------------
 
@@ -159,8 +142,8 @@ class Session:
 
         `known` is the order as it was: what the answer leaves out of it is taken from there.
         """
-        request = LookAtOrder(account=self.account, url=url, known=known)
-        return self._door.ask(request, OrderShown, self._permit().read(url)).order
+        request = say.LookAtOrder(account=self.account, url=url, known=known)
+        return self._shown(self._door.ask(request, say.OrderShown, self._permit().read(url)), url, known)
 
     def find_order(self, identifiers: Iterable[Identifier]) -> AcmeOrder | None:
         """An unfinished order for exactly these names, from the account's list (§7.1.2.1).
@@ -192,13 +175,13 @@ class Session:
         `known` as in `order`; `note` is told of each answer.
         """
         until = _until(deadline)
-        request = AwaitOrder(account=self.account, url=url, known=known, until=_said(until()))
+        request = say.AwaitOrder(account=self.account, url=url, known=known, until=_said(until()))
         seen = None
-        for shown in self._door.ask_all(request, OrderShown, self._permit().read(url), until):
-            seen = shown.order
+        for shown in self._door.ask_all(request, say.OrderShown, self._permit().read(url), until):
+            seen = self._shown(shown, url, known)
             note(seen)
         if seen is None:
-            raise RetryLater(f"{self._door.name} showed nothing of the order {url}", kind="worker")
+            raise self._astray(url)
         return seen
 
     def finalize(self, order: AcmeOrder, csr: bytes) -> AcmeOrder:
@@ -209,7 +192,8 @@ class Session:
         """
         permit = self._permit().read(order.url)
         permit.also(SignKind.FINALIZE, _json({"csr": _b64(csr)}), (order.finalize,), times=2)
-        return self._door.ask(FinalizeOrder(account=self.account, order=order), OrderShown, permit).order
+        shown = self._door.ask(say.FinalizeOrder(account=self.account, order=order), say.OrderShown, permit)
+        return self._shown(shown, order.url, order)
 
     def download(
         self,
@@ -252,13 +236,16 @@ class Session:
 
     def authorization(self, url: str) -> Authorization:
         """An authorization with its challenges, as it stands now (§7.5)."""
-        request = LookAtAuthorization(account=self.account, url=url)
-        return self._door.ask(request, AuthorizationShown, self._permit().read(url)).authorization
+        request = say.LookAtAuthorization(account=self.account, url=url)
+        found = self._door.ask(request, say.AuthorizationShown, self._permit().read(url)).authorization
+        if found.url != url:
+            raise self._astray(url)
+        return found
 
     def answer(self, offer: Offer) -> None:
         """Tell the authority that a challenge's answer is in its place (§7.5.1)."""
         permit = self._permit().also(SignKind.ANSWER, b"{}", (offer.url,))
-        self._door.do(AnswerChallenge(account=self.account, offer=offer), permit)
+        self._door.do(say.AnswerChallenge(account=self.account, offer=offer), permit)
 
     def wait_authorizations(self, urls: Sequence[str], deadline: Deadline) -> list[Authorization]:
         """All of them, in the order given, once none is pending any more; those that failed are among them.
@@ -266,12 +253,12 @@ class Session:
         `deadline` is on clock.monotonic(). Raises RetryLater as `wait_order` does.
         """
         until = _until(deadline)
-        request = AwaitAuthorizations(account=self.account, urls=tuple(urls), until=_said(until()))
+        request = say.AwaitAuthorizations(account=self.account, urls=tuple(urls), until=_said(until()))
         found: dict[str, Authorization] = {}
-        for shown in self._door.ask_all(request, AuthorizationShown, self._permit().read(*urls), until):
+        for shown in self._door.ask_all(request, say.AuthorizationShown, self._permit().read(*urls), until):
             found[shown.authorization.url] = shown.authorization
         if missing := [url for url in urls if url not in found]:
-            raise RetryLater(f"{self._door.name} showed nothing of {missing[0]}", kind="worker")
+            raise self._astray(missing[0])
         return [found[url] for url in urls]
 
     def deactivate_authorization(self, url: str) -> None:
@@ -281,7 +268,7 @@ class Session:
             text = f"{self._door.name} shows our account as an authorization: {words.text_of(url, 200)}"
             raise RetryLater(text, kind="bad-reply")
         permit = self._permit().also(SignKind.DEACTIVATE, _json({"status": "deactivated"}), (url,))
-        self._door.do(DeactivateAuthorization(account=account, url=url), permit)
+        self._door.do(say.DeactivateAuthorization(account=account, url=url), permit)
 
     def key_authorization(self, token: str) -> str:
         """The token with our key's thumbprint (§8.1)."""
@@ -303,7 +290,7 @@ class Session:
             own = Signer(key=AccountKey.load(key, "the certificate's private key"), account=None)
             permit, account = self._door.permit(lambda: own), None
         permit.also(SignKind.REVOKE, _json(words))
-        self._door.do(RevokeCertificate(account=account), permit)
+        self._door.do(say.RevokeCertificate(account=account), permit)
 
     def close(self) -> None:
         """Close the kept connections; the session can still be used and then opens new ones."""
@@ -325,28 +312,41 @@ class Session:
                 hint="choose one of these, or remove profile",
             )
 
-    def _place(self, order: dict[str, object], *, replaces: bool) -> OrderPlaced:
+    def _shown(self, shown: say.OrderShown, url: str, known: AcmeOrder | None) -> AcmeOrder:
+        """The order that was asked for. Raises RetryLater if it is another one."""
+        found = shown.order
+        if found.url != url or (known and frozenset(found.identifiers) != frozenset(known.identifiers)):
+            raise self._astray(url)
+        return found
+
+    def _astray(self, url: str) -> RetryLater:
+        text = f"who speaks to {self._door.name} for us showed nothing of {words.text_of(url, 200)}"
+        return RetryLater(text, kind="worker")
+
+    def _place(self, order: dict[str, object], *, replaces: bool) -> say.OrderPlaced:
         permit = self._permit().also(SignKind.NEW_ORDER, _json(order))
-        return self._door.ask(NewOrder(account=self.account, replaces=replaces), OrderPlaced, permit)
+        return self._door.ask(say.NewOrder(account=self.account, replaces=replaces), say.OrderPlaced, permit)
 
     def _search(self, identifiers: Iterable[Identifier], finished_after: datetime | None) -> AcmeOrder | None:
         account = self.account
         self._door.is_at(account)
-        request = FindOrder(account=account, identifiers=tuple(identifiers), finished_after=finished_after)
-        found = self._door.ask(request, OrderSearched, self._permit().read())
+        request = say.FindOrder(
+            account=account, identifiers=tuple(identifiers), finished_after=finished_after
+        )
+        found = self._door.ask(request, say.OrderSearched, self._permit().read())
         self._lists_orders = self._lists_orders or found.listed
         return found.order
 
-    def _chain(self, url: str) -> ChainFetched:
-        request = FetchChain(account=self.account, url=url)
-        return self._door.ask(request, ChainFetched, self._permit().read(url))
+    def _chain(self, url: str) -> say.ChainFetched:
+        request = say.FetchChain(account=self.account, url=url)
+        return self._door.ask(request, say.ChainFetched, self._permit().read(url))
 
     # --- our account, while it is spoken for ----------------------------------------------------------------
 
     def _permit(self) -> Permit:
         return self._door.permit(lambda: Signer(key=self._holder.key, account=self.account), self._doubted)
 
-    def _doubted(self, doubt: Doubt) -> str:
+    def _doubted(self, doubt: say.Doubt) -> str:
         """Our account from now on: one that the authority has lost is found again, or made anew, once a run.
 
         Whether it is lost is asked once a run, and who comes later or waited knows it, too.

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -11,11 +12,12 @@ from typing import Any, ClassVar
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 from renewer import clock, x509
 from renewer.accounts.keeper import Keeper
 from renewer.accounts.session import Session
-from renewer.errors import RenewerError, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Authority, Eab, Secret, SecretSource
 from renewer.network import door, protocol
 from renewer.network.acme import duty
@@ -24,6 +26,7 @@ from renewer.network.acme.messages import (
     AccountNow,
     AnswerChallenge,
     AskWindow,
+    AuthorizationShown,
     AwaitOrder,
     DeactivateAuthorization,
     Doubt,
@@ -33,6 +36,7 @@ from renewer.network.acme.messages import (
     LookAtAuthorization,
     LookAtOrder,
     NewOrder,
+    OrderShown,
     RevokeCertificate,
     Sign,
     Signature,
@@ -45,7 +49,7 @@ from tests.acme.conftest import Answerer, authority_of, csr, name, obtain
 from tests.faults.conftest import HostFactory
 from tests.faults.host import failed
 from tests.servers.bendable import Bendable, BendableFactory
-from tests.servers.bends import Call, late
+from tests.servers.bends import Answer, Call, late, refusal, say
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
 
@@ -272,6 +276,80 @@ def test_a_breach_is_told(
     assert "asked for a signature for key-change" in told
     assert "refused" in told
     assert authority.accounts[0].status == "valid"
+
+
+class Liar(duty.Speaker):
+    """Answers for another order than was asked for, or for another name's authorization."""
+
+    def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+        """The truth, but for whose it is."""
+        for said in super().answer(request, main):
+            if isinstance(said, OrderShown):
+                yield OrderShown(order=replace(said.order, identifiers=(name("other.example.org"),)))
+            elif isinstance(said, AuthorizationShown):
+                yield AuthorizationShown(authorization=replace(said.authorization, url=ELSEWHERE))
+            else:
+                yield said
+
+
+def test_what_is_shown_is_what_was_asked_for(
+    authority: Bendable, state_of: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order for other names and an authorization from elsewhere are no answer."""
+    monkeypatch.setattr(duty, "Speaker", Liar)
+    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    order = session.new_order([name("www.example.org")])
+    for ask in (
+        lambda: session.order(order.url, order),
+        lambda: session.finalize(order, csr("www.example.org")),
+        lambda: session.wait_order(order.url, clock.monotonic() + 1, order),
+        lambda: session.authorization(order.authorizations[0]),
+        lambda: session.wait_authorizations(order.authorizations, clock.monotonic()),
+    ):
+        with pytest.raises(RetryLater):
+            ask()
+    session.close()
+
+
+def padded(seen: Any) -> Answer:
+    """What is usual, and a lot beside it."""
+    usual: Answer = seen.usual()
+    return usual.with_members(pad="x" * 200_000)
+
+
+@pytest.mark.parametrize("call", [Call.DIRECTORY, Call.NEW_ORDER, Call.ORDER, Call.AUTHORIZATION])
+def test_what_is_too_large_to_cross_is_told(authority: Bendable, state_of: Path, call: Call) -> None:
+    """An object that no authority sends is a bad reply, not a defect of ours."""
+    authority.bend(call, padded)
+    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    with pytest.raises(RetryLater, match="more than 192 KiB") as caught:
+        placed(session)
+    assert caught.value.kind == "bad-reply"
+    session.close()
+
+
+def test_a_chain_that_is_too_long_is_told(authority: Bendable, state_of: Path) -> None:
+    """No more than 64 KiB, which no chain has."""
+    authority.bend(Call.CERTIFICATE, lambda seen: replace_body(seen.usual()))
+    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    with pytest.raises(RetryLater, match="more than 64 KiB"):
+        whole(session)
+    session.close()
+
+
+def test_a_refusal_that_is_too_long_is_told(authority: Bendable, state_of: Path) -> None:
+    """Hundreds of reasons for refusing an account are cut."""
+    reasons = [{"type": "x", "detail": "y" * 1900, "identifier": {"value": f"{n}"}} for n in range(300)]
+    authority.bend(Call.NEW_ACCOUNT, say(refusal("malformed", 400, subproblems=reasons)))
+    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    with pytest.raises(GiveUp, match="refused to register the account"):
+        _ = session.account
+    session.close()
+
+
+def replace_body(answer: Answer) -> Answer:
+    """The same chain, with a comment that is longer than it."""
+    return dataclasses.replace(answer, body=answer.body + b"#" * 70_000)
 
 
 # --- what crosses -------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Conversation:
             text = f"there is no ACME directory at {self._url} (HTTP {reply.status}): it may have moved"
             hint = f"look up the directory's URL in the documentation of {self.name} and correct `directory`"
             raise GiveUp(text, kind="directory", hint=hint)
-        return wire.directory(accepted(reply, "its directory", self.name).json(), self._url)
+        return wire.directory(object_in(accepted(reply, "its directory", self.name)), self._url)
 
 
 class Voice:
@@ -138,14 +138,7 @@ class Voice:
     def look(self, url: str, read: Callable[[Any, str], T], doing: str) -> tuple[T, Reply]:
         """An object at a URL, read into one of our nouns, with the reply it came in."""
         reply = self.accepted(self.post(url), doing)
-        return read(self.read(reply), url), reply
-
-    def read(self, reply: Reply) -> Any:
-        """The JSON object of a reply. Raises RetryLater if it is none, or larger than any."""
-        if len(reply.body) > OBJECT:
-            text = f"{reply.url} sent more than {OBJECT >> 10} KiB, which no ACME authority does"
-            raise RetryLater(text, kind="bad-reply", hint="check the URL of the directory")
-        return reply.json()
+        return read(object_in(reply), url), reply
 
     def location(self, reply: Reply) -> str:
         """The URL of what was made (§7.4)."""
@@ -166,6 +159,14 @@ def accepted(reply: Reply, doing: str, authority: str) -> Reply:
     if is_gone(reply):
         raise GiveUp(f"{authority} refused {doing}: it knows {reply.url} no more", kind="gone")
     raise problems.error(reply.problem(), doing, authority)
+
+
+def object_in(reply: Reply) -> Any:
+    """The JSON object of a reply. Raises RetryLater if it is none, or larger than may cross the door."""
+    if len(reply.body) > OBJECT:
+        text = f"{reply.url} sent more than {OBJECT >> 10} KiB, which no ACME authority does"
+        raise RetryLater(text, kind="bad-reply", hint="check the URL of the directory")
+    return reply.json()
 
 
 def location_of(reply: Reply) -> str | None:

@@ -3,52 +3,33 @@
 import math
 from collections.abc import Iterator
 
+import msgspec
+
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.network.acme import ari, orders, polling, problems, wire
-from renewer.network.acme.conversation import Conversation, Voice, is_gone, location_of, may_be_lost
-from renewer.network.acme.messages import (
-    AccountReply,
-    AccountRequest,
-    AnswerChallenge,
-    AskWindow,
-    AuthorizationShown,
-    AwaitAuthorizations,
-    AwaitOrder,
-    ClocksCompared,
-    CompareClocks,
-    Configure,
-    DeactivateAuthorization,
-    DirectoryShown,
-    FetchChain,
-    FinalizeOrder,
-    FindOrder,
-    HangUp,
-    LookAtAuthorization,
-    LookAtOrder,
-    NewOrder,
-    OrderSearched,
-    OrderShown,
-    RevokeCertificate,
-    ShowDirectory,
-    SignKind,
-    WindowShown,
+from renewer.network.acme import messages as said
+from renewer.network.acme.conversation import (
+    Conversation,
+    Voice,
+    is_gone,
+    location_of,
+    may_be_lost,
+    object_in,
 )
+from renewer.network.acme.messages import SignKind
 from renewer.network.acme.reply import Reply
-from renewer.network.acme.resources import AcmeOrder, Authorization, AuthorizationStatus, Offer
+from renewer.network.acme.resources import AcmeOrder, Authorization, AuthorizationStatus, Offer, Problem
 from renewer.network.door import Asker
 from renewer.network.protocol import Message
 
-_InGeneral = Configure | HangUp | ShowDirectory | CompareClocks | AskWindow
-_OfOrders = NewOrder | LookAtOrder | AwaitOrder | FindOrder | FinalizeOrder | FetchChain
-_OfNames = LookAtAuthorization | AwaitAuthorizations | AnswerChallenge | DeactivateAuthorization
-_OfAccount = RevokeCertificate | AccountRequest
+_TOLD = 20
 _SHOW = "to show the authorization"
 
 
 class Speaker:
     """Speaks to one authority."""
 
-    asks = _InGeneral | _OfOrders | _OfNames | _OfAccount
+    asks = said.InGeneral | said.OfOrders | said.OfNames | said.OfAccount
 
     def __init__(self) -> None:
         self._talk: Conversation | None = None
@@ -61,87 +42,87 @@ class Speaker:
         return self._talk
 
     def answer(
-        self, request: _InGeneral | _OfOrders | _OfNames | _OfAccount, main: Asker
+        self, request: said.InGeneral | said.OfOrders | said.OfNames | said.OfAccount, main: Asker
     ) -> Iterator[Message]:
         """What the authority said to it."""
-        if isinstance(request, _InGeneral):
+        if isinstance(request, said.InGeneral):
             return self._in_general(request)
         voice = Voice(self.talk, main, request.account)
-        if isinstance(request, _OfOrders):
+        if isinstance(request, said.OfOrders):
             return _of_orders(voice, request, main)
-        if isinstance(request, _OfNames):
+        if isinstance(request, said.OfNames):
             return _of_names(voice, request, main)
         return _of_account(voice, request)
 
-    def _in_general(self, request: _InGeneral) -> Iterator[Message]:
+    def _in_general(self, request: said.InGeneral) -> Iterator[Message]:
         match request:
-            case Configure():
+            case said.Configure():
                 self._talk = Conversation(request)
-            case HangUp():
+            case said.HangUp():
                 self.talk.transport.close()
-            case ShowDirectory():
-                yield DirectoryShown(directory=self.talk.directory)
-            case CompareClocks(ask=ask):
+            case said.ShowDirectory():
+                yield said.DirectoryShown(directory=self.talk.directory)
+            case said.CompareClocks(ask=ask):
                 if ask:
                     self.talk.transport.compare_clocks(self.talk.directory.new_nonce)
-                yield ClocksCompared(ahead=self.talk.transport.date_skew)
-            case AskWindow(ari_id=ari_id, failures=failures):
+                yield said.ClocksCompared(ahead=self.talk.transport.date_skew)
+            case said.AskWindow(ari_id=ari_id, failures=failures):
                 base = self.talk.directory.renewal_info
                 get = self.talk.transport.get
-                yield WindowShown(renewal=ari.fetch(get, base, ari_id, failures) if base else None)
+                yield said.WindowShown(renewal=ari.fetch(get, base, ari_id, failures) if base else None)
 
 
-def _of_orders(voice: Voice, request: _OfOrders, main: Asker) -> Iterator[Message]:
+def _of_orders(voice: Voice, request: said.OfOrders, main: Asker) -> Iterator[Message]:
     match request:
-        case NewOrder():
+        case said.NewOrder():
             yield orders.place(voice, replaces=request.replaces)
-        case AwaitOrder():
+        case said.AwaitOrder():
             yield from _await_order(voice, request, main)
-        case LookAtOrder():
-            yield OrderShown(order=orders.look(voice, request.url, request.known)[0])
-        case FindOrder():
+        case said.LookAtOrder():
+            yield said.OrderShown(order=orders.look(voice, request.url, request.known)[0])
+        case said.FindOrder():
             listed = orders.Listed(voice)
             found = listed.find(request.identifiers, request.finished_after)
-            yield OrderSearched(order=found, listed=listed.there)
-        case FinalizeOrder():
-            yield OrderShown(order=orders.finalize(voice, request.order))
-        case FetchChain():
+            yield said.OrderSearched(order=found, listed=listed.there)
+        case said.FinalizeOrder():
+            yield said.OrderShown(order=orders.finalize(voice, request.order))
+        case said.FetchChain():
             yield orders.chain(voice, request.url)
 
 
-def _of_names(voice: Voice, request: _OfNames, main: Asker) -> Iterator[Message]:
+def _of_names(voice: Voice, request: said.OfNames, main: Asker) -> Iterator[Message]:
     match request:
-        case LookAtAuthorization():
+        case said.LookAtAuthorization():
             seen, _ = voice.look(request.url, wire.authorization, _SHOW)
-            yield AuthorizationShown(authorization=seen)
-        case AwaitAuthorizations():
+            yield said.AuthorizationShown(authorization=seen)
+        case said.AwaitAuthorizations():
             yield from _await_authorizations(voice, request, main)
-        case AnswerChallenge():
+        case said.AnswerChallenge():
             _answer(voice, request.offer)
-        case DeactivateAuthorization():
+        case said.DeactivateAuthorization():
             reply = voice.post(request.url, SignKind.DEACTIVATE)
             if reply.status >= 500:  # one that is final already is no error
                 raise problems.error(reply.problem(), "to deactivate an authorization", voice.name)
 
 
-def _of_account(voice: Voice, request: _OfAccount) -> Iterator[Message]:
+def _of_account(voice: Voice, request: said.OfAccount) -> Iterator[Message]:
     match request:
-        case RevokeCertificate():
+        case said.RevokeCertificate():
             _revoke(voice)
-        case AccountRequest():
+        case said.AccountRequest():
             yield _about_account(voice, request)
 
 
-def _await_order(voice: Voice, request: AwaitOrder, main: Asker) -> Iterator[Message]:
+def _await_order(voice: Voice, request: said.AwaitOrder, main: Asker) -> Iterator[Message]:
     def look(url: str) -> tuple[AcmeOrder, Reply]:
         return orders.look(voice, url, request.known)
 
     waiting = f"{voice.name} is still at work on the order"
     for seen in polling.until([request.url], look, orders.is_settled, _end(request.until, main), waiting):
-        yield OrderShown(order=seen)
+        yield said.OrderShown(order=seen)
 
 
-def _await_authorizations(voice: Voice, request: AwaitAuthorizations, main: Asker) -> Iterator[Message]:
+def _await_authorizations(voice: Voice, request: said.AwaitAuthorizations, main: Asker) -> Iterator[Message]:
     seen: dict[str, Authorization] = {}
 
     def look(url: str) -> tuple[Authorization, Reply]:
@@ -155,7 +136,7 @@ def _await_authorizations(voice: Voice, request: AwaitAuthorizations, main: Aske
         for found in polling.until(request.urls, look, done, _end(request.until, main), waiting):
             seen[found.url] = found
             if done(found):
-                yield AuthorizationShown(authorization=found)
+                yield said.AuthorizationShown(authorization=found)
     except RenewerError as error:
         raise problems.with_causes(error, seen.values()) from None
 
@@ -189,7 +170,7 @@ def _revoke(voice: Voice) -> None:
         raise problems.error(reply.problem(), "to revoke", voice.name)
 
 
-def _about_account(voice: Voice, request: AccountRequest) -> AccountReply:
+def _about_account(voice: Voice, request: said.AccountRequest) -> said.AccountReply:
     """One request about the account, and what it brought."""
     url = voice.account
     if request.kind in (SignKind.FIND_ACCOUNT, SignKind.FIND_ACCOUNT_PLAIN, SignKind.NEW_ACCOUNT):
@@ -198,17 +179,22 @@ def _about_account(voice: Voice, request: AccountRequest) -> AccountReply:
         url = voice.talk.directory.key_change or ""
     reply = voice.signed(url, request.kind, repeatable=request.kind is not SignKind.KEY_CHANGE)
     if not reply.ok:
-        return AccountReply(
+        return said.AccountReply(
             status=reply.status,
             url=url,
-            problem=reply.problem(),
+            problem=_in_short(reply.problem()),
             gone=is_gone(reply),
             doubtful=may_be_lost(reply),
         )
     account = None
     try:
-        account = wire.account(reply.json(), url)
+        account = wire.account(object_in(reply), url)
     except RenewerError:  # what is made or changed is so whatever the answer shows of it
         if request.kind is SignKind.READ:
             raise
-    return AccountReply(status=reply.status, url=url, location=location_of(reply), account=account)
+    return said.AccountReply(status=reply.status, url=url, location=location_of(reply), account=account)
+
+
+def _in_short(problem: Problem) -> Problem:
+    """As much of it as a person reads: an authority may send a mebibyte, and a frame holds less."""
+    return msgspec.structs.replace(problem, subproblems=problem.subproblems[:_TOLD])

@@ -238,6 +238,12 @@ class AccountReply(Message):
     doubtful: bool = False
 
 
+InGeneral = Configure | HangUp | ShowDirectory | CompareClocks | AskWindow
+OfOrders = NewOrder | LookAtOrder | AwaitOrder | FindOrder | FinalizeOrder | FetchChain
+OfNames = LookAtAuthorization | AwaitAuthorizations | AnswerChallenge | DeactivateAuthorization
+OfAccount = RevokeCertificate | AccountRequest
+
+
 # --- what the worker asks -----------------------------------------------------------------------------------
 
 

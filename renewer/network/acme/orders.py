@@ -11,7 +11,7 @@ from renewer import words
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.names import Identifier
 from renewer.network.acme import wire
-from renewer.network.acme.conversation import Voice
+from renewer.network.acme.conversation import Voice, object_in
 from renewer.network.acme.lost import Lost
 from renewer.network.acme.messages import ALTERNATES, CHAIN, ChainFetched, OrderPlaced, SignKind
 from renewer.network.acme.reply import Reply
@@ -30,7 +30,7 @@ def place(voice: Voice, *, replaces: bool) -> OrderPlaced:
         problem = reply.problem()
         said = f"{problem.detail or 'no reason given'} ({problem.type or 'HTTP'}, {reply.status})"
         return OrderPlaced(refused=said)
-    made = voice.read(voice.accepted(reply, "the order"))
+    made = object_in(voice.accepted(reply, "the order"))
     return OrderPlaced(order=wire.order(made, voice.location(reply)))
 
 
@@ -93,7 +93,7 @@ class Listed:
                     continue
                 found = voice.post(url)
                 if found.ok:
-                    yield wire.order(voice.read(found), url)
+                    yield wire.order(object_in(found), url)
             page = next(iter(reply.links("next")), None)  # "rel=next" as long as there are more
 
 
@@ -109,7 +109,7 @@ def finalize(voice: Voice, order: AcmeOrder) -> AcmeOrder:
         reply = voice.post(order.finalize, SignKind.FINALIZE, repeatable=False)
     if reply.ok:
         try:
-            return wire.order(voice.read(reply), order.url, order)
+            return wire.order(object_in(reply), order.url, order)
         except RenewerError:
             return msgspec.structs.replace(order, status=OrderStatus.PROCESSING)
     if reply.problem().type == "orderNotReady":
@@ -119,7 +119,7 @@ def finalize(voice: Voice, order: AcmeOrder) -> AcmeOrder:
             seen, _ = look(voice, order.url, order)
             if seen.status in (OrderStatus.PROCESSING, OrderStatus.VALID):
                 return seen
-    return wire.order(voice.accepted(reply, "to issue the certificate").json(), order.url, order)
+    return wire.order(object_in(voice.accepted(reply, "to issue the certificate")), order.url, order)
 
 
 def chain(voice: Voice, url: str) -> ChainFetched:
