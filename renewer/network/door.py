@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
+from renewer import words
 from renewer.decoding import UndecodableError
 from renewer.errors import OurFault, RenewerError, RetryLater
 from renewer.network.protocol import BreachError, Done, Failed, Message, Remark, frame, message
@@ -127,7 +128,7 @@ class Door(Generic[A]):
             if isinstance(answer, Failed):
                 raise answer.error()
             if isinstance(answer, Remark):
-                self._note(answer.text)
+                self._note(words.clean(answer.text))
             elif isinstance(answer, Done):
                 return
             else:

@@ -7,11 +7,12 @@ duty's messages stand beside what they ask for (`verify/messages.py`).
 """
 
 import struct
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from renewer import clock, words
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError, UsageError
 from renewer.model.value import Value
@@ -20,9 +21,13 @@ VERSION = 1
 FRAME = 256 * 1024
 """Octets that a frame may have: what is larger is said in several."""
 _HEAD = struct.Struct("!IBI")
-_TEXT, _DETAIL, _NAMES = 20_000, 400, 400
-"""Characters of an error's sentences and of what is said of one name, and names: so that it fits a frame."""
+_TEXT, _NAMES, _DETAILS, _DETAIL = 20_000, 400, 40_000, 2000
+"""Characters of a sentence of an error; names, and of what is said of all and of one: so that it fits."""
+LONGEST = timedelta(days=366)
+"""Beyond this nobody means it who says when to come back."""
 M = TypeVar("M")
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A moment as it crosses: one without a zone is no message."""
 
 
 class Message(Value, tag=True, tag_field="type"):
@@ -50,7 +55,7 @@ class Failed(Message):
     hint: str = ""
     kind: str = ""
     identifiers: tuple[tuple[str, str], ...] = ()
-    not_before: datetime | None = None
+    not_before: Moment | None = None
     local: bool = False
     disturbing: bool = False
     unasked: bool = False
@@ -61,13 +66,14 @@ class Failed(Message):
     def of(cls, error: RenewerError) -> "Failed":
         """An error on its way to main; one of a class of the duty's own as the nearest that both know."""
         sort = next(kind.__name__ for kind in type(error).__mro__ if SORTS.get(kind.__name__) is kind)
+        most = min(_DETAIL, _DETAILS // max(1, min(len(error.identifiers), _NAMES)))
         return cls(
             sort=sort,
             text=_short(error.text, _TEXT),
             hint=_short(error.hint, _TEXT),
             kind=_short(error.kind, _DETAIL),
             identifiers=tuple(
-                (_short(name, _DETAIL), _short(said, _DETAIL)) for name, said in error.identifiers[:_NAMES]
+                (_short(name, most), _short(said, most)) for name, said in error.identifiers[:_NAMES]
             ),
             not_before=error.not_before,
             local=error.local,
@@ -78,13 +84,14 @@ class Failed(Message):
         )
 
     def error(self) -> RenewerError:
-        """The error in main."""
+        """The error in main: texts show all they hold, and a moment lies where somebody may wait for it."""
+        latest = clock.now() + LONGEST
         made = SORTS.get(self.sort, OurFault)(
-            self.text,
-            hint=self.hint,
-            kind=self.kind,
-            identifiers=self.identifiers,
-            not_before=self.not_before,
+            words.clean(self.text),
+            hint=words.clean(self.hint),
+            kind=words.clean(self.kind),
+            identifiers=tuple((words.clean(name), words.clean(said)) for name, said in self.identifiers),
+            not_before=min(self.not_before, latest) if self.not_before else None,
         )
         made.local, made.disturbing, made.unasked = self.local, self.disturbing, self.unasked
         made.untouched, made.timed_out = self.untouched, self.timed_out

@@ -49,7 +49,7 @@ from tests.acme.conftest import Answerer, authority_of, csr, name, obtain
 from tests.faults.conftest import HostFactory
 from tests.faults.host import failed
 from tests.servers.bendable import Bendable, BendableFactory
-from tests.servers.bends import Answer, Call, late, refusal, say
+from tests.servers.bends import Answer, Call, refusal, say
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
 
@@ -430,19 +430,17 @@ def test_an_order_crosses_in_few_frames(authority: Bendable, state_of: Path, cro
     session.close()
 
 
-def test_errors_keep_what_is_decided_by(authority: Bendable, state_of: Path) -> None:
+def test_errors_keep_what_is_decided_by(state_of: Path) -> None:
     """What is not reached, and what does not answer, are told apart in main as they were by the worker."""
-    session = Session.open(wish(authority), state=str(state_of), timeout=1)
-    _ = session.account
-    authority.bend(Call.NEW_ORDER, late(3))
-    with pytest.raises(Lost) as caught:
-        session.new_order([name("www.example.org")])
-    assert (caught.value.timed_out, caught.value.kind) == (True, "network")
     nobody = Authority(name="none", directory="https://127.0.0.1:1/dir")
     with pytest.raises(Unreached, match="Connection refused") as refused:
         _ = Session.open(nobody, state=str(state_of)).directory
     assert not refused.value.timed_out
-    session.close()
+    silent = Lost("it did not answer", kind="network")
+    silent.timed_out = silent.untouched = True
+    _, said = protocol.message(protocol.frame(1, protocol.Failed.of(silent)), protocol.Failed)
+    got = said.error()
+    assert (type(got), got.timed_out, got.untouched, got.kind) == (Lost, True, True, "network")
 
 
 def _secrets_of(state: Path) -> set[bytes]:

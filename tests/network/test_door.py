@@ -2,16 +2,17 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from renewer import clock
 from renewer.decoding import UndecodableError
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Endpoint
 from renewer.network.door import Asker, Door
-from renewer.network.protocol import FRAME, BreachError, Done, Message, frame, message
+from renewer.network.protocol import FRAME, BreachError, Done, Failed, Message, frame, message
 from renewer.network.verify import Sight, Target
 from renewer.network.verify.looks import Looks
 from renewer.network.verify.messages import Look, Sights
@@ -78,6 +79,28 @@ def test_an_error_keeps_what_is_decided_by() -> None:
         *("no", "do", "caa", (("a.example.org", "bad"),), then),
         True,
     )
+
+
+def test_what_a_worker_says_does_nothing_to_a_terminal_or_a_calendar() -> None:
+    """Main cleans texts, and nobody waits for a moment that lies beyond a year or in no zone."""
+    noted: list[str] = []
+    said = RetryLater(
+        "\x1b[2Jgone",
+        hint="\u202e",
+        identifiers=(("a\x00", "b\x07"),),
+        not_before=datetime(9998, 1, 1, tzinfo=UTC),
+    )
+    with pytest.raises(RetryLater) as caught:
+        Door[Word](Worker(said), note=noted.append).ask(Question(text="note"), Word)
+    got = caught.value
+    assert "\x1b" not in got.text
+    assert got.text.endswith("gone")
+    assert (got.hint, got.identifiers) == ("�", (("a�", "b�"),))
+    assert got.not_before is not None
+    assert got.not_before - clock.now() < timedelta(days=367)
+    nowhere = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    with pytest.raises(UndecodableError):
+        message(frame(1, Failed(sort="RetryLater", text="x", not_before=nowhere)), Failed)
 
 
 def test_a_worker_asks_main_only_for_what_it_is_granted() -> None:

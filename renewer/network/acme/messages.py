@@ -4,7 +4,7 @@ Main asks, and the worker, which has no key, asks back for signatures (`Sign`). 
 by its kind and never by its words: those main writes itself, from its own orders and commands.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from renewer.model.names import Identifier
@@ -17,7 +17,7 @@ from renewer.network.acme.resources import (
     Problem,
     Renewal,
 )
-from renewer.network.protocol import Message
+from renewer.network.protocol import Message, Moment
 
 CHAIN = 64 * 1024
 """Octets that a chain may have."""
@@ -150,7 +150,7 @@ class FindOrder(Message):
 
     account: str
     identifiers: tuple[Identifier, ...]
-    finished_after: datetime | None = None
+    finished_after: Moment | None = None
 
 
 class OrderSearched(Message):

@@ -1,12 +1,12 @@
 """What an ACME authority talks of, as our values (RFC 8555 §7.1, RFC 9773 §4.2)."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from renewer.model.names import Identifier
 from renewer.model.value import Value
+from renewer.network.protocol import Moment
 
 
 class OrderStatus(StrEnum):
@@ -53,7 +53,7 @@ class Problem(Value):
     status: int = 0
     subproblems: tuple[tuple[str, str, str], ...] = ()
     instance: str | None = None
-    retry_after: datetime | None = None
+    retry_after: Moment | None = None
 
 
 class Offer(Value):
@@ -82,7 +82,7 @@ class Authorization(Value):
     identifier: Identifier
     wildcard: bool
     status: AuthorizationStatus
-    expires: datetime | None
+    expires: Moment | None
     challenges: tuple[Offer, ...]
 
     @property
@@ -106,11 +106,11 @@ class AcmeOrder(Value):
     authorizations: tuple[str, ...]
     finalize: str
     certificate: str | None = None
-    expires: datetime | None = None
+    expires: Moment | None = None
     error: Problem | None = None
     profile: str | None = None
     replaces_refused: str | None = None
-    retry_after: datetime | None = None
+    retry_after: Moment | None = None
 
 
 class AccountObject(Value):
@@ -157,9 +157,9 @@ class Renewal(Value):
     `busy` is set if the authority said that it is asked too much (429, 503): the seconds it asked for, or 0.
     """
 
-    ask_again: datetime
-    start: datetime | None = None
-    end: datetime | None = None
+    ask_again: Moment
+    start: Moment | None = None
+    end: Moment | None = None
     explanation_url: str | None = None
     failures: int = 0
     trouble: str | None = None
