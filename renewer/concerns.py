@@ -8,11 +8,11 @@ import msgspec
 from renewer import clock, wakers
 from renewer.context import Context
 from renewer.errors import RenewerError
-from renewer.model.concern import Concern
 from renewer.model.desired import Config, Endpoint, Secret, SecretSource
 from renewer.model.facts import CopyFact, RunRecord, Sighting, Standing
 from renewer.model.status import LastSeen, StillServed
 from renewer.model.told import Ack, LeftName, Outage, Ping
+from renewer.model.trouble import Concern
 from renewer.policy import concerns as policy
 from renewer.policy.serving import hint
 from renewer.secrets import problem

@@ -15,15 +15,15 @@ from renewer import clock, secrets
 from renewer.errors import RenewerError
 from renewer.ledger import reserve
 from renewer.ledger.contract import Ledger
-from renewer.ledger.open import open_ledger
+from renewer.ledger.sqlite import open_ledger
 from renewer.logs import Journal, Listener
+from renewer.model.decision import EventName
 from renewer.model.desired import Authority, Certificate, Config
 from renewer.model.facts import Asked, RunRecord, Version, VersionFacts
-from renewer.model.outcome import EventName
 from renewer.model.value import Value
 from renewer.store.contract import Store
 from renewer.store.disk import DiskStore
-from renewer.store.group import group_number
+from renewer.store.layout import group_number
 
 if TYPE_CHECKING:
     from renewer.accounts.session import Session

@@ -3,10 +3,9 @@
 from renewer import clock, x509
 from renewer.context import Context
 from renewer.errors import OurFault, RenewerError, StateError
-from renewer.model.decision import Step
+from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import Certificate
 from renewer.model.facts import Failure, Order, Ordered, Parked, Situation, Version, VersionFacts
-from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import budget
 from renewer.policy.backoff import count
 from renewer.store import soundness

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from renewer import clock
 from renewer.context import Context
 from renewer.errors import RenewerError, UsageError
+from renewer.model.decision import EventName
 from renewer.model.desired import Endpoint
 from renewer.model.facts import CopyFact, Hold, Revoked, Sighting, Situation, Version
-from renewer.model.outcome import EventName
 from renewer.model.shelf import Contents
 from renewer.network import verify
 from renewer.policy.wanted import usable

@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 from renewer import clock
 from renewer.context import Context, roots_of
-from renewer.model.decision import Step
+from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import Endpoint
 from renewer.model.facts import EndpointState, Sighting, Situation, Version
-from renewer.model.outcome import EventName, Outcome, Result
 from renewer.network import verify
 from renewer.policy.newer import is_newer
 from renewer.policy.serving import hint, judge

@@ -15,10 +15,9 @@ from renewer import hooks
 from renewer.context import Context
 from renewer.errors import RenewerError, RetryLater
 from renewer.hooks import HookOrder, HookResult, Verdict
-from renewer.model.decision import Step
+from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import Convention, Hook, HookEvent
 from renewer.model.facts import Owed, Situation
-from renewer.model.outcome import EventName, Outcome, Result
 from renewer.store.contract import Store
 
 

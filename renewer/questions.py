@@ -10,8 +10,8 @@ import msgspec
 from renewer import clock
 from renewer.context import Context
 from renewer.errors import RenewerError
+from renewer.model.decision import EventName
 from renewer.model.facts import Situation, Version, Window
-from renewer.model.outcome import EventName
 from renewer.policy.checks import window_of
 from renewer.policy.freshness import ask_after
 

@@ -11,9 +11,9 @@ from renewer import clock, install, x509
 from renewer.context import Context, roots_of
 from renewer.copies import files, found
 from renewer.errors import OurFault, RenewerError
+from renewer.model.decision import EventName
 from renewer.model.desired import Certificate
 from renewer.model.facts import Leaf, Situation, Version
-from renewer.model.outcome import EventName
 from renewer.policy.newer import is_newer, newest
 from renewer.policy.wanted import fits
 from renewer.store import soundness

@@ -16,14 +16,13 @@ from renewer.doctor.preflight import Preflight
 from renewer.errors import OurFault, RenewerError
 from renewer.issue import Issuer
 from renewer.issue.allowance import Allowance
-from renewer.model.decision import Decision, Plan, Step
+from renewer.model.decision import Decision, EventName, Outcome, Plan, Result, Step
 from renewer.model.facts import DeploymentState, EndpointState, Situation
-from renewer.model.outcome import EventName, Outcome, Result
 from renewer.observe import look
 from renewer.policy.authority import candidates
 from renewer.policy.deploy_window import closed_until
 from renewer.policy.due import Terms, decide
-from renewer.policy.pruning import ended_holds, removable
+from renewer.policy.health import ended_holds, removable
 from renewer.pre_post import Around
 
 ENOUGH = 3  # times that one run takes the same step for one certificate: more is a defect, not progress

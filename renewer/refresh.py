@@ -12,8 +12,8 @@ from renewer.copies import files
 from renewer.copies.leftovers import beside
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import RenewerError, StateError
+from renewer.model.decision import EventName, Outcome
 from renewer.model.facts import CopyFact, Debris, Order, Owed, Parked, Revoked, Situation
-from renewer.model.outcome import EventName, Outcome
 from renewer.policy.backoff import from_the_future
 from renewer.policy.budget import seen_by
 from renewer.policy.challenge import challenges_of

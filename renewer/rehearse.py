@@ -26,10 +26,9 @@ from renewer.hooks import HookResult, Verdict
 from renewer.issue import Issuer
 from renewer.ledger.contract import Happening, Ledger
 from renewer.logs import Listener
-from renewer.model.decision import Decision, Reason, Step
+from renewer.model.decision import Decision, Reason, Result, Step
 from renewer.model.desired import Authority, Certificate, Config, HookEvent
 from renewer.model.facts import COPIES, Debris, Order, Owed, Record, Situation
-from renewer.model.outcome import Result
 from renewer.model.value import Value
 from renewer.policy.due import Terms, decide
 from renewer.pre_post import Around

@@ -11,8 +11,8 @@ import msgspec
 from renewer import clock, x509
 from renewer.context import Context
 from renewer.errors import GiveUp, RenewerError, RetryLater, UsageError
+from renewer.model.decision import EventName
 from renewer.model.facts import Order, Record, Revoked, Situation, Version
-from renewer.model.outcome import EventName
 from renewer.model.value import Value
 
 # RFC 5280 §5.3.1; "unspecified" is not sent at all: "the reason code CRL entry extension SHOULD be absent".

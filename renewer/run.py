@@ -11,15 +11,13 @@ from renewer import acceptance, clock, concerns, inventory, proc, refresh, watch
 from renewer.context import Context
 from renewer.errors import StateError, UsageError, shortage
 from renewer.ledger.contract import UNWRITABLE
-from renewer.model.decision import Plan, Step
+from renewer.model.decision import EventName, Outcome, Plan, RunReport, Step
 from renewer.model.facts import RunRecord, Situation
-from renewer.model.outcome import EventName, Outcome, RunReport
 from renewer.model.value import Value
 from renewer.notify import notices
 from renewer.policy import watchdog
-from renewer.policy.due import ALL_STEPS, Terms, decide, with_next_attempts
+from renewer.policy.due import ALL_STEPS, Terms, arrange, decide, with_next_attempts
 from renewer.policy.health import PERSON, RETRIED, assess, exit_code
-from renewer.policy.plan import arrange
 from renewer.report import files, heartbeat, history
 
 ACTING = 160 << 20  # octets of addresses: threads, cryptography, TLS, an authority's door

@@ -10,13 +10,12 @@ import msgspec
 
 from renewer import clock
 from renewer.context import Context
+from renewer.model.decision import EventName
 from renewer.model.desired import Watch
 from renewer.model.facts import Leaf
-from renewer.model.outcome import EventName
 from renewer.model.status import WatchStatus
 from renewer.model.told import Watched
-from renewer.policy.health import WELL
-from renewer.policy.watching import assess_watch, is_due
+from renewer.policy.health import WELL, assess_watch, is_due
 
 if TYPE_CHECKING:
     from renewer.network.verify import Sight

@@ -7,8 +7,8 @@ import pytest
 
 from renewer import hooks
 from renewer.config.load import load
+from renewer.model.decision import EventName, State
 from renewer.model.facts import DeploymentState, EndpointState
-from renewer.model.outcome import EventName, State
 from tests.test_report import CERTIFICATE, DEPLOYMENT, ENDPOINT, OUTCOME, PLAN, RENEWAL, STATUS, STEP
 
 CHECKOUT = Path(__file__).parents[1]

@@ -19,13 +19,12 @@ import msgspec
 import pytest
 
 from renewer import clock
-from renewer.logs import Journal, journald, syslog
+from renewer.logs import Journal
+from renewer.logs.daemons import JOURNALD, SYSLOG, Journald, Syslog
 from renewer.logs.file import Rotation, shift
-from renewer.logs.journald import Journald
 from renewer.logs.reading import Reader
-from renewer.logs.syslog import Syslog
+from renewer.model.decision import EventName
 from renewer.model.desired import Agent
-from renewer.model.outcome import EventName
 from tests.servers.handshake import wait_until
 
 
@@ -298,7 +297,7 @@ WRITER = """
 import sys
 from renewer.logs import Journal
 from renewer.logs.file import Rotation
-from renewer.model.outcome import EventName
+from renewer.model.decision import EventName
 path, name, count = sys.argv[1:]
 log = Journal(path, host="h", run=name, rotation=Rotation(size=20_000, keep=1000))
 print("begun", flush=True)
@@ -594,8 +593,8 @@ def test_config_names_what_else_is_told(tmp_path: Path) -> None:
     agent = Agent(log=str(tmp_path / "log"), host="web-1", journald=True, syslog=True)
     log = Journal.of(agent, run="r1")
     assert [str(sender) for sender in log._senders] == [
-        f"the systemd journal ({journald.SOCKET})",
-        f"syslog ({syslog.SOCKET})",
+        f"the systemd journal ({JOURNALD})",
+        f"syslog ({SYSLOG})",
     ]
     probe = "import sys, renewer.logs; print('socket' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

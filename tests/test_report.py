@@ -6,11 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from renewer.model.decision import Step
+from renewer.model.decision import Outcome, Result, RunReport, Step
 from renewer.model.facts import DeploymentState, EndpointState, RunRecord, Situation
-from renewer.model.outcome import Outcome, Result, RunReport
-from renewer.policy.due import decide
-from renewer.policy.plan import arrange
+from renewer.policy.due import arrange, decide
 from renewer.report.documents import plan_document, run_document, status_document
 from tests.builders import (
     DAY,

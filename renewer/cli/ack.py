@@ -34,7 +34,7 @@ def command(setup: Setup, name: str, until: str | None, reason: str, withdraw: b
     from renewer import concerns, inventory
     from renewer.context import Context
     from renewer.lineage import person
-    from renewer.model.outcome import EventName
+    from renewer.model.decision import EventName
     from renewer.model.told import Ack
     from renewer.store.lock import Lock
 

@@ -169,7 +169,7 @@ def _agreed(kept: "Sequence[Debris]") -> bool:
 
 def _forget(setup: Setup, kept: "Sequence[Debris]") -> None:
     from renewer.context import Context
-    from renewer.model.outcome import EventName
+    from renewer.model.decision import EventName
     from renewer.store.lock import Lock
 
     config = setup.config()

@@ -89,17 +89,17 @@ def _beyond_the_text(config: Config) -> list[Fault]:
 
 def _modes_ignored(config: Config) -> list[Fault]:
     """Where keys are to lie, and the file system does not keep the rights that are asked for."""
-    from renewer.doctor import mounts
+    from renewer.doctor import local
 
-    found = [("agent.state", config.agent.state, fault) for fault in [mounts.state(config)] if fault]
+    found = [("agent.state", config.agent.state, fault) for fault in [local.state(config)] if fault]
     found += [
         (f"certificate.{name}.copies", path, fault)
         for name, wish in config.certificates.items()
         if config.agent.host in wish.hosts
-        for path, fault in mounts.copies(wish)
+        for path, fault in local.copies(wish)
     ]
     return [
-        Fault(path=where, text=mounts.sentence(path, fault), hint=fault.hint, file=config.path)
+        Fault(path=where, text=local.sentence(path, fault), hint=fault.hint, file=config.path)
         for where, path, fault in found
     ]
 

@@ -98,7 +98,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
 def _clean(context: "Context", old: "Sequence[Standing]") -> "tuple[list[Standing], list[Standing]]":
     """What was removed, and what was left; a file that is gone, by us or others, is remembered no more."""
     from renewer.copies.leftovers import Found, remove
-    from renewer.model.outcome import EventName
+    from renewer.model.decision import EventName
 
     removed, left = [], []
     for one in (remove(one, context.store.former) for one in old):

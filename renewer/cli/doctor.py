@@ -11,9 +11,9 @@ from renewer.cli import exits, screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError
-from renewer.model.concern import Concern
 from renewer.model.desired import Config
 from renewer.model.inspection import Checkup, Finding, Severity
+from renewer.model.trouble import Concern
 
 if TYPE_CHECKING:
     from renewer.model.desired import Certificate
@@ -59,10 +59,10 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
 
 def _with_local(config: Config, wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Checkup]:
     """The names of a certificate, with what is missing for them on this host in front."""
-    from renewer.doctor import local, mounts, servers
+    from renewer.doctor import local, servers
 
     missing = local.findings(wish)
-    ended = (*mounts.findings(wish, config), *servers.findings(wish, config.hooks))
+    ended = (*local.mount_findings(wish, config), *servers.findings(wish, config.hooks))
     for one in checkups:
         if one.certificate == wish.name:
             new = (missing[one.name],) if one.name in missing else ()
@@ -107,7 +107,7 @@ def verdict(checkups: Sequence[Checkup]) -> str:
         words.count(number, word) for number, word in ((errors, "error"), (warnings, "warning")) if number
     )
     if errors:
-        from renewer.doctor.mounts import CODE as KEYS
+        from renewer.doctor.local import MOUNT as KEYS
 
         local = all(one.code == KEYS for one in _of(checkups, Severity.ERROR))
         what = "writing the key" if local else "validation"

@@ -6,8 +6,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from renewer import words
-from renewer.model.decision import Step
-from renewer.model.outcome import EventName, Result
+from renewer.model.decision import EventName, Result, Step
 
 Event = Mapping[str, Any]
 

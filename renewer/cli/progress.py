@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 from renewer import words
 from renewer.cli.log_story import sentence
-from renewer.model.decision import Step
-from renewer.model.outcome import EventName
+from renewer.model.decision import EventName, Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -32,7 +32,7 @@ def command(
     """
     from renewer.cli.run import stop_gently, watching
     from renewer.context import Context
-    from renewer.model.outcome import Result
+    from renewer.model.decision import Result
     from renewer.rehearse import rehearse
     from renewer.store.lock import Lock
 

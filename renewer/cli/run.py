@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from renewer.cli.progress import Watcher
     from renewer.context import Context
+    from renewer.model.decision import RunReport
     from renewer.model.desired import Config
-    from renewer.model.outcome import RunReport
     from renewer.run import Limits
 
 
@@ -168,7 +168,7 @@ def _print(report: "RunReport") -> None:
 
 def _complain(report: "RunReport") -> None:
     """What failed goes to stderr too where stdout is not read by a person: cron mails what is said there."""
-    from renewer.model.outcome import Result
+    from renewer.model.decision import Result
 
     if screen.is_terminal() or screen.same_place():
         return

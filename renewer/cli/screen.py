@@ -134,12 +134,12 @@ def coloured(*parts: tuple[str, str]) -> None:
 
 def emit(document: object, **more: object) -> None:
     """The one JSON document, with more keys behind its own; times become RFC 3339 in UTC."""
-    from renewer.ledger import bodies
+    from renewer.ledger import contract
 
     if more:
         document = {**msgspec.to_builtins(document, enc_hook=str), **more}
     with _kept():
-        sys.stdout.write(msgspec.json.format(bodies.encoded(document), indent=2).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(contract.encoded(document), indent=2).decode() + "\n")
 
 
 def confirm(text: str) -> None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from renewer.cli.picture import Picture
     from renewer.context import Context
-    from renewer.model.concern import Concern
     from renewer.model.desired import Config
     from renewer.model.status import CertificateStatus, Status, WatchStatus
+    from renewer.model.trouble import Concern
 
 _EVERY = 2.0  # seconds between two pictures of --watch
 _GLANCE = 0.25  # seconds between two looks whether the terminal has another size

@@ -6,7 +6,6 @@ A file that we did not write is kept once, in the state directory. What was repl
 config no longer names.
 """
 
-from renewer.copies.wishes import fingerprint
-from renewer.copies.writing import Written, later, put, undo
+from renewer.copies.writing import Written, fingerprint, later, put, undo
 
 __all__ = ["Written", "fingerprint", "later", "put", "undo"]

@@ -3,19 +3,21 @@
 import contextlib
 import hashlib
 import os
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
+from typing import assert_never
 
 import msgspec
 
-from renewer.copies import files, formats
+from renewer.copies import files
 from renewer.copies.files import Former
 from renewer.copies.keystores import Scratch, Seal
 from renewer.copies.rights import ACL, Rights, rights
-from renewer.copies.wishes import fingerprint
 from renewer.durable import RenamedError
 from renewer.errors import RenewerError
-from renewer.model.desired import SECRET_PARTS, Copy, CopyPart
+from renewer.model.desired import SEALED_PARTS, SECRET_PARTS, Copy, CopyPart, Encryption, SecretSource
 from renewer.model.value import Value
 from renewer.store.contract import Material
 
@@ -88,14 +90,14 @@ def put(  # noqa: PLR0913  each by its name
     drafts, seal = _drafts(copy), Seal(copy, scratch)
     if later := beside or _later_there(drafts, seal, material, ours, versions):
         return _left_alone(drafts, later, why)
-    contents = [formats.content(one.part, material, seal, _content(one.before)) for one in drafts]
+    contents = [content(one.part, material, seal, _content(one.before)) for one in drafts]
     done: list[Written] = []
     try:
-        for one, content in zip(drafts, contents, strict=True):
+        for one, octets in zip(drafts, contents, strict=True):
             was_ours = one.before is not None and inodes.get(one.path) == one.before.inode
-            done.append(_written(copy, one, content, ours.get(one.path), was_ours=was_ours))
+            done.append(_written(copy, one, octets, ours.get(one.path), was_ours=was_ours))
             with files.told(one.path):
-                _put_one(done, content, keep)
+                _put_one(done, octets, keep)
     except RenewerError:
         undo(done)
         raise
@@ -188,7 +190,7 @@ def _later_there(
             one.before.link is None and _sha256(one.before.content) == ours.get(one.path)
         ):
             continue
-        there = formats.shown(one.part, one.before.content, seal)
+        there = shown(one.part, one.before.content, seal)
         if there is None or there[1] in versions:
             continue
         if there[0] > our_end:
@@ -279,3 +281,82 @@ def _inode(stamp: tuple[int, ...]) -> int:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+
+
+def content(  # noqa: PLR0911  one return a part
+    part: CopyPart, material: Material, seal: Seal, found: bytes | None
+) -> bytes:
+    """The bytes for a file; of a keystore those that are `found` there, if they hold the very same."""
+    from renewer import x509
+
+    match part:
+        case CopyPart.KEY:
+            return material.privkey
+        case CopyPart.KEY_DER:
+            return x509.key_der(material.privkey)
+        case CopyPart.CERT:
+            return material.cert
+        case CopyPart.CHAIN:
+            return material.chain
+        case CopyPart.FULLCHAIN:
+            return material.fullchain
+        case CopyPart.COMBINED:  # haproxy's order: leaf, chain, key
+            return material.fullchain + material.privkey
+        case CopyPart.DER:
+            return x509.der(material.cert)
+        case CopyPart.PKCS12 | CopyPart.JKS:
+            if found is not None and seal.holds(part, found, material):
+                return found  # sealed anew it would be other bytes, and nothing else
+            return seal.make(part, material)
+        case _:
+            assert_never(part)
+
+
+def shown(part: CopyPart, found: bytes, seal: Seal) -> tuple[datetime, str] | None:
+    """The end and fingerprint of the certificate in a file, whoever put it there; None if there is none."""
+    from renewer import x509
+
+    try:
+        match part:
+            case CopyPart.KEY | CopyPart.KEY_DER | CopyPart.CHAIN:
+                return None
+            case CopyPart.CERT | CopyPart.FULLCHAIN | CopyPart.COMBINED:
+                leaf = x509.leaf(_first(found))
+            case CopyPart.DER:
+                leaf = x509.leaf_from_der(found)
+            case CopyPart.PKCS12 | CopyPart.JKS:
+                inside = seal.inside(part, found)
+                return (inside.not_after, inside.certificates[0]) if inside else None
+            case _:
+                assert_never(part)
+    except ValueError:
+        return None
+    return leaf.not_after, leaf.fingerprint
+
+
+def _first(pem: bytes) -> bytes:
+    """The first certificate of a file that may hold a key, too."""
+    begin = pem.find(_BEGIN)
+    end = pem.find(_END, begin)
+    return pem[begin : end + len(_END)] if 0 <= begin < end else b""
+
+
+def fingerprint(copy: Copy, part: CopyPart) -> str:
+    """Changes with part, owner, group and mode, and for a keystore with its password, alias and encryption.
+
+    Of the password itself nothing is in it: only where it comes from, and of a password file what tells that
+    it was replaced.
+    """
+    sealed = part in SEALED_PARTS
+    secret = copy.password if sealed else None
+    source: tuple[int, ...] = ()
+    if secret is not None and secret.source is SecretSource.FILE:
+        source = files.stamp(secret.argument[0])
+    wish: tuple[object, ...] = (part, copy.owner, copy.group, copy.mode, secret, source)
+    wish = (*wish, copy.alias if sealed else "")
+    if sealed and (copy.unsealed or copy.encryption is not Encryption.MODERN):  # else it is as it always was
+        wish = (*wish, copy.unsealed, copy.encryption)
+    return f"{zlib.crc32(msgspec.json.encode(wish)):08x}"

@@ -11,10 +11,10 @@ from renewer.deploy import links
 from renewer.deploy.move import Move
 from renewer.errors import StateError
 from renewer.hooks import HookCertificate, HookResult, Verdict
+from renewer.model.decision import EventName
 from renewer.model.desired import Convention, HookEvent
 from renewer.model.facts import COPIES, Deployment, DeploymentState
 from renewer.model.names import CERTIFICATE_NAME
-from renewer.model.outcome import EventName
 from renewer.store.layout import LIVE
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from renewer import clock, copies
 from renewer.deploy.move import Move
 from renewer.errors import RenewerError
+from renewer.model.decision import EventName
 from renewer.model.desired import Copy
 from renewer.model.facts import COPIES, CopyFact, DeploymentState, Version
-from renewer.model.outcome import EventName
 from renewer.store.contract import Material
 
 

@@ -8,10 +8,9 @@ from renewer import clock, hooks, words, x509
 from renewer.context import Context
 from renewer.deploy.move import Move
 from renewer.hooks import HookCertificate, HookResult, Verdict
-from renewer.model.decision import Step
+from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import HookEvent
 from renewer.model.facts import DeploymentState, Published
-from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy.checks import Terms
 from renewer.policy.deploy_window import closed_until
 from renewer.policy.publishing import goes_live_at, may_wait, to_come_first, unpublished

@@ -2,21 +2,25 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from renewer import clock
 from renewer.context import Context
 from renewer.deploy import links, publishing
 from renewer.deploy.calls import Calls
-from renewer.deploy.lost import sentence, still_served
 from renewer.deploy.move import Move
-from renewer.deploy.records import deployment, deployments, outcome
 from renewer.errors import RenewerError
+from renewer.hooks import HookResult
+from renewer.model.decision import EventName, Outcome, Result, Step
+from renewer.model.desired import Endpoint
 from renewer.model.facts import COPIES, Deployment, DeploymentState, Situation
-from renewer.model.outcome import Outcome
+from renewer.model.names import IdentifierType
 from renewer.model.told import LeftName
 from renewer.network import verify
 from renewer.observe import Place, Sightings, alive, target_of
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import Terms
+from renewer.policy.serving import lost
 from renewer.policy.wanted import best
 from renewer.store import soundness
 
@@ -160,3 +164,154 @@ def _targets(moves: Iterable[Move]) -> list[verify.Target]:
 
 def _was_served(move: Move) -> bool:
     return move.former is not None and not move.former.placeholder
+
+
+LIMIT = 10  # looks for one certificate
+
+
+def still_served(move: Move, seen: Sequence[verify.Sight]) -> list[LeftName]:
+    """The names that were taken out and are still served, each with the place.
+
+    A name that leads to other hosts by now is none: whoever asks for it does not come here.
+    """
+    former = move.former
+    if former is None or former.placeholder or not move.turns:
+        return []
+    names = [
+        name
+        for name in lost(former.leaf.names, move.version.leaf.names, move.wish.names)
+        if name.type is IdentifierType.DNS and not name.wildcard
+    ]
+    here = {(sight.endpoint, sight.address) for sight in seen if sight.local and sight.completed}
+    found: dict[str, LeftName] = {}
+    looks = [(name, place) for name in names for place in sorted(here, key=str)]
+    for name, (endpoint, address) in looks[:LIMIT]:
+        asked = msgspec.structs.replace(endpoint, server_name=str(name), host=None)
+        if str(name) not in found and _shows(move, asked, address):
+            found[str(name)] = LeftName(
+                certificate=move.wish.name,
+                host=move.context.host,
+                name=str(name),
+                endpoint=str(endpoint),
+                address=address,
+                at=clock.now(),
+            )
+    return list(found.values())
+
+
+def sentence(left: Sequence[LeftName]) -> str:
+    """What is told of them; "" if there are none."""
+    if not left:
+        return ""
+    words = ", ".join(f"{one.name} (at {one.address})" for one in left)
+    return (
+        f"no longer in it, and still served with it: {words}; end that at the server, or put it into `names`"
+    )
+
+
+def _shows(move: Move, asked: Endpoint, address: str) -> bool:
+    """Whether the new version is shown for the name, where it leads here or nowhere."""
+    roots = verify.ANY
+    led = [sight for sight in verify.look([verify.Target(endpoint=asked, roots=roots)]) if sight.address]
+    if led:
+        sights = [sight for sight in led if sight.local]
+    else:
+        pinned = msgspec.structs.replace(asked, host=address.rpartition(":")[0].strip("[]"))
+        sights = verify.look([verify.Target(endpoint=pinned, roots=roots)])
+    return any(sight.fingerprint == move.version.leaf.fingerprint for sight in sights)
+
+
+def deployment(move: Move, hook: str, state: DeploymentState, result: HookResult | None = None) -> Deployment:
+    """How a hook stands to the version; failures are counted while version and hook stay the same."""
+    fingerprint = dict(move.situation.hooks).get(hook, "")
+    former = next((d for d in move.situation.deployments if d.hook == hook), None)
+    same = former is not None and former.version == move.version.id and former.fingerprint == fingerprint
+    failures = former.failures if former and same else 0
+    if state is DeploymentState.FAILED:
+        failures += 1
+    elif state is DeploymentState.DONE:
+        failures = 0
+    return Deployment(
+        certificate=move.wish.name,
+        host=move.context.host,
+        hook=hook,
+        version=move.version.id,
+        state=state,
+        at=clock.now(),
+        fingerprint=fingerprint,
+        failures=failures,
+        previous=move.former.id if move.former and move.former.id != move.version.id else None,
+        error=(result.error if result and result.error else move.error)
+        if state in (DeploymentState.FAILED, DeploymentState.LATER)
+        else None,
+        output=result.output if result and state is DeploymentState.FAILED else "",
+        turned_back=move.turned_back,
+    )
+
+
+def deployments(move: Move) -> list[Deployment]:
+    """One record a hook; if all went back, a hook that had worked is pending for the version again."""
+    hook_failed = any(
+        state is DeploymentState.FAILED and hook not in move.situation.optional
+        for hook, (state, _) in move.states.items()
+    )
+    found = []
+    for hook in move.hooks:
+        state, result = move.states.get(hook, (DeploymentState.PENDING, None))
+        if move.turned_back and state is DeploymentState.DONE:
+            state = DeploymentState.PENDING
+        if move.error and not hook_failed:
+            state = DeploymentState.FAILED  # the port died, or the link did not turn: every hook's turn again
+        found.append(deployment(move, hook, state, result))
+    return found
+
+
+def outcome(move: Move, started: float) -> Outcome:
+    """What came of it, also told to the renewal log; `started` is on clock.monotonic."""
+    took = round((clock.monotonic() - started) * 1000)
+    later = [result for state, result in move.states.values() if state is DeploymentState.LATER]
+    if move.error:
+        stays = "" if move.turned_back else f"; version {move.version.id} stays live"
+        back = f"; version {move.former.id} is live again" if move.turned_back and move.former else stays
+        move.context.journal.tell(
+            EventName.FAILED, move.wish.name, step=Step.DEPLOY, version=move.version.id, error=move.error
+        )
+        return _ended(move, Result.FAILED, move.error + back, took, hint=move.hint)
+    if later:
+        text = next(
+            (result.error for result in later if result and result.error),
+            "a hook asks to be called later",
+        )
+        return _ended(move, Result.WAITING, text, took)
+    failed = {h: result for h, (state, result) in move.states.items() if state is DeploymentState.FAILED}
+    done = [hook for hook in move.hooks if hook not in failed and not _left(move, hook)]
+    names = ", ".join(done) or "no hook"
+    move.context.journal.tell(
+        EventName.DEPLOYED, move.wish.name, version=move.version.id, hooks=names, took_ms=took
+    )
+    text = f"version {move.version.id} is live, deployed by {names}"
+    if failed:  # none of them is required, else the move had an error
+        why = "; ".join(result.error for result in failed.values() if result and result.error)
+        hint = f"it is called again, at once by: renewer deploy {move.wish.name}"
+        return _ended(move, Result.FAILED, f"{text}; {why}", took, hint=hint)
+    text += "".join(f"; {note}" for note in move.passed_by)
+    if move.note:
+        move.context.journal.tell(EventName.NOTICE, move.wish.name, text=move.note)
+        text += f"; {move.note}"
+    return _ended(move, Result.DONE, text, took)
+
+
+def _left(move: Move, hook: str) -> bool:
+    """Whether it is the copies, and some of them were left alone: then not all of it is deployed."""
+    return hook == COPIES and bool(move.passed_by)
+
+
+def _ended(move: Move, result: Result, detail: str, took_ms: int, hint: str = "") -> Outcome:
+    return Outcome(
+        certificate=move.wish.name,
+        step=Step.DEPLOY,
+        result=result,
+        detail=detail,
+        hint=hint,
+        took_ms=took_ms,
+    )

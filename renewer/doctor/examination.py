@@ -2,31 +2,37 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import re
+import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, x509
 from renewer.accounts.keeper import Keeper
-from renewer.doctor import dane
-from renewer.doctor.ports import Doorway, see
 from renewer.errors import RenewerError
-from renewer.model.desired import Authority, Certificate, Challenge, Config, Http01
-from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, PortSeen, Resolved
+from renewer.model.desired import Authority, Certificate, Challenge, Config, Endpoint, Http01
+from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, Pinned, PortSeen, Resolved
 from renewer.model.names import Identifier, IdentifierType
 from renewer.model.value import Value
+from renewer.network.challenges.http01.fetch import fetch
+from renewer.network.challenges.http01.token import URL_PATH
+from renewer.network.dns import tlsa
 from renewer.network.dns.ask import together
 from renewer.network.dns.caa import relevant
 from renewer.network.dns.dnssec import signed
 from renewer.network.dns.resolvers import Lookups, Resolvers, addresses, silent
 from renewer.network.dns.zones import Zones
+from renewer.network.verify import ANY, Target, look
+from renewer.network.verify.sight import Trouble, is_ours
 from renewer.policy import challenge as choosing
 from renewer.policy.name_checks import judge
-from renewer.policy.name_checks.caa import IDENTITIES
+from renewer.policy.name_checks.records import IDENTITIES, compare, judge_tlsa
+from renewer.store.disk import DiskStore
 
 LIMIT = 20.0  # seconds for everything
 _AT_LAST = 0.15  # the share of the time that is kept for the ports
@@ -70,7 +76,7 @@ def examine(
     }
     for name in {name for wish in wishes for name in wish.authorities}:
         work["authority", name] = partial(candidate, config, name, state, limit / 2)
-    work["names", "TLSA"] = partial(dane.look, config, wishes, state, deadline - limit * _AT_LAST)
+    work["names", "TLSA"] = partial(look_at_tlsa, config, wishes, state, deadline - limit * _AT_LAST)
     found = together(work, deadline)
     pinned: Any = found.pop(("names", "TLSA"), {})
     seen: dict[Key, NameSeen] = {}
@@ -272,3 +278,110 @@ def account_label(account: str) -> str:
     """The name of dns-account-01's record before the host name (draft-ietf-acme-dns-account-label §3.1)."""
     digest = hashlib.sha256(account.encode()).digest()[:10]
     return f"_{base64.b32encode(digest).decode().lower()}._acme-challenge"
+
+
+def look_at_tlsa(
+    config: Config, wishes: Sequence[Certificate], state: str, deadline: float
+) -> dict[tuple[str, str], tuple[Finding, ...]]:
+    """What was found, by certificate and name, by `deadline` (of clock.monotonic).
+
+    Raises GiveUp if this host names no resolver.
+    """
+    places = [(wish, name, place) for wish in wishes for name, place in _places(wish)]
+    seen = tlsa.look((place for _, _, place in places), resolvers=config.agent.resolvers, deadline=deadline)
+    pinned = {wish.name: _pinned(state, wish.name) for wish, _, place in places if seen.get(place)}
+    found: dict[tuple[str, str], tuple[Finding, ...]] = {}
+    for wish, name, place in places:
+        records = seen.get(place, ())
+        publisher = next((one for one in wish.hooks if config.hooks[one].publishes), "")
+        told = judge_tlsa(wish.name, records, reuse_key=wish.reuse_key, publisher=publisher)
+        told += compare(records, pinned.get(wish.name, ()))
+        found[wish.name, name] = found.get((wish.name, name), ()) + told
+    return {key: told for key, told in found.items() if told}
+
+
+def _pinned(state: str, name: str) -> tuple[Pinned, ...]:
+    """What is live, and a newer one that waits to be; nothing where it may not be read."""
+    store = DiskStore(state)
+    found = []
+    try:
+        shelf = store.shelf(name)
+        newest = max((one.id for one in shelf.found), default=None)
+        for version in dict.fromkeys(one for one in (shelf.live, newest) if one):
+            material, live = store.read(name, version), version == shelf.live
+            leaf, *above = x509.split_chain(material.fullchain)
+            found.append(
+                Pinned(
+                    what="what is live" if live else f"version {version}, which is not live yet",
+                    live=live,
+                    leaf=x509.tlsa(leaf),
+                    above=frozenset().union(*(x509.tlsa(one) for one in above)),
+                    spki_sha256=x509.spki(leaf),
+                )
+            )
+    except (RenewerError, ValueError):
+        return ()
+    return tuple(found)
+
+
+def _places(wish: Certificate) -> list[tuple[str, str]]:
+    """Where records of its endpoints would lie (RFC 6698 §3), each with the certificate's name for it."""
+    found: dict[tuple[str, str], None] = {}
+    for endpoint in wish.endpoints:
+        try:
+            asked = Identifier.parse(endpoint.server_name)
+        except ValueError:
+            continue
+        if asked.type is IdentifierType.DNS:
+            shown = next((one.base for one in wish.names if one == asked or one.covers(asked)), "")
+            found[shown or wish.names[0].base, f"_{endpoint.port}._tcp.{asked.base}"] = None
+    return list(found)
+
+
+PROBE = "renewer-probe"  # no token: what answers is the web server, not a challenge
+TIME_LIMIT = 4.0  # seconds for one address
+_NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN)
+
+
+class Doorway(NamedTuple):
+    """What is spoken (`http` or `tls`), and at which port."""
+
+    speech: str
+    port: int
+
+
+def see(name: str, address: str, door: Doorway, deadline: float) -> PortSeen:
+    """One address of a name, before the deadline (of clock.monotonic)."""
+    deadline = min(deadline, clock.monotonic() + TIME_LIMIT)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    seen = PortSeen(address=address, port=door.port, ours=is_ours(family, address))
+    return _http(name, seen, family, deadline) if door.speech == "http" else _tls(name, seen, deadline)
+
+
+def _http(name: str, seen: PortSeen, family: int, deadline: float) -> PortSeen:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(max(0.001, (deadline - clock.monotonic()) / 2))
+            connection.connect((seen.address, seen.port))
+    except OSError as error:
+        why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        return msgspec.structs.replace(seen, error=why.lower(), no_route=error.errno in _NO_ROUTE)
+    host = f"[{name}]" if ":" in name else name
+    port = "" if seen.port == 80 else f":{seen.port}"
+    found = fetch(f"http://{host}{port}{URL_PATH}{PROBE}", deadline=deadline, at=seen.address)
+    return msgspec.structs.replace(
+        seen, connected=True, error=found.error, way=found.trace, status=found.status
+    )
+
+
+def _tls(name: str, seen: PortSeen, deadline: float) -> PortSeen:
+    endpoint = Endpoint(server_name=name, port=seen.port, host=seen.address)
+    left = max(0.001, deadline - clock.monotonic())
+    (sight,) = look([Target(endpoint=endpoint, roots=ANY)], timeout=left, workers=1)
+    error = "" if sight.completed else (sight.error or "").removeprefix(f"{sight.address}: ")
+    return msgspec.structs.replace(
+        seen,
+        connected=sight.connected,
+        error=error,
+        no_route=sight.trouble is Trouble.NETWORK and not sight.connected,
+    )

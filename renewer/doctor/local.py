@@ -1,13 +1,16 @@
 """What challenges need on this host, looked at by form only: files, programs, secrets. Asks nobody."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 
 from renewer import secrets
+from renewer.copies.rights import group_number, owner_number, rights
 from renewer.errors import RenewerError
-from renewer.model.desired import Certificate, Challenge, Dns01, Secret, SecretSource
+from renewer.model.desired import SECRET_PARTS, Certificate, Challenge, Config, Dns01, Secret, SecretSource
 from renewer.model.inspection import Finding, Severity
 from renewer.model.names import Identifier
 from renewer.network.challenges.solvers import solver_for
+from renewer.ownership import Danger, rights_kept_beside
 from renewer.policy import challenge as choosing
 
 CODE = "challenge-not-ready"
@@ -59,3 +62,53 @@ def _secrets(challenge: Challenge) -> Iterable[Secret]:
     for _, value in (*challenge.options, *challenge.env):
         if isinstance(value, Secret):
             yield value
+
+
+MOUNT = "modes-ignored"
+
+
+def state(config: Config) -> Danger | None:
+    """Why no key can be kept in the state directory, or in what it will be made in; None if one can."""
+    path = config.agent.state
+    while path != "/" and not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return _tried(os.path.join(path, "key"), -1, 0o600)
+
+
+def copies(wish: Certificate) -> Iterator[tuple[str, Danger]]:
+    """The paths of copies where no key can be kept, each with why."""
+    for copy in wish.copies:
+        for part, path in copy.paths:
+            if part not in SECRET_PARTS:
+                continue
+            try:
+                asked = rights(copy, part, None)
+                fault = _tried(path, owner_number(copy.owner), asked.mode, group_number(copy.group))
+            except RenewerError:  # no such user or group: that is told elsewhere
+                continue
+            if fault is not None:
+                yield path, fault
+
+
+def mount_findings(wish: Certificate, config: Config) -> tuple[Finding, ...]:
+    """What a run would refuse to write a key to."""
+    found = [(path, fault) for path, fault in copies(wish)]
+    if (fault := state(config)) is not None:
+        found.insert(0, (config.agent.state, fault))
+    return tuple(
+        Finding(severity=Severity.ERROR, code=MOUNT, text=sentence(path, fault), hint=fault.hint)
+        for path, fault in found
+    )
+
+
+def sentence(path: str, fault: Danger) -> str:
+    """What is wrong there."""
+    return f"no key is written to {path}: {fault.text}"
+
+
+def _tried(path: str, owner: int, mode: int, group: int = -1) -> Danger | None:
+    """What was read back; None as well where this user can make nothing, for then nothing is known."""
+    try:
+        return rights_kept_beside(path, owner, mode, group)
+    except OSError:
+        return None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from renewer import clock
 from renewer.context import Context
 from renewer.errors import RenewerError
+from renewer.model.decision import EventName
 from renewer.model.desired import FirstLook
 from renewer.model.facts import Situation
 from renewer.model.inspection import Severity
-from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
     from renewer.doctor.examination import Doors

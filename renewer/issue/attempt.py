@@ -13,9 +13,8 @@ from renewer.issue.keys import Keys
 from renewer.issue.orders import KEY_REFUSED, Orders, ends, give_up
 from renewer.issue.proof import Proof
 from renewer.issue.readiness import Readiness
-from renewer.model.decision import Decision, Reason, Step
+from renewer.model.decision import Decision, EventName, Outcome, Reason, Result, Step
 from renewer.model.facts import Order, OrderState, Situation, Version
-from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import budget
 from renewer.policy.backoff import count, known
 from renewer.policy.wanted import fits

@@ -13,8 +13,8 @@ import msgspec
 
 from renewer import clock, x509
 from renewer.errors import RenewerError
+from renewer.model.decision import EventName
 from renewer.model.facts import Order, OrderState, PreferredChain
-from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

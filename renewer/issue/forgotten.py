@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from renewer import clock
 from renewer.errors import RenewerError
+from renewer.model.decision import EventName
 from renewer.model.facts import Ordered, VersionFacts
-from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
     from renewer.accounts.session import Session

@@ -11,9 +11,9 @@ from renewer.issue import forgotten
 from renewer.issue.allowance import Allowance
 from renewer.issue.attempt import Attempt
 from renewer.issue.clocks import Clocks
+from renewer.model.decision import EventName
 from renewer.model.desired import HookEvent
 from renewer.model.facts import Debris
-from renewer.model.outcome import EventName
 from renewer.network.challenges.solvers import solver_for
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
     from renewer.accounts.session import Session
     from renewer.context import Context
-    from renewer.model.decision import Decision
+    from renewer.model.decision import Decision, Outcome
     from renewer.model.desired import Challenge
     from renewer.model.facts import Situation
-    from renewer.model.outcome import Outcome
     from renewer.network.challenges.contract import Solver
     from renewer.policy.checks import Terms
 

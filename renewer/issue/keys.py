@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from renewer import clock, x509
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model.decision import EventName
 from renewer.model.facts import RefusedKey, Revoked
-from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import msgspec
 
 from renewer import clock
 from renewer.errors import GiveUp, OurFault, RenewerError, StateError
+from renewer.model.decision import EventName
 from renewer.model.facts import Order, Ordered, OrderState, Parked
-from renewer.model.outcome import EventName
 from renewer.network.acme.lost import DATES
 from renewer.policy import budget
 from renewer.policy.orders import TRIES, Fate, aside, expiry, forgotten, further, over

@@ -10,7 +10,7 @@ from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateErro
 from renewer.issue import shared
 from renewer.issue.orders import ends, give_up
 from renewer.model import persist
-from renewer.model.outcome import EventName
+from renewer.model.decision import EventName
 from renewer.network.challenges.contract import Task
 from renewer.policy import challenge as choosing
 

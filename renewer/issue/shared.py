@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from renewer import clock
+from renewer.model.decision import EventName
 from renewer.model.facts import OneValue
-from renewer.model.outcome import EventName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

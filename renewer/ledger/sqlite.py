@@ -15,9 +15,10 @@ from typing import Self, TypeVar, assert_never
 
 from renewer import words
 from renewer.errors import StateError
-from renewer.ledger import bodies, connecting, files, reserve, schema, tables
-from renewer.ledger.contract import KEPT, KEPT_LINES, Happening, R
-from renewer.ledger.filesystem import network_filesystem
+from renewer.ledger import contract, files, reserve, schema
+from renewer.ledger.contract import KEPT, KEPT_LINES, UNWRITABLE, Happening, Ledger, R
+from renewer.ledger.files import network_filesystem
+from renewer.model.desired import Agent
 from renewer.model.facts import Record
 
 T = TypeVar("T")
@@ -91,15 +92,15 @@ class SqliteLedger:
         rows = self._attempt(
             lambda connection: connection.execute(f"{query} ORDER BY certificate, key", values).fetchall()
         )
-        found, damaged = tables.understood(kind, rows)
+        found, damaged = schema.understood(kind, rows)
         if damaged:
-            self._put_aside(f"record of kind '{kind.kind}'", (tables.ASIDE,), damaged)
+            self._put_aside(f"record of kind '{kind.kind}'", (schema.ASIDE,), damaged)
         return found
 
     def save(self, *records: Record) -> None:
         """Write records in one transaction; each replaces the one with its kind, certificate and key."""
-        rows = tables.of(records)
-        self._change(lambda connection: connection.executemany(tables.UPSERT, rows), rows)
+        rows = schema.of(records)
+        self._change(lambda connection: connection.executemany(schema.UPSERT, rows), rows)
 
     def drop(self, *records: Record) -> None:
         """Remove records in one transaction; those that are not there are no error."""
@@ -110,42 +111,42 @@ class SqliteLedger:
     def forget(self, certificate: str) -> None:
         """Remove what is known of a certificate; its history stays, and so does what is still to be done."""
         self._change(
-            lambda connection: connection.execute(tables.FORGET, (certificate, *tables.TO_DO)), (certificate,)
+            lambda connection: connection.execute(schema.FORGET, (certificate, *schema.TO_DO)), (certificate,)
         )
 
     def rename(self, certificate: str, new: str) -> None:
         """Let the records and the history of a certificate be those of another name, in one transaction."""
         names = (new, certificate)
-        self._change(lambda connection: [connection.execute(one, names) for one in tables.RENAMES], names)
+        self._change(lambda connection: [connection.execute(one, names) for one in schema.RENAMES], names)
 
     def append(self, *happenings: Happening, saving: Sequence[Record] = ()) -> None:
         """Add lines to the history and write records with them, in one transaction; old lines go."""
-        lines = [(tables.number(one.at), one.certificate, bodies.encoded(one)) for one in happenings]
-        rows = tables.of(saving)
+        lines = [(schema.number(one.at), one.certificate, contract.encoded(one)) for one in happenings]
+        rows = schema.of(saving)
 
         def action(connection: sqlite3.Connection) -> None:
-            connection.executemany(tables.UPSERT, rows)
+            connection.executemany(schema.UPSERT, rows)
             connection.executemany("INSERT INTO history (at, certificate, body) VALUES (?, ?, ?)", lines)
             if lines:
-                oldest = tables.number(max(one.at for one in happenings) - KEPT)
+                oldest = schema.number(max(one.at for one in happenings) - KEPT)
                 connection.execute("DELETE FROM history WHERE at < ?", (oldest,))
                 certificates = sorted({one.certificate for one in happenings})
-                connection.executemany(tables.TRIM, [(name, name, KEPT_LINES) for name in certificates])
+                connection.executemany(schema.TRIM, [(name, name, KEPT_LINES) for name in certificates])
 
         self._change(action, [*lines, *rows])
 
     def history(self, certificate: str | None = None, since: datetime | None = None) -> list[Happening]:
         """The history, oldest first; `since` (aware) is included."""
         query = "SELECT id, at, CAST(certificate AS BLOB), body FROM history WHERE at >= ?"
-        values: list[object] = [tables.number(since) if since else 0]
+        values: list[object] = [schema.number(since) if since else 0]
         if certificate is not None:
             query += " AND certificate = ?"
             values.append(certificate)
         query += " ORDER BY at, id"
         rows = self._attempt(lambda connection: connection.execute(query, values).fetchall())
-        found, damaged = tables.lines(rows)
+        found, damaged = schema.lines(rows)
         if damaged:
-            self._put_aside("line of history", (tables.LINE_ASIDE, tables.LINE_GONE), damaged)
+            self._put_aside("line of history", (schema.LINE_ASIDE, schema.LINE_GONE), damaged)
         return found
 
     def close(self) -> None:
@@ -160,7 +161,7 @@ class SqliteLedger:
                 with contextlib.suppress(sqlite3.Error):
                     self._let_go()
             if self._way is not _Way.MEMORY or not self.forgets:
-                self._connection, _ = connecting.copied(self.path)
+                self._connection, _ = copied(self.path)
             self._seen, self._way, self.forgets, self._write = None, _Way.MEMORY, error, True
             self._note(f"nothing of this can be remembered: {error.text}; {error.hint}")
 
@@ -226,7 +227,7 @@ class SqliteLedger:
             self._let_go()
         elif self._way is _Way.LOOK and not last and code in files.NO_ROOM:
             self._let_go()  # without room beside it a WAL cannot be read
-            self._connection, _ = connecting.copied(self.path)
+            self._connection, _ = copied(self.path)
             self._seen, self._way = None, _Way.MEMORY
             self._note(f"{files.refused(self.path, error).text}: what stands in it may be older than it is")
         elif not changed or last:
@@ -243,7 +244,7 @@ class SqliteLedger:
         if not files.header_is_sound(self.path):
             return True
         try:
-            return not connecting.is_ours(self.path)
+            return not is_ours(self.path)
         except sqlite3.Error as error:
             return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (*_DAMAGE, sqlite3.SQLITE_ERROR)
 
@@ -269,14 +270,14 @@ class SqliteLedger:
             case _Way.LOOK:
                 return self._open_to_look()
             case _Way.MEMORY:
-                return connecting.in_memory()
+                return in_memory()
             case _:
                 assert_never(self._way)
 
     def _open_to_write(self) -> sqlite3.Connection:
         files.prepare(self.path)
         network = network_filesystem(self.path)
-        connection = connecting.to(self.path, BUSY_SECONDS)
+        connection = to(self.path, BUSY_SECONDS)
         try:
             if network is None:
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -299,13 +300,13 @@ class SqliteLedger:
         seen = files.stamp(self.path)
         if not seen.inode:
             self._seen = seen
-            return connecting.in_memory()
+            return in_memory()
         files.demand_safe(self.path)
-        connection = connecting.to(files.uri(self.path, immutable=seen.quiet), BUSY_SECONDS)
+        connection = to(files.uri(self.path, immutable=seen.quiet), BUSY_SECONDS)
         self._seen = seen if seen.quiet else None
         try:
             if schema.version(connection) < len(schema.MIGRATIONS):
-                return connecting.upgraded(connection)
+                return upgraded(connection)
         except BaseException:
             connection.close()
             raise
@@ -314,3 +315,91 @@ class SqliteLedger:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def open_ledger(agent: Agent, *, write: bool) -> Ledger:
+    """The agent's ledger, for a run (`write`) or only to look; looking makes nothing.
+
+    One that cannot be written is read, `forgets` says why; `go_on_in_memory` is for who must go on without.
+    Raises StateError if it cannot be used. To write, the state directory must be there: take the lock first.
+    """
+    if agent.ledger != "sqlite":
+        raise StateError(
+            "this version keeps its ledger in SQLite only",
+            hint='set [agent] ledger = "sqlite", or leave it out',
+            kind="ledger",
+        )
+    # moves: gone  # 9 ms
+
+    path = f"{agent.state}/ledger.db"
+    if not write:
+        return SqliteLedger.look(path)
+    try:
+        return SqliteLedger.open(path)
+    except StateError as error:
+        if error.kind != UNWRITABLE:
+            raise
+        return SqliteLedger.unwritable(path, error)  # what cannot be remembered is still told
+
+
+_SOON = 1.0  # seconds
+
+
+def to(target: str, timeout: float = _SOON) -> sqlite3.Connection:
+    """A connection to a path, a URI, or ":memory:"; `timeout` (seconds) is for what another process holds."""
+    connection = sqlite3.connect(
+        target,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=target.startswith("file:"),
+    )
+    connection.text_factory = _text
+    return connection
+
+
+def is_ours(path: str) -> bool:
+    """Whether the file has the tables that it should have, and is whole. Raises sqlite3.Error."""
+    connection = to(files.uri(path, immutable=files.stamp(path).quiet))
+    try:
+        return schema.is_ours(connection)
+    finally:
+        connection.close()
+
+
+def in_memory() -> sqlite3.Connection:
+    """An empty ledger that goes with the process."""
+    connection = to(":memory:")
+    schema.migrate(connection)
+    return connection
+
+
+def upgraded(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy in memory, brought up to date; the original is closed."""
+    copy = to(":memory:")
+    try:
+        connection.backup(copy)
+    finally:
+        connection.close()
+    schema.migrate(copy)
+    return copy
+
+
+def copied(path: str) -> tuple[sqlite3.Connection, bool]:
+    """In memory what can be read of a file that cannot be used as usual, and whether that is anything.
+
+    Without room beside it a WAL cannot be read: then what stood in the file before it is better than nothing.
+    """
+    for immutable in (False, True):
+        try:
+            if not files.stamp(path).inode:
+                break
+            return upgraded(to(files.uri(path, immutable=immutable))), True
+        except (sqlite3.Error, StateError):
+            continue
+    return in_memory(), False
+
+
+def _text(data: bytes) -> str:
+    """Text of a row, whatever it is: what it means is judged where it is read."""
+    return data.decode("utf-8", "replace")

@@ -11,8 +11,8 @@ import msgspec
 from renewer import clock, words
 from renewer.errors import RenewerError, shortage
 from renewer.logs.file import LogFile, Rotation
+from renewer.model.decision import EventName
 from renewer.model.desired import Agent
-from renewer.model.outcome import EventName
 
 Event = dict[str, object]
 Listener = Callable[[Event], None]
@@ -162,11 +162,11 @@ def _senders(agent: Agent) -> tuple[Sender, ...]:
     """What else the config names; imported only then."""
     found: list[Sender] = []
     if agent.journald:
-        from renewer.logs.journald import Journald
+        from renewer.logs.daemons import Journald
 
         found.append(Journald())
     if agent.syslog:
-        from renewer.logs.syslog import Syslog
+        from renewer.logs.daemons import Syslog
 
         found.append(Syslog())
     return tuple(found)

@@ -6,11 +6,10 @@ describes. A field that nothing is known of is null, never left out.
 
 from datetime import datetime
 
-from renewer.model.concern import Concern
-from renewer.model.decision import Reason, Step
+from renewer.model.decision import Reason, Result, State, Step, WatchState
 from renewer.model.desired import KeyType
 from renewer.model.facts import DeploymentState, EndpointState
-from renewer.model.outcome import Result, State, WatchState
+from renewer.model.trouble import Concern
 from renewer.model.value import Printed
 
 SCHEMA = 1

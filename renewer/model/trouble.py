@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from renewer.model.facts import EndpointState
-from renewer.model.value import Value
+from renewer.model.value import Printed, Value
 
 RETRIED, PERSON = 1, 3
 
@@ -64,3 +64,18 @@ class Trouble(Value):
     def final(self) -> bool:
         """Whether only a person can mend it."""
         return self.exit == PERSON
+
+
+WELL = 0
+
+
+class Concern(Printed):
+    """One thing to know: `subject` tells them apart, `text` is a sentence, `hint` what somebody can do.
+
+    `exit` is 0 for a note, 1 for what is not well, 3 if a person must act.
+    """
+
+    subject: str
+    text: str
+    hint: str = ""
+    exit: int = RETRIED

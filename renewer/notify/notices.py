@@ -13,9 +13,9 @@ from renewer import clock, watches, words
 from renewer.context import Context
 from renewer.errors import OurFault, RenewerError
 from renewer.ledger.contract import Happening
+from renewer.model.decision import EventName
 from renewer.model.desired import Channel, Config, Topic
 from renewer.model.facts import EndpointState, Situation
-from renewer.model.outcome import EventName
 from renewer.model.told import OUTAGE, Ack, Matter, Notice, Outage
 from renewer.notify import channels
 from renewer.notify.message import Message

@@ -7,7 +7,7 @@ import msgspec
 
 from renewer import clock
 from renewer.errors import GiveUp, RetryLater
-from renewer.ledger import bodies
+from renewer.ledger import contract
 from renewer.model.desired import Webhook
 from renewer.network import http
 from renewer.notify.message import Message
@@ -30,7 +30,7 @@ def document(message: Message, *, as_text: bool = False) -> bytes:
     }
     if as_text:
         found["text"] = text(message)
-    return bodies.encoded(found)
+    return contract.encoded(found)
 
 
 def signature(secret: str, stamp: str, body: bytes) -> str:

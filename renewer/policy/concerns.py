@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from renewer.model.concern import WELL, Concern
 from renewer.model.facts import RunRecord, Sighting
 from renewer.model.told import Ack, LeftName, Outage, Ping
-from renewer.model.trouble import PERSON, RETRIED
+from renewer.model.trouble import PERSON, RETRIED, WELL, Concern
 from renewer.policy.watchdog import quiet_since
 from renewer.words import several, stamp
 

@@ -4,17 +4,18 @@ The tracks are independent: a deployment that waits never delays the next issue,
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
-from renewer.model.decision import Decision, Reason, Step
+from renewer.model.decision import Decision, Outcome, Plan, Reason, Result, Step
 from renewer.model.facts import Situation
-from renewer.model.outcome import Outcome, Result
-from renewer.policy import deploying, issuing, waits
-from renewer.policy.authority import choose
+from renewer.policy import deploying, issuing
+from renewer.policy.authority import choose, relevant
+from renewer.policy.backoff import PAUSED, forced_again
 from renewer.policy.budget import Hold, next_order
 from renewer.policy.checks import ALL_STEPS, Facts, Need, Terms, window_of
-from renewer.policy.wanted import to_serve, wanted
+from renewer.policy.wanted import best, to_serve, wanted
 from renewer.policy.window import renewal_moment
 from renewer.words import stamp
 
@@ -130,7 +131,7 @@ def _wait(facts: Facts, needs: list[Need]) -> Decision:
         reason, moment = Reason.STEP_NOT_ALLOWED, None
     else:
         need = min(free, key=lambda item: item.not_before or facts.terms.now)
-        reason = waits.reason_of(facts, need)
+        reason = reason_of(facts, need)
         moment = need.not_before
     return Decision(
         certificate=facts.situation.wish.name,
@@ -140,7 +141,7 @@ def _wait(facts: Facts, needs: list[Need]) -> Decision:
         not_before=moment,
         held=need.step,
         authority=need.authority,
-        way_out=waits.way_out(facts, need),
+        way_out=way_out(facts, need),
     )
 
 
@@ -160,4 +161,60 @@ def _keep(facts: Facts) -> Decision:
         reason=Reason.NOT_DUE,
         because=f"it is to be renewed at {stamp(moment.at)} and expires at {stamp(version.leaf.not_after)}",
         look_again=moment.at,
+    )
+
+
+def reason_of(facts: Facts, need: Need) -> Reason:
+    """Why it is held back: what an authority asked for is nobody's to overrule."""
+    asked = need.waits_for is not Reason.ORDER_BUDGET and _asked(facts, need)
+    return Reason.AUTHORITY_ASKED_TO_WAIT if asked else need.waits_for
+
+
+def way_out(facts: Facts, need: Need) -> str:
+    """The end of a sentence that says until when something waits."""
+    name = facts.situation.wish.name
+    if need.step not in facts.terms.steps:
+        return f"renewer run {name} takes every step"
+    if need.waits_for in (Reason.DEPLOY_WINDOW, Reason.DEPLOY_AFTER):
+        when = "before the window opens" if need.waits_for is Reason.DEPLOY_WINDOW else "at once"
+        return f"{when}: renewer deploy {name}"
+    if need.waits_for is Reason.ORDER_BUDGET and facts.terms.asked:
+        return f"it was asked for too often by hand, too; in spite of that: renewer run --force {name}"
+    if not _asked(facts, need):
+        return f"without waiting: renewer run {name}"
+    failure = relevant(facts.situation)[need.authority or ""]
+    if failure.problem == PAUSED:
+        return f"{need.authority} has paused the account for it, so no command helps: {failure.hint}"
+    return f"{need.authority} asked to be left alone so long (Retry-After): no command shortens it"
+
+
+def _asked(facts: Facts, need: Need) -> bool:
+    if need.step not in (Step.ISSUE, Step.RESUME) or not facts.situation.failures:
+        return False
+    failure = relevant(facts.situation).get(need.authority or "")
+    if failure is None:
+        return False
+    held = forced_again(failure, best(facts.situation, facts.terms.now), facts.terms.now)
+    return held is not None and held > facts.terms.now
+
+
+# What is nearly done first: it frees a server from an old certificate soonest
+_ORDER = (Step.INSTALL, Step.DEPLOY, Step.RESUME, Step.ISSUE, Step.LOOK, Step.WAIT, Step.KEEP)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def arrange(decisions: Iterable[Decision], now: datetime) -> Plan:
+    """A sorted plan; the printed plan is the executed plan."""
+    return Plan(
+        at=now,
+        decisions=tuple(
+            sorted(
+                decisions,
+                key=lambda decision: (
+                    _ORDER.index(decision.step),
+                    decision.not_before or decision.look_again or _NEVER,
+                    decision.certificate,
+                ),
+            )
+        ),
     )

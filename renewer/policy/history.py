@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from renewer.model.decision import EventName
 from renewer.model.facts import Situation, Standing, Version
-from renewer.model.outcome import EventName
 from renewer.model.trouble import FAILING, Trouble
 from renewer.model.value import Value
 from renewer.policy.diagnosis import diagnose

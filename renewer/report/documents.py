@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from renewer.model.concern import Concern
-from renewer.model.decision import Decision, Plan, Step
+from renewer.model.decision import Decision, Plan, RunReport, Step
 from renewer.model.facts import Hold, RunRecord, Situation, Version
-from renewer.model.outcome import RunReport
 from renewer.model.shelf import Contents
 from renewer.model.status import (
     CertificateStatus,
@@ -25,7 +23,7 @@ from renewer.model.status import (
     VersionStatus,
     WatchStatus,
 )
-from renewer.model.trouble import Kind, Trouble
+from renewer.model.trouble import Concern, Kind, Trouble
 from renewer.policy.checks import window_of
 from renewer.policy.concerns import worst
 from renewer.policy.diagnosis import diagnose, failures, last_error

@@ -8,14 +8,12 @@ import msgspec
 from renewer import clock, concerns, inventory, watches
 from renewer.context import Context
 from renewer.errors import OurFault
-from renewer.model.decision import Plan
+from renewer.model.decision import EventName, Plan
 from renewer.model.facts import RunRecord, Situation
-from renewer.model.outcome import EventName
 from renewer.model.status import Status
 from renewer.policy import watchdog
-from renewer.policy.due import Terms, decide
+from renewer.policy.due import Terms, arrange, decide
 from renewer.policy.health import RETRIED, WELL
-from renewer.policy.plan import arrange
 from renewer.report import freshness, metrics
 from renewer.report.documents import status_document
 from renewer.report.history import standing

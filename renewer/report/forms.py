@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from renewer import words
-from renewer.ledger import bodies
+from renewer.ledger import contract
 from renewer.report.summary import Expiry, Series, Summary
 
 FORMS = ("text", "html", "csv", "json")
@@ -94,7 +94,7 @@ def comma_separated(document: Summary) -> str:
 
 def as_json(document: Summary) -> str:
     """For programs; docs/json.md describes it."""
-    return msgspec.json.format(bodies.encoded(document), indent=2).decode() + "\n"
+    return msgspec.json.format(contract.encoded(document), indent=2).decode() + "\n"
 
 
 # --- parts --------------------------------------------------------------------------------------------------

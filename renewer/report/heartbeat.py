@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from renewer import clock, words
 from renewer.context import Context
 from renewer.errors import RenewerError, RetryLater
-from renewer.model.outcome import EventName, RunReport
+from renewer.model.decision import EventName, RunReport
 from renewer.model.told import Ping
 from renewer.secrets import proxy, resolve
 

@@ -14,9 +14,8 @@ from renewer.accounts import card
 from renewer.context import Context
 from renewer.errors import RenewerError
 from renewer.ledger.contract import Happening
-from renewer.model.decision import Plan, Step
+from renewer.model.decision import EventName, Outcome, Plan, Result, Step
 from renewer.model.facts import Debris, RunRecord, Situation, Standing
-from renewer.model.outcome import EventName, Outcome, Result
 from renewer.policy import watchdog as odd
 from renewer.policy.concerns import worst
 from renewer.policy.history import Event, untold

@@ -10,8 +10,8 @@ import msgspec
 from renewer import clock
 from renewer.context import Context
 from renewer.errors import RenewerError
+from renewer.model.decision import EventName
 from renewer.model.desired import Channel, Config, Email
-from renewer.model.outcome import EventName
 from renewer.model.status import Status
 from renewer.model.told import SummaryTold
 from renewer.notify import channels

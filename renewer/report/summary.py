@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from renewer.ledger.contract import Happening
+from renewer.model.decision import EventName, State, WatchState
 from renewer.model.desired import SummaryEvery
-from renewer.model.outcome import EventName, State, WatchState
 from renewer.model.status import SCHEMA, CertificateStatus, Status, WatchStatus
 from renewer.model.value import Printed
 

@@ -4,6 +4,8 @@ Changes are made under the lock (`store/lock.py`) by one process, there by any n
 needs no lock.
 """
 
+import os
+import stat
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -15,7 +17,7 @@ from renewer.errors import StateError
 from renewer.model.facts import Version
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.model.value import Value
-from renewer.store import formers, homes, layout, lineages, mending, pendings
+from renewer.store import layout, mending, pendings, scan
 from renewer.store.contract import Material, Pending, Shelf
 from renewer.store.layout import version_id
 from renewer.store.scan import look, well_named
@@ -109,7 +111,7 @@ class DiskStore:
 
     def lineage(self, certificate: str, *, key: bool = True) -> str:
         """The directory that certbot's hooks are told of, made or put right; it ends in the name."""
-        return lineages.ensure(self._bench, certificate, key=key)
+        return scan.ensure(self._bench, certificate, key=key)
 
     # versions --------------------------------------------------------------------------------------------
 
@@ -132,11 +134,11 @@ class DiskStore:
 
     def keep_former(self, path: str, content: bytes, link: str | None) -> str:
         """Keep what stood elsewhere before us; see `formers.keep`."""
-        return formers.keep(self._bench, path, content, link)
+        return keep(self._bench, path, content, link)
 
     def former(self, path: str) -> str | None:
         """Where that is kept; None if nothing is."""
-        return formers.where(self._bench.state, path)
+        return where(self._bench.state, path)
 
     def put(self, certificate: str, version: Version, material: Material, *, key_mode: int) -> Version:
         """Write a version directory; an identical one that is there already is taken as done.
@@ -247,26 +249,26 @@ class DiskStore:
 
         Raises StateError if it is not there, or if the other name has more than a placeholder already.
         """
-        if homes.alias(self._bench, certificate) != new and not self._bare(new):
+        if alias(self._bench, certificate) != new and not self._bare(new):
             raise StateError(
                 f"{new} has versions of its own already", hint=f"look at them: renewer versions {new}"
             )
-        homes.rename(self._bench, certificate, new)
-        if lineages.there(self._bench, certificate):  # the old one leads there all the same
-            lineages.ensure(self._bench, new)
+        rename(self._bench, certificate, new)
+        if scan.there(self._bench, certificate):  # the old one leads there all the same
+            scan.ensure(self._bench, new)
 
     def alias(self, certificate: str) -> str | None:
         """The new name of a certificate that was renamed; None if it was not."""
-        return homes.alias(self._bench, certificate)
+        return alias(self._bench, certificate)
 
     def forget(self, certificate: str) -> None:
         """Delete all that there is of a certificate, its keys too, or what a renaming left of its name."""
-        homes.forget(self._bench, certificate)
-        lineages.forget(self._bench, certificate)
+        forget(self._bench, certificate)
+        scan.forget(self._bench, certificate)
 
     def _bare(self, certificate: str) -> bool:
         """Whether nothing is lost if what lies under that name goes."""
-        if homes.alias(self._bench, certificate) is not None:
+        if alias(self._bench, certificate) is not None:
             return True  # of a renaming: one that was killed, or the other way round
         shelf = self.shelf(certificate)
         return not shelf.pending and all(self.about(certificate, v.id).placeholder for v in shelf.found)
@@ -355,3 +357,86 @@ def _damaged(path: str, why: str) -> StateError:
         hint="it is not used; move it away once another one is live",
         kind="damaged",
     )
+
+
+_LONGEST = 180  # characters of a name; a file name ends at 255
+
+
+def name_of(path: str) -> str:
+    """The name under which a path's former file is kept: the path itself, with its slashes encoded."""
+    from urllib.parse import quote  # it and hashlib only where something is kept, not in idle runs
+
+    name = quote(os.fsencode(path), safe="")
+    if len(name) <= _LONGEST:
+        return name
+    import hashlib
+
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return f"{name[-_LONGEST:].lstrip('%')}-{digest}"
+
+
+def where(state: str, path: str) -> str | None:
+    """Where the former file of a path is kept; None if none is."""
+    kept = f"{state}/{layout.REPLACED}/{name_of(path)}"
+    return kept if os.path.lexists(kept) else None
+
+
+def keep(bench: Bench, path: str, content: bytes, link: str | None) -> str:
+    """Keep what stood at a path, for the agent alone (0600), a link as a link; the first one only.
+
+    Returns where it is kept. Raises StateError.
+    """
+    name = name_of(path)
+    with bench.shelf_of(layout.REPLACED) as (shelf, tmp):
+        if shelf.mode(name) is None:
+            with fresh(tmp) as draft:
+                if link is None:
+                    tmp.write(draft, content, 0o600)
+                else:
+                    tmp.symlink(draft, link)
+                tmp.move(draft, shelf, name)
+        return f"{shelf.path}/{name}"
+
+
+def rename(bench: Bench, certificate: str, new: str) -> None:
+    """Let a directory have another name; by the same step the old one becomes a link to it.
+
+    So servers whose config names the old path find it at every instant. Done before is done; what lies under
+    the new name goes, be it a placeholder or the link of an earlier renaming, which is undone so. Raises
+    StateError if there is no such certificate.
+    """
+    for name in (certificate, new):
+        demand(CERTIFICATE_NAME, name, "certificate")
+    with bench.shelves() as (certificates, tmp):
+        if _link(certificates, certificate) == new:
+            return
+        with certificates.open(certificate):
+            pass  # it is there, and ours
+        if _link(certificates, new) is None:
+            discard(certificates, new, tmp)
+        with fresh(tmp) as link:  # to itself, until both have changed places; perhaps over an earlier one
+            tmp.symlink(link, new)
+            tmp.move(link, certificates, new)
+        certificates.exchange(certificate, new)
+
+
+def alias(bench: Bench, certificate: str) -> str | None:
+    """The new name of a certificate that was renamed; None if it was not."""
+    demand(CERTIFICATE_NAME, certificate, "certificate")
+    with bench.certificates() as certificates:
+        return _link(certificates, certificate) if certificates else None
+
+
+def forget(bench: Bench, certificate: str) -> None:
+    """Delete all that there is of a certificate, or the link that a renaming left; gone already is no error.
+
+    Out of sight by one rename, and then taken apart.
+    """
+    demand(CERTIFICATE_NAME, certificate, "certificate")
+    with bench.shelves() as (certificates, tmp):
+        discard(certificates, certificate, tmp)
+
+
+def _link(certificates: statedir.StateDirectory, name: str) -> str | None:
+    """Where a link of that name points; None if it is none."""
+    return certificates.link(name) if stat.S_ISLNK(certificates.mode(name) or 0) else None

@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime
 
+from renewer.errors import StateError
+
 CERTIFICATES = "certificates"
 VERSIONS = "versions"
 PENDING = "pending"
@@ -41,3 +43,21 @@ def made_at(version: str) -> datetime:
 def moment(at: datetime) -> str:
     """A moment as it stands in names: UTC, to the second, sortable."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def group_number(name: str | None) -> int | None:
+    """The number of a group, by name or number. Raises StateError if the system does not know it."""
+    if name is None:
+        return None
+    if name.isdecimal():
+        return int(name)
+    import grp
+
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise StateError(
+            f"there is no group '{name}' on this host",
+            hint=f"make it (groupadd --system {name}), or change [agent] group",
+            kind="group",
+        ) from None

@@ -15,7 +15,7 @@ from renewer.decoding import UndecodableError, decode
 from renewer.errors import LockHeld, StateError
 from renewer.model.value import Value
 from renewer.store import layout
-from renewer.store.group import group_number
+from renewer.store.layout import group_number
 
 _POLL = 0.1  # seconds between two tries
 _PATIENCE = 0.06  # seconds even without waiting: somebody who only asks who holds it has it for an instant

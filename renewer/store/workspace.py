@@ -11,7 +11,7 @@ from renewer import statedir
 from renewer.errors import StateError
 from renewer.model.names import CERTIFICATE_NAME
 from renewer.store import layout
-from renewer.store.group import group_number
+from renewer.store.layout import group_number
 
 _OURS = re.compile(r"new-\d+-\d+")
 _numbers = itertools.count()

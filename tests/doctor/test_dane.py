@@ -18,7 +18,7 @@ from renewer.doctor.preflight import Preflight
 from renewer.model.desired import Config, Endpoint, Hook, HookEvent
 from renewer.model.facts import Version
 from renewer.model.inspection import Finding, Pinned, Severity, Tlsa
-from renewer.policy.dane import compare, judge
+from renewer.policy.name_checks.records import compare, judge_tlsa
 from renewer.store.contract import Material
 from renewer.store.disk import DiskStore, version_id
 from renewer.store.lock import Lock
@@ -102,10 +102,10 @@ def test_before_the_first_order(bed: Bed, tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_renewals_break(records: list[str], *, reuse_key: bool, code: str) -> None:
     """By usage and selector (RFC 6698 §2.1)."""
     made = [Tlsa(place="p", usage=int(r[0]), selector=int(r[2]), matching=int(r[4])) for r in records]
-    (found,) = judge("www", made, reuse_key=reuse_key)
+    (found,) = judge_tlsa("www", made, reuse_key=reuse_key)
     assert found.code == code
     assert all(record in found.text for record in records)
-    assert judge("www", [], reuse_key=reuse_key) == ()
+    assert judge_tlsa("www", [], reuse_key=reuse_key) == ()
 
 
 # which record matches which key --------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from renewer.context import Context
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors
 from renewer.doctor.preflight import Preflight
+from renewer.model.decision import Result
 from renewer.model.desired import FirstLook
-from renewer.model.outcome import Result
 from renewer.run import Limits, run
 from renewer.store.lock import Lock
 from tests.agent import Agent, at_pebble, listen

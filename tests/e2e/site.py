@@ -17,8 +17,8 @@ from renewer import inventory, refresh, x509
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
+from renewer.model.decision import RunReport
 from renewer.model.facts import Deployment, Failure, Record, Sighting
-from renewer.model.outcome import RunReport
 from renewer.run import Limits, run
 from renewer.store.lock import Lock
 from tests import toml

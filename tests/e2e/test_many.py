@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from renewer.issue import Issuer
-from renewer.model.decision import Decision
+from renewer.model.decision import Decision, Outcome
 from renewer.model.facts import Situation
-from renewer.model.outcome import Outcome
 from tests.e2e.conftest import SiteFactory
 
 SIX: dict[str, dict[str, Any]] = {f"c{number}": {"hooks": [], "endpoints": []} for number in range(6)}

@@ -22,9 +22,8 @@ from renewer.config.load import load
 from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.logs import Listener
-from renewer.model.decision import Decision
+from renewer.model.decision import Decision, Result, RunReport
 from renewer.model.facts import Debris, Failure, Order, Situation, Version, Window
-from renewer.model.outcome import Result, RunReport
 from renewer.report.documents import plan_document, status_document
 from renewer.run import Limits
 from renewer.store.lock import Lock

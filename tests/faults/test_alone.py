@@ -9,8 +9,7 @@ from renewer.accounts.session import Session
 from renewer.context import Context
 from renewer.errors import RetryLater, StateError
 from renewer.issue.proof import Proof
-from renewer.model.decision import Step
-from renewer.model.outcome import Result
+from renewer.model.decision import Result, Step
 from renewer.run import Limits
 from renewer.store.disk import DiskStore
 from tests.faults.conftest import HostFactory

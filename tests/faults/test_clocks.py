@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from renewer import clock
+from renewer.model.decision import Result, RunReport
 from renewer.model.facts import Failure, Order, Ordered, RunRecord
-from renewer.model.outcome import Result, RunReport
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Clock, Host, authority
 from tests.servers import bends

@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from renewer.model.decision import Step
-from renewer.model.outcome import Result
+from renewer.model.decision import Result, Step
 from renewer.rehearse import rehearse
 from renewer.revoke import COMPROMISE, revoke
 from tests.faults.host import Host, failed

@@ -10,9 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from renewer.model.decision import Reason, Step
+from renewer.model.decision import Reason, RunReport, Step
 from renewer.model.names import Identifier
-from renewer.model.outcome import RunReport
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Host, authority, failed
 from tests.servers.handshake import served_leaf

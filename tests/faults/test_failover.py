@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from renewer.model.decision import Step
+from renewer.model.decision import Result, Step
 from renewer.model.facts import EndpointState
-from renewer.model.outcome import Result
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Host, authority, failed
 from tests.servers import faultproxy as faults

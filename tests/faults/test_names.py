@@ -8,8 +8,7 @@ import pytest
 
 from renewer import reconcile
 from renewer.context import Context
-from renewer.model.decision import Step
-from renewer.model.outcome import Result
+from renewer.model.decision import Result, Step
 from tests.faults.conftest import HostFactory
 from tests.faults.host import authority, failed
 from tests.servers import faultproxy as faults

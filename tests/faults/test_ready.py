@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from renewer.model.decision import Step
-from renewer.model.outcome import Result
+from renewer.model.decision import Result, Step
 from tests.faults.host import Host, authority, failed
 from tests.servers.pebble import Pebble
 

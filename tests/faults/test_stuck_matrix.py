@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from renewer.context import Context
-from renewer.model.outcome import Result, RunReport
+from renewer.model.decision import Result, RunReport
 from tests.faults.conftest import HostFactory
 from tests.faults.host import Host, authority
 from tests.faults.stuck_table import CALLS, ESSENTIAL, FAULTS, PROPERTY

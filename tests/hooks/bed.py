@@ -19,9 +19,8 @@ from renewer import inventory, refresh, x509
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
-from renewer.model.decision import Step
+from renewer.model.decision import RunReport, Step
 from renewer.model.facts import Deployment, Sighting, Version
-from renewer.model.outcome import RunReport
 from renewer.run import Limits, run
 from renewer.store.contract import Material
 from renewer.store.layout import version_id

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from renewer.hooks import EXITS, Verdict
+from renewer.model.decision import Result
 from renewer.model.facts import Version
-from renewer.model.outcome import Result
 from tests.hooks import table
 from tests.hooks.bed import Bed
 from tests.servers.handshake import wait_until

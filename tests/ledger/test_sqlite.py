@@ -14,9 +14,8 @@ import pytest
 
 from renewer.errors import StateError
 from renewer.ledger import schema, sqlite
-from renewer.ledger.filesystem import network_filesystem
-from renewer.ledger.open import open_ledger
-from renewer.ledger.sqlite import SqliteLedger
+from renewer.ledger.files import network_filesystem
+from renewer.ledger.sqlite import SqliteLedger, open_ledger
 from renewer.model.desired import Agent, Secret, SecretSource
 from renewer.model.facts import Hold, RunRecord
 from tests.ledger.test_contract import NOW, happening, hold

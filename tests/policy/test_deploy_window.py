@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from renewer.config.windows import deploy_window
-from renewer.model.decision import Reason, Step
+from renewer.model.decision import Reason, State, Step
 from renewer.model.facts import COPIES, CopyState, DeploymentState, EndpointState, Situation, Version
-from renewer.model.outcome import State
 from renewer.model.windows import DeployWindow
 from renewer.policy.deploy_window import closed_until, opening
 from renewer.policy.deploying import hooks_to_run

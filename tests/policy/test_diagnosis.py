@@ -12,10 +12,9 @@ from renewer.model.trouble import Kind
 from renewer.policy import trouble
 from renewer.policy.backoff import from_the_future
 from renewer.policy.diagnosis import diagnose
-from renewer.policy.due import decide
+from renewer.policy.due import arrange, decide
 from renewer.policy.health import PERSON, RETRIED, WELL, assess, complete, exit_code
 from renewer.policy.history import untold
-from renewer.policy.plan import arrange
 from renewer.report import metrics, view
 from renewer.report.documents import status_document
 from tests.builders import DAY, HOUR, NOW, deployment, failure, situation, terms, version

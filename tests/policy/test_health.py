@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from renewer.model.decision import State
 from renewer.model.facts import COPIES, CopyState, DeploymentState, EndpointState, Owed, Situation
-from renewer.model.outcome import State
 from renewer.policy.health import assess, complete, exit_code
 from renewer.policy.progress import in_warning_window
 from tests.builders import (

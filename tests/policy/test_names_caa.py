@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from renewer.model.inspection import Asked, Caa, CaaRecord, Candidate, Severity
-from renewer.policy.name_checks import caa
+from renewer.policy.name_checks.records import judge_caa
 
 ACCOUNT = "https://acme-v02.api.letsencrypt.org/acme/acct/1"
 OURS = Candidate(name="letsencrypt", identities=("letsencrypt.org",), account=ACCOUNT)
@@ -30,7 +30,7 @@ def found(*records: str, **asked: Any) -> dict[str, str]:
         "challenge": "http-01",
         "authorities": (OURS,),
     }
-    return {one.code: one.severity.value for one in caa.judge(seen, Asked(**(usual | asked)))}
+    return {one.code: one.severity.value for one in judge_caa(seen, Asked(**(usual | asked)))}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_to_add_is_said() -> None:
     seen = Caa(owner="example.org", records=(CaaRecord(flags=0, tag="issue", value="pki.goog"),))
     asked = Asked(certificate="w", name="www.example.org", wildcard=False, challenge="x", authorities=(OURS,))
 
-    (finding,) = caa.judge(seen, asked)
+    (finding,) = judge_caa(seen, asked)
     assert finding.hint == 'add: example.org. CAA 0 issue "letsencrypt.org"'
 
 
@@ -136,5 +136,5 @@ def test_caa_that_cannot_be_looked_up() -> None:
     """Authorities must refuse then (RFC 8659 §3)."""
     asked = Asked(certificate="w", name="www.example.org", wildcard=False, challenge="x", authorities=(OURS,))
 
-    (finding,) = caa.judge(Caa(owner="example.org", trouble="the resolver says SERVFAIL"), asked)
+    (finding,) = judge_caa(Caa(owner="example.org", trouble="the resolver says SERVFAIL"), asked)
     assert (finding.code, finding.severity) == ("caa-failed", Severity.ERROR)

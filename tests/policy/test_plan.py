@@ -3,8 +3,7 @@
 import itertools
 
 from renewer.model.decision import Decision, Reason, Step
-from renewer.policy.due import decide
-from renewer.policy.plan import arrange
+from renewer.policy.due import arrange, decide
 from tests.builders import (
     MINUTE,
     NOW,

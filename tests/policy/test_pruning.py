@@ -1,7 +1,7 @@
 """Which old versions may go."""
 
 from renewer.model.facts import DeploymentState
-from renewer.policy.pruning import KEPT, removable
+from renewer.policy.health import KEPT, removable
 from tests.builders import (
     DAY,
     NOW,

@@ -15,9 +15,8 @@ from typing import Any
 from renewer import clock, run, x509
 from renewer.config.load import load
 from renewer.context import Context
-from renewer.model.decision import Decision
+from renewer.model.decision import Decision, RunReport
 from renewer.model.facts import Record, Situation, Version
-from renewer.model.outcome import RunReport
 from renewer.network import tls
 from renewer.report.documents import status_document
 from renewer.run import Limits

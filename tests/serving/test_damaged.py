@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from renewer.model.decision import Step
-from renewer.model.outcome import Result
+from renewer.model.decision import Result, Step
 from tests.servers.tls_peer import Peer
 from tests.serving.bed import Bed
 from tests.serving.issuer import DAY, Signer

@@ -13,9 +13,8 @@ import dns.rdatatype
 import pytest
 
 from renewer import x509
-from renewer.model.decision import Reason, Step
+from renewer.model.decision import Reason, Result, Step
 from renewer.model.facts import Published, Version
-from renewer.model.outcome import Result
 from tests.servers.bind import Bind
 from tests.servers.nameserver import Key, Zone
 from tests.serving.bed import Bed

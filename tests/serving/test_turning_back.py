@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from renewer.model.decision import Result
 from renewer.model.facts import DeploymentState
-from renewer.model.outcome import Result
 from tests.serving.bed import Bed
 
 LOG = 'echo "${0##*/} $1" >>$calls'

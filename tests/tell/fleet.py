@@ -6,13 +6,12 @@ from typing import Any
 import msgspec
 
 from renewer.ledger.contract import Happening
+from renewer.model.decision import WatchState
 from renewer.model.desired import Endpoint
 from renewer.model.facts import EndpointState, RunRecord, Situation
 from renewer.model.names import Identifier
-from renewer.model.outcome import WatchState
 from renewer.model.status import Status, WatchStatus
-from renewer.policy.due import decide
-from renewer.policy.plan import arrange
+from renewer.policy.due import arrange, decide
 from renewer.report import freshness, page, view
 from renewer.report.documents import status_document
 from tests.builders import (

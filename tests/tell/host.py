@@ -9,8 +9,8 @@ from renewer import x509
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
+from renewer.model.decision import RunReport
 from renewer.model.facts import Failure, Version
-from renewer.model.outcome import RunReport
 from renewer.run import Limits, run
 from renewer.store.contract import Material
 from renewer.store.disk import DiskStore, version_id

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from renewer.model.facts import DeploymentState, EndpointState, RunRecord, Situation, Standing
-from renewer.policy.due import decide
-from renewer.policy.plan import arrange
+from renewer.policy.due import arrange, decide
 from renewer.report import metrics
 from renewer.report.documents import status_document
 from tests.agent import Agent

@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from renewer.model.facts import RunRecord, Standing
-from renewer.policy.due import decide
-from renewer.policy.plan import arrange
+from renewer.policy.due import arrange, decide
 from renewer.report import metrics
 from renewer.report.documents import status_document
 from tests.builders import HOST, HOUR, NOW, situation, terms

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from renewer.model.inspection import Asked, Finding, NameSeen, Severity
-from renewer.policy.name_checks import addresses, caa, dnssec, ports, proof, servers
+from renewer.policy.name_checks import addresses, proof, records, servers
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 _PARTS = {
@@ -21,10 +21,10 @@ def judge(seen: NameSeen, asked: Asked, now: datetime) -> tuple[Finding, ...]:
     found = [
         *addresses.judge(seen, asked),
         *servers.judge(seen),
-        *caa.judge(seen.caa, asked),
-        *dnssec.judge(seen.signed, now),
+        *records.judge_caa(seen.caa, asked),
+        *records.judge_signatures(seen.signed, now),
         *proof.judge(seen, asked, now),
-        *ports.judge(seen.ports, asked),
+        *addresses.judge_ports(seen.ports, asked),
         *_unfinished(seen),
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda one: _ORDER.index(one.severity)))

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import IntEnum
 
-from renewer.model.inspection import Asked, Caa, CaaRecord, Candidate, Finding
+from renewer.model.inspection import Asked, Caa, CaaRecord, Candidate, Finding, Pinned, Severity, Signed, Tlsa
 from renewer.policy.name_checks.words import error, info, listed, warning
 
 # Directory → the identities that it answers to, for when its directory does not say them or cannot be had.
@@ -37,7 +38,7 @@ class _Fit(IntEnum):
     ALLOWED = 4
 
 
-def judge(caa: Caa | None, asked: Asked) -> Iterator[Finding]:
+def judge_caa(caa: Caa | None, asked: Asked) -> Iterator[Finding]:
     """If no authority may issue that is an error; if only some may not, a warning for each."""
     if caa is None:
         return
@@ -157,3 +158,136 @@ def _refusal(  # noqa: PLR0913  a refusal has that many sides
                 f"the CAA records of {caa.owner} ({tag}: {values}) do not let {one.name} issue {name}",
                 f'add: {caa.owner}. CAA 0 {tag} "{one.identities[0]}"',
             )
+
+
+SOON = timedelta(days=1)  # signers renew signatures days ahead: less left means that they stopped
+_HINTS = {
+    "dnssec-expired": "let the signer run again (is its key there, its clock right, its disk full?), "
+    "or take the DS records out at the parent",
+    "dnssec-ds-mismatch": "publish the DS of a key that the zone has, at the registrar; remove the old one",
+    "dnssec-no-keys": "sign the zone, or take the DS records out at the registrar",
+    "dnssec-unsigned": "sign the zone at every server, or take the DS records out at the registrar",
+    "dnssec-not-yet": "set the clock of the signer right, and sign again",
+    "dnssec-bogus": "sign the zone anew; a server that changes records on the way breaks them, too",
+}
+
+
+def judge_signatures(zones: Sequence[Signed], now: datetime) -> Iterator[Finding]:
+    """A broken zone blocks renewal everywhere; one that is not signed is no finding."""
+    for zone in zones:
+        for fault in zone.faults:
+            yield error(
+                fault.code,
+                f"the DNSSEC of {zone.zone} is broken: {fault.text}; every authority that validates refuses",
+                _HINTS.get(fault.code, "mend the zone's signatures"),
+            )
+        if zone.refused_from and not zone.faults:
+            yield error(
+                "dnssec-refused",
+                f"the resolver answers for {zone.refused_from} only when told not to check DNSSEC: it is "
+                "broken "
+                f"there or above, and so for {zone.zone}; every authority that validates refuses",
+                f"see what is wrong with {zone.refused_from}: its DS at the parent, its keys, its signatures",
+            )
+        if not zone.faults and zone.ds and zone.ends and zone.ends - now < SOON:
+            yield warning(
+                "dnssec-expiring",
+                f"a signature of {zone.zone} ends on {zone.ends:%Y-%m-%d %H:%MZ} and was not renewed yet; "
+                "after "
+                "that no authority issues for it",
+                "see whether the zone's signer still runs",
+            )
+        if zone.keys and not zone.ds:
+            yield info(
+                "dnssec-no-ds",
+                f"{zone.zone} is signed, but its parent has no DS record: nobody checks the signatures",
+                "publish the DS at the registrar, if it is meant to be checked",
+            )
+
+
+_AUTHORITY = (0, 2)  # certificate usages PKIX-TA and DANE-TA: they name who issues, not what is issued
+_WHOLE = 0  # the selector for all of the certificate; 1 is its key
+_HASHED = (
+    "or publish a record of the authority's key (2 1 1) instead, or let a hook publish each new key first "
+    '(events = ["publish"], deploy_after)'
+)
+
+
+def judge_tlsa(
+    certificate: str, records: Sequence[Tlsa], *, reuse_key: bool, publisher: str = ""
+) -> tuple[Finding, ...]:
+    """What a renewal would break, by the place of the records; nothing if one of them outlives renewals.
+
+    `publisher` is the hook that publishes each new key before it is served.
+
+    One record that fits is enough for clients (RFC 6698 §2.1.1): so one that names the authority, or the key
+    that is kept, is as good as any number of them.
+    """
+    found = []
+    for place in dict.fromkeys(one.place for one in records):
+        those = [one for one in records if one.place == place]
+        named = ", ".join(dict.fromkeys(one.text for one in those))
+        if any(one.usage in _AUTHORITY for one in those):
+            found.append(_kept(place, f"names an authority ({named}): change it before another one issues"))
+        elif publisher:
+            found.append(_kept(place, f"names what is served ({named}): hook {publisher} publishes the next"))
+        elif all(one.selector == _WHOLE for one in those):
+            text = f"TLSA at {place} names a whole certificate ({named}): every renewal breaks it"
+            hint = f"name the key (3 1 1) and set reuse_key = true in [certificate.{certificate}], {_HASHED}"
+            found.append(Finding(severity=Severity.WARNING, code="tlsa", text=text, hint=hint))
+        elif reuse_key:
+            found.append(_kept(place, f"names a key ({named}): it is kept, for reuse_key is set"))
+        else:
+            text = (
+                f"TLSA at {place} names a key ({named}): each renewal brings a new one, and mail bounces then"
+            )
+            hint = f"set reuse_key = true in [certificate.{certificate}], {_HASHED}"
+            found.append(Finding(severity=Severity.WARNING, code="tlsa", text=text, hint=hint))
+    return tuple(found)
+
+
+def compare(records: Sequence[Tlsa], pinned: Sequence[Pinned]) -> tuple[Finding, ...]:
+    """Which record matches which certificate of ours, by the place of the records.
+
+    A place where none matches what is live refuses it to whoever asks (RFC 6698 §2.1). Of records that name
+    an authority (usages 0 and 2) that its chain does not hold nothing can be told: roots are not sent.
+    """
+    found: list[Finding] = []
+    live = next((one for one in pinned if one.live), None)
+    if live is None:
+        return ()
+    for place in dict.fromkeys(one.place for one in records):
+        those = [one for one in records if one.place == place]
+        unknown = any(one.usage in _AUTHORITY and not _whose(one, pinned) for one in those)
+        told = "; ".join(f"{one.text} {one.data[:16]}… {_words(one, _whose(one, pinned))}" for one in those)
+        if unknown or any(_matches(one, live) for one in those):
+            text = f"TLSA at {place}: {told}"
+            found.append(Finding(severity=Severity.INFO, code="tlsa-match", text=text))
+        else:
+            text = f"no TLSA record at {place} matches what is live, who asks for them refuses it: {told}"
+            hint = f"publish the live key beside: 3 1 1 {live.spki_sha256}"
+            found.append(Finding(severity=Severity.WARNING, code="tlsa-mismatch", text=text, hint=hint))
+    return tuple(found)
+
+
+def _matches(record: Tlsa, pinned: Pinned) -> bool:
+    known = pinned.above if record.usage in _AUTHORITY else pinned.leaf
+    return (record.selector, record.matching, record.data.lower()) in known
+
+
+def _whose(record: Tlsa, pinned: Sequence[Pinned]) -> list[str]:
+    return [one.what for one in pinned if _matches(record, one)]
+
+
+def _words(record: Tlsa, whose: Sequence[str]) -> str:
+    if whose:
+        part = "certificate" if record.selector == _WHOLE else "key"
+        who = f"an authority's {part} in the chain of" if record.usage in _AUTHORITY else f"the {part} of"
+        return f"is {who} {' and '.join(whose)}"
+    if record.usage in _AUTHORITY:
+        return "names an authority that its chain does not hold"
+    return "matches nothing here"
+
+
+def _kept(place: str, text: str) -> Finding:
+    return Finding(severity=Severity.INFO, code="tlsa-kept", text=f"TLSA at {place} {text}")
