@@ -6,7 +6,6 @@ again by its key. An account that the operator deactivated is remembered as such
 until the operator says so.
 """
 
-import contextlib
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from renewer.network.acme import problems
 from renewer.network.acme.lost import Lost
 from renewer.network.acme.messages import SignKind
 from renewer.network.acme.resources import AccountObject
+from renewer.network.protocol import BreachError
 from renewer.statedir import StateDirectory, held
 
 _NO_CONTACT = ("invalidContact", "malformed", "unsupportedContact")
@@ -103,9 +103,12 @@ class Account:
         raise problems.error(said.problem, "to show the account", self.authority.name)
 
     def _is_no_more(self, url: str) -> bool:
-        with contextlib.suppress(RenewerError):  # nothing was learnt; the refusal itself will be told
+        try:
             return self.is_lost(url)
-        return False
+        except BreachError:
+            raise
+        except RenewerError:  # nothing was learnt; the refusal itself will be told
+            return False
 
     # what an operator asks for ------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from renewer.network.acme.resources import (
     Renewal,
     token_is_safe,
 )
+from renewer.network.protocol import BreachError
 
 Deadline = float | Callable[[], float]
 
@@ -360,6 +361,8 @@ class Session:
             if account not in self._lost:
                 try:
                     self._lost[account] = self._holder.is_lost(account)
+                except BreachError:
+                    raise
                 except RenewerError:
                     self._lost[account] = False  # nothing was learnt; the refusal itself will be told
             return self._lost[account]

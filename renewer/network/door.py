@@ -161,6 +161,8 @@ class Door(Generic[A]):
         asked = self._requests.get(number)
         if asked is None:
             raise _nonsense("a worker asked for what it is never given")
+        if asked.breach is not None:  # it works on regardless; it gets nothing any more
+            return frame(number, Failed.of(asked.breach))
         try:
             return frame(number, (asked.grant or _nothing)(request))
         except BreachError as error:

@@ -24,6 +24,7 @@ from renewer.network.acme import duty
 from renewer.network.acme.lost import Lost, Unreached
 from renewer.network.acme.messages import (
     AccountNow,
+    AccountRequest,
     AnswerChallenge,
     AskWindow,
     AuthorizationShown,
@@ -153,6 +154,19 @@ def deactivate_account(authority: Bendable, request: Any, main: Asker) -> None:
     sign(SignKind.DEACTIVATE, request.account)(authority, request, main)
 
 
+def key_twice(authority: Bendable, request: Any, main: Asker) -> None:
+    """One change of keys is due, once."""
+    url = f"{authority.base}/key-change"
+    if request.kind is SignKind.KEY_CHANGE:
+        main.ask(Sign(kind=SignKind.KEY_CHANGE, url=url, nonce=NONCE), Signature)
+    sign(SignKind.KEY_CHANGE, url)(authority, request, main)
+
+
+def doubt(_: Bendable, request: Any, main: Asker) -> None:
+    """An operator looks at the account, and no run is to find another."""
+    main.ask(Doubt(account=request.account, sure=True), AccountNow)
+
+
 BREACHES: dict[str, tuple[type[Message], Wish]] = {
     "another key for the account": (LookAtOrder, sign(SignKind.KEY_CHANGE)),
     "the account's end": (NewOrder, sign(SignKind.END_ACCOUNT)),
@@ -197,6 +211,38 @@ def test_nothing_else_is_signed(
     assert session.account == account
     session.close()
     bent.close()
+
+
+ACCOUNT: dict[str, tuple[Callable[[Keeper], Any], Wish]] = {
+    "its end while it is looked at": (Keeper.look, sign(SignKind.END_ACCOUNT)),
+    "its end while its key changes": (Keeper.roll_over, deactivate_account),
+    "another key while it is looked at": (Keeper.look, sign(SignKind.KEY_CHANGE)),
+    "another key again": (Keeper.roll_over, key_twice),
+    "an order while it is registered": (Keeper.register, sign(SignKind.NEW_ORDER)),
+    "a reading elsewhere": (Keeper.look, sign(SignKind.READ, ELSEWHERE)),
+    "a doubt that nobody has": (Keeper.look, doubt),
+    "its end elsewhere": (Keeper.deactivate, sign(SignKind.END_ACCOUNT, ELSEWHERE)),
+}
+
+
+@pytest.mark.parametrize("what", sorted(ACCOUNT))
+def test_a_command_about_the_account_is_no_other(
+    authority: Bendable, state_of: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Only what the operator typed is signed, with the key that is in hand: the account stays as it is."""
+    command, ask = ACCOUNT[what]
+    url, _ = Keeper(wish(authority), state=str(state_of), timeout=5).register()
+    monkeypatch.setattr(duty, "Speaker", BentSpeaker)
+    BentSpeaker.at, BentSpeaker.got = AccountRequest, []
+    BentSpeaker.wish = staticmethod(lambda request, main: ask(authority, request, main))
+    with pytest.raises(RetryLater, match="refused"):
+        command(Keeper(wish(authority), state=str(state_of), timeout=5))
+    assert BentSpeaker.got == []
+    assert authority.accounts[0].status == "valid"
+    monkeypatch.undo()
+    keeper = Keeper(wish(authority), state=str(state_of), timeout=5)
+    assert keeper.recover() == url
+    keeper.close()
 
 
 def test_what_is_signed_is_our_own_request(
