@@ -9,20 +9,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from renewer.model.desired import Endpoint
+from renewer.model.desired import Endpoint, Starttls
 from renewer.network import verify
 from renewer.network.verify import Sight, Target, Trouble
 from renewer.network.verify.sight import is_ours
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.nginx import NginxFactory
 from tests.servers.ports import refusing_port
-from tests.servers.tls_peer import Behaviour, Peer, dripping, endless, silent, tls
+from tests.servers.tls_peer import Behaviour, Peer, dripping, endless, scripted, silent, tls
 
 NAME = "a.example.org"
 
@@ -257,28 +258,54 @@ def test_nobody_listens() -> None:
     assert sight.local
 
 
+@pytest.mark.parametrize("roots", ["any", "system"])
 @pytest.mark.parametrize(
     ("behaviour", "trouble"),
     [
         (silent, Trouble.TIMEOUT),
         (endless(b"HTTP/1.1 200 OK\r\n" * 1000), Trouble.NO_TLS),
-        pytest.param(  # empty HelloRequests
-            *(endless(b"\x16\x03\x03\x40\x00" + bytes(16384)), Trouble.TIMEOUT), marks=pytest.mark.slow
-        ),
+        (endless(b"\x16\x03\x03\x40\x00" + bytes(16384)), Trouble.NO_TLS),
+        (endless(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 1000), Trouble.NO_TLS),
+        (endless(b"\x16\x03\x03\x00\x00" * 1000), Trouble.NO_TLS),
+        (endless(b"\x15\x03\x03\x00\x02\x01\x5a" * 1000), Trouble.NO_TLS),
         (endless(b"\x00"), Trouble.NO_TLS),
         (dripping(b"\x16\x03\x03\x40\x00" + bytes(16384)), Trouble.TIMEOUT),
+        (dripping(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 100, pause=0.001), Trouble.TIMEOUT),
         (lambda _: None, Trouble.NO_TLS),
     ],
-    ids=["silent", "http", "records", "zeros", "dripping", "closing"],
+    ids=[
+        *("silent", "http", "records", "short-records", "empty-records", "warnings", "zeros", "dripping"),
+        *("trickling", "closing"),
+    ],
 )
-def test_hostile_peers(behaviour: Behaviour, trouble: Trouble) -> None:
+def test_hostile_peers(behaviour: Behaviour, trouble: Trouble, roots: str) -> None:
     """Silence, floods, garbage and single bytes end within the time limit, in words."""
+    began = time.monotonic()
     with Peer(behaviour) as peer:
-        sight = only(here(peer.port), timeout=0.5 if trouble is Trouble.TIMEOUT else 30)
+        sight = only(here(peer.port, roots=roots), timeout=0.5 if trouble is Trouble.TIMEOUT else 30)
+    took = time.monotonic() - began
 
+    assert took < 5  # a flood is left for its length, long before its time is over
     assert sight.completed is False
     assert sight.trouble in {trouble, Trouble.NETWORK}  # a peer that closes with data unread resets
     assert (sight.error or "").startswith(f"127.0.0.1:{peer.port}: ")
+
+
+@pytest.mark.parametrize("starttls", [None, Starttls.SMTP])
+def test_a_flood_where_a_goodbye_is_said(starttls: Starttls | None) -> None:
+    """The look that takes leave as the protocol wants it ends as well, with TLS at once and after a talk."""
+    flood = endless(b"\x16\x03\x03\x40\x00" + bytes(16384))
+    script = [(b"220 mx\r\n", b"EHLO renewer.invalid\r\n"), (b"250 STARTTLS\r\n", b"STARTTLS\r\n")]
+    endpoint = Endpoint(server_name=NAME, port=1, host="127.0.0.1")
+    began = time.monotonic()
+    with Peer(scripted([*script, (b"220 go\r\n", b"")], flood) if starttls else flood) as peer:
+        asked = msgspec.structs.replace(endpoint, port=peer.port, starttls=starttls, protocol=Starttls.SMTP)
+        sight = only(Target(endpoint=asked, roots="any"), timeout=30)
+    took = time.monotonic() - began
+
+    assert took < 5
+    assert (sight.completed, sight.trouble) == (False, Trouble.NO_TLS)
+    assert "talks without end" in (sight.error or "")
 
 
 def test_a_name_without_an_address() -> None:

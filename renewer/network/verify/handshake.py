@@ -13,6 +13,7 @@ from renewer.errors import GiveUp
 from renewer.model.desired import KeyFamily
 from renewer.model.facts import Leaf
 from renewer.network import tls
+from renewer.network.verify import bounded
 from renewer.network.verify.sight import ANY, Place, Sight, Trouble, name_matches, unresolved
 from renewer.network.verify.starttls import StarttlsError, upgrade
 
@@ -107,9 +108,8 @@ def show(place: Place, context: ssl.SSLContext, timeout: float) -> Shown:
         return show_politely(place, timeout)
 
     def shake(plain: socket.socket, deadline: float) -> Shown:
-        plain.settimeout(max(deadline - clock.monotonic(), 0.001))
-        with context.wrap_socket(plain, server_hostname=place.target.endpoint.server_name) as secured:
-            return Shown(True, secured.getpeercert(binary_form=True))
+        wire = bounded.Wire(plain, deadline)
+        return Shown(True, bounded.shake(wire, context, place.target.endpoint.server_name))
 
     return _connected(place, timeout, shake)
 
@@ -222,6 +222,8 @@ def words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tu
         case ssl.SSLCertVerificationError():
             trouble = _TROUBLES.get(error.verify_code, Trouble.UNTRUSTED)
             found = trouble, _MEANINGS.get(trouble, str(error.verify_message))
+        case bounded.EndlessError():
+            found = Trouble.NO_TLS, str(error)
         case StarttlsError():
             found = Trouble.STARTTLS, str(error)
         case TimeoutError():

@@ -14,10 +14,9 @@ from OpenSSL import SSL, crypto
 
 from renewer import clock
 from renewer.model.desired import Endpoint
-from renewer.network.verify import farewell
+from renewer.network.verify import bounded, farewell
 
 T = TypeVar("T")
-_CHUNK = 16384
 _MEANINGS = {  # openssl-verification-options(1), X509_V_ERR_…
     7: "certificate signature failure",
     9: "certificate is not yet valid",
@@ -52,7 +51,8 @@ def handshake(plain: socket.socket, endpoint: Endpoint, context: SSL.Context, de
     `context` is one of `tls.judging`. Raises what the network does before a leaf was shown, and ssl.SSLError
     for what TLS does.
     """
-    talk = _Talk(plain, context, deadline)
+    wire = bounded.Wire(plain, deadline)
+    talk = _Talk(wire, context)
     name = endpoint.server_name
     if not _is_address(name):
         talk.connection.set_tlsext_host_name(name.encode("ascii"))
@@ -66,7 +66,7 @@ def handshake(plain: socket.socket, endpoint: Endpoint, context: SSL.Context, de
     leaf = talk.connection.get_peer_certificate()
     der = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf) if leaf is not None else None
     if error is None:
-        talk.deadline = min(deadline, clock.monotonic() + farewell.PATIENCE)
+        wire.deadline = min(deadline, clock.monotonic() + farewell.PATIENCE)
         if endpoint.spoken is not None:
             farewell.leave(talk, endpoint.spoken, greeted=endpoint.starttls is not None)
         talk.close()
@@ -77,9 +77,8 @@ def handshake(plain: socket.socket, endpoint: Endpoint, context: SSL.Context, de
 class _Talk:
     """TLS over a socket by way of memory, so that every wait has the deadline."""
 
-    def __init__(self, plain: socket.socket, context: SSL.Context, deadline: float) -> None:
-        self.plain = plain
-        self.deadline = deadline
+    def __init__(self, wire: bounded.Wire, context: SSL.Context) -> None:
+        self.wire = wire
         self.connection = SSL.Connection(context, None)
         self.found: list[int] = []
         self.connection.set_app_data(self.found)
@@ -97,11 +96,7 @@ class _Talk:
                 done = step()
             except SSL.WantReadError:
                 self._flush()
-                self._hurry()
-                heard = self.plain.recv(_CHUNK)
-                if not heard:
-                    raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "closed during the handshake") from None
-                self.connection.bio_write(heard)
+                self.connection.bio_write(self.wire.hear())
                 continue
             except SSL.Error:
                 self._flush()  # an alert of ours
@@ -116,7 +111,7 @@ class _Talk:
     def receive(self) -> bytes:
         """Some bytes; none at the end."""
         try:
-            return self.turn(lambda: self.connection.recv(_CHUNK))
+            return self.turn(lambda: self.connection.recv(bounded.CHUNK))
         except SSL.Error:
             return b""
 
@@ -131,17 +126,10 @@ class _Talk:
     def _flush(self) -> None:
         while True:
             try:
-                out = self.connection.bio_read(_CHUNK)
+                out = self.connection.bio_read(bounded.CHUNK)
             except SSL.WantReadError:
                 return
-            self._hurry()
-            self.plain.sendall(out)
-
-    def _hurry(self) -> None:
-        left = self.deadline - clock.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.plain.settimeout(left)
+            self.wire.say(out)
 
 
 def _as_usual(failure: SSL.Error | OSError) -> OSError:
