@@ -37,7 +37,8 @@ _SUMMARY = (  # what says that something failed, and not why
 )
 _WHY = (
     r"(?i)\b(?:failed|failure|denied|refused|cannot|can't|could not|unable|invalid|no such|not found|unknown|"
-    r"not permitted|not allowed|mismatch|expired|timed out|unreachable|traceback|exception|oops)\b"
+    r"not permitted|not allowed|mismatch|expired|timed out|unreachable|traceback|exception|oops|"
+    r"unrecogni[sz]ed|unsupported|not supported|unexpected|must be|outside the valid range)\b|\bline \d+$"
 )
 _LINE = 300  # characters of output that fit into a sentence
 

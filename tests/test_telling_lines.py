@@ -38,6 +38,22 @@ OUTPUTS = {
         ),
         'LOG:  syntax error in file "/etc/postgresql.conf" line 3, near token "on"',
     ),
+    "postgresql, a setting that it does not know": (
+        (
+            '[7] LOG:  unrecognized configuration parameter "ssl_cret_file" in file "/etc/pg.conf" line 9\n'
+            '[7] FATAL:  configuration file "/etc/pg.conf" contains errors\n'
+            "error: PostgreSQL in /srv/pg: its setting ssl cannot be read\n"
+        ),
+        '[7] LOG:  unrecognized configuration parameter "ssl_cret_file" in file "/etc/pg.conf" line 9',
+    ),
+    "postgresql, a number": (
+        (
+            'LOG:  99999 is outside the valid range for parameter "port" (1 .. 65535)\n'
+            'FATAL:  configuration file "/etc/pg.conf" contains errors\n'
+            "error: PostgreSQL in /srv/pg: its setting ssl cannot be read\n"
+        ),
+        'LOG:  99999 is outside the valid range for parameter "port" (1 .. 65535)',
+    ),
     "ssh": (
         (
             "No ED25519 host key is known for mx.example.org and you have requested strict checking.\n"

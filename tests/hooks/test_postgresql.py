@@ -70,8 +70,67 @@ def test_what_it_refuses_silently_is_a_failure(stand: Laid[Postgresql], tmp_path
 
     assert (result.verdict, result.code) == (Verdict.FAILED, 1)
     assert "shows another certificate than" in (result.error or "")
+    assert "key values mismatch" in (result.error or "")
     assert "key values mismatch" in stand.server.log.read_text()
     assert stand.served == before
+
+
+def test_its_log_may_be_a_collectors(stand: Laid[Postgresql], tmp_path: Path) -> None:
+    """Where it keeps its log itself, why it refused is read there; what is no certificate is no success."""
+    stand.server.settings |= {"logging_collector": "on", "log_statement": "all", "log_filename": "own.log"}
+    before = stand.lay()
+    stand.server.start()
+    (stand.tls / "fullchain.pem").write_text("no certificate\n")
+
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    result = stand.call(DEPLOY, PATH=f"{tmp_path}:/usr/sbin:/usr/bin:/bin")
+
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert "could not load server certificate file" in (result.error or "")
+    assert "could not load server certificate file" in (stand.server.data / "log/own.log").read_text()
+    assert stand.served == before
+
+
+@pytest.mark.parametrize("event", [TEST, DEPLOY])
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("ssl on off", "syntax error in file"),
+        ("ssl_cret_file = 'x'", 'unrecognized configuration parameter "ssl_cret_file"'),
+        ("ssl_min_protocol_version = 'TLSv9'", 'invalid value for parameter "ssl_min_protocol_version"'),
+        ("max_connections = 'many'", 'invalid value for parameter "max_connections"'),
+        ("max_connections = 0", "is outside the valid range"),
+        ("include 'missing.conf'", "missing.conf"),
+    ],
+    ids=["syntax", "unknown", "value", "text", "number", "include"],
+)
+def test_why_it_refuses_its_configuration(
+    stand: Laid[Postgresql], added: str, said: str, event: HookEvent
+) -> None:
+    """PostgreSQL's own line that says why is the one that is shown, not the sum of it."""
+    before = stand.lay()
+    stand.server.start()
+    stand.lay()
+    with stand.server.config.open("a") as config:
+        config.write(f"{added}\n")
+
+    result = stand.call(event)
+
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert said in (result.error or "")
+    assert stand.served == before
+
+
+def test_why_it_cannot_be_asked(stand: Laid[Postgresql]) -> None:
+    """A configuration that is gone is named, with what the system said of it."""
+    stand.server.start()
+    stand.server.config.unlink()
+
+    result = stand.call(TEST)
+
+    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert str(stand.server.config) in (result.error or "")
+    assert "No such file or directory" in (result.error or "")
 
 
 @pytest.mark.parametrize("event", [TEST, DEPLOY, ROLLBACK])
