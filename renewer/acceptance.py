@@ -62,14 +62,14 @@ def _judge(context: Context, situation: Situation, version: Version, now: dateti
 
 
 def _judged(context: Context, situation: Situation, version: Version, blank: Acceptance) -> Acceptance:
-    from renewer import x509
+    from renewer import certs
     from renewer.network import tls
     from renewer.network.verify import in_memory, without_key
     from renewer.store import soundness
 
     material = context.store.read(situation.wish.name, version.id)
     places = tls.system_places() if blank.roots == tls.SYSTEM else (blank.roots,)
-    begins, ends = x509.span(material.fullchain)
+    begins, ends = certs.span(material.fullchain)
     timely = begins <= blank.at + soundness.CLOCK_TOLERANCE and blank.at < ends
     if version.csr:
         found = without_key.judge(material.fullchain, situation.wish.names, blank.roots, blank.at)
@@ -77,9 +77,9 @@ def _judged(context: Context, situation: Situation, version: Version, blank: Acc
         host = str(situation.wish.names[0]).removeprefix("*.")
         found = in_memory.judge(material.privkey + material.fullchain, host, blank.roots, timely=timely)
     accepted, why = found.accepted, found.error
-    if accepted is False and (strange := x509.unfamiliar(material.fullchain)) is not None:
+    if accepted is False and (strange := certs.unfamiliar(material.fullchain)) is not None:
         accepted, why = None, strange  # whoever ordered it knows for whom
-    if (unfit := x509.unfit(material.cert)) is not None:
+    if (unfit := certs.unfit(material.cert)) is not None:
         accepted, why = False, unfit
     return msgspec.structs.replace(
         blank,

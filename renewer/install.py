@@ -1,6 +1,6 @@
 """An issued certificate becomes a version on disk, after every check; and the placeholder before it."""
 
-from renewer import clock, x509
+from renewer import certs, clock, x509
 from renewer.context import Context
 from renewer.errors import OurFault, RenewerError, StateError
 from renewer.model.decision import EventName, Outcome, Result, Step
@@ -56,7 +56,7 @@ def _install(context: Context, wish: Certificate, order: Order) -> Version:
             kind="unsound",
             hint="it is ordered anew; if it happens again, report it to the authority",
         )
-    leaf = x509.leaf(material.cert)
+    leaf = certs.leaf(material.cert)
     version = Version(
         # The order's moment, not ours: installing twice after a crash makes the same version
         id=version_id(order.at, leaf.serial),
@@ -96,7 +96,7 @@ def keep(
 def _is_only_early(material: Material, order: Order) -> bool:
     """Whether nothing is wrong but that it is not valid yet, as when this host's clock is behind."""
     try:
-        valid_from = x509.leaf(material.cert).not_before
+        valid_from = certs.leaf(material.cert).not_before
     except ValueError:
         return False
     return valid_from > clock.now() and soundness.fault(material, order.identifiers, valid_from) is None
@@ -115,7 +115,7 @@ def material_of(privkey: bytes, fullchain: bytes, csr: str | None = None) -> Mat
     Raises OurFault if there is no chain for the key in it.
     """
     try:
-        leaf, *rest = x509.put_in_order(csr or x509.key_fingerprint(privkey), fullchain)
+        leaf, *rest = certs.put_in_order(csr or x509.key_fingerprint(privkey), fullchain)
     except ValueError as error:
         raise OurFault(f"the authority's chain cannot be read: {error}", kind="unsound") from None
     return Material(privkey=privkey, cert=leaf, chain=b"".join(rest))
@@ -129,7 +129,7 @@ def placeholder(context: Context, situation: Situation) -> None:
     wish, now = situation.wish, clock.now()
     key = x509.new_key(wish.key)
     cert = x509.placeholder(wish.names, key, now)
-    leaf = x509.leaf(cert)
+    leaf = certs.leaf(cert)
     version = Version(id=version_id(now, leaf.serial), made_at=now, leaf=leaf, placeholder=True)
     version = context.store.put(
         wish.name, version, Material(privkey=key, cert=cert, chain=b""), key_mode=wish.key_mode

@@ -7,7 +7,7 @@ what an authority sends has to pass.
 
 from collections.abc import Iterable, Mapping
 
-from renewer import clock, install, x509
+from renewer import certs, clock, install
 from renewer.context import Context, roots_of
 from renewer.copies import files, found
 from renewer.errors import OurFault, RenewerError
@@ -72,7 +72,7 @@ def _candidates(context: Context, situation: Situation) -> Iterable[tuple[found.
     seen = []
     for pair in found.pairs(situation.wish.copies, known, context.store.scratch):
         try:
-            leaf = x509.leaf(pair.cert)
+            leaf = certs.leaf(pair.cert)
         except ValueError:
             continue
         if is_newer(leaf, situation):
@@ -111,7 +111,7 @@ def _spki(wish: Certificate, pair: found.Pair) -> str | None:
     if wish.csr is None:
         return None
     try:
-        return x509.spki(pair.cert)
+        return certs.spki(pair.cert)
     except ValueError:
         return None
 
@@ -119,7 +119,7 @@ def _spki(wish: Certificate, pair: found.Pair) -> str | None:
 def _end(fullchain: bytes) -> str:
     """Who issued the last certificate of a chain."""
     try:
-        return x509.leaf(x509.split_chain(fullchain)[-1]).issuer
+        return certs.leaf(certs.split_chain(fullchain)[-1]).issuer
     except ValueError:
         return ""
 
@@ -133,7 +133,7 @@ def _examined(
     """
     try:
         key = b"" if version.csr else pair.privkey
-        material = install.material_of(key, pair.cert + pair.chain, x509.spki(pair.cert))
+        material = install.material_of(key, pair.cert + pair.chain, certs.spki(pair.cert))
     except (OurFault, ValueError) as error:
         return None, error.text if isinstance(error, OurFault) else str(error)
     if not (
@@ -143,15 +143,15 @@ def _examined(
     fault = pair.why or soundness.fault(material, situation.wish.names, clock.now())
     if not fault and not material.privkey and version.csr is None:
         fault = "its key is not there"
-    fault = fault or x509.unfit(material.cert)
+    fault = fault or certs.unfit(material.cert)
     return (None, fault) if fault else (material, "")
 
 
 def _is_ours(context: Context, situation: Situation, material: Material, version: Version) -> bool:
     """Whether the very certificate that issued it stands in the chain of a version of ours."""
-    chain = x509.split_chain(material.fullchain)
-    return x509.in_order(chain) and any(
-        chain[1] in x509.split_chain(context.store.read(situation.wish.name, one.id).fullchain)[1:]
+    chain = certs.split_chain(material.fullchain)
+    return certs.in_order(chain) and any(
+        chain[1] in certs.split_chain(context.store.read(situation.wish.name, one.id).fullchain)[1:]
         for one in situation.versions
         if len(chain) > 1 and one.authority == version.authority and not one.placeholder
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from renewer import clock, x509
+from renewer import certs, clock, x509
 from renewer.context import Context
 from renewer.errors import GiveUp, RenewerError, RetryLater, UsageError
 from renewer.model.decision import EventName
@@ -128,7 +128,7 @@ def _ask(context: Context, name: str, version: Version, reason: str, *, with_key
             hint=f"put its table [authority.{authority}] back for a moment",
         )
     material = context.store.read(name, version.id)
-    session, certificate = context.session(authority), x509.der(material.cert)
+    session, certificate = context.session(authority), certs.der(material.cert)
     proofs = _proofs(reason, ours=_still_ours(context, authority, version), with_key=with_key)
     if version.csr:  # a key that is elsewhere signs nothing here
         proofs = ["account"]

@@ -133,7 +133,7 @@ def _file(path: str) -> _Seen:
         return _Seen(error=f"{path} cannot be read: {error.strerror}")
     if len(data) > LARGEST:
         return _Seen(error=f"{path} is larger than {LARGEST >> 20} MiB")
-    from renewer.x509 import leaf
+    from renewer.certs import leaf
 
     begin, end = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
     _, found, rest = data.partition(begin)

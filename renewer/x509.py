@@ -1,45 +1,33 @@
-"""Keys, CSRs and certificates: the only module that speaks `cryptography`; PEM and DER in, facts out.
+"""Keys, CSRs and the certificates that we make: with `certs`, which reads, the door to `cryptography`.
 
 Everything that is wrong with what is given raises ValueError with a sentence for people. The module is
 slow to import (some 75 ms): import it where it is used.
 """
 
-import base64
-import binascii
-import hashlib
-import re
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_der_private_key,
     load_pem_private_key,
     pkcs12,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID
 
-from renewer import words
-from renewer.model.desired import KeyFamily, KeyType
-from renewer.model.facts import Leaf
+from renewer import certs
+from renewer.model.desired import KeyType
 from renewer.model.names import Identifier, IdentifierType
 
-MAX_CHAIN_BYTES = (
-    128 * 1024
-)  # a leaf with a hundred names has 5 KiB; nobody sends more than this in good faith
-MAX_CHAIN_LENGTH = 10
 PLACEHOLDER = "renewer placeholder"  # the organisation in its subject, so that people who meet one know
 CHALLENGE = "renewer tls-alpn-01"  # likewise
 PLACEHOLDER_LIFETIME = timedelta(days=7)
@@ -50,38 +38,20 @@ _ROUNDS = 20_000  # of PBKDF2, over a password that no person has to remember; J
 
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-_CURVES: dict[KeyType, ec.EllipticCurve] = {
-    KeyType.ECDSA_P256: ec.SECP256R1(),
-    KeyType.ECDSA_P384: ec.SECP384R1(),
-}
-_SIGNATURES = frozenset(  # what OpenSSL can check, old ones too
-    getattr(SignatureAlgorithmOID, name)
-    for name in dir(SignatureAlgorithmOID)
-    if name.startswith(("RSA", "ECDSA", "DSA", "ED"))
-)
-_SIZES = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.RSA_4096: 4096}
-# A foreign certificate with such a number is shown like any other; nobody needs a warning on stderr
-warnings.filterwarnings("ignore", "Parsed a serial number which wasn't positive")
-# Nothing in it can match in two ways: a block without an end must not be tried for ever
-_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----\s([A-Za-z0-9+/=\s]*)-----END \1-----")
-
-
-# keys and requests ---------------------------------------------------------------------------------------
-
 
 def new_key(key_type: KeyType) -> bytes:
     """A fresh private key as PKCS#8 PEM (RFC 5958), not encrypted."""
     key: _Key
-    if key_type in _CURVES:
-        key = ec.generate_private_key(_CURVES[key_type])
+    if key_type in certs.CURVES:
+        key = ec.generate_private_key(certs.CURVES[key_type])
     else:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=_SIZES[key_type])
+        key = rsa.generate_private_key(public_exponent=65537, key_size=certs.SIZES[key_type])
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def key_type(privkey: bytes) -> KeyType:
     """What kind of key this is. Raises ValueError if it is none that a certificate of ours can have."""
-    found = _type_of(_load_key(privkey).public_key())
+    found = certs.key_type_of(_load_key(privkey).public_key())
     if found is None:
         raise ValueError("this kind of key is not supported")
     return found
@@ -89,7 +59,7 @@ def key_type(privkey: bytes) -> KeyType:
 
 def key_fingerprint(privkey: bytes) -> str:
     """What tells a key from others: SHA-256 of its public half (SPKI), in hex."""
-    return _spki(_load_key(privkey).public_key())
+    return certs.fingerprint_of(_load_key(privkey).public_key())
 
 
 def key_der(privkey: bytes) -> bytes:
@@ -108,17 +78,7 @@ def key_pem(der: bytes) -> bytes:
 
 def keys_in(text: bytes) -> tuple[bytes, ...]:
     """The private keys in a file of PEM blocks, each as it stands there."""
-    return tuple(one[0] + b"\n" for one in _BLOCK.finditer(text) if one[1].endswith(b"PRIVATE KEY"))
-
-
-def certificates_in(text: bytes) -> tuple[bytes, ...]:
-    """The certificates in a file of PEM blocks, each as it stands there."""
-    return tuple(one[0] + b"\n" for one in _BLOCK.finditer(text) if one[1] == b"CERTIFICATE")
-
-
-def pem(der: bytes) -> bytes:
-    """A certificate as PEM, from DER. Raises ValueError."""
-    return _load_der(der).public_bytes(Encoding.PEM)
+    return tuple(one[0] + b"\n" for one in certs.BLOCK.finditer(text) if one[1].endswith(b"PRIVATE KEY"))
 
 
 def csr(privkey: bytes, identifiers: Sequence[Identifier]) -> bytes:
@@ -157,7 +117,7 @@ def read_request(data: bytes) -> Request:
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise ValueError("is no certificate signing request, neither as PEM nor as DER") from None
     try:
-        kind, signed = _type_of(found.public_key()), found.is_signature_valid
+        kind, signed = certs.key_type_of(found.public_key()), found.is_signature_valid
         weak = isinstance(found.signature_hash_algorithm, hashes.SHA1 | hashes.MD5)
         names = _requested(found)
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
@@ -168,7 +128,7 @@ def read_request(data: bytes) -> Request:
         raise ValueError("is not signed by its own key: it was changed, or made wrongly")
     if weak:
         raise ValueError("is signed with SHA-1 or MD5, which authorities refuse")
-    return Request(found.public_bytes(Encoding.DER), names, kind, _spki(found.public_key()))
+    return Request(found.public_bytes(Encoding.DER), names, kind, certs.fingerprint_of(found.public_key()))
 
 
 def _requested(request: x509.CertificateSigningRequest) -> tuple[Identifier, ...]:
@@ -179,68 +139,6 @@ def _requested(request: x509.CertificateSigningRequest) -> tuple[Identifier, ...
                 raise ValueError("it holds names that are neither of hosts nor addresses")  # noqa: TRY004  wrong data
             found.append(str(name.value))
     return tuple(dict.fromkeys(Identifier.parse(one) for one in found))
-
-
-def spki(pem: bytes) -> str:
-    """What tells the key of a leaf from others: SHA-256 of its public half (SPKI), in hex.
-
-    Raises ValueError if the key is of a kind that nobody here knows.
-    """
-    try:
-        return _spki(_load_chain(pem)[0].public_key())
-    except UnsupportedAlgorithm as error:
-        raise ValueError(f"its key cannot be read: {error}") from None
-
-
-def tlsa(pem: bytes) -> frozenset[tuple[int, int, str]]:
-    """All that a TLSA record can say of a certificate: selector, matching type, data in hex (RFC 6698 §2.1).
-
-    Raises ValueError.
-    """
-    certificate = _load_chain(pem)[0]
-    try:
-        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except UnsupportedAlgorithm as error:
-        raise ValueError(f"its key cannot be read: {error}") from None
-    found = set()
-    for selector, octets in enumerate((certificate.public_bytes(Encoding.DER), key)):
-        found.add((selector, 0, octets.hex()))
-        found.add((selector, 1, hashlib.sha256(octets).hexdigest()))
-        found.add((selector, 2, hashlib.sha512(octets).hexdigest()))
-    return frozenset(found)
-
-
-def _spki(key: CertificatePublicKeyTypes) -> str:
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    return digest.finalize().hex()
-
-
-def refused_by(fullchain: bytes, roots: Sequence[bytes], now: datetime) -> str:
-    """Why a chain does not lead to one of the roots (DER); "" if it does. Names are not looked at.
-
-    For who has no key to serve it with: else a handshake tells more. Of extensions only an authority's
-    basicConstraints are insisted on.
-    """
-    from cryptography.x509.verification import (
-        Criticality,
-        ExtensionPolicy,
-        PolicyBuilder,
-        Store,
-        VerificationError,
-    )
-
-    leaf_one, *rest = _load_chain(fullchain)
-    trusted = [_load_der(one) for one in roots]
-    anything = ExtensionPolicy.permit_all()
-    builder = PolicyBuilder().store(Store(trusted)).time(now.astimezone(UTC).replace(tzinfo=None))
-    authority = anything.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
-    verifier = builder.extension_policies(ca_policy=authority, ee_policy=anything).build_client_verifier()
-    try:
-        verifier.verify(leaf_one, rest)
-    except VerificationError as error:
-        return str(error).partition("(encountered")[0].removeprefix("validation failed: ").strip()
-    return ""
 
 
 def placeholder(identifiers: Sequence[Identifier], privkey: bytes, now: datetime) -> bytes:
@@ -292,144 +190,14 @@ def acme_tls(identifier: Identifier, key_authorization: str, privkey: bytes, now
     return certificate.public_bytes(Encoding.PEM)
 
 
-# certificates --------------------------------------------------------------------------------------------
-
-
-def split_chain(pem: bytes) -> tuple[bytes, ...]:
-    """The certificates of a chain, leaf first, each as clean PEM of our own writing.
-
-    Reads as strictly as RFC 8555 §9.1 asks: blocks of CERTIFICATE and nothing else between them, at least
-    one, at most ten.
-    """
-    return tuple(certificate.public_bytes(Encoding.PEM) for certificate in _load_chain(pem))
-
-
-def put_in_order(key: str, text: bytes) -> tuple[bytes, ...]:
-    """The chain of a key out of what an authority sent, leaf first, each as clean PEM of our own writing.
-
-    `key` is what `key_fingerprint` or `spki` say of it.
-
-    Forgives what means the same: text around the blocks, byte order marks, line ends, doubles, another order,
-    certificates that belong to no chain of this leaf. Raises ValueError if no certificate fits the key, or
-    if none of several others issued it.
-    """
-    if len(text) > MAX_CHAIN_BYTES:
-        raise ValueError(f"the chain has {len(text)} bytes; more than {MAX_CHAIN_BYTES} are not believed")
-    blocks = [block[0] for block in _BLOCK.finditer(text) if block[1] == b"CERTIFICATE"]
-    found = list(dict.fromkeys(_load_chain(block)[0] for block in blocks))
-    if not found:
-        raise ValueError("there is no certificate in it")
-    if len(found) > MAX_CHAIN_LENGTH:
-        raise ValueError(f"the chain has more than {MAX_CHAIN_LENGTH} certificates")
-    first = next((one for one in found if _key_of(one) == key), None)
-    if first is None:
-        raise ValueError("the private key does not belong to any certificate in the chain")
-    chain, rest = [first], [one for one in found if one is not first]
-    while issuer := next((one for one in rest if _issued_by(chain[-1], one)), None):
-        chain.append(issuer)
-        rest.remove(issuer)
-    if rest and len(chain) == 1:
-        raise ValueError("the chain is not in order: none of the others issued the first certificate")
-    return tuple(certificate.public_bytes(Encoding.PEM) for certificate in chain)
-
-
-def leaf(pem: bytes) -> Leaf:
-    """What the first certificate of a PEM says of itself."""
-    return _facts(_load_chain(pem)[0])
-
-
-def der(pem: bytes) -> bytes:
-    """The first certificate of a PEM as DER."""
-    return _load_chain(pem)[0].public_bytes(Encoding.DER)
-
-
-def leaf_from_der(der: bytes) -> Leaf:
-    """What a certificate says of itself, as a TLS handshake hands it over."""
-    return _facts(_load_der(der))
-
-
-def family_of_der(der: bytes) -> KeyFamily | None:
-    """What kind of key a certificate has; None if that cannot be read, or is neither ECDSA nor RSA."""
-    try:
-        key = _public_key(_load_der(der))
-    except ValueError:
-        return None
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return KeyFamily.ECDSA
-    return KeyFamily.RSA if isinstance(key, rsa.RSAPublicKey) else None
-
-
-def unfamiliar(pem: bytes) -> str | None:
-    """Why nobody on this host can judge a chain, as a sentence; None if its signatures are of known kinds.
-
-    Other kinds are announced, as Merkle tree certificates (draft-ietf-plants-merkle-tree-certs), whose
-    signature is a proof: who issues and who accepts them knows more than we do.
-    """
-    return next((why for one in _load_chain(pem) if (why := _unfamiliar(one))), None)
-
-
-def unfamiliar_der(der: bytes) -> str | None:
-    """As `unfamiliar`, for one certificate as a TLS handshake hands it over."""
-    return _unfamiliar(_load_der(der))
-
-
-def _unfamiliar(certificate: x509.Certificate) -> str | None:
-    kind = certificate.signature_algorithm_oid
-    if kind in _SIGNATURES:
-        return None
-    return f"its signature is of a kind ({kind.dotted_string}) that this program cannot read"
-
-
 def matches(privkey: bytes, pem: bytes) -> bool:
     """Whether the key belongs to the first certificate. Raises ValueError if either cannot be read."""
     ours = _load_key(privkey).public_key()
     try:
-        theirs = _load_chain(pem)[0].public_key()
+        theirs = certs.loaded(pem)[0].public_key()
     except UnsupportedAlgorithm:
         return False  # no key of ours is of that kind
     return ours == theirs
-
-
-def in_order(chain: Sequence[bytes]) -> bool:
-    """Whether each certificate (one PEM each) was issued by the next, by names and by signature.
-
-    That is the order servers must send (RFC 5246 §7.4.2); a root at the end is no fault.
-    """
-    certificates = [_load_chain(pem)[0] for pem in chain]
-    return bool(certificates) and all(map(_issued_by, certificates, certificates[1:]))
-
-
-def unfit(pem: bytes) -> str | None:
-    """Why clients refuse a leaf whatever its chain, as a sentence; None if they do not.
-
-    Not all of them refuse an authority's certificate as a leaf, but browsers do (RFC 5280 §4.2.1.9).
-    """
-    extensions = _load_chain(pem)[0].extensions
-    with suppress(x509.ExtensionNotFound):
-        if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            return "it is the certificate of an authority (CA:TRUE), which clients refuse from a server"
-    with suppress(x509.ExtensionNotFound):
-        if (
-            ExtendedKeyUsageOID.SERVER_AUTH
-            not in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        ):
-            return "its extended key usage does not allow it to serve (serverAuth is missing)"
-    return None
-
-
-def span(pem: bytes) -> tuple[datetime, datetime]:
-    """From when until when all certificates of a chain are valid."""
-    chain = _load_chain(pem)
-    return max(one.not_valid_before_utc for one in chain), min(one.not_valid_after_utc for one in chain)
-
-
-def leads_to(pem: bytes, root: str) -> bool:
-    """Whether a chain ends below (or with) the root of this common name, as `chain` in the config asks."""
-    last = _load_chain(pem)[-1]
-    try:
-        return root in (_common_name(last.issuer), _common_name(last.subject))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"the chain's last certificate cannot be read: {error}") from None
 
 
 def keystore(privkey: bytes, fullchain: bytes, alias: str, password: str, *, legacy: bool = False) -> bytes:
@@ -438,7 +206,7 @@ def keystore(privkey: bytes, fullchain: bytes, alias: str, password: str, *, leg
     AES-256-CBC and PBKDF2 with HMAC-SHA-256, and so the MAC: what OpenSSL 3 writes itself, what its default
     provider can read, and Java from 8u301 on. `legacy`: 3DES and SHA-1, which is all that some can read.
     """
-    certificate, *others = _load_chain(fullchain)
+    certificate, *others = certs.loaded(fullchain)
     modern, old = pkcs12.PBES.PBESv2SHA256AndAES256CBC, pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC
     builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(_ROUNDS)
     builder = builder.key_cert_algorithm(old if legacy else modern)
@@ -476,19 +244,6 @@ def open_keystore(data: bytes, password: str) -> tuple[str, bytes, tuple[bytes, 
     )
 
 
-def ari_id(key_identifier: bytes, serial: int) -> str:
-    """The certificate's name at the authority's renewalInfo (RFC 9773 §4.1).
-
-    base64url without padding of the authority's keyIdentifier, a dot, and of the serial's DER bytes, which
-    begin with 00 when the first bit of the number is set.
-    """
-    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big")
-    return f"{_base64url(key_identifier)}.{_base64url(octets)}"
-
-
-# the inside ----------------------------------------------------------------------------------------------
-
-
 def _load_key(privkey: bytes) -> _Key:
     try:
         # Whether an RSA key's numbers fit together takes up to a second to find out, and every server asks it
@@ -498,114 +253,6 @@ def _load_key(privkey: bytes) -> _Key:
     if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
         raise ValueError("the private key is neither ECDSA nor RSA")  # noqa: TRY004  wrong data, not a wrong type
     return key
-
-
-def _load_der(der: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
-        raise ValueError(f"the certificate cannot be read: {error}") from None
-
-
-def _load_chain(pem: bytes) -> list[x509.Certificate]:
-    if len(pem) > MAX_CHAIN_BYTES:
-        raise ValueError(f"the chain has {len(pem)} bytes; more than {MAX_CHAIN_BYTES} are not believed")
-    certificates: list[x509.Certificate] = []
-    end = 0
-    for block in _BLOCK.finditer(pem):
-        if pem[end : block.start()].strip():
-            raise ValueError("the chain holds something besides certificates")
-        if block[1] != b"CERTIFICATE":
-            raise ValueError(f"the chain holds a block of '{block[1].decode('ascii', 'replace')}'")
-        if len(certificates) == MAX_CHAIN_LENGTH:
-            raise ValueError(f"the chain has more than {MAX_CHAIN_LENGTH} certificates")
-        try:
-            der = base64.b64decode(b"".join(block[2].split()), validate=True)
-        except binascii.Error:
-            raise ValueError("the chain is not well-formed PEM") from None
-        certificates.append(_load_der(der))
-        end = block.end()
-    if not certificates:
-        raise ValueError("there is no certificate in it")
-    if pem[end:].strip():
-        raise ValueError("the chain holds something besides certificates")
-    return certificates
-
-
-def _facts(certificate: x509.Certificate) -> Leaf:
-    try:
-        serial = certificate.serial_number
-        if serial < 0:
-            raise ValueError("its serial number is negative")  # noqa: TRY301  one sentence for all of them
-        return Leaf(
-            serial=_hex(serial),
-            fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
-            not_before=certificate.not_valid_before_utc,
-            not_after=certificate.not_valid_after_utc,
-            names=_names(certificate),
-            key=_type_of_leaf(certificate),
-            issuer=_foreign(_common_name(certificate.issuer) or certificate.issuer.rfc4514_string()),
-            ari_id=_ari_id(certificate, serial),
-        )
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise ValueError(f"the certificate cannot be read: {error}") from None
-
-
-def _hex(serial: int) -> str:
-    digits = f"{serial:x}"
-    return digits.zfill(len(digits) + len(digits) % 2)
-
-
-def _names(certificate: x509.Certificate) -> tuple[Identifier, ...]:
-    """DNS names and addresses of the subjectAltName, in its order; a common name alone counts nothing."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    found: list[Identifier] = []
-    for name in names:
-        # Not by Identifier.parse: foreign ones may say anything, and a DNS name "192.0.2.1" is no address
-        if isinstance(name, x509.DNSName):
-            value = _foreign(name.value).lower().removesuffix(".")
-            found.append(Identifier(type=IdentifierType.DNS, value=value))
-        elif isinstance(name, x509.IPAddress):
-            found.append(Identifier(type=IdentifierType.IP, value=str(name.value)))
-    return tuple(dict.fromkeys(found))
-
-
-def _ari_id(certificate: x509.Certificate, serial: int) -> str | None:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        return None
-    return ari_id(extension.key_identifier, serial) if extension.key_identifier else None
-
-
-def _type_of_leaf(certificate: x509.Certificate) -> KeyType | None:
-    try:
-        return _type_of(certificate.public_key())
-    except UnsupportedAlgorithm:
-        return None  # a foreign certificate with a curve that is not ours
-
-
-def _type_of(key: object) -> KeyType | None:
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return next((kind for kind, curve in _CURVES.items() if curve.name == key.curve.name), None)
-    if isinstance(key, rsa.RSAPublicKey):
-        return next((kind for kind, size in _SIZES.items() if size == key.key_size), None)
-    return None
-
-
-def _key_of(certificate: x509.Certificate) -> str:
-    key = _public_key(certificate)
-    return _spki(key) if key is not None else ""
-
-
-def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes | None:
-    try:
-        return certificate.public_key()
-    except (UnsupportedAlgorithm, ValueError):
-        return None  # no key of ours is of that kind
 
 
 def _hash_for(key: _Key) -> hashes.SHA256 | hashes.SHA384:
@@ -625,29 +272,3 @@ def _general_name(identifier: Identifier) -> x509.GeneralName:
     if identifier.type is IdentifierType.IP:
         return x509.IPAddress(ip_address(identifier.value))  # RFC 8738 §3: an iPAddress, never a dNSName
     return x509.DNSName(identifier.value)
-
-
-def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if _unfamiliar(certificate):  # its signature is not ours to check
-        return certificate.issuer == issuer.subject
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def _common_name(name: x509.Name) -> str:
-    for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
-        for attribute in name.get_attributes_for_oid(kind):
-            return str(attribute.value)
-    return ""
-
-
-def _foreign(text: str) -> str:
-    """What a stranger's certificate says of itself, on one line."""
-    return words.clean(" ".join(text.splitlines()), "?")
-
-
-def _base64url(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")

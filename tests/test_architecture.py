@@ -20,7 +20,7 @@ from tests.house.measures import strongly_connected
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
-        "__init__ errors clock decoding model words",
+        "__init__ errors clock decoding model words certs",
         "policy",
         ("network store ledger copies hooks x509 proc ownership durable statedir secrets wakers logs config"),
         "context inventory accounts",
@@ -53,8 +53,6 @@ THROUGH_THE_WALL: dict[str, tuple[str, str]] = {
     f"{_HTTP01}script.py": ("proc ownership", "calls the operator's program"),
     f"{_HTTP01}walk.py": ("ownership", "walks into a directory of others"),
     "renewer/network/challenges/tlsalpn01/solver.py": ("x509", "makes the certificate that answers"),
-    "renewer/network/verify/handshake.py": ("x509", "reads what a port shows"),
-    "renewer/network/verify/without_key.py": ("x509", "judges a chain without its key"),
 }
 
 PURE = ("model", "policy")
@@ -72,7 +70,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "josepy": ("renewer/accounts/key.py",),
     "requests": ("renewer/network/acme/",),
     "OpenSSL": ("renewer/network/tls.py", "renewer/network/verify/polite.py"),
-    "cryptography": ("renewer/x509.py", "renewer/accounts/key.py"),
+    "cryptography": ("renewer/certs.py", "renewer/x509.py", "renewer/accounts/key.py"),
     "dns": ("renewer/network/dns/", "renewer/network/challenges/dns01/providers/rfc2136.py"),
     "lexicon": ("renewer/network/challenges/dns01/providers/lexicon_child.py",),
     "subprocess": ("renewer/proc.py",),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from renewer import clock, x509
+from renewer import certs, clock, x509
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.desired import KeyType
 from renewer.model.facts import Deployment, DeploymentState, EndpointState, Sighting, Version, Window
@@ -82,7 +82,7 @@ def _fill(state: str) -> None:
     now, name = clock.now(), Identifier.parse("www.example.org")
     key = x509.new_key(KeyType.ECDSA_P256)
     cert = x509.placeholder((name,), key, now)  # self-signed, and as good as any where nobody looks
-    leaf = x509.leaf(cert)
+    leaf = certs.leaf(cert)
     version = Version(
         id=version_id(now, leaf.serial), made_at=now, leaf=leaf, authority="test", account="https://a/1"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer import clock, x509
+from renewer import certs, clock, x509
 from renewer.model.desired import KeyType
 from renewer.model.names import Identifier
 from renewer.store import soundness
@@ -26,7 +26,7 @@ def root() -> ServerRoot:
 def good(tmp_path: Path, root: ServerRoot) -> Material:
     """A leaf with its key and the root behind it."""
     pair = root.issue(tmp_path, *(str(name) for name in NAMES))
-    leaf, *_ = x509.split_chain(pair.cert.read_bytes())
+    leaf, *_ = certs.split_chain(pair.cert.read_bytes())
     return Material(privkey=pair.key.read_bytes(), cert=leaf, chain=root.pem)
 
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewer import x509
+from renewer import certs, x509
 from renewer.model.desired import KeyType
 from renewer.model.names import Identifier, IdentifierType
 
@@ -90,7 +90,7 @@ def test_keys(kind: KeyType) -> None:
     assert x509.key_type(key) == kind
     assert foreign.load_der_x509_csr(x509.csr(key, NAMES)).is_signature_valid
     cert = x509.placeholder(NAMES, key, NOW)
-    assert x509.leaf(cert).key == kind
+    assert certs.leaf(cert).key == kind
     assert x509.matches(key, cert)
 
 
@@ -135,42 +135,42 @@ def test_request_without_names() -> None:
 
 def test_leaf() -> None:
     """A certificate's facts: names in order, aware times, hex without separators."""
-    leaf = x509.leaf(CERT)
+    leaf = certs.leaf(CERT)
     certificate = foreign.load_pem_x509_certificate(CERT)
     assert leaf.names == NAMES
     assert (leaf.not_before, leaf.not_after) == (NOW - timedelta(hours=1), NOW + timedelta(days=7))
     assert int(leaf.serial, 16) == certificate.serial_number
     assert leaf.fingerprint == certificate.fingerprint(hashes.SHA256()).hex()
-    assert leaf == x509.leaf_from_der(certificate.public_bytes(serialization.Encoding.DER))
+    assert leaf == certs.leaf_from_der(certificate.public_bytes(serialization.Encoding.DER))
 
 
 def test_placeholder() -> None:
     """A placeholder says what it is, is signed by itself, and is asked nothing at any authority."""
-    leaf = x509.leaf(CERT)
+    leaf = certs.leaf(CERT)
     assert leaf.issuer == x509.PLACEHOLDER == "renewer placeholder"
     assert leaf.ari_id is None
-    assert x509.in_order([CERT, CERT])
+    assert certs.in_order([CERT, CERT])
 
 
 def test_issued_leaf(chain: Chain) -> None:
     """Of a chain the first certificate counts; a common name is not among the names it vouches for."""
-    leaf = x509.leaf(chain.pem)
+    leaf = certs.leaf(chain.pem)
     assert leaf.names == tuple(map(Identifier.parse, ("www.example.org", "192.0.2.7")))
-    assert leaf == x509.leaf(chain.leaf)
+    assert leaf == certs.leaf(chain.leaf)
     assert leaf.ari_id is not None
 
 
 def test_ari_vector() -> None:
     """The example of RFC 9773 §4.1 (appendix A): the serial's leading zero byte counts."""
     aki = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
-    assert x509.ari_id(aki, 0x87654321) == "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
-    assert x509.leaf(made(serial=0x87654321, aki=aki)).ari_id == "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+    assert certs.ari_id(aki, 0x87654321) == "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+    assert certs.leaf(made(serial=0x87654321, aki=aki)).ari_id == "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
 
 
 @given(st.integers(min_value=1, max_value=(1 << 159) - 1), st.binary(min_size=1, max_size=32))
 def test_ari_id_reads_back(serial: int, aki: bytes) -> None:
     """Both parts of an ARI identifier decode to what they stand for, the serial as DER: signed, shortest."""
-    parts = [base64.urlsafe_b64decode(part + "==") for part in x509.ari_id(aki, serial).split(".")]
+    parts = [base64.urlsafe_b64decode(part + "==") for part in certs.ari_id(aki, serial).split(".")]
     assert parts[0] == aki
     assert int.from_bytes(parts[1], "big", signed=True) == serial
     assert len(parts[1]) == 1 or parts[1][0] or parts[1][1] & 0x80
@@ -179,7 +179,7 @@ def test_ari_id_reads_back(serial: int, aki: bytes) -> None:
 @pytest.mark.parametrize(("serial", "text"), [(1, "01"), (0xABC, "0abc"), (0x1234, "1234")])
 def test_serials(serial: int, text: str) -> None:
     """Serials are lower-case hex of whole bytes."""
-    assert x509.leaf(made(serial=serial)).serial == text
+    assert certs.leaf(made(serial=serial)).serial == text
 
 
 def test_foreign_leaf() -> None:
@@ -191,7 +191,7 @@ def test_foreign_leaf() -> None:
         foreign.DNSName("w*.x"),
         foreign.RFC822Name("a@example.org"),
     )
-    leaf = x509.leaf(made(names=names, key=ed25519.Ed25519PrivateKey.generate()))
+    leaf = certs.leaf(made(names=names, key=ed25519.Ed25519PrivateKey.generate()))
     assert [name.value for name in leaf.names] == ["www.example.org", "192.0.2.1", "w*.x"]
     assert {name.type for name in leaf.names} == {IdentifierType.DNS}
     assert (leaf.key, leaf.issuer) == (None, "somebody")
@@ -199,8 +199,8 @@ def test_foreign_leaf() -> None:
 
 def test_split_chain(chain: Chain) -> None:
     """A chain comes apart in its order, each certificate clean, whatever its line ends were."""
-    assert x509.split_chain(chain.pem) == (chain.leaf, chain.intermediate)
-    assert x509.split_chain(b"\r\n" + chain.pem.replace(b"\n", b"\r\n") + b"\n\n") == (
+    assert certs.split_chain(chain.pem) == (chain.leaf, chain.intermediate)
+    assert certs.split_chain(b"\r\n" + chain.pem.replace(b"\n", b"\r\n") + b"\n\n") == (
         chain.leaf,
         chain.intermediate,
     )
@@ -218,7 +218,7 @@ _SPOILT: dict[str, Callable[[bytes], bytes]] = {
     "not DER": lambda _: b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     "mixed labels": lambda pem: pem.replace(b"END CERTIFICATE", b"END X509 CRL"),
     "eleven": lambda pem: pem * 11,
-    "too long": lambda pem: pem + b"\n" * x509.MAX_CHAIN_BYTES,
+    "too long": lambda pem: pem + b"\n" * certs.MAX_CHAIN_BYTES,
 }
 
 
@@ -226,7 +226,7 @@ _SPOILT: dict[str, Callable[[bytes], bytes]] = {
 def test_strict_chain(spoil: Callable[[bytes], bytes]) -> None:
     """Anything but one to ten certificates is refused (RFC 8555 §9.1), and told without a trace of keys."""
     with pytest.raises(ValueError, match=r"chain|certificate") as caught:
-        x509.split_chain(spoil(CERT))
+        certs.split_chain(spoil(CERT))
     assert "PRIVATE KEY-----" not in str(caught.value)
 
 
@@ -238,7 +238,7 @@ def test_garbage(data: st.DataObject) -> None:
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
     pem = base64.b64encode(der)
     pem = b"-----BEGIN CERTIFICATE-----\n" + pem + b"\n-----END CERTIFICATE-----\n"
-    for read in (x509.leaf, x509.split_chain, lambda pem: x509.matches(KEY, pem)):
+    for read in (certs.leaf, certs.split_chain, lambda pem: x509.matches(KEY, pem)):
         with warnings.catch_warnings(), suppress(ValueError):
             warnings.simplefilter("ignore")
             read(pem)
@@ -247,7 +247,7 @@ def test_garbage(data: st.DataObject) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes(pem: bytes) -> None:
     """Any bytes at all are refused by a ValueError."""
-    for read in (x509.split_chain, x509.leaf, x509.leaf_from_der, x509.key_type):
+    for read in (certs.split_chain, certs.leaf, certs.leaf_from_der, x509.key_type):
         with pytest.raises(ValueError, match=r"\w"):
             read(pem)
 
@@ -255,7 +255,7 @@ def test_any_bytes(pem: bytes) -> None:
 def test_block_without_end() -> None:
     """Whitespace without end, as a broken authority may send it, is refused at once."""
     with pytest.raises(ValueError, match="no certificate"):
-        x509.split_chain(b"-----BEGIN CERTIFICATE-----" + b"\n" * 100_000)
+        certs.split_chain(b"-----BEGIN CERTIFICATE-----" + b"\n" * 100_000)
 
 
 def test_foreign_words() -> None:
@@ -270,7 +270,7 @@ def test_foreign_words() -> None:
         .sign(key, hashes.SHA256())
     )
 
-    found = x509.leaf_from_der(certificate.public_bytes(serialization.Encoding.DER))
+    found = certs.leaf_from_der(certificate.public_bytes(serialization.Encoding.DER))
 
     assert found.issuer == "?]0;you?Root"
     assert [str(one) for one in found.names] == ["a?[2j.example.org"]
@@ -286,25 +286,25 @@ def test_matches(chain: Chain) -> None:
 
 def test_in_order(chain: Chain) -> None:
     """Each certificate must be issued by the next: in name and in fact."""
-    assert x509.in_order([chain.leaf])
-    assert x509.in_order([chain.leaf, chain.intermediate])
-    assert x509.in_order([chain.leaf, chain.intermediate, chain.root])
-    assert not x509.in_order([])
-    assert not x509.in_order([chain.intermediate, chain.leaf])
-    assert not x509.in_order([chain.leaf, chain.root])
-    assert not x509.in_order([chain.leaf, chain.root, chain.intermediate])
-    assert not x509.in_order([chain.leaf, Chain().intermediate])
+    assert certs.in_order([chain.leaf])
+    assert certs.in_order([chain.leaf, chain.intermediate])
+    assert certs.in_order([chain.leaf, chain.intermediate, chain.root])
+    assert not certs.in_order([])
+    assert not certs.in_order([chain.intermediate, chain.leaf])
+    assert not certs.in_order([chain.leaf, chain.root])
+    assert not certs.in_order([chain.leaf, chain.root, chain.intermediate])
+    assert not certs.in_order([chain.leaf, Chain().intermediate])
 
 
 def test_forged_issuer() -> None:
     """An issuer of the right name with another key has not issued it."""
-    assert not x509.in_order([made(serial=1), made(serial=2)])
+    assert not certs.in_order([made(serial=1), made(serial=2)])
 
 
 def test_leads_to(chain: Chain) -> None:
     """A chain leads to the root that issued its last certificate, whether the root is in it or not."""
     last = foreign.load_pem_x509_certificate(chain.intermediate).issuer
     root = str(last.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value)
-    assert x509.leads_to(chain.pem, root)
-    assert x509.leads_to(chain.pem + chain.root, root)
-    assert not x509.leads_to(chain.pem, "ISRG Root X1")
+    assert certs.leads_to(chain.pem, root)
+    assert certs.leads_to(chain.pem + chain.root, root)
+    assert not certs.leads_to(chain.pem, "ISRG Root X1")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from renewer import clock, hooks, ownership, proc, secrets, words, x509
+from renewer import certs, clock, hooks, ownership, proc, secrets, words, x509
 from renewer.hooks import HookCertificate, HookOrder, HookResult, Verdict
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent, KeyType
 from renewer.model.facts import Version
@@ -160,7 +160,7 @@ def scratch() -> Iterator[HookCertificate]:
         store, now = DiskStore(directory), clock.now()
         key = x509.new_key(KeyType.ECDSA_P256)
         cert = x509.placeholder([Identifier.parse(DNS_NAME)], key, now)
-        leaf = x509.leaf(cert)
+        leaf = certs.leaf(cert)
         version = Version(id=version_id(now, leaf.serial), made_at=now, leaf=leaf, placeholder=True)
         version = store.put(NAME, version, Material(privkey=key, cert=cert, chain=b""), key_mode=0o600)
         store.turn(NAME, version.id)

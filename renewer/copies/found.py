@@ -63,14 +63,14 @@ def pairs(copies: Iterable[Copy], known: Sequence[bytes], scratch: Scratch) -> l
 
 
 def _pair(one: _Content, keys: dict[str, tuple[bytes, str]], rest: bytes) -> Pair:
-    from renewer import x509
+    from renewer import certs
 
     leaf, *own = one.certificates
     key, why = keys.get(_spki(leaf), (b"", ""))
     return Pair(
         path=one.path,
         cert=leaf,
-        chain=b"".join(own) or b"".join(dict.fromkeys(x509.certificates_in(rest))),
+        chain=b"".join(own) or b"".join(dict.fromkeys(certs.certificates_in(rest))),
         privkey=key,
         why=one.why or why,
     )
@@ -93,7 +93,7 @@ def _of(copy: Copy, scratch: Scratch) -> list[_Content]:
 
 def _inside(part: CopyPart, content: bytes, seal: Seal) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """The keys and certificates of one file, as PEM. Raises ValueError, GiveUp, RetryLater."""
-    from renewer import x509
+    from renewer import certs, x509
 
     match part:
         case CopyPart.KEY:
@@ -101,11 +101,11 @@ def _inside(part: CopyPart, content: bytes, seal: Seal) -> tuple[tuple[bytes, ..
         case CopyPart.KEY_DER:
             return (x509.key_pem(content),), ()
         case CopyPart.DER:
-            return (), (x509.pem(content),)
+            return (), (certs.pem(content),)
         case CopyPart.PKCS12 | CopyPart.JKS:
             return seal.opened(part, content)
         case _:
-            return x509.keys_in(content), x509.certificates_in(content)
+            return x509.keys_in(content), certs.certificates_in(content)
 
 
 def _untrusted(path: str, former: files.Former) -> str:
@@ -127,9 +127,9 @@ def _mark(key: bytes) -> str:
 
 
 def _spki(leaf: bytes) -> str:
-    from renewer import x509
+    from renewer import certs
 
     try:
-        return x509.spki(leaf)
+        return certs.spki(leaf)
     except ValueError:
         return ""

@@ -9,7 +9,7 @@ import sys
 
 import msgspec
 
-from renewer import x509
+from renewer import certs, x509
 from renewer.copies.keystores import Inside
 
 
@@ -24,7 +24,7 @@ def opened(job: Job) -> Inside | None:
     """What is in a keystore; None if it cannot be opened."""
     try:
         alias, key, certificates = x509.open_keystore(job.data, job.password)
-        not_after = x509.leaf_from_der(certificates[0]).not_after
+        not_after = certs.leaf_from_der(certificates[0]).not_after
     except ValueError:
         return None
     return Inside(

@@ -84,14 +84,14 @@ class Seal:
 
     def holds(self, part: CopyPart, data: bytes, material: Material) -> bool:
         """Whether a keystore opens with the password and holds this very pair."""
-        from renewer import x509
+        from renewer import certs, x509
 
         if part is CopyPart.PKCS12 and x509.is_legacy(data) is not self._is_legacy:
             return False
         inside = self.inside(part, data)
         if inside is None:
             return False
-        leaf, *chain = [_sha256(x509.der(pem)) for pem in x509.split_chain(material.fullchain)]
+        leaf, *chain = [_sha256(certs.der(pem)) for pem in certs.split_chain(material.fullchain)]
         return (inside.alias, inside.key, inside.certificates[0], sorted(inside.certificates[1:])) == (
             self._copy.alias,
             _sha256(x509.key_der(material.privkey)),
@@ -104,14 +104,14 @@ class Seal:
 
         Raises ValueError if the password does not open it, or not in time; GiveUp or RetryLater.
         """
-        from renewer import x509
+        from renewer import certs, x509
 
         if part is CopyPart.JKS:
             data = self._converted(data, "JKS", "PKCS12")
         if self.inside(CopyPart.PKCS12, data) is None:  # in a process of its own: it opens soon enough
             raise ValueError("the keystore cannot be opened")
         _, key, certificates = x509.open_keystore(data, self._password)
-        return (x509.key_pem(key),), tuple(x509.pem(one) for one in certificates)
+        return (x509.key_pem(key),), tuple(certs.pem(one) for one in certificates)
 
     def inside(self, part: CopyPart, data: bytes) -> Inside | None:
         """What is in a keystore; None if the password does not open it, or not in time."""

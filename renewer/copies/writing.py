@@ -182,9 +182,9 @@ def _later_there(
     drafts: list[_Draft], seal: Seal, material: Material, ours: Mapping[str, str], versions: Collection[str]
 ) -> str | None:
     """The path where somebody else put a certificate that ends later than ours, if any."""
-    from renewer import x509
+    from renewer import certs
 
-    our_end = x509.leaf(material.cert).not_after
+    our_end = certs.leaf(material.cert).not_after
     for one in drafts:
         if one.before is None or (
             one.before.link is None and _sha256(one.before.content) == ours.get(one.path)
@@ -290,7 +290,7 @@ def content(  # noqa: PLR0911  one return a part
     part: CopyPart, material: Material, seal: Seal, found: bytes | None
 ) -> bytes:
     """The bytes for a file; of a keystore those that are `found` there, if they hold the very same."""
-    from renewer import x509
+    from renewer import certs, x509
 
     match part:
         case CopyPart.KEY:
@@ -306,7 +306,7 @@ def content(  # noqa: PLR0911  one return a part
         case CopyPart.COMBINED:  # haproxy's order: leaf, chain, key
             return material.fullchain + material.privkey
         case CopyPart.DER:
-            return x509.der(material.cert)
+            return certs.der(material.cert)
         case CopyPart.PKCS12 | CopyPart.JKS:
             if found is not None and seal.holds(part, found, material):
                 return found  # sealed anew it would be other bytes, and nothing else
@@ -317,16 +317,16 @@ def content(  # noqa: PLR0911  one return a part
 
 def shown(part: CopyPart, found: bytes, seal: Seal) -> tuple[datetime, str] | None:
     """The end and fingerprint of the certificate in a file, whoever put it there; None if there is none."""
-    from renewer import x509
+    from renewer import certs
 
     try:
         match part:
             case CopyPart.KEY | CopyPart.KEY_DER | CopyPart.CHAIN:
                 return None
             case CopyPart.CERT | CopyPart.FULLCHAIN | CopyPart.COMBINED:
-                leaf = x509.leaf(_first(found))
+                leaf = certs.leaf(_first(found))
             case CopyPart.DER:
-                leaf = x509.leaf_from_der(found)
+                leaf = certs.leaf_from_der(found)
             case CopyPart.PKCS12 | CopyPart.JKS:
                 inside = seal.inside(part, found)
                 return (inside.not_after, inside.certificates[0]) if inside else None

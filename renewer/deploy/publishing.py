@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from renewer import clock, hooks, words, x509
+from renewer import certs, clock, hooks, words
 from renewer.context import Context
 from renewer.deploy.move import Move
 from renewer.hooks import HookCertificate, HookResult, Verdict
@@ -79,7 +79,7 @@ def _told(context: Context, move: Move) -> HookCertificate:
         cert=f"{place}/cert.pem",
         chain=f"{place}/chain.pem",
         fullchain=f"{place}/fullchain.pem",
-        spki_sha256=x509.spki(cert),
+        spki_sha256=certs.spki(cert),
         cert_sha256=move.version.leaf.fingerprint,
     )
 

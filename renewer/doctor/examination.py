@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from renewer import clock, x509
+from renewer import certs, clock
 from renewer.accounts.keeper import Keeper
 from renewer.errors import RenewerError
 from renewer.model.desired import Authority, Certificate, Challenge, Config, Endpoint, Http01
@@ -309,14 +309,14 @@ def _pinned(state: str, name: str) -> tuple[Pinned, ...]:
         newest = max((one.id for one in shelf.found), default=None)
         for version in dict.fromkeys(one for one in (shelf.live, newest) if one):
             material, live = store.read(name, version), version == shelf.live
-            leaf, *above = x509.split_chain(material.fullchain)
+            leaf, *above = certs.split_chain(material.fullchain)
             found.append(
                 Pinned(
                     what="what is live" if live else f"version {version}, which is not live yet",
                     live=live,
-                    leaf=x509.tlsa(leaf),
-                    above=frozenset().union(*(x509.tlsa(one) for one in above)),
-                    spki_sha256=x509.spki(leaf),
+                    leaf=certs.tlsa(leaf),
+                    above=frozenset().union(*(certs.tlsa(one) for one in above)),
+                    spki_sha256=certs.spki(leaf),
                 )
             )
     except (RenewerError, ValueError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from renewer import clock, x509
+from renewer import certs, clock
 from renewer.errors import RenewerError
 from renewer.model.decision import EventName
 from renewer.model.facts import Order, OrderState, PreferredChain
@@ -55,10 +55,10 @@ def download(context: Context, session: Session, found: AcmeOrder, certificate: 
 def leads(chain: bytes, first: bytes, preferred: str) -> bool:
     """Whether a chain is one for the certificate that `first` begins with, and ends where it is wanted."""
     try:
-        if not x509.leads_to(chain, preferred):
+        if not certs.leads_to(chain, preferred):
             return False
         return chain == first or (
-            x509.der(chain) == x509.der(first) and x509.in_order(x509.split_chain(chain))
+            certs.der(chain) == certs.der(first) and certs.in_order(certs.split_chain(chain))
         )
     except ValueError:
         return False  # what is wrong with the default one is told when it is to be installed
@@ -68,7 +68,7 @@ def _missed(
     certificate: str, authority: str, preferred: str, chain: bytes, failed: dict[str, str]
 ) -> PreferredChain | None:
     try:
-        serial = x509.leaf(chain).serial
+        serial = certs.leaf(chain).serial
     except ValueError:
         return None
     now = clock.now()

@@ -73,20 +73,20 @@ class DiskStore:
 
     def about(self, certificate: str, version: str) -> Version:
         """The facts of a version, by parsing it. Raises StateError if it is not complete and well-formed."""
-        from renewer import x509  # slow to import, and remembered facts spare it
+        from renewer import certs, x509  # slow to import, and remembered facts spare it
 
         with self._bench.home(certificate) as home, home.open(layout.VERSIONS) as versions:
             demand(layout.VERSION_ID, version, "version")
             with versions.open(version) as directory:
                 material, about, path = _material(directory), _about(directory, version), directory.path
         try:
-            leaf = x509.leaf(material.cert)
+            leaf = certs.leaf(material.cert)
             if material.chain:
-                x509.split_chain(material.chain)
+                certs.split_chain(material.chain)
             if material.privkey:
                 fits = x509.matches(material.privkey, material.cert)
             else:
-                fits = x509.spki(material.cert) == about.csr
+                fits = certs.spki(material.cert) == about.csr
         except ValueError as error:
             raise _damaged(path, str(error)) from None
         if not fits:
@@ -197,14 +197,14 @@ class DiskStore:
 
         `remembered` are its facts, if anybody knows them: then nothing but that very leaf is put.
         """
-        from renewer import x509
+        from renewer import certs
 
         demand(layout.VERSION_ID, version, "version")
         material = mending.whole(self._bench, certificate, version, remembered)
         if material is None:
             return False
-        leaf, made = x509.leaf(material.cert), layout.made_at(version)
-        elsewhere = None if material.privkey else x509.spki(material.cert)
+        leaf, made = certs.leaf(material.cert), layout.made_at(version)
+        elsewhere = None if material.privkey else certs.spki(material.cert)
         about = remembered or Version(id=version, made_at=made, leaf=leaf, csr=elsewhere)
         self.put(certificate, about, material, key_mode=key_mode)
         return True

@@ -61,7 +61,7 @@ def made_of(
 
     `elsewhere` tells the key of a version that has none here.
     """
-    from renewer import x509
+    from renewer import certs
 
     key = parts[layout.PRIVKEY] or b""
     if not key and not elsewhere:
@@ -72,7 +72,7 @@ def made_of(
     if parts[layout.CHAIN] is not None:
         chains.append(_certificates(parts[layout.CHAIN]))
     for leaf in leaves:
-        if fingerprint is not None and x509.leaf(leaf).fingerprint != fingerprint:
+        if fingerprint is not None and certs.leaf(leaf).fingerprint != fingerprint:
             continue
         for chain in sorted(chains, key=len, reverse=True):
             if _belongs(key, elsewhere, leaf, chain):
@@ -81,23 +81,23 @@ def made_of(
 
 
 def _belongs(key: bytes, elsewhere: str | None, leaf: bytes, chain: Sequence[bytes]) -> bool:
-    from renewer import x509
+    from renewer import certs, x509
 
     try:
-        fits = x509.matches(key, leaf) if key else x509.spki(leaf) == elsewhere
-        return fits and x509.in_order([leaf, *chain])
+        fits = x509.matches(key, leaf) if key else certs.spki(leaf) == elsewhere
+        return fits and certs.in_order([leaf, *chain])
     except ValueError:
         return False
 
 
 def _certificates(pem: bytes | None) -> tuple[bytes, ...]:
     """The certificates of a file that can be read; none of one that cannot."""
-    from renewer import x509
+    from renewer import certs
 
     try:
-        found = x509.split_chain(pem) if pem else ()
+        found = certs.split_chain(pem) if pem else ()
         for one in found:
-            x509.leaf(one)
+            certs.leaf(one)
     except ValueError:
         return ()
     return found

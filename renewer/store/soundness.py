@@ -7,7 +7,7 @@ and the reload then ends Apache.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from renewer import x509
+from renewer import certs, x509
 from renewer.model.names import Identifier
 from renewer.store.contract import Material
 from renewer.words import stamp
@@ -22,11 +22,11 @@ def fault(material: Material, names: Iterable[Identifier], now: datetime) -> str
     A key that is elsewhere cannot be looked at: that it fits was seen when the certificate was installed.
     """
     try:
-        certificates = x509.split_chain(material.fullchain)
-        leaf = x509.leaf(material.cert)
+        certificates = certs.split_chain(material.fullchain)
+        leaf = certs.leaf(material.cert)
         if material.privkey and not x509.matches(material.privkey, material.cert):
             return "the private key does not belong to the certificate"
-        if not x509.in_order(certificates):
+        if not certs.in_order(certificates):
             return "the chain is not in order: each certificate must be issued by the one that follows it"
     except ValueError as error:
         return str(error)

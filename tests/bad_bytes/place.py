@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from renewer import clock, x509
+from renewer import certs, clock, x509
 from renewer.cli import app
 from renewer.ledger.contract import Happening
 from renewer.ledger.sqlite import SqliteLedger
@@ -112,7 +112,7 @@ class Place:
             valid_for=timedelta(days=90),
         )
         cert = pair.cert.read_bytes()
-        leaf = x509.leaf(cert)
+        leaf = certs.leaf(cert)
         version = Version(id=version_id(at, leaf.serial), made_at=at, leaf=leaf, authority="nowhere")
         store.put(
             name, version, Material(privkey=pair.key.read_bytes(), cert=cert, chain=b""), key_mode=0o600

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from renewer import clock, x509
+from renewer import certs, clock
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Version, Window
 from renewer.store.disk import DiskStore, version_id
@@ -34,7 +34,7 @@ class Host(Agent):
         """A version that is valid for so many days, as if it had just been issued; its id."""
         material, state = pair(days), str(self.state)
         now = clock.now() + timedelta(seconds=days)  # newer than all before, whatever the second
-        leaf = x509.leaf(material.cert)
+        leaf = certs.leaf(material.cert)
         version = Version(
             id=version_id(now, leaf.serial), made_at=now, leaf=leaf, authority="test", account="https://a/1"
         )

@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
-from renewer import x509
+from renewer import certs
 from renewer.model.desired import Copy, CopyPart, Secret, SecretSource
 from renewer.store.contract import Material
 from tests.servers.certificates import ServerRoot
@@ -28,7 +28,7 @@ def pair(days: int = 90) -> Material:
 def _pair(days: int) -> Material:
     with tempfile.TemporaryDirectory() as directory:
         made = _root().issue(Path(directory), NAME, valid_for=timedelta(days=days))
-        (cert,) = x509.split_chain(made.cert.read_bytes())
+        (cert,) = certs.split_chain(made.cert.read_bytes())
         return Material(privkey=made.key.read_bytes(), cert=cert, chain=_root().pem)
 
 
@@ -37,7 +37,7 @@ def stranger(days: int) -> Material:
     with tempfile.TemporaryDirectory() as directory:
         root = ServerRoot()
         made = root.issue(Path(directory), NAME, valid_for=timedelta(days=days))
-        (cert,) = x509.split_chain(made.cert.read_bytes())
+        (cert,) = certs.split_chain(made.cert.read_bytes())
         return Material(privkey=made.key.read_bytes(), cert=cert, chain=root.pem)
 
 

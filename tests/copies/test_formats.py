@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from renewer import copies, proc, x509
+from renewer import certs, copies, proc, x509
 from renewer.copies import keystores
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import (
@@ -56,7 +56,7 @@ def ours(done: list[copies.Written]) -> dict[str, str]:
 def test_keystore_by_openssl(place: Path, kind: KeyType) -> None:
     """OpenSSL 3 opens the PKCS#12 with its default provider alone: key, leaf and chain are the very ones."""
     key = x509.new_key(kind)
-    own = Material(privkey=key, cert=x509.placeholder(x509.leaf(pair().cert).names, key, NOW), chain=b"")
+    own = Material(privkey=key, cert=x509.placeholder(certs.leaf(pair().cert).names, key, NOW), chain=b"")
     for material in (own, pair()):
         copies.put(copy_of(place, CopyPart.PKCS12), material, {})
         path = place / "pkcs12"
@@ -64,7 +64,7 @@ def test_keystore_by_openssl(place: Path, kind: KeyType) -> None:
         chain = told("openssl", "pkcs12", "-in", path, "-passin", "env:P", "-nokeys")
         private = told("openssl", "pkcs12", "-in", path, "-passin", "env:P", "-nocerts", "-noenc")
 
-        assert blocks(chain) == [pem.strip() for pem in x509.split_chain(material.fullchain)]
+        assert blocks(chain) == [pem.strip() for pem in certs.split_chain(material.fullchain)]
         assert [x509.key_der(pem) for pem in blocks(private)] == [x509.key_der(material.privkey)]
         assert b"friendlyName: www" in chain
 
@@ -92,7 +92,7 @@ def test_keystore_by_java(place: Path, part: CopyPart) -> None:
 
     said = told("keytool", "-list", "-v", "-keystore", place / part, "-storepass:env", "P").decode()
 
-    digest = hashlib.sha256(x509.der(pair().cert)).hexdigest().upper()
+    digest = hashlib.sha256(certs.der(pair().cert)).hexdigest().upper()
     assert f"Keystore type: {part.upper()}" in said
     assert "Alias name: www" in said
     assert "Entry type: PrivateKeyEntry" in said
@@ -284,7 +284,7 @@ def test_later_one_of_ours(place: Path, part: CopyPart) -> None:
     """In every format: a later version of ours is replaced, though nobody remembers who wrote it."""
     copies.put(copy_of(place, CopyPart.KEY, part), pair(200), {})
 
-    versions = {x509.leaf(pair(200).cert).fingerprint}
+    versions = {certs.leaf(pair(200).cert).fingerprint}
     done = copies.put(copy_of(place, CopyPart.KEY, part), pair(), {}, versions=versions)
 
     assert {one.note for one in done} == {""}
@@ -373,7 +373,7 @@ def test_names_inside(place: Path) -> None:
     """The leaf in a keystore is the one for our name (its subject may be empty, as authorities send it)."""
     copies.put(copy_of(place, CopyPart.PKCS12), pair(), {})
     alias, _, certificates = x509.open_keystore((place / "pkcs12").read_bytes(), PASSWORD)
-    assert (alias, [str(name) for name in x509.leaf_from_der(certificates[0]).names]) == ("www", [NAME])
+    assert (alias, [str(name) for name in certs.leaf_from_der(certificates[0]).names]) == ("www", [NAME])
 
 
 LEGACY = [False, True]

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509 as crypto
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from renewer import inventory, x509
+from renewer import certs, inventory
 from renewer.context import Context
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors, examine
@@ -122,13 +122,13 @@ def data(pem: bytes, selector: int, matching: int) -> str:
 
 def pinned(material: Material, *, what: str = "what is live", live: bool = True) -> Pinned:
     """A version of ours."""
-    leaf, *above = x509.split_chain(material.fullchain)
+    leaf, *above = certs.split_chain(material.fullchain)
     return Pinned(
         what=what,
         live=live,
-        leaf=x509.tlsa(leaf),
-        above=frozenset().union(*(x509.tlsa(one) for one in above)),
-        spki_sha256=x509.spki(leaf),
+        leaf=certs.tlsa(leaf),
+        above=frozenset().union(*(certs.tlsa(one) for one in above)),
+        spki_sha256=certs.spki(leaf),
     )
 
 
@@ -138,7 +138,7 @@ def pinned(material: Material, *, what: str = "what is live", live: bool = True)
 def test_every_kind_of_record(usage: int, selector: int, matching: int) -> None:
     """Leaf by usages 1 and 3, an authority of its chain by 0 and 2; never the one as the other."""
     material = Signer.root().intermediate().issue(NAME)
-    leaf, above = x509.split_chain(material.fullchain)
+    leaf, above = certs.split_chain(material.fullchain)
     right, wrong = (leaf, above) if usage in (1, 3) else (above, leaf)
     for pem, matches in ((right, True), (wrong, False)):
         record = Tlsa(
@@ -173,7 +173,7 @@ def test_doctor_compares_with_what_is_live(bed: Bed, tmp_path: Path) -> None:
     """Read from the state directory, asked of a resolver: the record of the live key, and one of another."""
     live, other = Signer.root().issue(NAME), Signer.root().issue(NAME)
     state = tmp_path / "state"
-    leaf = x509.leaf(live.cert)
+    leaf = certs.leaf(live.cert)
     version = Version(id=version_id(leaf.not_before, leaf.serial), made_at=leaf.not_before, leaf=leaf)
     with Lock(str(state)):
         store = DiskStore(str(state))

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
-from renewer import inventory, refresh, x509
+from renewer import certs, inventory, refresh
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
@@ -268,7 +268,7 @@ class Site:
 
     def live_serial(self, certificate: str = "www") -> str:
         """The serial at `live`."""
-        return x509.leaf(self.pair(certificate)[1]).serial
+        return certs.leaf(self.pair(certificate)[1]).serial
 
     def issued(self, mark: int = 0) -> list[str]:
         """The serials that the authority has issued since a mark of its log."""

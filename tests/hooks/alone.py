@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from renewer import hooks, x509
+from renewer import certs, hooks
 from renewer.hooks import HookCertificate, HookResult
 from renewer.model.desired import Hook, HookEvent
 from tests.servers.certificates import ServerRoot
@@ -49,7 +49,7 @@ class Shelf:
     def told(self, name: str) -> HookCertificate:
         """What a hook is told of a certificate."""
         live = self.directory / name / "live"
-        leaf = x509.leaf((live / "cert.pem").read_bytes())
+        leaf = certs.leaf((live / "cert.pem").read_bytes())
         return HookCertificate(
             name=name,
             names=tuple(str(one) for one in leaf.names),

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from cryptography import x509 as pyca
 
-from renewer import inventory, refresh, x509
+from renewer import certs, inventory, refresh
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
@@ -175,7 +175,7 @@ class Bed:
         at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1) + timedelta(minutes=self.made)
         pair = self.root.issue(self.directory / "issued", *names, stem=str(self.made), valid_for=valid_for)
         material = Material(privkey=pair.key.read_bytes(), cert=pair.cert.read_bytes(), chain=self.root.pem)
-        leaf = x509.leaf(material.cert)
+        leaf = certs.leaf(material.cert)
         version = Version(id=version_id(at, leaf.serial), made_at=at, leaf=leaf)
         with self.context() as context:
             return context.store.put("www", version, material, key_mode=0o600)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer import x509
+from renewer import certs
 from renewer.hooks import Verdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed, shown
@@ -178,7 +178,7 @@ def test_each_instance_by_itself(place: Path) -> None:
             good.cert.write_bytes(newer.cert.read_bytes())
             good.key.write_bytes(newer.key.read_bytes())
             assert shelf.call("postfix", DEPLOY, **env).verdict is Verdict.DONE
-            serial = x509.leaf(newer.cert.read_bytes()).serial
+            serial = certs.leaf(newer.cert.read_bytes()).serial
             for postfix in (first, second):
                 wait_until(partial(_shows, postfix, serial), what="the new one")
         result = shelf.call("postfix", DEPLOY, **env)

@@ -12,7 +12,6 @@ from tests.house.code import modules
 
 MODULE_LINES, FUNCTION_LINES = 500, 40
 LONGER_MODULES = {  # with its own limit, and why it is one piece
-    "renewer/x509.py": (660, "one door to `cryptography`; two would be no door"),
     "renewer/model/facts.py": (660, "nouns only: the list is the vocabulary"),
 }
 LONGER_FUNCTIONS = {

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
-from renewer import clock, x509
+from renewer import certs, clock
 from renewer.accounts.keeper import Keeper
 from renewer.accounts.session import Session
 from renewer.errors import GiveUp, RenewerError, RetryLater
@@ -112,7 +112,7 @@ def whole(session: Session) -> bytes:
     session.deactivate_authorization(other.authorizations[0])
     session.renewal_info("AAAA.BBBB")
     chain = session.download(done)
-    session.revoke(x509.der(chain))
+    session.revoke(certs.der(chain))
     return chain
 
 
@@ -438,7 +438,7 @@ def test_no_key_is_ever_in_a_frame(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     with pytest.raises(RenewerError):  # it is not the certificate's
-        session.revoke(x509.der(chain), key=pem)
+        session.revoke(certs.der(chain), key=pem)
     secrets |= _forms_of(pem)
     everything = b"\n".join(crossed)
     assert b'"Sign"' in everything

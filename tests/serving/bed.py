@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from renewer import clock, run, x509
+from renewer import certs, clock, run
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.model.decision import Decision, RunReport
@@ -86,7 +86,7 @@ class Bed:
         self, material: Material, name: str = "www", *, live: bool = False, made: datetime | None = None
     ) -> Version:
         """A version on disk, as the agent had installed it a moment ago, or at `made`."""
-        leaf = x509.leaf(material.cert)
+        leaf = certs.leaf(material.cert)
         made = made or clock.now()
         version = Version(
             id=version_id(made, leaf.serial), made_at=made, leaf=leaf, authority="ca", directory=NOWHERE

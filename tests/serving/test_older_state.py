@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from renewer import x509
+from renewer import certs, x509
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import EndpointState, Order, OrderState, Sighting, Version
 from renewer.model.names import Identifier
@@ -247,9 +247,9 @@ def test_a_key_that_is_elsewhere_is_not_asked_for(bed: Bed) -> None:
     bed.certificate(csr=str(request), copies=copies(bed, "fullchain"))
     del bed.tables["certificate.www"]["names"]
     made, first = bed.clock.now() - 50 * DAY, issued(bed, age=50, key=key)
-    leaf = x509.leaf(first.cert)
+    leaf = certs.leaf(first.cert)
     version = Version(
-        id=version_id(made, leaf.serial), made_at=made, leaf=leaf, authority="ca", csr=x509.spki(first.cert)
+        id=version_id(made, leaf.serial), made_at=made, leaf=leaf, authority="ca", csr=certs.spki(first.cert)
     )
     with bed.lock():
         store = DiskStore(str(bed.state))

@@ -12,7 +12,7 @@ import dns.query
 import dns.rdatatype
 import pytest
 
-from renewer import x509
+from renewer import certs
 from renewer.model.decision import Reason, Result, Step
 from renewer.model.facts import Published, Version
 from tests.servers.bind import Bind
@@ -40,7 +40,7 @@ def published(bed: Bed, *lines: str, days: int = 60, **keys: Any) -> tuple[Versi
 def fingerprints(bed: Bed, version: Version) -> tuple[str, str]:
     """Of the key and of the leaf."""
     place = bed.state / "certificates" / "www" / "versions" / version.id / "cert.pem"
-    return x509.spki(place.read_bytes()), version.leaf.fingerprint
+    return certs.spki(place.read_bytes()), version.leaf.fingerprint
 
 
 def test_published_before_it_is_deployed(bed: Bed) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509 as pyca
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from renewer import x509
+from renewer import certs, x509
 from renewer.model.facts import EndpointState
 from renewer.store.contract import Material
 from tests.faults.conftest import make_host
@@ -43,14 +43,14 @@ def test_it_is_read_as_far_as_can_be() -> None:
     """Names, dates and key are there; the chain is in order by its names; the kind has a name."""
     signer = Signer.root().intermediate()
     material = strange_material(signer)
-    assert [str(name) for name in x509.leaf(material.cert).names] == [NAME]
+    assert [str(name) for name in certs.leaf(material.cert).names] == [NAME]
     key = x509.key_fingerprint(material.privkey)
-    assert len(x509.put_in_order(key, material.fullchain)) == 2
-    assert "1.2.840.10045.4.3.127" in (x509.unfamiliar(material.fullchain) or "")
-    assert x509.unfamiliar(signer.issue(NAME).fullchain) is None
+    assert len(certs.put_in_order(key, material.fullchain)) == 2
+    assert "1.2.840.10045.4.3.127" in (certs.unfamiliar(material.fullchain) or "")
+    assert certs.unfamiliar(signer.issue(NAME).fullchain) is None
     other = Signer.root("another").issue(NAME)
     with pytest.raises(ValueError, match="not in order"):
-        x509.put_in_order(key, material.cert + other.cert)
+        certs.put_in_order(key, material.cert + other.cert)
 
 
 def test_it_goes_live_and_is_seen(bed: Bed) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from renewer import x509
+from renewer import certs, x509
 from renewer.model.desired import KeyType
 from renewer.model.facts import Version
 from renewer.model.names import Identifier
@@ -20,7 +20,7 @@ def pair(number: int) -> tuple[Version, Material]:
     key = x509.new_key(KeyType.ECDSA_P256)
     cert = x509.placeholder([Identifier.parse("www.example.org")], key, at)
     chain = x509.placeholder([Identifier.parse("ca.example.org")], x509.new_key(KeyType.ECDSA_P256), at)
-    leaf = x509.leaf(cert)
+    leaf = certs.leaf(cert)
     version = Version(
         id=version_id(at, leaf.serial), made_at=at, leaf=leaf, authority="test", account="acct", profile=None
     )

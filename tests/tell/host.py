@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from renewer import x509
+from renewer import certs
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.ledger.sqlite import SqliteLedger
@@ -71,7 +71,7 @@ class Host:
             valid_for=not_after - not_before,
         )
         cert = pair.cert.read_bytes()
-        leaf = x509.leaf(cert)
+        leaf = certs.leaf(cert)
         at = made or not_before
         version = Version(
             id=version_id(at, leaf.serial), made_at=at, leaf=leaf, authority="nowhere", account="https://a/1"

@@ -147,10 +147,10 @@ def pair(host: Host, name: str) -> Pair:
 
 def seen(host: Host, port: int, time: Clock, **changes: Any) -> Sighting:
     """What a look at the port showed an hour ago."""
-    from renewer import x509
+    from renewer import certs
 
     cert = (host.state / "certificates/www/live/cert.pem").read_bytes()
-    leaf = x509.leaf(cert)
+    leaf = certs.leaf(cert)
     given: dict[str, Any] = {
         "certificate": "www",
         "host": "web-1",

@@ -119,7 +119,7 @@ def show_what_is_meant(place: Place, timeout: float) -> Shown:
     shown = show(place, tls.blind(), timeout)
     if shown.der is None or place.target.family is None:
         return shown
-    from renewer.x509 import family_of_der
+    from renewer.certs import family_of_der
 
     if not _is_another_kind(place, family_of_der(shown.der)):
         return shown
@@ -135,7 +135,7 @@ def show_kind(place: Place, timeout: float) -> Shown:
     """
     shown = show_politely(place, timeout, place.target.family)
     if shown.der is None and shown.tls_refused:
-        from renewer.x509 import family_of_der
+        from renewer.certs import family_of_der
 
         older = show_politely(place, timeout, place.target.family, by_cipher=True)
         if older.der is not None and not _is_another_kind(place, family_of_der(older.der)):
@@ -249,7 +249,7 @@ def _sight(
     leaf: Leaf | None = None
     digest: str | None = None
     if shown.der is not None:
-        from renewer.x509 import leaf_from_der, unfamiliar_der
+        from renewer.certs import leaf_from_der, unfamiliar_der
 
         try:
             leaf = leaf_from_der(shown.der)

@@ -7,7 +7,7 @@ by our own look at the names.
 from collections.abc import Iterable
 from datetime import datetime
 
-from renewer import x509
+from renewer import certs
 from renewer.errors import GiveUp
 from renewer.model.names import Identifier
 from renewer.network import tls
@@ -20,7 +20,7 @@ def judge(fullchain: bytes, names: Iterable[Identifier], roots: str, now: dateti
 
     An authority's clock may be ahead of ours by minutes: what begins later is judged at its beginning.
     """
-    leaf = x509.leaf(fullchain)
+    leaf = certs.leaf(fullchain)
     missing = [str(name) for name in names if name not in leaf.names]
     if missing:
         return Judgement(False, error=f"it does not have the names {', '.join(missing)}")
@@ -30,9 +30,9 @@ def judge(fullchain: bytes, names: Iterable[Identifier], roots: str, now: dateti
         trusted = tls.verifying(roots).get_ca_certs(binary_form=True)
     except GiveUp as error:
         return Judgement(None, Trouble.ROOTS, error.text)
-    begins, _ = x509.span(fullchain)
+    begins, _ = certs.span(fullchain)
     try:
-        refused = x509.refused_by(fullchain, trusted, max(begins, now))
+        refused = certs.refused_by(fullchain, trusted, max(begins, now))
     except ValueError as error:
         return Judgement(None, error=str(error))
     return Judgement(False, Trouble.UNTRUSTED, refused) if refused else Judgement(accepted=True)
