@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 from renewer.model import persist
@@ -48,7 +48,7 @@ def show(setup: Setup, name: str | None, as_json: bool) -> int:
             _print(one)
         if not shown:
             screen.out("the configuration uses no authority")
-    return exits.FAILED if any(one["error"] for one in shown) else exits.OK
+    return screen.FAILED if any(one["error"] for one in shown) else screen.OK
 
 
 @command.command()
@@ -277,7 +277,7 @@ def _done(
         screen.emit({"schema": screen.SCHEMA, **document})
     else:
         screen.out(f"{text}: {url}")
-    return exits.OK
+    return screen.OK
 
 
 def _read(path: str) -> bytes:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 
@@ -98,7 +98,7 @@ def _tell(needed: "Sequence[tuple[Dns01, str]]", *, as_json: bool, strict: bool 
     if not as_json and any(one["target"] and one["published"] is not True for one in shown):
         screen.say("→ publish these records once; then play it through: renewer rehearse")
     missing = any(one["published"] is not True for one in shown)
-    return exits.FAILED if strict and missing else exits.OK
+    return screen.FAILED if strict and missing else screen.OK
 
 
 def _line(one: dict[str, Any]) -> str:

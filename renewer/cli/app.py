@@ -9,7 +9,7 @@ The rules of the screen, obeyed by every command:
 5. Colour and drawn tables only on a terminal; elsewhere output is plain and stays stable: a record a line,
    the columns of a table parted by tabs, below a line with their names. Without colour (`NO_COLOR`,
    `TERM=dumb`) and without Unicode nothing is lost: signs and words say the same.
-6. Exit codes are those of `renewer.cli.exits`.
+6. Exit codes are those of `renewer.cli.screen`.
 """
 
 import sys
@@ -19,29 +19,30 @@ from typing import NoReturn
 import click
 
 from renewer import __version__
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.errors import ConfigError, LockHeld, RenewerError, UsageError, shortage
 
 DEFAULT_CONFIG = "/etc/renewer/config.toml"
 
-# name → (module below renewer.cli, one line of help): the module is imported only when called
+# name → (module below renewer.cli, one line of help): the module is imported only when called; `:` parts it
+# from the attribute where a family of commands shares one
 COMMANDS = {
     "run": ("run", "Do what is needed now; what the timer calls."),
     "plan": ("plan", "Show what a run would do, and why; changes nothing."),
     "status": ("status", "Answer: am I fine?"),
     "log": ("log", "Read the renewal log."),
-    "page": ("page", "Write one HTML file that shows how every certificate stands."),
+    "page": ("report:page", "Write one HTML file that shows how every certificate stands."),
     "report": ("report", "Say what came of the last days: renewals, failures, margins."),
     "check": ("check", "Look at what any port serves."),
     "doctor": ("doctor", "Look at the names as an authority would: DNS, CAA, DNSSEC, ports."),
     "deploy": ("deploy", "Make the servers load the newest version again."),
-    "rollback": ("rollback", "Serve an older version again, and hold what is newer."),
+    "rollback": ("deploy:rollback", "Serve an older version again, and hold what is newer."),
     "versions": ("versions", "List the versions of a certificate: dates, names, key, where each is served."),
-    "rename": ("rename", "Let a certificate's versions follow its new name in the configuration."),
-    "forget": ("forget", "Delete what is on disk of a certificate that no configuration names."),
+    "rename": ("versions:rename", "Let a certificate's versions follow its new name in the configuration."),
+    "forget": ("versions:forget", "Delete what is on disk of a certificate that no configuration names."),
     "rehearse": ("rehearse", "Play the whole issuance at the authority's staging."),
     "revoke": ("revoke", "Have a certificate revoked, and replaced."),
-    "ack": ("ack", "Say that you know of a trouble: no more notices of it for a while."),
+    "ack": ("notify:ack", "Say that you know of a trouble: no more notices of it for a while."),
     "notify": ("notify", "Try the channels that tell people."),
     "acme-dns": ("acme_dns", "Make accounts at an acme-dns server, and say which CNAMEs they need."),
     "account": ("account", "Look after the accounts at the authorities."),
@@ -61,11 +62,11 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
-        """Import the command's module and take the attribute `command` from it."""
+        """Import the command's module and take the attribute from it: `command`, if none is named."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"renewer.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        place, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"renewer.cli.{place}"), attribute or "command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's signature
@@ -97,7 +98,7 @@ def group(ctx: click.Context, config_path: str, verbose: int) -> None:
 def main() -> NoReturn:
     """The console script: run the command, turn what went wrong into words and an exit code."""
     screen.prepare()
-    code = exits.OK
+    code = screen.OK
     try:
         code = _run(sys.argv[1:])
         screen.flush()
@@ -106,7 +107,7 @@ def main() -> NoReturn:
     except screen.LostAnswerError as error:  # no answer is no success
         screen.close_broken_stdout()
         screen.say(f"renewer: the answer could not be written: {error}")
-        code = exits.FAILED
+        code = screen.FAILED
     sys.exit(code)
 
 
@@ -114,28 +115,28 @@ def _run(argv: list[str]) -> int:  # noqa: C901, PLR0911  a branch for each way 
     as_json = "--json" in argv
     try:
         code = group.main(args=argv, prog_name="renewer", standalone_mode=False)
-        return code if isinstance(code, int) else exits.OK
+        return code if isinstance(code, int) else screen.OK
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
         return screen.usage_fault(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         screen.say("interrupted: what was begun is remembered, run again to go on")
-        return exits.INTERRUPTED
+        return screen.INTERRUPTED
     except BrokenPipeError:
         screen.close_broken_stdout()
-        return exits.OK
+        return screen.OK
     except ConfigError as error:
         return screen.config_fault(error, as_json=as_json)
     except LockHeld as error:
-        return screen.fault(error, as_json=as_json, code=exits.BUSY)
+        return screen.fault(error, as_json=as_json, code=screen.BUSY)
     except UsageError as error:
-        return screen.fault(error, as_json=as_json, code=exits.USAGE)
+        return screen.fault(error, as_json=as_json, code=screen.USAGE)
     except RenewerError as error:
-        return screen.fault(error, as_json=as_json, code=exits.FAILED)
+        return screen.fault(error, as_json=as_json, code=screen.FAILED)
     except screen.LostAnswerError:
         raise
     except Exception as error:  # noqa: BLE001  the last net: a defect of ours is told without its trace
         if want := shortage(error):
-            return screen.fault(want, as_json=as_json, code=exits.FAILED)
+            return screen.fault(want, as_json=as_json, code=screen.FAILED)
         return screen.defect(error, as_json=as_json)

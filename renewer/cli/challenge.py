@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.limits import complete
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
@@ -73,7 +73,7 @@ def show(setup: Setup, name: str, as_json: bool) -> int:
                 screen.out(f"  publish: {one.publish}")
             if one.error:
                 screen.out(f"  cannot be told: {one.error}")
-    return exits.FAILED if any(one.error for one in shown) else exits.OK
+    return screen.FAILED if any(one.error for one in shown) else screen.OK
 
 
 @command.command()
@@ -93,7 +93,7 @@ def snippet(name: str | None, as_json: bool) -> int:
         else:
             for one, path in known.items():
                 screen.out(f"{one}  {path}")
-        return exits.OK
+        return screen.OK
     if name not in known:
         raise UsageError(f"there is no snippet '{name}'", hint="there are: " + ", ".join(known))
     with open(known[name], encoding="utf-8") as file:
@@ -102,7 +102,7 @@ def snippet(name: str | None, as_json: bool) -> int:
         screen.emit({"schema": screen.SCHEMA, "name": name, "path": known[name], "text": text})
     else:
         screen.out(text.rstrip("\n"))
-    return exits.OK
+    return screen.OK
 
 
 @command.command()
@@ -124,7 +124,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
         parts = {"removed": removed, "forgotten": kept if agreed else [], "left": [] if agreed else kept}
         documents = {word: [_left(one) for one in items] for word, items in parts.items()}
         screen.emit({"schema": screen.SCHEMA, **documents})
-        return exits.OK if agreed or not kept else exits.FAILED
+        return screen.OK if agreed or not kept else screen.FAILED
     for one in removed:
         screen.out(f"removed   {one.where} ({one.what})")
     for one in kept:
@@ -135,7 +135,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
         screen.out("    → to forget it: renewer challenge clean --yes")
     if not removed and not kept:
         screen.out("nothing is left over")
-    return exits.OK if agreed or not kept else exits.FAILED
+    return screen.OK if agreed or not kept else screen.FAILED
 
 
 def _swept(setup: Setup, name: str | None) -> "tuple[list[Debris], list[Debris]]":

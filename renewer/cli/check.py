@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from renewer import clock, words
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
 from renewer.model.facts import Leaf
@@ -159,8 +159,8 @@ def _exit(found: Sequence[Finding]) -> int:
     unseen = {"unreachable", Trouble.STARTTLS.value, Trouble.NO_TLS.value}
     told = [finding for finding in found if finding.code != Trouble.UNREADABLE]  # nobody's fault
     if any(finding.code not in unseen for finding in told):
-        return exits.PERSON
-    return exits.FAILED if told else exits.OK
+        return screen.PERSON
+    return screen.FAILED if told else screen.OK
 
 
 def _try(roots: str) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.errors import ConfigError, Fault
 from renewer.model.desired import Config
 
@@ -29,7 +29,7 @@ def check(setup: screen.Setup, as_json: bool) -> int:
         }
         more = {"notes": notes} if notes else {}
         screen.emit({"schema": screen.SCHEMA, "path": config.path, **counts, **more})
-        return exits.OK
+        return screen.OK
     parts = (
         _count(len(config.certificates), "certificate", "certificates"),
         _count(len(config.authorities), "authority", "authorities"),
@@ -38,7 +38,7 @@ def check(setup: screen.Setup, as_json: bool) -> int:
     screen.out(f"{', '.join(parts)}: {'fine, but' if notes else 'fine'}")
     for note in notes:
         screen.out(f"  {note}")
-    return exits.OK
+    return screen.OK
 
 
 @command.command()
@@ -50,7 +50,7 @@ def schema() -> int:
     from renewer.config.schema import json_schema
 
     screen.emit(json_schema())
-    return exits.OK
+    return screen.OK
 
 
 def _beyond_the_text(config: Config) -> list[Fault]:

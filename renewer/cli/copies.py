@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from renewer import words
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
@@ -37,10 +37,10 @@ def list_(setup: Setup, name: str | None, *, as_json: bool) -> int:
         host = context.host
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "host": host, "copies": [_document(one) for one in found]})
-        return exits.OK
+        return screen.OK
     if not found:
         screen.out("no file was written outside the state directory")
-        return exits.OK
+        return screen.OK
     rows = [
         (one.record.certificate, "in use" if one.named else "left over", _content(one), one.record.path)
         for one in found
@@ -51,7 +51,7 @@ def list_(setup: Setup, name: str | None, *, as_json: bool) -> int:
             screen.out(f"{one.backup} is what was there before us")
     if any(not one.named for one in found):
         screen.say("what is left over can be removed by: renewer copies clean")
-    return exits.OK
+    return screen.OK
 
 
 @command.command()
@@ -92,7 +92,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
         screen.emit({"schema": screen.SCHEMA, "host": host, **documents})
     else:
         _print(removed, left)
-    return exits.FAILED if any(one.found is Found.UNKNOWN for one in left) else exits.OK
+    return screen.FAILED if any(one.found is Found.UNKNOWN for one in left) else screen.OK
 
 
 def _clean(context: "Context", old: "Sequence[Standing]") -> "tuple[list[Standing], list[Standing]]":

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from renewer import clock, words
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError
@@ -54,7 +54,7 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
         for one in notes:
             screen.out(f"note: {one.text}")
             screen.out(f"    → {one.hint}")
-    return exits.OK if healthy else exits.PERSON
+    return screen.OK if healthy else screen.PERSON
 
 
 def _with_local(config: Config, wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Checkup]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer import words
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.config.hooks import hooks_directory, shipped, shipped_names
 from renewer.errors import UsageError
@@ -37,11 +37,11 @@ def list_(*, as_json: bool) -> int:
     if as_json:
         documents = [{"name": name, "text": text, "path": path} for name, text, path in hooks]
         screen.emit({"schema": screen.SCHEMA, "hooks": documents})
-        return exits.OK
+        return screen.OK
     width = max((len(name) for name, _, _ in hooks), default=0)
     for name, text, _ in hooks:
         screen.out(f"{name:{width}}  {text}" if screen.is_terminal() else f"{name}\t{text}")
-    return exits.OK
+    return screen.OK
 
 
 @command.command()
@@ -49,7 +49,7 @@ def list_(*, as_json: bool) -> int:
 def show(name: str) -> int:
     """Print a shipped hook; its header says what it needs and how to configure it."""
     screen.out(_find(name).read_text().removesuffix("\n"))
-    return exits.OK
+    return screen.OK
 
 
 @command.command()
@@ -72,7 +72,7 @@ def copy(name: str, dest: Path) -> int:
         os.fchmod(file.fileno(), 0o755)
     screen.say(f"{dest} is yours now; name it in the configuration:")
     screen.out(f'[hook.{dest.name}]\nrun    = "{dest.absolute()}"\nevents = ["test", "deploy", "rollback"]')
-    return exits.OK
+    return screen.OK
 
 
 @command.command("test")
@@ -117,7 +117,7 @@ def try_out(setup: Setup, name: str, asked: tuple[str, ...], yes: bool, as_json:
         screen.emit({"schema": screen.SCHEMA, **document})
     else:
         _tell(hook, problem, calls)
-    return exits.OK if document["ok"] else exits.FAILED
+    return screen.OK if document["ok"] else screen.FAILED
 
 
 def _configured(setup: Setup, name: str) -> tuple[Hook, str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
@@ -53,7 +53,7 @@ def command(
         screen.emit({"schema": screen.SCHEMA, "well": well, "steps": steps})
     else:
         _print(steps, well=well)
-    return exits.OK if well else exits.FAILED
+    return screen.OK if well else screen.FAILED
 
 
 def _print(steps: "list[Played]", *, well: bool) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 
@@ -60,7 +60,7 @@ def command(
         screen.emit({"schema": screen.SCHEMA, "certificate": name, "revoked": told})
     elif replace:
         screen.say(f"{name} is served with a revoked certificate until the next run replaces it")
-    return exits.OK
+    return screen.OK
 
 
 def _revoke(

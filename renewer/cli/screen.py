@@ -11,7 +11,6 @@ import click
 import msgspec
 
 from renewer import clock, errors, words
-from renewer.cli import exits
 from renewer.model.desired import Config
 
 SCHEMA = 1
@@ -187,14 +186,14 @@ def config_fault(error: errors.ConfigError, *, as_json: bool) -> int:
             for fault in error.faults
         ]
         emit({"schema": SCHEMA, "error": {"kind": "config", "faults": faults}})
-        return exits.USAGE
+        return USAGE
     say(f"renewer: the configuration has {words.count(len(error.faults), 'fault')}, nothing was done")
     for found in error.faults:
         place = found.file + (f":{found.line}" if found.line else "")
         say(f"  {place}: {found.path + ': ' if found.path else ''}{found.text}")
         if found.hint:
             say(f"    → {found.hint}")
-    return exits.USAGE
+    return USAGE
 
 
 def usage_fault(error: click.ClickException, *, as_json: bool) -> int:
@@ -209,7 +208,7 @@ def usage_fault(error: click.ClickException, *, as_json: bool) -> int:
         )
     else:
         error.show(file=sys.stderr)
-    return exits.USAGE
+    return USAGE
 
 
 def defect(error: Exception, *, as_json: bool) -> int:
@@ -219,7 +218,7 @@ def defect(error: Exception, *, as_json: bool) -> int:
     except OSError as full:
         hint = f"please report it: {_where(error)} (its trace found no room: {full.strerror or full})"
     text = f"a defect of this program: {type(error).__name__}"
-    return fault(errors.OurFault(text, hint=hint), as_json=as_json, code=exits.FAILED)
+    return fault(errors.OurFault(text, hint=hint), as_json=as_json, code=FAILED)
 
 
 def _trace(error: Exception) -> str:
@@ -292,3 +291,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence
         )
         drawn.add_row(*cells)
     Console().print(drawn)
+
+
+OK = 0  # all well
+FAILED = 1  # something failed and will be retried, also while it only waits for its moment
+USAGE = 2  # bad usage or configuration, nothing was done
+PERSON = 3  # a person must act
+BUSY = 75  # another run holds the lock (EX_TEMPFAIL)
+INTERRUPTED = 130  # Ctrl-C

@@ -1,5 +1,8 @@
 """`renewer status`: am I fine?"""
 
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
     from renewer.cli.picture import Picture
     from renewer.context import Context
     from renewer.model.desired import Config
+    from renewer.model.facts import Sighting, Situation
     from renewer.model.status import CertificateStatus, Status, WatchStatus
     from renewer.model.trouble import Concern
+
 
 _EVERY = 2.0  # seconds between two pictures of --watch
 _GLANCE = 0.25  # seconds between two looks whether the terminal has another size
@@ -104,7 +109,6 @@ def _looked(setup: Setup, names: tuple[str, ...], *, look: bool) -> "tuple[Statu
 def document(config: "Config", names: tuple[str, ...] = (), *, look: bool = False) -> "Status":
     """How things stand, from what is known; asks nobody, but the ports if it is to `look`."""
     from renewer import concerns, inventory, watches
-    from renewer.cli.looking import look_now, with_seen
     from renewer.context import Context
     from renewer.ledger import reserve
     from renewer.logs import defects
@@ -247,3 +251,37 @@ def _seconds(text: str) -> tuple[float, tuple[str, ...]]:
     if not 0.1 <= seconds <= 86400:
         raise UsageError(f"--watch {text} is out of bounds", hint="0.1 to 86400 seconds make sense")
     return seconds, ()
+
+
+def look_now(config: "Config", names: Sequence[str] = ()) -> "tuple[Sighting, ...]":
+    """Look at every port of these certificates, all without names.
+
+    What was seen is kept if nobody else is at work and the state may be written to; else it is only shown.
+    """
+    from renewer import inventory, observe
+    from renewer.context import Context
+    from renewer.store.lock import Lock
+
+    with ExitStack() as closing:
+        write = os.path.isdir(config.agent.state)
+        if write:
+            try:
+                closing.enter_context(Lock(config.agent.state, group=config.agent.group).acquire())
+            except RenewerError:
+                write = False
+        context = closing.enter_context(Context(config, write=write))
+        found = observe.look(context, inventory.take(context, names or None).values())
+        if write:
+            found.save()
+        return tuple(found.records)
+
+
+def with_seen(situations: "Mapping[str, Situation]", seen: "Sequence[Sighting]") -> "dict[str, Situation]":
+    """The same situations with what was just seen in place of what was seen before."""
+    changed = dict(situations)
+    for name, situation in situations.items():
+        new = [one for one in seen if one.certificate == name]
+        looked_at = {one.endpoint for one in new}
+        kept = [one for one in situation.sightings if one.endpoint not in looked_at]
+        changed[name] = msgspec.structs.replace(situation, sightings=(*kept, *new))
+    return changed

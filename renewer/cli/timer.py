@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from renewer import durable, proc
-from renewer.cli import exits, sandbox, screen, units
+from renewer.cli import screen, units
 from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import Config
 
@@ -44,13 +44,13 @@ def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
     if only_print:
         for name, text in texts.items():
             screen.out(f"# {directory / name}\n{text}")
-        return exits.OK
+        return screen.OK
     if directory == Path(SYSTEM) and not _systemd_runs():
         screen.say(
             "systemd does not run here, so nothing was installed; add this line by `crontab -e` as root:"
         )
         screen.out(units.cron_line(config, program()))
-        return exits.OK
+        return screen.OK
     foreign = [path for path in (directory / name for name in texts) if _state(path, None) == "foreign"]
     if foreign:
         raise UsageError(
@@ -69,7 +69,7 @@ def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
         screen.out(f"the units in {directory} are as they should be")
     if directory == Path(SYSTEM):
         _start(changed=bool(changed))
-    return exits.OK
+    return screen.OK
 
 
 @command.command()
@@ -96,7 +96,7 @@ def remove(directory: Path) -> int:
         _systemctl("daemon-reload")
     if not ours:
         screen.out(f"there are no units of ours in {directory}")
-    return exits.OK
+    return screen.OK
 
 
 @command.command()
@@ -121,7 +121,7 @@ def show(setup: screen.Setup, directory: Path, *, as_json: bool) -> int:
                 "cron": cron,
             }
         )
-        return exits.OK
+        return screen.OK
     for path, state in states.items():
         screen.out(f"{path}: {_WORDS[state]}")
     for key, value in facts.items():
@@ -129,7 +129,7 @@ def show(setup: screen.Setup, directory: Path, *, as_json: bool) -> int:
     if not _systemd_runs():
         screen.out("systemd does not run here; the line for root's crontab:")
         screen.out(cron)
-    return exits.OK
+    return screen.OK
 
 
 _WORDS = {
@@ -182,7 +182,7 @@ def _make_directories(config: Config) -> None:
         if not Path(path).exists():
             Path(path).mkdir(mode=mode, parents=True)
             screen.out(f"made {path}")
-    for path, why in sandbox.writable(config):
+    for path, why in units.writable(config):
         # packages that are not installed are no fault
         if not Path(path).is_dir() and not why.startswith(("nginx", "the same")):
             screen.say(f"{path} ({why}) does not exist: make it, then run this again")

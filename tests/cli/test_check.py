@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from renewer.cli import app, exits, screen
+from renewer.cli import app, screen
 from renewer.cli.check import findings
 from renewer.model.desired import Agent, Authority, Certificate, Config, Endpoint, Http01, Starttls
 from renewer.model.facts import Leaf
@@ -68,7 +68,7 @@ def test_a_sound_port(port: int, roots: str, capsys: pytest.CaptureFixture[str])
     code = check(f"127.0.0.1:{port}", "--roots", roots, "--json")
 
     told = document(capsys)
-    assert code == exits.OK
+    assert code == screen.OK
     assert told["schema"] == 1
     (target,) = told["targets"]
     assert {"target", "reachable", "tls", "chain_valid", "name_matches", "not_after", "days_left"} <= set(
@@ -85,7 +85,7 @@ def test_a_sound_port(port: int, roots: str, capsys: pytest.CaptureFixture[str])
 
 def test_what_clients_refuse(port: int, capsys: pytest.CaptureFixture[str]) -> None:
     """An untrusted chain is an error, seen all the same, and exit 3."""
-    assert check(f"127.0.0.1:{port}", "--json") == exits.PERSON
+    assert check(f"127.0.0.1:{port}", "--json") == screen.PERSON
 
     (target,) = document(capsys)["targets"]
     assert (target["tls"], target["chain_valid"], target["name_matches"]) == (True, False, True)
@@ -95,7 +95,7 @@ def test_what_clients_refuse(port: int, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_what_cannot_be_reached(closed: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody there is exit 1; every key is still in the document."""
-    assert check(f"127.0.0.1:{closed}", "--json") == exits.FAILED
+    assert check(f"127.0.0.1:{closed}", "--json") == screen.FAILED
 
     (target,) = document(capsys)["targets"]
     assert (target["reachable"], target["tls"], target["serial"]) == (False, False, None)
@@ -105,7 +105,7 @@ def test_what_cannot_be_reached(closed: int, capsys: pytest.CaptureFixture[str])
 
 def test_the_worse_exit_wins(port: int, closed: int) -> None:
     """3 goes over 1."""
-    assert check(f"127.0.0.1:{closed}", f"127.0.0.1:{port}") == exits.PERSON
+    assert check(f"127.0.0.1:{closed}", f"127.0.0.1:{port}") == screen.PERSON
 
 
 def test_plain_when_piped(port: int, roots: str, closed: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,21 +138,21 @@ def test_a_table_on_a_terminal(
 def test_starttls_is_spoken_when_asked(pair: Pair, roots: str, capsys: pytest.CaptureFixture[str]) -> None:
     """--starttls says what precedes TLS."""
     with Peer(scripted([(b"+OK\r\n", b"STLS\r\n"), (b"+OK\r\n", b"")], tls(pair))) as peer:
-        assert check(f"127.0.0.1:{peer.port}", "--starttls", "pop3", "--roots", roots) == exits.OK
+        assert check(f"127.0.0.1:{peer.port}", "--starttls", "pop3", "--roots", roots) == screen.OK
         capsys.readouterr()
-        assert check(f"pop3://127.0.0.1:{peer.port}", "--roots", roots) == exits.OK
+        assert check(f"pop3://127.0.0.1:{peer.port}", "--roots", roots) == screen.OK
 
 
 def test_another_name_at_an_address(port: int, roots: str) -> None:
     """--server-name asks for a name wherever the connection goes."""
-    assert check(f"127.0.0.1:{port}", "--roots", roots, "--server-name", NAME) == exits.OK
-    assert check(f"127.0.0.1:{port}", "--roots", roots, "--server-name", "b.example.org") == exits.PERSON
+    assert check(f"127.0.0.1:{port}", "--roots", roots, "--server-name", NAME) == screen.OK
+    assert check(f"127.0.0.1:{port}", "--roots", roots, "--server-name", "b.example.org") == screen.PERSON
 
 
 def test_ipv6_in_each_spelling(pair: Pair, roots: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Brackets as in URLs; a bare address is looked at on 443."""
     with Peer(tls(pair), host="::1") as peer:
-        assert check(f"[::1]:{peer.port}", f"https://[::1]:{peer.port}", "--roots", roots) == exits.OK
+        assert check(f"[::1]:{peer.port}", f"https://[::1]:{peer.port}", "--roots", roots) == screen.OK
     capsys.readouterr()
     check("::1", "--json")
     assert document(capsys)["targets"][0]["address"] == "[::1]:443"
@@ -163,7 +163,7 @@ def test_ipv6_in_each_spelling(pair: Pair, roots: str, capsys: pytest.CaptureFix
 )
 def test_what_cannot_be_understood(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A target that is none is bad usage: exit 2, a sentence and what to write instead."""
-    assert check(text) == exits.USAGE
+    assert check(text) == screen.USAGE
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -173,7 +173,7 @@ def test_what_cannot_be_understood(text: str, capsys: pytest.CaptureFixture[str]
 
 def test_roots_that_cannot_be_read(port: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Roots that are none are bad usage, not a finding about the target."""
-    assert check(f"127.0.0.1:{port}", "--roots", "/no/such.pem") == exits.USAGE
+    assert check(f"127.0.0.1:{port}", "--roots", "/no/such.pem") == screen.USAGE
     assert "the roots in /no/such.pem cannot be used: No such file" in capsys.readouterr().err
 
 
@@ -202,7 +202,7 @@ def test_without_arguments_the_configured_endpoints(
     )
     monkeypatch.setattr(screen.Setup, "config", lambda _: config)
 
-    assert check("--json") == exits.FAILED
+    assert check("--json") == screen.FAILED
 
     targets = document(capsys)["targets"]
     assert [target["target"] for target in targets] == [str(endpoint) for endpoint in endpoints]

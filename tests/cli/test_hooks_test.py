@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from renewer.cli import app, exits
+from renewer.cli import app, screen
 
 HOOKS = Path(__file__).parents[2] / "hooks"
 CONFIG = """\
@@ -59,7 +59,7 @@ class Bench:
         """Run `renewer hooks test`; its exit code."""
         return app._run(["--config", str(self.config), "hooks", "test", *arguments])
 
-    def told(self, *arguments: str, code: int = exits.OK) -> Any:
+    def told(self, *arguments: str, code: int = screen.OK) -> Any:
         """The document of a trial that ends with that exit code."""
         assert self.run(*arguments, "--json") == code
         return json.loads(self.capsys.readouterr().out)
@@ -96,7 +96,7 @@ def test_names_are_told_and_values_are_not(bench: Bench) -> None:
     """Which variables a hook finds is shown, what stands in them is nobody's business."""
     bench.write("exit 0", ALL)
 
-    assert bench.run("mine") == exits.OK
+    assert bench.run("mine") == screen.OK
 
     out = bench.capsys.readouterr().out
     assert "SECRET_PLACE" in out
@@ -144,7 +144,7 @@ def test_what_it_says(bench: Bench, script: str, code: int, verdict: str, meanin
     """An exit code is explained; what failed, or waits, makes the exit code 1."""
     bench.write(script, ALL)
 
-    told = bench.told("mine", code=exits.FAILED)
+    told = bench.told("mine", code=screen.FAILED)
 
     test = told["calls"][0]
     assert (test["code"], test["verdict"], told["ok"]) == (code, verdict, False)
@@ -155,7 +155,7 @@ def test_its_last_lines_are_shown(bench: Bench) -> None:
     """For people: the last lines of what it said, made harmless for their terminal."""
     bench.write(r"seq 1 30; printf 'error: \033[2J no such key\n'; exit 1", ALL)
 
-    assert bench.run("mine") == exits.FAILED
+    assert bench.run("mine") == screen.FAILED
 
     out = bench.capsys.readouterr().out
     assert "  | 30\n  | error:  no such key\n" in out
@@ -176,7 +176,7 @@ def test_a_hook_that_hangs(bench: Bench) -> None:
     """It is ended at its own time limit, which is said, and so is where to change it."""
     bench.write("echo waiting; exec sleep 600", ALL)
 
-    assert bench.run("mine") == exits.FAILED
+    assert bench.run("mine") == screen.FAILED
 
     out = bench.capsys.readouterr().out
     assert "hook mine did not end its test within 1 s and was ended: waiting" in out
@@ -202,12 +202,12 @@ def test_a_hook_that_must_not_run(bench: Bench, mode: int, why: str) -> None:
     """What a run would refuse is not called here either, and the reason is told."""
     bench.write(f"touch {bench.directory}/called", ALL, mode=mode)
 
-    told = bench.told("mine", code=exits.FAILED)
+    told = bench.told("mine", code=screen.FAILED)
 
     assert why in told["problem"]
     assert told["calls"] == []
     assert not (bench.directory / "called").exists()
-    assert bench.run("mine") == exits.FAILED
+    assert bench.run("mine") == screen.FAILED
     assert "it would not be run: " in bench.capsys.readouterr().out
 
 
@@ -216,7 +216,7 @@ def test_a_hook_that_is_missing(bench: Bench) -> None:
     bench.write("exit 0", ALL)
     bench.hook.unlink()
 
-    assert "correct `run` in [hook.mine]" in bench.told("mine", code=exits.FAILED)["problem"]
+    assert "correct `run` in [hook.mine]" in bench.told("mine", code=screen.FAILED)["problem"]
 
 
 # --- events that act --------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_an_event_that_acts_is_asked_for(bench: Bench) -> None:
     """Without a person to answer, and without --yes, nothing is called; the warning says why one is asked."""
     bench.write(f"touch {bench.directory}/called", ALL)
 
-    assert bench.run("mine", "--event", "deploy") == exits.USAGE
+    assert bench.run("mine", "--event", "deploy") == screen.USAGE
 
     assert not (bench.directory / "called").exists()
     told = bench.capsys.readouterr().err
@@ -251,7 +251,7 @@ def test_a_script_that_hears_deploy_only(bench: Bench) -> None:
 
     told = bench.told("mine")
     assert [(call["event"], call["verdict"]) for call in told["calls"]] == [("deploy", None)]
-    assert bench.run("mine", "--event", "test") == exits.USAGE
+    assert bench.run("mine", "--event", "test") == screen.USAGE
     assert "it hears: deploy" in bench.capsys.readouterr().err
     assert not (bench.directory / "called").exists()
 
@@ -273,7 +273,7 @@ def test_events_around_orders(bench: Bench) -> None:
     """`pre` and `post` are called as around an order; their failure turns nothing back."""
     bench.write('echo "$1"; [ "$1" = pre ]', 'events = ["pre", "post"]')
 
-    told = bench.told("mine", "--event", "pre", "--event", "post", "--yes", code=exits.FAILED)
+    told = bench.told("mine", "--event", "pre", "--event", "post", "--yes", code=screen.FAILED)
 
     assert [(call["output"], call["verdict"]) for call in told["calls"]] == [
         ("pre\n", "done"),
@@ -292,7 +292,7 @@ def test_events_around_orders(bench: Bench) -> None:
 def test_an_event_of_a_later_day(bench: Bench, script: str, verdict: str, note: str | None) -> None:
     """`unknown` asks what no hook knows; it acts, for who knows what a script does then."""
     bench.write(script, ALL)
-    assert bench.run("mine", "--event", "unknown") == exits.USAGE
+    assert bench.run("mine", "--event", "unknown") == screen.USAGE
     bench.capsys.readouterr()
 
     unknown = bench.told("mine", "--event", "unknown", "--yes")["calls"][0]
@@ -307,7 +307,7 @@ def test_a_shipped_hook(bench: Bench) -> None:
     """A shipped one needs no table; what it says to an unknown event is looked at, too."""
     bench.write("exit 0")
 
-    told = bench.told("copy", code=exits.FAILED)
+    told = bench.told("copy", code=screen.FAILED)
 
     assert (told["hook"]["run"], told["hook"]["shipped"]) == (str(HOOKS / "copy"), True)
     assert [(call["event"], call["code"]) for call in told["calls"]] == [
@@ -335,9 +335,9 @@ def test_an_unknown_name(bench: Bench) -> None:
     """Nothing of that name: bad usage, and the nearest one is named."""
     bench.write("exit 0")
 
-    assert bench.run("ngimx") == exits.USAGE
+    assert bench.run("ngimx") == screen.USAGE
     assert "did you mean 'nginx'?" in bench.capsys.readouterr().err
-    assert bench.run("mime") == exits.USAGE
+    assert bench.run("mime") == screen.USAGE
     assert "did you mean 'mine'?" in bench.capsys.readouterr().err
 
 
@@ -345,11 +345,11 @@ def test_a_config_with_faults(bench: Bench) -> None:
     """A config that a run would refuse is refused here, with its faults."""
     bench.write("exit 0", 'evnets = ["deploy"]')
 
-    assert bench.run("mine") == exits.USAGE
+    assert bench.run("mine") == screen.USAGE
     assert "hook.mine.evnets" in bench.capsys.readouterr().err
 
 
 def test_a_config_that_is_not_there(bench: Bench) -> None:
     """A file that was named must be there, also for a shipped hook."""
-    assert bench.run("nginx") == exits.USAGE
+    assert bench.run("nginx") == screen.USAGE
     assert str(bench.config) in bench.capsys.readouterr().err

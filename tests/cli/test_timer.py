@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renewer import proc
-from renewer.cli import timer, unit_words, units
+from renewer.cli import timer, units
 from renewer.cli.app import group
 from renewer.config import hooks
 from renewer.config.load import load
@@ -233,19 +233,19 @@ def test_private_tmp_gives_way_to_what_lies_there(tmp_path: Path, config: Config
 def test_program_that_systemd_refuses(character: str) -> None:
     """Systemd takes no quotes and backslashes in a program's path: said before anything is written."""
     with pytest.raises(UsageError, match="systemd"):
-        unit_words.command_line([f"/opt/{character}/renewer"])
+        units.command_line([f"/opt/{character}/renewer"])
 
 
 def test_control_characters_are_refused() -> None:
     """A path with a line break cannot stand in a unit, and must not become another setting."""
     with pytest.raises(UsageError):
-        unit_words.word("/a\nExecStart=/bin/evil")
+        units.word("/a\nExecStart=/bin/evil")
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1))
 def test_words_come_back(text: str) -> None:
     """Whatever is written as a word is read back by systemd's rules (a shell's double quotes here)."""
-    read = shlex.split(unit_words.word(text))
+    read = shlex.split(units.word(text))
     assert [text] == [word.replace("%%", "%") for word in read]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from renewer.cli import exits, screen
+from renewer.cli import screen
 from renewer.cli.app import _run
 from renewer.doctor import examination
 from renewer.doctor.examination import Doors
@@ -41,7 +41,7 @@ def test_all_is_well(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture[str]) 
     """One line, exit 0."""
     bed.world(*ZONE, WWW)
 
-    assert doctor() == exits.OK
+    assert doctor() == screen.OK
     assert capsys.readouterr().out == "all is well: nothing would stop the validation of 1 name\n"
 
 
@@ -49,7 +49,7 @@ def test_an_error_is_exit_3(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture
     """The verdict, then by name each finding and what to do; what goes for several names is said once."""
     bed.world(*ZONE, WWW, "b.example.org A 127.0.0.1", FORBIDDEN, "example.org NS gone.example.org.")
 
-    assert doctor(names=("www.example.org", "b.example.org")) == exits.PERSON
+    assert doctor(names=("www.example.org", "b.example.org")) == screen.PERSON
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "YOU MUST ACT: 2 errors, 1 warning at 2 names; validation would fail"
@@ -65,7 +65,7 @@ def test_warnings_alone_are_exit_0(bed: Bed, doctor: Any, capsys: pytest.Capture
     """Doubts are said, and scripts go on."""
     bed.world(*ZONE, WWW, "example.org NS gone.example.org.")
 
-    assert doctor() == exits.OK
+    assert doctor() == screen.OK
     assert "there are doubts: 1 warning" in capsys.readouterr().out
 
 
@@ -73,7 +73,7 @@ def test_one_json_document(bed: Bed, doctor: Any, capsys: pytest.CaptureFixture[
     """The keys that docs/doctor.md names."""
     bed.world(*ZONE, WWW, FORBIDDEN)
 
-    assert doctor("--json", names=("www.example.org", "*.example.org")) == exits.PERSON
+    assert doctor("--json", names=("www.example.org", "*.example.org")) == screen.PERSON
 
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"schema", "at", "names", "healthy"}
@@ -91,7 +91,7 @@ def test_a_certificate_that_is_not_there(bed: Bed, doctor: Any, capsys: pytest.C
     """Bad usage, with the names that there are."""
     bed.world(*ZONE, WWW)
 
-    assert doctor("wwww") == exits.USAGE
+    assert doctor("wwww") == screen.USAGE
     assert "did you mean www?" in capsys.readouterr().err
 
 
@@ -118,7 +118,7 @@ def test_on_a_terminal(tmp_path: Path, env: dict[str, str], severity: str) -> No
 
     code, drawn = on_terminal(config, "doctor", "--timeout", "5", columns=60, env=env)
 
-    assert code == exits.PERSON
+    assert code == screen.PERSON
     line = next(one for one in drawn.splitlines() if "challenge-not-ready" in one)
     assert line.startswith(f"  {severity} challenge-not-ready: ")
     assert line.endswith("does not exist")

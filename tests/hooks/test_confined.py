@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.cli.sandbox import CAPABILITIES
+from renewer.cli.units import CAPABILITIES
 from renewer.hooks import HookResult, Verdict
 from renewer.model.desired import HookEvent
 from tests.hooks import test_standing as standing

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from renewer import wakers, words
-from renewer.cli import exits, overview, plugin
+from renewer.cli import overview, plugin, screen
 from renewer.cli.status import document
 from renewer.config.load import load
 from renewer.model.facts import EndpointState, Record, Sighting
@@ -105,9 +105,9 @@ def test_an_empty_configuration_is_never_green(well: Host, how: str) -> None:
     found, (code, line) = status(well), check(well)
 
     if how == "for other hosts":  # its state may be shared with them; it had one itself, though
-        assert found["exit"] in (exits.OK, exits.FAILED)
+        assert found["exit"] in (screen.OK, screen.FAILED)
         return
-    assert (found["healthy"], found["exit"]) == (False, exits.FAILED)
+    assert (found["healthy"], found["exit"]) == (False, screen.FAILED)
     assert "no certificate is configured for this host, and its state knows www" in overview.verdict(
         shown(well)
     )
@@ -178,19 +178,19 @@ def test_a_leftover_that_is_served_is_not_well_until_it_is_forgotten(
     well.install("other", not_before=time.moment - DAY, not_after=time.moment + 80 * DAY)
     report = well.run()
 
-    assert report.exit == exits.FAILED
-    assert concerns(well) == {"served www": exits.FAILED}
+    assert report.exit == screen.FAILED
+    assert concerns(well) == {"served www": screen.FAILED}
     assert check(well)[0] == plugin.WARNING
     assert 'not_after_timestamp_seconds{name="www",host="web-1"}' in metrics.read_text()
     assert 'healthy{name="www",host="web-1"} 0' in metrics.read_text()
     code, _, err = piped(well, "forget", "www")
-    assert (code, "still serves a certificate of www" in err) == (exits.USAGE, True)
+    assert (code, "still serves a certificate of www" in err) == (screen.USAGE, True)
 
     save(well, Ack(certificate="www", at=time.moment, by="anna"))
     assert concerns(well) == {"served www": 0}
     assert well.run().exit == 0
     time.advance(200 * DAY)  # nobody is silent about what has expired
-    assert concerns(well)["served www"] == exits.PERSON
+    assert concerns(well)["served www"] == screen.PERSON
     assert piped(well, "forget", "www", "--yes")[0] == 0
     assert "served www" not in concerns(well)
 
@@ -201,7 +201,7 @@ def test_a_leftover_whose_server_shows_another_is_only_a_note(well: Host, server
     well.install("other", not_before=time.moment - DAY, not_after=time.moment + 80 * DAY)
     text = well.path.read_text("utf-8")
     well.path.write_text(text.replace("certificate.www", "certificate.other"))
-    assert concerns(well) == {"served www": exits.FAILED}
+    assert concerns(well) == {"served www": screen.FAILED}
     server.behaviour = tls(pair(well, "other"))
 
     assert well.run().exit == 0
@@ -217,7 +217,7 @@ def test_one_that_was_deleted_by_hand_is_still_served(well: Host, time: Clock) -
     shutil.rmtree(well.state / "certificates/www")
     without_certificates(well)
 
-    assert concerns(well) == {"empty": exits.FAILED, "served www": exits.FAILED}
+    assert concerns(well) == {"empty": screen.FAILED, "served www": screen.FAILED}
     assert piped(well, "forget", "www", "--yes")[0] == 0
     assert concerns(well) == {}
 
@@ -294,7 +294,7 @@ def test_without_a_timer_there_is_a_note_and_then_an_alarm(well: Host, timer: Pa
     time.advance(2 * HOUR)
     assert concerns(well) == {"timer": 0}
     time.advance(timedelta(minutes=1))
-    assert concerns(well) == {"timer": exits.PERSON}
+    assert concerns(well) == {"timer": screen.PERSON}
     assert "nothing on this host will call the next run" in check(well)[1]
     assert not status(well)["healthy"]
     assert well.run().exit == 0
@@ -354,7 +354,7 @@ def test_an_outcome_says_when_it_is_tried_next(well: Host, time: Clock) -> None:
     report = well.run()
     (failed,) = report.outcomes
 
-    assert (report.exit, failed.result) == (exits.FAILED, "failed")
+    assert (report.exit, failed.result) == (screen.FAILED, "failed")
     assert failed.next_attempt is not None
     assert timedelta(0) < failed.next_attempt - time.moment <= HOUR
     assert run_document(report).outcomes[0].next_attempt == failed.next_attempt
@@ -364,7 +364,7 @@ def test_an_outcome_says_when_it_is_tried_next(well: Host, time: Clock) -> None:
 def test_a_forced_order_that_failed_is_over_with_the_run(well: Host) -> None:
     """Nothing was needed: the run says that it failed, status, history and metrics that all is well."""
     well.limits = Limits(force=True)
-    assert well.run().exit == exits.FAILED
+    assert well.run().exit == screen.FAILED
     found = status(well)
     (row,) = found["certificates"]
 
@@ -376,7 +376,7 @@ def test_a_forced_order_that_failed_is_over_with_the_run(well: Host) -> None:
 def test_a_run_with_the_clock_a_year_ahead_leaves_no_trouble(well: Host, time: Clock) -> None:
     """It expired, and its renewal failed, by that clock only."""
     time.advance(365 * DAY)
-    assert well.run().exit == exits.PERSON
+    assert well.run().exit == screen.PERSON
     time.advance(-365 * DAY)
 
     assert (status(well)["exit"], concerns(well)) == (0, {})
