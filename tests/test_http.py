@@ -13,7 +13,7 @@ import pytest
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.network import http
 from tests.servers.certificates import ServerRoot
-from tests.servers.tls_peer import Behaviour, Peer, silent
+from tests.servers.tls_peer import Behaviour, Peer, endless, silent
 
 
 def saying(answer: bytes, heard: list[bytes] | None = None) -> Behaviour:
@@ -209,3 +209,12 @@ def test_what_does_not_pass_is_told_at_once(passing: Callable[[RenewerError], bo
     with pytest.raises(RetryLater):
         http.patiently(act, (0.0, 0.0), passing, end)
     assert count == 1
+
+
+def test_a_flood_before_tls_is_there_ends_in_time() -> None:
+    """Records that mean nothing are never waited for, and so no timeout of a wait ends them."""
+    began = monotonic()
+    with Peer(endless(b"\x16\x03\x03\x40\x00" + bytes(16384))) as peer, pytest.raises(http.NoAnswerError):
+        http.ask("GET", f"https://127.0.0.1:{peer.port}/", {}, within=1.0)
+
+    assert monotonic() - began < 8

@@ -249,7 +249,8 @@ def secured(
     try:
         sock.settimeout(left(deadline))
         context = tls.verifying(roots or tls.SYSTEM) if verified else tls.blind()
-        return context.wrap_socket(sock, server_hostname=host)
+        with tls.ending(sock, deadline):
+            return context.wrap_socket(sock, server_hostname=host)
     except BaseException:
         sock.close()
         raise

@@ -4,11 +4,16 @@ No context of ours ever resumes a session: a resumed one shows no certificate, a
 the certificate.
 """
 
+import contextlib
 import os
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
+from renewer import clock
 from renewer.errors import GiveUp
 
 if TYPE_CHECKING:
@@ -147,6 +152,36 @@ def serving(pair: bytes) -> ssl.SSLContext:
     context.num_tickets = 0
     _load(context, pair)
     return context
+
+
+@contextlib.contextmanager
+def ending(sock: socket.socket, deadline: float) -> Iterator[None]:
+    """Hang up at the deadline (`clock.monotonic`) if what is done here with the socket is not over by then.
+
+    A socket's timeout is that of one wait, and OpenSSL does not wait while a peer floods it with records that
+    mean nothing: it reads on. Raises TimeoutError.
+    """
+    left = deadline - clock.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    twin = socket.socket(fileno=os.dup(sock.fileno()))
+    timer = threading.Timer(left, _hang_up, (twin,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except OSError as error:
+        if clock.monotonic() >= deadline:
+            raise TimeoutError from error
+        raise
+    finally:
+        timer.cancel()
+        twin.close()
+
+
+def _hang_up(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is over, one way or another
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def system_places() -> tuple[str, ...]:

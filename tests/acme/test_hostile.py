@@ -1,5 +1,7 @@
 """What a broken or hostile authority sends is one of our errors, and has an end."""
 
+from time import monotonic
+
 import pytest
 
 from renewer.errors import GiveUp, RenewerError
@@ -8,6 +10,7 @@ from renewer.network.acme.orders import Listed
 from renewer.network.acme.reply import Reply
 from renewer.network.acme.resources import Directory
 from renewer.network.acme.transport import Transport
+from tests.servers.tls_peer import Peer, endless
 
 BAD_URL = "https://["
 DEEP = b"[" * 500_000
@@ -23,6 +26,15 @@ def test_url_that_is_none(transport: Transport) -> None:
     """Whoever named it: it is refused before anything is sent."""
     with pytest.raises(GiveUp, match="is not an https URL"):
         transport.get(BAD_URL)
+
+
+def test_a_flood_before_tls_is_there_ends_in_time(transport: Transport) -> None:
+    """Records that mean nothing are never waited for, and so no timeout of a wait ends them."""
+    began = monotonic()
+    with Peer(endless(b"\x16\x03\x03\x40\x00" + bytes(16384))) as peer, pytest.raises(RenewerError):
+        transport.get(f"https://127.0.0.1:{peer.port}/directory")
+
+    assert monotonic() - began < 15  # a second a try, and pauses
 
 
 def test_redirect_to_nowhere(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,9 @@ class _BoundedSocket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  as ssl has it
         self._limit()
-        super().do_handshake(block)
+        end = getattr(_bound, "end", None)
+        with contextlib.nullcontext() if end is None else tls.ending(self, end):
+            super().do_handshake(block)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         self._limit()
