@@ -93,7 +93,7 @@ def debris(context: Context, situations: Iterable[Situation]) -> None:
 
 def swept(context: Context, left: Sequence[Debris]) -> tuple[list[Debris], list[tuple[Debris, bool]]]:
     """Try once to remove each: what is gone, and what is not, with whether the config still has who could."""
-    from renewer.network.challenges.solvers import answerable, solver_for, sweep
+    from renewer.issue.solvers import answerable, solver_for, sweep
 
     used = {challenge for wish in context.config.certificates.values() for challenge in challenges_of(wish)}
     solvers = [solver_for(challenge, left=left, until=lambda: context.deadline) for challenge in used]

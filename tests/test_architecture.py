@@ -22,7 +22,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for level in (
         "__init__ errors clock decoding model words certs",
         "policy",
-        ("network store ledger copies hooks x509 proc ownership durable statedir secrets wakers logs config"),
+        (
+            "network provisioning store ledger copies hooks x509 proc ownership durable statedir secrets "
+            "wakers logs config"
+        ),
         "context inventory accounts",
         (
             "issue install deploy pre_post observe refresh questions lineage reclaim acceptance concerns "
@@ -41,18 +44,12 @@ IGNORANT_OF_POLICY = frozenset().union(*LAYERS[: LINE_OF["context"] + 1]) - {"po
 # level speaks to them. What still reaches through the wall stands here, with what it takes and why.
 GROUND = LAYERS[0] | {"network"}
 _PROVIDERS = "renewer/network/challenges/dns01/providers/"
-_HTTP01 = "renewer/network/challenges/http01/"
 THROUGH_THE_WALL: dict[str, tuple[str, str]] = {
     f"{_PROVIDERS}accounts.py": ("durable ownership", "files of accounts at acme-dns"),
     f"{_PROVIDERS}lexicon.py": ("proc", "starts its child"),
     f"{_PROVIDERS}rfc2136.py": ("secrets", "reads the key that signs"),
     f"{_PROVIDERS}script.py": ("proc ownership", "calls the operator's program"),
     f"{_PROVIDERS}web.py": ("secrets", "reads passwords"),
-    f"{_HTTP01}listener.py": ("proc", "calls before and after"),
-    f"{_HTTP01}obstacle.py": ("ownership", "says why a directory is refused"),
-    f"{_HTTP01}script.py": ("proc ownership", "calls the operator's program"),
-    f"{_HTTP01}walk.py": ("ownership", "walks into a directory of others"),
-    "renewer/network/challenges/tlsalpn01/solver.py": ("x509", "makes the certificate that answers"),
 }
 
 PURE = ("model", "policy")

@@ -270,7 +270,7 @@ def _ways(
             where = f"http://{host}/.well-known/acme-challenge/…"
             yield Shown(name=str(name), type=kind, where=where)
         case TlsAlpn01():
-            from renewer.network.challenges.tlsalpn01.solver import server_name
+            from renewer.provisioning.tlsalpn import server_name
 
             where = f"port 443, server name {server_name(name)}, protocol acme-tls/1"
             yield Shown(name=str(name), type=kind, where=where)

@@ -18,9 +18,9 @@ from renewer.errors import RenewerError
 from renewer.model.desired import Authority, Certificate, Challenge, Config, Endpoint, Http01
 from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, Pinned, PortSeen, Resolved
 from renewer.model.names import Identifier, IdentifierType
+from renewer.model.token import URL_PATH
 from renewer.model.value import Value
 from renewer.network.challenges.http01.fetch import fetch
-from renewer.network.challenges.http01.token import URL_PATH
 from renewer.network.dns import tlsa
 from renewer.network.dns.ask import together
 from renewer.network.dns.caa import relevant

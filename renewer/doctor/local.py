@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from renewer import secrets
 from renewer.copies.rights import group_number, owner_number, rights
 from renewer.errors import RenewerError
+from renewer.issue.solvers import solver_for
 from renewer.model.desired import SECRET_PARTS, Certificate, Challenge, Config, Dns01, Secret, SecretSource
 from renewer.model.inspection import Finding, Severity
 from renewer.model.names import Identifier
-from renewer.network.challenges.solvers import solver_for
 from renewer.ownership import Danger, rights_kept_beside
 from renewer.policy import challenge as choosing
 

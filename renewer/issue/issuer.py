@@ -11,10 +11,10 @@ from renewer.issue import forgotten
 from renewer.issue.allowance import Allowance
 from renewer.issue.attempt import Attempt
 from renewer.issue.clocks import Clocks
+from renewer.issue.solvers import solver_for
 from renewer.model.decision import EventName
 from renewer.model.desired import HookEvent
 from renewer.model.facts import Debris
-from renewer.network.challenges.solvers import solver_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from renewer.model.decision import Decision, Outcome
     from renewer.model.desired import Challenge
     from renewer.model.facts import Situation
-    from renewer.network.challenges.contract import Solver
+    from renewer.model.solver import Solver
     from renewer.policy.checks import Terms
 
 

@@ -11,7 +11,7 @@ from renewer.issue import shared
 from renewer.issue.orders import ends, give_up
 from renewer.model import persist
 from renewer.model.decision import EventName
-from renewer.network.challenges.contract import Task
+from renewer.model.solver import Task
 from renewer.policy import challenge as choosing
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from renewer.accounts.session import Session
     from renewer.issue.readiness import Readiness
     from renewer.model.facts import Debris
+    from renewer.model.solver import Presented, Solver
     from renewer.network.acme.resources import AcmeOrder, Authorization, Offer
-    from renewer.network.challenges.contract import Presented, Solver
 
 _Pairs: TypeAlias = "Sequence[tuple[Chosen, Authorization]]"
 _WITHOUT_TOKEN = frozenset({"dns-persist-01"})  # types that have none; of all others one is needed

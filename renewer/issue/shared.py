@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from renewer.context import Context
     from renewer.issue.proof import Chosen
+    from renewer.model.solver import Task
     from renewer.network.acme.resources import Authorization
-    from renewer.network.challenges.contract import Task
 
     Pairs = Sequence[tuple[Chosen, Authorization]]
 

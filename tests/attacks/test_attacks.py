@@ -15,7 +15,7 @@ from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.desired import Preflight as Mode
 from renewer.network.challenges.http01.preflight import Preflight
-from renewer.network.challenges.http01.webroot import WebrootSolver
+from renewer.provisioning.webroot import WebrootSolver
 from renewer.report.publish import publish
 from tests import toml
 from tests.attacks.eve import Eve, at_work

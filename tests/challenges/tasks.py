@@ -1,7 +1,7 @@
 """Tasks to be answered, as an authority would give them."""
 
 from renewer.model.names import Identifier
-from renewer.network.challenges.contract import Task
+from renewer.model.solver import Task
 
 TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"  # RFC 8555 §8.3's example
 THUMBPRINT = "nP1qzpXGymHBrUEepNY9HCsQk7K8KhOypzEt62jcerQ"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
+from renewer.issue.solvers import sweep
 from renewer.model.desired import Preflight as Mode
-from renewer.network.challenges.http01 import listener, sockets
-from renewer.network.challenges.http01.listener import ListenSolver
 from renewer.network.challenges.http01.preflight import Preflight
 from renewer.network.challenges.http01.server import Server
-from renewer.network.challenges.solvers import sweep
+from renewer.provisioning import listener, sockets
+from renewer.provisioning.listener import ListenSolver
 from tests.challenges.tasks import TOKEN, task
 from tests.servers.ports import free_port
 
@@ -28,7 +28,7 @@ GET = f"GET {PATH} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
 
 def listen_on(address: str, *, before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> ListenSolver:
     """The solver for an address, without a look of its own."""
-    return ListenSolver(address, preflight=Preflight(Mode.OFF), before=before, after=after)
+    return ListenSolver(address, serve=Server, preflight=Preflight(Mode.OFF), before=before, after=after)
 
 
 @pytest.fixture
@@ -297,15 +297,16 @@ def test_address_of_another_host() -> None:
 
 AS_NOBODY = """
 import encodings.idna, os  # the interpreter's own files may be closed to nobody
-from renewer.network.challenges.http01.listener import ListenSolver
+from renewer.provisioning.listener import ListenSolver
 from renewer.network.challenges.http01.preflight import Preflight
+from renewer.network.challenges.http01.server import Server
 from renewer.errors import GiveUp
 from renewer.model.desired import Preflight as Mode
-from renewer.network.challenges.http01 import holders
+from renewer.provisioning import holders
 from tests.challenges.tasks import task
 os.setgid(65534); os.setuid(65534)
 try:
-    ListenSolver("127.0.0.1:80", preflight=Preflight(Mode.OFF)).present(task())
+    ListenSolver("127.0.0.1:80", serve=Server, preflight=Preflight(Mode.OFF)).present(task())
 except GiveUp as error:
     print(error.text, error.hint)
 """
@@ -411,12 +412,13 @@ def test_killed_run_owes_after(tmp_path: Path, port: int) -> None:
 HANDED = """
 import os, socket, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
-from renewer.network.challenges.http01 import sockets
-from renewer.network.challenges.http01.listener import ListenSolver
+from renewer.provisioning import sockets
+from renewer.provisioning.listener import ListenSolver
 from renewer.network.challenges.http01.preflight import Preflight
+from renewer.network.challenges.http01.server import Server
 from renewer.model.desired import Preflight as Mode
 from tests.challenges.tasks import task
-solver = ListenSolver(sys.argv[1], preflight=Preflight(Mode.OFF))
+solver = ListenSolver(sys.argv[1], serve=Server, preflight=Preflight(Mode.OFF))
 for turn in range(2):  # the second time in one process it must still be there
     solver.present(task())
     print("ready", flush=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from renewer import clock
 from renewer.errors import RetryLater
 from renewer.model.desired import Preflight as Mode
-from renewer.network.challenges.contract import Presented
+from renewer.model.solver import Presented
 from renewer.network.challenges.http01 import fetch as fetching
 from renewer.network.challenges.http01.fetch import Fetched, fetch
 from renewer.network.challenges.http01.preflight import Preflight, judge

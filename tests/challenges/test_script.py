@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from renewer.errors import GiveUp, OurFault, RetryLater
+from renewer.issue.solvers import solver_for, sweep
 from renewer.model.desired import Convention, Http01, Preflight
-from renewer.network.challenges.http01 import script as room
-from renewer.network.challenges.http01.script import ScriptSolver
-from renewer.network.challenges.solvers import solver_for, sweep
+from renewer.provisioning import script as room
+from renewer.provisioning.script import ScriptSolver
 from tests.challenges.tasks import TOKEN, task
 
 Make = Callable[..., ScriptSolver]

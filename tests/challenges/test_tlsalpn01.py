@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from renewer import clock, x509
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.issue.solvers import solver_for
 from renewer.model.desired import KeyType, TlsAlpn01
 from renewer.model.names import Identifier
-from renewer.network.challenges.contract import Task
-from renewer.network.challenges.http01 import sockets
-from renewer.network.challenges.solvers import solver_for
-from renewer.network.challenges.tlsalpn01 import solver as room
+from renewer.model.solver import Task
 from renewer.network.challenges.tlsalpn01.hello import Hello, NotTls, parse
 from renewer.network.challenges.tlsalpn01.server import PROTOCOL, TlsServer
-from renewer.network.challenges.tlsalpn01.solver import TlsAlpn01Solver, server_name
+from renewer.provisioning import sockets
+from renewer.provisioning import tlsalpn as room
+from renewer.provisioning.tlsalpn import TlsAlpn01Solver, server_name
 from tests.challenges.tasks import THUMBPRINT, TOKEN
 from tests.servers.ports import free_port
 
@@ -157,7 +157,7 @@ def test_two_certificates_with_one_name(port: int, solver: TlsAlpn01Solver) -> N
 
 def test_waiting_for_a_name_ends(port: int) -> None:
     """A run that must end does not wait for a name that another certificate holds."""
-    one = TlsAlpn01Solver(f"127.0.0.1:{port}", until=clock.monotonic)
+    one = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=TlsServer, until=clock.monotonic)
     try:
         one.present(task(certificate="a"))
         with pytest.raises(RetryLater, match=r"another certificate is being proved with www\.example\.org"):
@@ -168,7 +168,7 @@ def test_waiting_for_a_name_ends(port: int) -> None:
 
 def test_two_solvers_share_a_listener(port: int, solver: TlsAlpn01Solver) -> None:
     """The address is listened on once; who closes first does not end it for the other."""
-    other = TlsAlpn01Solver(f"127.0.0.1:{port}")
+    other = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=TlsServer)
     solver.present(task("a.example.org"))
     other.present(task("b.example.org"))
     solver.close()
@@ -192,7 +192,7 @@ def test_a_port_that_is_taken(port: int, solver: TlsAlpn01Solver) -> None:
 def test_an_address_that_is_none() -> None:
     """A listen that cannot be is final, with advice for this challenge."""
     with pytest.raises(GiveUp) as refusal:
-        TlsAlpn01Solver("nonsense").present(task())
+        TlsAlpn01Solver("nonsense", serve=TlsServer).present(task())
     assert "[::]:443" in refusal.value.hint
 
 
@@ -202,7 +202,7 @@ def test_a_socket_handed_over(port: int, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(
             sockets, "handed_over", lambda host, number: [held.dup()] if number == port else [host]
         )
-        one = TlsAlpn01Solver(f"127.0.0.1:{port}")
+        one = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=TlsServer)
         try:
             one.present(task())
             shown(port, "www.example.org")
@@ -216,12 +216,10 @@ def test_a_socket_handed_over(port: int, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def impatient(port: int) -> Iterator[TlsServer]:
     """A listener with a short time limit and one name in hand."""
-    from renewer.network import tls
-
     server = TlsServer(sockets.open_for(f"127.0.0.1:{port}"), time_limit=0.3)
     key = x509.new_key(KeyType.ECDSA_P256)
     pair = key + x509.acme_tls(Identifier.parse("www.example.org"), "a.b", key, clock.now())
-    server.contexts["www.example.org"] = tls.answering(pair, PROTOCOL)
+    server.show("www.example.org", pair)
     yield server
     server.stop()
 

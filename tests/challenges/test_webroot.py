@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renewer.errors import GiveUp, OurFault, RetryLater
+from renewer.issue.solvers import solver_for, sweep
+from renewer.model import token as tokens
 from renewer.model.desired import Http01
 from renewer.model.facts import Debris
-from renewer.network.challenges.contract import Solver
-from renewer.network.challenges.http01 import token as tokens
-from renewer.network.challenges.http01 import walk
-from renewer.network.challenges.solvers import solver_for, sweep
+from renewer.model.solver import Solver
+from renewer.provisioning import walk
 from tests.challenges.tasks import THUMBPRINT, TOKEN, task
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
@@ -340,7 +340,7 @@ def test_read_only_filesystem(webroot: Path) -> None:
 
 AS_NOBODY = """
 import os, sys
-from renewer.network.challenges.solvers import solver_for
+from renewer.issue.solvers import solver_for
 from renewer.errors import GiveUp
 from renewer.model.desired import Http01
 from tests.challenges.tasks import task
@@ -417,7 +417,7 @@ def test_others_may_remove_directories_meanwhile(webroot: Path) -> None:
 
 KILLED = """
 import os, sys
-from renewer.network.challenges.solvers import solver_for
+from renewer.issue.solvers import solver_for
 from renewer.model.desired import Http01
 from tests.challenges.tasks import task
 import msgspec

@@ -215,9 +215,10 @@ def _import_all() -> None:
         "config.load",
         "store.lock",
         "accounts.session",
+        "provisioning.webroot",
     ):
         importlib.import_module(f"renewer.{name}")
-    for name in ("verify.handshake", "acme.duty", "acme.ari", "tls", "challenges.http01.webroot"):
+    for name in ("verify.handshake", "acme.duty", "acme.ari", "tls"):
         importlib.import_module(f"renewer.network.{name}")
     verify: Any = importlib.import_module("renewer.network.verify")
     verify.settle_all = partial(verify.settle_all, over=0.04)  # nginx has one worker here

@@ -12,12 +12,12 @@ import pytest
 import requests
 
 from renewer.config.hooks import snippets_directory
+from renewer.issue.solvers import solver_for
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.desired import Http01
 from renewer.model.facts import Debris, Failure
 from renewer.model.names import Identifier
-from renewer.network.challenges.contract import Task
-from renewer.network.challenges.solvers import solver_for
+from renewer.model.solver import Task
 from tests.e2e.conftest import SiteFactory
 from tests.e2e.site import Site
 from tests.servers.handshake import served_serial

@@ -226,9 +226,9 @@ def main() -> None:
 
     for name in ("cli.app", "cli.run", "cli.status", "run", "reconcile", "report", "accounts.session"):
         importlib.import_module(f"renewer.{name}")
-    for name in ("verify.handshake", "challenges.http01.webroot", "acme.duty", "tls"):
+    for name in ("verify.handshake", "acme.duty", "tls"):
         importlib.import_module(f"renewer.network.{name}")
-    for name in ("config.load", "store.lock"):
+    for name in ("config.load", "store.lock", "provisioning.webroot"):
         importlib.import_module(f"renewer.{name}")
     importlib.import_module("tests.soak.times")
     for line in sys.stdin:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from renewer.model.desired import Dns01, Propagation, Rfc2136, Secret, SecretSource, Tsig, TsigAlgorithm
 from renewer.model.names import Identifier
-from renewer.network.challenges.contract import Task
+from renewer.model.solver import Task
 from renewer.network.challenges.dns01.solver import Dns01Solver
 from tests.servers.bind import Bind
 from tests.servers.knot import Knot

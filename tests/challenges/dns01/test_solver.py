@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from renewer.errors import GiveUp, RetryLater
+from renewer.issue.solvers import solver_for, sweep
 from renewer.model.desired import Dns01, Http01, Propagation
 from renewer.model.dns_options import BUILT_IN, Option, Rules, Sort, option_faults
 from renewer.model.facts import Debris
@@ -17,7 +18,6 @@ from renewer.network.challenges.dns01 import leftover
 from renewer.network.challenges.dns01.providers import find
 from renewer.network.challenges.dns01.providers.contract import TxtRecord
 from renewer.network.challenges.dns01.solver import Dns01Solver
-from renewer.network.challenges.solvers import solver_for, sweep
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KNOT, KNOT_ZONE, OTHERS, Bed, tasks
 from tests.servers.nameserver import all_txt, txt_at
 

@@ -7,7 +7,7 @@ import base64
 import hashlib
 
 from renewer.errors import OurFault
-from renewer.network.challenges.contract import Task
+from renewer.model.solver import Task
 from renewer.network.challenges.dns01.solver import PREFIX, Dns01Solver
 
 

@@ -12,8 +12,8 @@ from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Dns01, PropagationCheck
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.solver import HoldsNothing, Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.contract import HoldsNothing, Presented, Task
 from renewer.network.challenges.dns01 import leftover
 from renewer.network.challenges.dns01.providers.contract import Provider, TxtRecord
 from renewer.network.challenges.dns01.providers.find import make

@@ -13,8 +13,8 @@ from renewer.model import persist as record
 from renewer.model.desired import DnsPersist01, PropagationCheck
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.solver import HoldsNothing, OneByOne, Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.contract import HoldsNothing, OneByOne, Presented, Task
 from renewer.network.challenges.dns01 import leftover
 from renewer.network.dns.propagation import Watch, shown
 from renewer.network.dns.resolvers import Resolvers

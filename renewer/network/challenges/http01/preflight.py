@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from renewer import clock
 from renewer.errors import RetryLater
+from renewer.model import token as tokens
 from renewer.model.desired import Preflight as Mode
 from renewer.model.names import IdentifierType
+from renewer.model.solver import Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.contract import Presented, Task
-from renewer.network.challenges.http01 import token as tokens
 from renewer.network.challenges.http01.fetch import Fetched, fetch
 
 TIME_LIMIT = 5.0  # seconds for all tasks together, which are fetched at the same time

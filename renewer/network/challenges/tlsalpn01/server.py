@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Sequence
 from socket import socket
 
+from renewer.network import tls
 from renewer.network.challenges.http01.server import TIME_LIMIT, Connection, Server
 from renewer.network.challenges.tlsalpn01.hello import NotTls, parse
 
@@ -44,12 +45,20 @@ class _Handshake:
 
 
 class TlsServer(Server):
-    """Shows the certificates of `contexts` (server name → context) on listening sockets until `stop`."""
+    """Shows certificates by server name on listening sockets until `stop`."""
 
     def __init__(self, sockets: Sequence[socket], *, time_limit: float = TIME_LIMIT) -> None:
-        self.contexts: dict[str, ssl.SSLContext] = {}  # one key set or deleted at a time
+        self._contexts: dict[str, ssl.SSLContext] = {}  # by server name; one set or deleted at a time
         self._under_way: dict[Connection, _Handshake] = {}
         super().__init__(sockets, time_limit=time_limit, name="tls-alpn-01")
+
+    def show(self, name: str, pair: bytes) -> None:
+        """Answer who asks for this server name by a key with its certificate, PEM both."""
+        self._contexts[name] = tls.answering(pair, PROTOCOL)
+
+    def hide(self, name: str) -> None:
+        """Answer no more for it; what is not shown is no error."""
+        self._contexts.pop(name, None)
 
     def received(self, connection: Connection) -> None:
         """Start the handshake if it is one for us, or go on with it."""
@@ -65,7 +74,7 @@ class TlsServer(Server):
             return
         if PROTOCOL not in hello.protocols:
             self.answer(connection, _NO_APPLICATION_PROTOCOL)
-        elif (context := self.contexts.get(hello.name)) is None:
+        elif (context := self._contexts.get(hello.name)) is None:
             self.answer(connection, _UNRECOGNIZED_NAME)
         else:
             self._under_way[connection] = _Handshake(context)

@@ -25,13 +25,12 @@ import msgspec
 
 from renewer import clock, ownership, proc
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model import token as tokens
 from renewer.model.desired import Convention
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.solver import HoldsNothing, OwnLook, Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.contract import HoldsNothing, Presented, Task
-from renewer.network.challenges.http01 import token as tokens
-from renewer.network.challenges.http01.preflight import Preflight
 
 DEBRIS = "http-01 script"  # Debris.what; `where` is the program and the token, `detail` the identifier
 SCHEMA = 1
@@ -57,7 +56,7 @@ class ScriptSolver(HoldsNothing):
         self,
         argv: Sequence[str],
         *,
-        preflight: Preflight,
+        preflight: OwnLook,
         convention: Convention = Convention.RENEWER,
         cleanup: Sequence[str] = (),
     ) -> None:

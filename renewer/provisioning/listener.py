@@ -2,31 +2,44 @@
 
 import shutil
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from socket import socket
+from typing import Protocol
 
 from renewer import clock, proc
 from renewer.errors import GiveUp, RenewerError, RetryLater
+from renewer.model import token as tokens
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.solver import OneByOne, OwnLook, Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.contract import OneByOne, Presented, Task
-from renewer.network.challenges.http01 import sockets
-from renewer.network.challenges.http01 import token as tokens
-from renewer.network.challenges.http01.preflight import Preflight
-from renewer.network.challenges.http01.server import Server
+from renewer.provisioning import sockets
 
 DEBRIS = "http-01 after"  # Debris.what: a killed run did not run `after`; `where` is the address
 COMMAND_TIMEOUT = 60.0  # seconds for `before` and for `after`
 _EXCERPT = 200  # characters of a command's output in a message
 
+
+class Serving(Protocol):
+    """A server on sockets that are its own from now on."""
+
+    answers: dict[str, bytes]
+    """Path to body; one set or deleted at a time."""
+
+    def stop(self) -> None:
+        """Close the sockets."""
+
+
+Serve = Callable[[Sequence[socket]], Serving]
+
 # One server an address for the whole process, with the number of solvers that use it: several
 # certificates may name the same address with other settings.
-_servers: dict[str, tuple[Server, int]] = {}
+_servers: dict[str, tuple[Serving, int]] = {}
 _servers_lock = threading.Lock()
 
 
 class ListenSolver(OneByOne):
-    """Serves the tokens in hand on `listen`, from the first `present` until `close`.
+    """Has the tokens in hand served on `listen`, from the first `present` until `close`.
 
     `before` runs once ahead of listening and `after` once when it is over, also when `before` or the
     listening failed. If it cannot listen, it says so to everybody and does not try again: the port is
@@ -39,16 +52,18 @@ class ListenSolver(OneByOne):
         self,
         listen: str,
         *,
-        preflight: Preflight,
+        serve: Serve,
+        preflight: OwnLook,
         before: Sequence[str] = (),
         after: Sequence[str] = (),
     ) -> None:
         self._listen = listen
+        self._serve = serve
         self._preflight = preflight
         self._before = tuple(before)
         self._after = tuple(after)
         self._lock = threading.Lock()
-        self._server: Server | None = None
+        self._server: Serving | None = None
         self._failure: RenewerError | None = None
         self._after_owed = False
         self._unsettled: str | None = None
@@ -115,7 +130,7 @@ class ListenSolver(OneByOne):
             self._settle()
             return self._unsettled
 
-    def _started(self) -> Server:
+    def _started(self) -> Serving:
         with self._lock:
             if self._failure is not None:
                 raise _again(self._failure)
@@ -128,7 +143,7 @@ class ListenSolver(OneByOne):
                     raise
             return self._server
 
-    def _start(self) -> Server:
+    def _start(self) -> Serving:
         sockets.split(self._listen)  # a typing error is found before anything runs
         self._after_owed = bool(self._after)
         if self._before and (fault := _run(self._before)) is not None:
@@ -137,7 +152,7 @@ class ListenSolver(OneByOne):
                 hint=f"run it by hand: {' '.join(self._before)}",
                 kind="before",
             )
-        return _acquire(self._listen)
+        return _acquire(self._listen, self._serve)
 
     def _settle(self) -> None:
         """Run `after` if it is owed; not twice in a run, the next one sweeps."""
@@ -153,9 +168,9 @@ def _path(task: Task) -> str:
     return tokens.URL_PATH + task.token
 
 
-def _acquire(listen: str) -> Server:
+def _acquire(listen: str, serve: Serve) -> Serving:
     with _servers_lock:
-        server, users = _servers.get(listen) or (Server(sockets.open_for(listen)), 0)
+        server, users = _servers.get(listen) or (serve(sockets.open_for(listen)), 0)
         _servers[listen] = (server, users + 1)
         return server
 

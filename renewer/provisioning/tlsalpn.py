@@ -9,16 +9,17 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from socket import socket
+from typing import Protocol
 
 from renewer import clock
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import KeyType
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier, IdentifierType
+from renewer.model.solver import Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.contract import Presented, Task
-from renewer.network.challenges.http01 import sockets
-from renewer.network.challenges.tlsalpn01.server import PROTOCOL, TlsServer
+from renewer.provisioning import sockets
 
 BUSY_LIMIT = 120.0  # seconds to wait for a name that another certificate is being proved with
 _SLICE = 0.25  # seconds after which a wait looks whether the run was told to stop
@@ -30,11 +31,27 @@ _HINTS = {
 }
 
 
+class Serving(Protocol):
+    """A server of TLS-ALPN-01 on sockets that are its own from now on."""
+
+    def show(self, name: str, pair: bytes) -> None:
+        """Answer who asks for this server name by a key with its certificate, PEM both."""
+
+    def hide(self, name: str) -> None:
+        """Answer no more for it; what is not shown is no error."""
+
+    def stop(self) -> None:
+        """Close the sockets."""
+
+
+Serve = Callable[[Sequence[socket]], Serving]
+
+
 class _Door:
     """One listener, for all solvers of its address."""
 
     def __init__(self) -> None:
-        self.server: TlsServer | None = None
+        self.server: Serving | None = None
         self.users = 0
         self.held: set[str] = set()
         self.news = threading.Condition()
@@ -49,8 +66,9 @@ class TlsAlpn01Solver:
 
     type = "tls-alpn-01"
 
-    def __init__(self, listen: str, *, until: Callable[[], float] = lambda: math.inf) -> None:
+    def __init__(self, listen: str, *, serve: Serve, until: Callable[[], float] = lambda: math.inf) -> None:
         self._listen = listen
+        self._serve = serve
         self._until = until
         self._lock = threading.Lock()
         self._failure: RenewerError | None = None
@@ -88,19 +106,17 @@ class TlsAlpn01Solver:
         Raises RetryLater if it cannot listen now or a name stays busy, GiveUp if it never can.
         """
         from renewer import x509  # heavy; and only who is asked needs it
-        from renewer.network import tls
 
         server = self._started()
         names = {task: server_name(task.identifier) for task in tasks}
         key = x509.new_key(KeyType.ECDSA_P256)
-        contexts = {
-            name: tls.answering(
-                key + x509.acme_tls(task.identifier, task.key_authorization, key, clock.now()), PROTOCOL
-            )
+        pairs = {
+            name: key + x509.acme_tls(task.identifier, task.key_authorization, key, clock.now())
             for task, name in names.items()
         }
         self._hold(names)
-        server.contexts.update(contexts)
+        for name, pair in pairs.items():
+            server.show(name, pair)
         return [Presented(task=task, where=f"{self._listen} for {name}") for task, name in names.items()]
 
     def wait(self, presented: Sequence[Presented], warn: Warn) -> None:
@@ -112,7 +128,7 @@ class TlsAlpn01Solver:
             name = self._holding.pop(task, None)
             if name is not None:
                 if self._door.server is not None:
-                    self._door.server.contexts.pop(name, None)
+                    self._door.server.hide(name)
                 self._door.held.discard(name)
                 self._door.news.notify_all()
         return None
@@ -137,7 +153,7 @@ class TlsAlpn01Solver:
                     self._door.server.stop()
                     self._door.server = None
 
-    def _started(self) -> TlsServer:
+    def _started(self) -> Serving:
         """The listener; if it cannot be, everybody is told, and the port is asked for once."""
         with self._lock:
             if self._failure is not None:
@@ -145,7 +161,7 @@ class TlsAlpn01Solver:
             try:
                 with self._door.news:
                     if self._door.server is None:
-                        self._door.server = TlsServer(sockets.open_for(self._listen))
+                        self._door.server = self._serve(sockets.open_for(self._listen))
                     if not self._using:
                         self._using = True
                         self._door.users += 1

@@ -1,4 +1,4 @@
-"""Which solver answers a challenge of the config."""
+"""Which solver answers a challenge of the config: what provisions here beside what speaks to strangers."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 from renewer.errors import GiveUp
 from renewer.model.desired import Challenge, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01
 from renewer.model.facts import Debris
-from renewer.network.challenges.contract import Solver
-from renewer.network.challenges.http01 import webroot
+from renewer.model.solver import Solver
 from renewer.network.challenges.http01.preflight import Preflight
+from renewer.provisioning import webroot
 
 DNS_RECORD = "dns-01 record"  # Debris.what of dns01, which is imported only when needed
 
@@ -50,9 +50,10 @@ def solver_for(
 
             return DnsPersist01Solver(challenge, until=until)
         case TlsAlpn01():
-            from renewer.network.challenges.tlsalpn01.solver import TlsAlpn01Solver
+            from renewer.network.challenges.tlsalpn01.server import TlsServer
+            from renewer.provisioning.tlsalpn import TlsAlpn01Solver
 
-            return TlsAlpn01Solver(challenge.listen, until=until)
+            return TlsAlpn01Solver(challenge.listen, serve=TlsServer, until=until)
         case Http01():
             return _http01(challenge, left, http_port)
 
@@ -62,15 +63,18 @@ def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver
     if challenge.webroot is not None:
         return webroot.WebrootSolver(challenge.webroot, preflight=preflight, left=left)
     if challenge.listen is not None:
-        from renewer.network.challenges.http01 import (
-            listener,  # a server: 10 ms that only those pay who listen
-        )
+        from renewer.network.challenges.http01.server import Server  # 10 ms that only those pay who listen
+        from renewer.provisioning.listener import ListenSolver
 
-        return listener.ListenSolver(
-            challenge.listen, preflight=preflight, before=challenge.before, after=challenge.after
+        return ListenSolver(
+            challenge.listen,
+            serve=Server,
+            preflight=preflight,
+            before=challenge.before,
+            after=challenge.after,
         )
     if challenge.script:
-        from renewer.network.challenges.http01.script import ScriptSolver
+        from renewer.provisioning.script import ScriptSolver
 
         return ScriptSolver(
             challenge.script,

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from renewer import clock
 from renewer.errors import GiveUp
+from renewer.model import token as tokens
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
+from renewer.model.solver import HoldsNothing, OneByOne, OwnLook, Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.contract import HoldsNothing, OneByOne, Presented, Task
-from renewer.network.challenges.http01 import token as tokens
-from renewer.network.challenges.http01 import walk
-from renewer.network.challenges.http01.obstacle import explain
-from renewer.network.challenges.http01.preflight import Preflight
+from renewer.provisioning import walk
+from renewer.provisioning.obstacle import explain
 
 DEBRIS = "http-01 file"  # Debris.what; `where` is the file, `detail` the directories that we made for it
 _READ_LIMIT = 1024  # more than any answer has
@@ -32,7 +31,7 @@ class WebrootSolver(HoldsNothing, OneByOne):
 
     type = "http-01"
 
-    def __init__(self, webroot: str, *, preflight: Preflight, left: Iterable[Debris] = ()) -> None:
+    def __init__(self, webroot: str, *, preflight: OwnLook, left: Iterable[Debris] = ()) -> None:
         self._root = os.path.abspath(webroot)
         self._preflight = preflight
         for debris in left:

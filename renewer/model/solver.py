@@ -1,4 +1,4 @@
-"""What a solver of challenges must do."""
+"""What a solver of challenges must do, and what it is given: `Task`, `Presented`, our own look at them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -110,6 +110,13 @@ class Solver(Protocol):
         Returns what went wrong as a sentence: then the records of its debris stay, for a later `sweep`. Never
         raises; closing twice is no error.
         """
+
+
+class OwnLook(Protocol):
+    """Our own look at what was presented, before the authority's."""
+
+    def look(self, presented: Sequence[Presented], warn: Warn) -> None:
+        """Look at all of it; `warn` of what is not seen. Raises RetryLater if the config insists on it."""
 
 
 class HoldsNothing:

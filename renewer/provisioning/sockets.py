@@ -7,7 +7,7 @@ import socket
 from ipaddress import ip_address
 
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.network.challenges.http01 import holders
+from renewer.provisioning import holders
 
 _FIRST_HANDED = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
 _BACKLOG = 64
