@@ -41,16 +41,8 @@ LINE_OF = {room: line for line, rooms in enumerate(LAYERS) for room in rooms}
 IGNORANT_OF_POLICY = frozenset().union(*LAYERS[: LINE_OF["context"] + 1]) - {"policy"}
 
 # What speaks to strangers takes plain values and knows nothing else of this host; and no other room at its
-# level speaks to them. What still reaches through the wall stands here, with what it takes and why.
+# level speaks to them.
 GROUND = LAYERS[0] | {"network"}
-_PROVIDERS = "renewer/network/challenges/dns01/providers/"
-THROUGH_THE_WALL: dict[str, tuple[str, str]] = {
-    f"{_PROVIDERS}accounts.py": ("durable ownership", "files of accounts at acme-dns"),
-    f"{_PROVIDERS}lexicon.py": ("proc", "starts its child"),
-    f"{_PROVIDERS}rfc2136.py": ("secrets", "reads the key that signs"),
-    f"{_PROVIDERS}script.py": ("proc ownership", "calls the operator's program"),
-    f"{_PROVIDERS}web.py": ("secrets", "reads passwords"),
-}
 
 PURE = ("model", "policy")
 IMPURE_MODULES = frozenset(
@@ -136,15 +128,13 @@ def test_doors_know_nothing_of_policy() -> None:
 
 def test_who_speaks_to_strangers_needs_no_rights() -> None:
     """`network/` imports no config, store, ledger, hooks, keys or programs: values are given to it."""
-    through = {
-        (module.path, room)
+    wrong = [
+        f"{module.path}:{line} imports {room}"
         for module in modules()
-        for room, _ in our_rooms_imported(module)
+        for room, line in our_rooms_imported(module)
         if module.room == "network" and room not in GROUND
-    }
-    allowed = {(path, room) for path, (rooms, _) in THROUGH_THE_WALL.items() for room in rooms.split()}
-    assert sorted(through - allowed) == []
-    assert sorted(allowed - through) == [], "this exception is none any more"
+    ]
+    assert wrong == []
 
 
 def test_who_has_rights_speaks_to_no_stranger() -> None:

@@ -11,7 +11,7 @@ from renewer.errors import RenewerError, UsageError
 
 if TYPE_CHECKING:
     from renewer.model.desired import Config, Dns01
-    from renewer.network.challenges.dns01.providers.accounts import Account
+    from renewer.model.dns_provider import AcmeDnsAccount
 
 _certificates = click.argument("names", nargs=-1, metavar="[CERTIFICATE]...")
 
@@ -33,7 +33,7 @@ def register(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
 
     What is made is stored at once; run it again as often as you like.
     """
-    from renewer.network.challenges.dns01.providers.acme_dns import AcmeDnsProvider
+    from renewer.issue import providers
     from renewer.store.lock import Lock
 
     config = setup.config()
@@ -41,7 +41,7 @@ def register(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
     with Lock(config.agent.state, group=config.agent.group):
         for challenge, domain in needed:
             if _account(challenge, domain) is None:
-                account = AcmeDnsProvider(challenge).register(domain)
+                account = providers.register(challenge, domain)
                 screen.say(f"registered {domain}: {account.fulldomain}")
     return _tell(needed, as_json=as_json)
 
@@ -82,8 +82,8 @@ def _of(config: "Config", names: Sequence[str]) -> "Iterator[tuple[Dns01, str]]"
                     yield way, identifier.base
 
 
-def _account(challenge: "Dns01", domain: str) -> "Account | None":
-    from renewer.network.challenges.dns01.providers import accounts
+def _account(challenge: "Dns01", domain: str) -> "AcmeDnsAccount | None":
+    from renewer.provisioning import acme_dns as accounts
 
     return accounts.load(str(dict(challenge.options)["storage"])).get(domain)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from renewer.errors import GiveUp
@@ -38,13 +39,15 @@ def solver_for(
     """
     match challenge:  # what only one of them needs is imported by those who have it
         case DnsAccount01():  # a Dns01, too
+            from renewer.issue.providers import make
             from renewer.network.challenges.dns01.account import DnsAccount01Solver
 
-            return DnsAccount01Solver(challenge, until=until)
+            return DnsAccount01Solver(challenge, provider=partial(make, challenge), until=until)
         case Dns01():
+            from renewer.issue.providers import make
             from renewer.network.challenges.dns01.solver import Dns01Solver  # dnspython is not for everybody
 
-            return Dns01Solver(challenge, until=until)
+            return Dns01Solver(challenge, provider=partial(make, challenge), until=until)
         case DnsPersist01():
             from renewer.network.challenges.dnspersist01.solver import DnsPersist01Solver
 

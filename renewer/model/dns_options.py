@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from renewer.errors import GiveUp
+from renewer.model import keys
 from renewer.model.desired import OptionValue, Secret
 from renewer.model.value import Value
 
@@ -176,3 +178,13 @@ def _fits(value: OptionValue, sort: Sort) -> bool:  # noqa: PLR0911  one return 
 
 def _is_path(text: str) -> bool:
     return text.startswith("/") and text.isprintable()
+
+
+def time_limit(options: Mapping[str, OptionValue], usual: float) -> float:
+    """Seconds: the option `timeout`, else the usual ones."""
+    if "timeout" not in options:
+        return usual
+    try:
+        return keys.duration(str(options["timeout"]), "1s", "1h").total_seconds()
+    except ValueError as error:
+        raise GiveUp(f"the option timeout {error}", hint='as "90s"', kind="config") from None

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from renewer.issue.providers import make
 from renewer.model.desired import Dns01, Propagation, Rfc2136, Secret, SecretSource, Tsig, TsigAlgorithm
 from renewer.model.names import Identifier
 from renewer.model.solver import Task
@@ -123,7 +125,8 @@ class Bed:
         self, *arguments: Any, until: Callable[[], float] = lambda: math.inf, **keywords: Any
     ) -> Dns01Solver:
         """The solver of such a challenge."""
-        return Dns01Solver(self.challenge(*arguments, **keywords), until=until)
+        challenge = self.challenge(*arguments, **keywords)
+        return Dns01Solver(challenge, provider=partial(make, challenge), until=until)
 
     def __enter__(self) -> Self:
         for server in (self.bind, self.knot, self.secondary, self.resolver):

@@ -12,8 +12,8 @@ import pytest
 import time_machine
 
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.network.challenges.dns01.providers.contract import TxtRecord
-from renewer.network.challenges.dns01.providers.rfc2136 import Rfc2136Provider
+from renewer.issue.providers import make
+from renewer.model.dns_provider import Provider, TxtRecord
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, KNOT, KNOT_ZONE, OTHERS, STRANGER, Bed
 from tests.challenges.dns01.scripted import Scripted
 from tests.servers.bind import Bind
@@ -30,7 +30,7 @@ def record(zone: str, value: str = VALUE, host: str = "_acme-challenge.host") ->
     return TxtRecord(name=f"{host}.{zone}", value=value, asked=f"{host}.{zone}", domain=f"host.{zone}")
 
 
-def refusal(provider: Rfc2136Provider, zone: str) -> RenewerError:
+def refusal(provider: Provider, zone: str) -> RenewerError:
     """The error of an update that must fail."""
     with pytest.raises((GiveUp, RetryLater)) as caught:
         provider.add(zone, [record(zone)])
@@ -41,7 +41,7 @@ def refusal(provider: Rfc2136Provider, zone: str) -> RenewerError:
 @pytest.mark.parametrize(("server", "zone"), SERVERS)
 def test_keys(bed: Bed, server: str, zone: str, key: Key) -> None:
     """A signed update is accepted with each algorithm (RFC 8945 §6); removing twice is no error."""
-    provider = Rfc2136Provider(bed.challenge(server, key))
+    provider = make(bed.challenge(server, key))
     provider.add(zone, [record(zone)])
     assert txt_at(server, bed.port, f"_acme-challenge.host.{zone}") == {VALUE}
     provider.remove(zone, [record(zone)])
@@ -52,7 +52,7 @@ def test_keys(bed: Bed, server: str, zone: str, key: Key) -> None:
 @pytest.mark.parametrize(("server", "zone"), SERVERS)
 def test_values_are_added_and_removed_one_by_one(bed: Bed, server: str, zone: str) -> None:
     """Wildcard and apex share a name: each value comes and goes alone (RFC 2136 §2.5.1, §2.5.4)."""
-    provider = Rfc2136Provider(bed.challenge(server))
+    provider = make(bed.challenge(server))
     first, second = record(zone), record(zone, "B" * 43)
     provider.add(zone, [first])
     provider.add(zone, [second, first])
@@ -64,7 +64,7 @@ def test_values_are_added_and_removed_one_by_one(bed: Bed, server: str, zone: st
 
 def test_values_of_others_stay(bed: Bed) -> None:
     """What others have at the same name is there before, while and after."""
-    provider = Rfc2136Provider(bed.challenge())
+    provider = make(bed.challenge())
     ours = record(BIND_ZONE, host="_acme-challenge")
     provider.add(BIND_ZONE, [ours])
     assert txt_at(BIND, bed.port, ours.name) == {OTHERS, VALUE}
@@ -74,7 +74,7 @@ def test_values_of_others_stay(bed: Bed) -> None:
 
 def test_ipv6(bed: Bed) -> None:
     """A server at an IPv6 address takes updates."""
-    provider = Rfc2136Provider(bed.challenge("::1"))
+    provider = make(bed.challenge("::1"))
     provider.add(BIND_ZONE, [record(BIND_ZONE)])
     assert txt_at("::1", bed.port, record(BIND_ZONE).name) == {VALUE}
     provider.remove(BIND_ZONE, [record(BIND_ZONE)])
@@ -97,7 +97,7 @@ def test_ipv6(bed: Bed) -> None:
 )
 def test_refusals(bed: Bed, server: str, zone: str, key: Key | None, code: str, *, said: str) -> None:
     """Each refusal names the server, the zone and its code, and says what to change on which side."""
-    error = refusal(Rfc2136Provider(bed.challenge(server, key)), zone)
+    error = refusal(make(bed.challenge(server, key)), zone)
     assert isinstance(error, GiveUp)
     assert (code, True) == (error.kind, f"{server}:{bed.port}" in error.text and zone in error.text)
     assert said in error.text + error.hint
@@ -106,7 +106,7 @@ def test_refusals(bed: Bed, server: str, zone: str, key: Key | None, code: str, 
 @pytest.mark.parametrize(("server", "zone"), SERVERS)
 def test_clocks_apart(bed: Bed, server: str, zone: str) -> None:
     """BADTIME speaks of the clocks, and may pass by itself (RFC 8945 §5.2.3)."""
-    provider = Rfc2136Provider(bed.challenge(server))
+    provider = make(bed.challenge(server))
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=1)):
         error = refusal(provider, zone)
     assert (RetryLater, "badtime") == (type(error), error.kind)
@@ -117,7 +117,7 @@ def test_server_that_cannot_write(tmp_path: Path, bed: Bed) -> None:
     """SERVFAIL: BIND in a directory that it may not write to; the advice says to look at its owner."""
     zone = Zone("full.example")
     with Bind(tmp_path / "bind", address="127.0.0.6", port=bed.port, zones=[zone], keys=KEYS, writable=False):
-        error = refusal(Rfc2136Provider(bed.challenge("127.0.0.6")), zone.name)
+        error = refusal(make(bed.challenge("127.0.0.6")), zone.name)
     assert (RetryLater, "servfail") == (type(error), error.kind)
     assert "who owns the directory?" in error.hint
 
@@ -140,15 +140,15 @@ def test_rare_answers(bed: Bed, rcode: dns.rcode.Rcode, kind: str, error: type[R
         return struct.pack("!6H", query.id, flags, 0, 0, 0, 0)
 
     with Scripted("127.0.0.7", bed.port, answer):
-        told = refusal(Rfc2136Provider(bed.challenge("127.0.0.7")), BIND_ZONE)
+        told = refusal(make(bed.challenge("127.0.0.7")), BIND_ZONE)
     assert (error, kind) == (type(told), told.kind)
 
 
 def test_nobody_there(bed: Bed) -> None:
     """A server that is down, or whose name has no address, is told as such and tried again later."""
-    error = refusal(Rfc2136Provider(bed.challenge("127.0.0.9")), BIND_ZONE)
+    error = refusal(make(bed.challenge("127.0.0.9")), BIND_ZONE)
     assert (RetryLater, True) == (type(error), "Connection refused" in error.text)
-    error = refusal(Rfc2136Provider(bed.challenge("nowhere.example")), BIND_ZONE)
+    error = refusal(make(bed.challenge("nowhere.example")), BIND_ZONE)
     assert (RetryLater, True) == (type(error), "has no address" in error.text)
 
 
@@ -169,11 +169,11 @@ def _at(bed: Bed, server: Scripted) -> RenewerError:
     challenge = bed.challenge(server.address)
     assert challenge.rfc2136 is not None
     there = msgspec.structs.replace(challenge.rfc2136, server=f"{server.address}:{server.port}")
-    return refusal(Rfc2136Provider(msgspec.structs.replace(challenge, rfc2136=there)), BIND_ZONE)
+    return refusal(make(msgspec.structs.replace(challenge, rfc2136=there)), BIND_ZONE)
 
 
 def test_secret_that_is_no_base64(bed: Bed) -> None:
     """A whole key file in place of its secret is told, without showing it."""
-    error = refusal(Rfc2136Provider(bed.challenge(BIND, Key(secret='key "acme" { … }'))), BIND_ZONE)
+    error = refusal(make(bed.challenge(BIND, Key(secret='key "acme" { … }'))), BIND_ZONE)
     assert error.kind == "secret"
     assert "{" not in error.text + error.hint

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from renewer.errors import GiveUp, RetryLater
+from renewer.issue import providers
 from renewer.issue.solvers import solver_for, sweep
 from renewer.model.desired import Dns01, Http01, Propagation
 from renewer.model.dns_options import BUILT_IN, Option, Rules, Sort, option_faults
+from renewer.model.dns_provider import TxtRecord
 from renewer.model.facts import Debris
 from renewer.network.challenges.dns01 import leftover
-from renewer.network.challenges.dns01.providers import find
-from renewer.network.challenges.dns01.providers.contract import TxtRecord
 from renewer.network.challenges.dns01.solver import Dns01Solver
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KNOT, KNOT_ZONE, OTHERS, Bed, tasks
 from tests.servers.nameserver import all_txt, txt_at
@@ -62,9 +62,9 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
             return Recorder
 
     monkeypatch.setattr(
-        find,
+        providers,
         "entry_points",
-        lambda *, group, name: [Point] if (group, name) == (find.GROUP, "recorder") else [],
+        lambda *, group, name: [Point] if (group, name) == (providers.GROUP, "recorder") else [],
     )
     monkeypatch.setattr(Recorder, "calls", [])
     monkeypatch.setattr(Recorder, "refuse", {})
@@ -150,11 +150,11 @@ def test_provider_that_needs_no_zone(
 def test_options_of_others() -> None:
     """The options of a provider of others are checked by its own rules before it is made."""
     with pytest.raises(GiveUp, match="token is missing"):
-        find.make(Dns01(provider="recorder"))
+        providers.make(Dns01(provider="recorder"))
     with pytest.raises(GiveUp, match="tokn is not an option"):
-        find.make(Dns01(provider="recorder", options=(("token", "x"), ("tokn", "y"))))
+        providers.make(Dns01(provider="recorder", options=(("token", "x"), ("tokn", "y"))))
     with pytest.raises(GiveUp, match="no provider 'nobody'"):
-        find.make(Dns01(provider="nobody"))
+        providers.make(Dns01(provider="nobody"))
 
 
 def test_provider_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,9 +165,9 @@ def test_provider_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> No
         def load() -> None:
             raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(find, "entry_points", lambda **_: [Point])
+    monkeypatch.setattr(providers, "entry_points", lambda **_: [Point])
     with pytest.raises(GiveUp, match="cannot be used: ZeroDivisionError: oh"):
-        find.make(Dns01(provider="broken"))
+        providers.make(Dns01(provider="broken"))
 
 
 def test_ours_are_declared() -> None:
@@ -176,10 +176,10 @@ def test_ours_are_declared() -> None:
     from pathlib import Path
 
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
-    assert project["project"]["entry-points"][find.GROUP] == find.OURS
-    assert set(find.OURS) == set(BUILT_IN)
-    for name in find.OURS:
-        assert find._factory(name).rules == BUILT_IN[name]
+    assert project["project"]["entry-points"][providers.GROUP] == providers.OURS
+    assert set(providers.OURS) == set(BUILT_IN)
+    for name in providers.OURS:
+        assert providers._factory(name).rules == BUILT_IN[name]
 
 
 def test_rules_of_options() -> None:

@@ -5,9 +5,9 @@ import hashlib
 import re
 
 from renewer import clock
+from renewer.model.dns_provider import TxtRecord
 from renewer.model.facts import Debris
 from renewer.model.value import Value
-from renewer.network.challenges.dns01.providers.contract import TxtRecord
 
 DEBRIS = "dns-01 record"  # Debris.what; `where` is 'NAME TXT VALUE', `detail` words like zone=…, then why
 _WHERE = re.compile(r"([a-z0-9_.-]{1,253}) TXT ([A-Za-z0-9_-]{43})")  # a SHA-256 as base64url, nothing else

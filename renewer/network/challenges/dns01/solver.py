@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Dns01, PropagationCheck
+from renewer.model.dns_provider import Provider, TxtRecord
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
 from renewer.model.solver import HoldsNothing, Presented, Task
 from renewer.model.value import Warn
 from renewer.network.challenges.dns01 import leftover
-from renewer.network.challenges.dns01.providers.contract import Provider, TxtRecord
-from renewer.network.challenges.dns01.providers.find import make
 from renewer.network.dns.propagation import Watch
 from renewer.network.dns.resolvers import Resolvers
 from renewer.network.dns.zones import Place, Zones
@@ -29,12 +28,18 @@ _guard = threading.Lock()
 
 
 class Dns01Solver(HoldsNothing):
-    """Publishes by the challenge's provider. `until` is the end of all waiting, on `clock.monotonic`."""
+    """Publishes by what `provider` makes when it is first needed.
+
+    `until` is the end of all waiting, on `clock.monotonic`.
+    """
 
     type = "dns-01"
 
-    def __init__(self, challenge: Dns01, *, until: Callable[[], float]) -> None:
+    def __init__(
+        self, challenge: Dns01, *, provider: Callable[[], Provider], until: Callable[[], float]
+    ) -> None:
         self._challenge = challenge
+        self._make = provider
         self._zones = Zones(Resolvers(challenge.propagation.resolvers))
         self._watch = Watch(challenge.propagation, self._zones, until=until)
         self._lock = threading.Lock()
@@ -182,7 +187,7 @@ class Dns01Solver(HoldsNothing):
     def _provider(self) -> Provider:
         with self._lock:
             if self._made is None:
-                self._made = make(self._challenge)
+                self._made = self._make()
             return self._made
 
     def _remove(self, zone: str, records: Sequence[TxtRecord]) -> None:

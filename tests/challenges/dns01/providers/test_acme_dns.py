@@ -2,16 +2,17 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from renewer.errors import GiveUp, RetryLater, StateError
+from renewer.issue.providers import make, register
 from renewer.model.desired import Dns01, OptionValue
-from renewer.network.challenges.dns01.providers import accounts
-from renewer.network.challenges.dns01.providers.acme_dns import AcmeDnsProvider
-from renewer.network.challenges.dns01.providers.contract import TxtRecord
+from renewer.model.dns_provider import AcmeDnsAccount, TxtRecord
+from renewer.provisioning import acme_dns as accounts
 from tests.agent import Agent
 from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, Bed
 from tests.challenges.dns01.providers.world import NAMES, agent, in_bed, provider, record
@@ -20,13 +21,23 @@ from tests.servers.pebble import Pebble
 from tests.servers.published import Published
 
 
-def client(server: AcmeDns, directory: Path, **more: OptionValue) -> AcmeDnsProvider:
-    """The provider, with its accounts in a file."""
+class Client:
+    """The provider with its accounts in a file, and the command that makes them."""
+
+    def __init__(self, challenge: Dns01) -> None:
+        self.storage = str(dict(challenge.options)["storage"])
+        self.register = partial(register, challenge)
+        made = make(challenge)
+        self.add, self.remove = made.add, made.remove
+
+
+def client(server: AcmeDns, directory: Path, **more: OptionValue) -> Client:
+    """The provider, as the config names it."""
     options = {"server": server.api.url, "storage": str(directory / "acme-dns" / "a.json"), **more}
-    return AcmeDnsProvider(Dns01(provider="acme-dns", options=tuple(options.items())))
+    return Client(Dns01(provider="acme-dns", options=tuple(options.items())))
 
 
-def at(account: accounts.Account, number: int = 1, domain: str = "www.example.org") -> TxtRecord:
+def at(account: AcmeDnsAccount, number: int = 1, domain: str = "www.example.org") -> TxtRecord:
     """A record whose CNAME leads to an account."""
     return record(domain, number, name=account.fulldomain)
 
@@ -57,7 +68,7 @@ def test_files_of_others(tmp_path: Path) -> None:
     path.write_text(json.dumps({"Example.org": {**entry, "allowfrom": []}}))
     path.chmod(0o600)
     assert accounts.load(str(path))["example.org"].subdomain == "x"
-    accounts.add(str(path), "b.example", accounts.Account(**{**entry, "subdomain": "y"}), "https://a")
+    accounts.add(str(path), "b.example", AcmeDnsAccount(**{**entry, "subdomain": "y"}), "https://a")
     assert json.loads(path.read_text())["Example.org"] == {**entry, "allowfrom": []}
     assert accounts.load(str(path))["b.example"].subdomain == "y"
 
@@ -259,7 +270,7 @@ def test_published(tmp_path: Path, bed: Bed, looking: Pebble) -> None:
     """`show` follows the CNAMEs as the world sees them, and says which are published."""
     storage = tmp_path / "accounts.json"
     for name in ("via", "host"):
-        account = accounts.Account(
+        account = AcmeDnsAccount(
             fulldomain=f"{name}.acme.{KNOT_ZONE}", subdomain=name, username="u", password="p"
         )
         accounts.add(str(storage), f"{name}.{BIND_ZONE}", account, "https://auth.example.net")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.network.challenges.dns01.providers.contract import TxtRecord
+from renewer.model.dns_provider import TxtRecord
 from tests.challenges.dns01.providers.world import NAMES, agent, provider, record, secret
 from tests.servers.certificates import ServerRoot
 from tests.servers.jsonapi import Answer, Call, JsonApi

@@ -13,9 +13,8 @@ import msgspec
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import ACME_DNS, BUILT_IN, Rules
-from renewer.network.challenges.dns01.providers import accounts
-from renewer.network.challenges.dns01.providers.accounts import Account
-from renewer.network.challenges.dns01.providers.contract import TxtRecord
+from renewer.model.dns_provider import AcmeDnsAccount as Account
+from renewer.model.dns_provider import TxtRecord
 from renewer.network.challenges.dns01.providers.web import Api, Reply
 
 SLOTS = 2  # values that acme-dns keeps for an account
@@ -25,34 +24,34 @@ _guard = threading.Lock()
 
 
 class AcmeDnsProvider:
-    """Sets records of accounts that were registered before."""
+    """Sets records of accounts that were registered before: `known`, by domain."""
 
     rules: ClassVar[Rules] = BUILT_IN[ACME_DNS]
     needs_zone = False
 
-    def __init__(self, challenge: Dns01) -> None:
+    def __init__(self, challenge: Dns01, known: Mapping[str, Account]) -> None:
         self._options = dict(challenge.options)
         self._api = Api("acme-dns server", str(self._options["server"]), self._options)
         if "storage" not in self._options:
             raise GiveUp("acme-dns needs a file for its accounts", hint='storage = "/path"', kind="config")
-        self.storage = str(self._options["storage"])
+        self._storage = str(self._options["storage"])
+        self._known = known
 
     def ready(self, names: Sequence[str]) -> None:
-        """Whether the file of accounts can be used, and has any: aliases may lead a name to any of them."""
-        if names and not accounts.load(self.storage):
+        """Whether there are any accounts: aliases may lead a name to any of them."""
+        if names and not self._known:
             raise GiveUp(
-                f"there is no acme-dns account for {names[0]} in {self.storage}",
+                f"there is no acme-dns account for {names[0]} in {self._storage}",
                 hint="make one, and publish the CNAME that this prints: renewer acme-dns register",
                 kind="config",
             )
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Set each value at the account of its name."""
-        known = accounts.load(self.storage)
         wanted: dict[str, list[TxtRecord]] = {}
         account_of: dict[str, Account] = {}
         for record in records:
-            account = self._account(zone, record, known)
+            account = self._account(zone, record)
             account_of[account.subdomain] = account
             wanted.setdefault(account.subdomain, []).append(record)
         for subdomain, group in wanted.items():
@@ -71,30 +70,28 @@ class AcmeDnsProvider:
     def close(self) -> None:
         """Every request has a connection of its own."""
 
-    def register(self, domain: str) -> Account:
-        """Make an account for a domain and store it. Raises RetryLater, GiveUp or StateError."""
+    def register(self) -> Account:
+        """Make an account there. Raises RetryLater or GiveUp."""
         allowed = self._options.get("allow_from")
         body = {"allowfrom": list(allowed)} if isinstance(allowed, tuple) else {}
         reply = self._api.post("/register", body, {})
         if reply.status not in (200, 201):
             raise self._api.refused(reply)
         try:
-            account = msgspec.convert(reply.document, Account)
+            return msgspec.convert(reply.document, Account)
         except msgspec.ValidationError as error:
             text = f"{self._api} registered, but what it answered is no account: {error}"
             raise GiveUp(text, hint="is it an acme-dns server?", kind="http") from None
-        accounts.add(self.storage, domain, account, self._api.url)
-        return account
 
-    def _account(self, zone: str, record: TxtRecord, known: Mapping[str, Account]) -> Account:
+    def _account(self, zone: str, record: TxtRecord) -> Account:
         """The account where the record's aliases end; if they cannot be followed here, that of its domain."""
-        for account in known.values():
+        for account in self._known.values():
             if account.fulldomain.rstrip(".").lower() == record.name:
                 return account
-        own = known.get(record.domain)
+        own = self._known.get(record.domain)
         if own is None:
             raise GiveUp(
-                f"there is no acme-dns account for {record.domain} in {self.storage}",
+                f"there is no acme-dns account for {record.domain} in {self._storage}",
                 hint="make one, and publish the CNAME that this prints: renewer acme-dns register",
                 kind="config",
             )

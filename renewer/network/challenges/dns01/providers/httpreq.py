@@ -11,13 +11,12 @@ from typing import ClassVar
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import BUILT_IN, Rules
-from renewer.network.challenges.dns01.providers.contract import TxtRecord, untouched
-from renewer.network.challenges.dns01.providers.each import each
-from renewer.network.challenges.dns01.providers.web import Api, text_of
+from renewer.model.dns_provider import TxtRecord, each
+from renewer.network.challenges.dns01.providers.web import Api
 
 
 class HttpreqProvider:
-    """Sends each record to the configured server."""
+    """Sends each record to the configured server; the challenge has its secrets in their places."""
 
     rules: ClassVar[Rules] = BUILT_IN["httpreq"]
     needs_zone = False
@@ -27,9 +26,8 @@ class HttpreqProvider:
         self._raw = "mode" in self._options
         self._api = Api("httpreq server", str(self._options["endpoint"]), self._options)
 
-    def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
-        """Whether the credentials are there."""
-        self._credentials()
+    def ready(self, names: Sequence[str]) -> None:
+        """They were given."""
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:  # noqa: ARG002  the server knows its zones
         """One request a record."""
@@ -48,9 +46,7 @@ class HttpreqProvider:
         """Every request has a connection of its own."""
 
     def _post(self, path: str, record: TxtRecord) -> None:
-        with untouched():
-            credentials = self._credentials()
-        reply = self._api.post(path, self._body(record), credentials)
+        reply = self._api.post(path, self._body(record), self._credentials())
         if not 200 <= reply.status < 300:
             raise self._api.refused(reply)
 
@@ -69,5 +65,5 @@ class HttpreqProvider:
         """Basic authentication (RFC 7617)."""
         if "username" not in self._options:
             return {}
-        pair = f"{text_of(self._options['username'])}:{text_of(self._options['password'])}"
+        pair = f"{self._options['username']}:{self._options['password']}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}

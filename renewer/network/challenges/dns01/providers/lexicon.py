@@ -8,7 +8,7 @@ import contextlib
 import os.path
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -17,10 +17,9 @@ import msgspec
 
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
-from renewer.model.desired import Dns01, Secret
-from renewer.model.dns_options import BUILT_IN, Rules
-from renewer.network.challenges.dns01.providers.contract import TxtRecord, untouched
-from renewer.network.challenges.dns01.providers.web import text_of, time_limit
+from renewer.model.desired import Dns01
+from renewer.model.dns_options import BUILT_IN, Rules, time_limit
+from renewer.model.dns_provider import TxtRecord
 
 TIME_LIMIT = 120.0  # seconds for the changes of one zone, unless the config says otherwise
 TTL = "60"  # seconds: as short as most services allow, for the next order comes with other values
@@ -37,22 +36,31 @@ _locks: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
 
 
+Start = Callable[[str, bytes, Mapping[str, str], float], tuple[int | None, str]]
+
+
 class LexiconProvider:
-    """Changes a zone through the service that `service` names."""
+    """Changes a zone through the service that `service` names.
+
+    The challenge has its secrets in their places; `hidden` are those, which no text may show. `start` runs a
+    script in a process of its own: path, stdin, environment, seconds; exit code (None: ended) and output.
+    """
 
     rules: ClassVar[Rules] = BUILT_IN["lexicon"]
     needs_zone = True
 
-    def __init__(self, challenge: Dns01) -> None:
+    def __init__(self, challenge: Dns01, hidden: Iterable[str], start: Start) -> None:
         self._given = dict(challenge.options)
-        self._env = challenge.env
+        self._env = {name: str(value) for name, value in challenge.env}
+        self._hidden = sorted(hidden, key=len, reverse=True)
+        self._start = start
         self._service = str(self._given["service"])
         self._limit = time_limit(self._given, TIME_LIMIT)
         with _guard:
             self._turn = _locks.setdefault(self._service, threading.Lock())
 
     def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
-        """Whether dns-lexicon is there and has that service, and the secrets are there."""
+        """Whether dns-lexicon is there and has that service."""
         if find_spec("lexicon") is None:
             raise GiveUp("dns-lexicon is not there", hint=_INSTALL, kind="config")
         known = _services()
@@ -61,12 +69,9 @@ class LexiconProvider:
             hint = f"did you mean {near[0]}? " if near else ""
             text = f"dns-lexicon has no service '{self._service}'"
             raise GiveUp(text, hint=f"{hint}`lexicon --help` lists them", kind="config")
-        self._secrets()
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Create the records, in one session."""
-        with untouched():
-            self._secrets()
         self._run("add", zone, records)
 
     def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
@@ -76,19 +81,14 @@ class LexiconProvider:
     def close(self) -> None:
         """Every session ends with its call."""
 
-    def _secrets(self) -> None:
-        """Raises RetryLater or GiveUp if one is not there."""
-        for value in (*self._given.values(), *(value for _, value in self._env)):
-            text_of(value)
-
     def _run(self, act: str, zone: str, records: Sequence[TxtRecord]) -> None:
-        options = {name: text_of(value) for name, value in self._given.items() if name not in _WAYS}
+        options = {name: str(value) for name, value in self._given.items() if name not in _WAYS}
         job = {
             "path": sys.path,
             "act": act,
             "service": self._service,
             "zone": zone,
-            "ttl": int(text_of(self._given.get("ttl", TTL))),
+            "ttl": int(str(self._given.get("ttl", TTL))),
             "options": options,
             "records": [(record.name, record.value) for record in records],
         }
@@ -97,9 +97,8 @@ class LexiconProvider:
         if not said:
             return
         error = self._error(zone, said)
-        secrets = [options[name] for name, value in self._given.items() if isinstance(value, Secret)]
         text = error.text
-        for secret in sorted(secrets, key=len, reverse=True):
+        for secret in self._hidden:
             if len(secret) >= _SHORTEST:
                 text = text.replace(secret, "…")
         told = type(error)(text, hint=error.hint, kind=error.kind)
@@ -110,22 +109,17 @@ class LexiconProvider:
 
     def _child(self, job: Mapping[str, object]) -> dict[str, Any]:
         """What the other process says. Raises RetryLater if that is nothing."""
-        from renewer import proc
-
-        env = proc.scrubbed_environment() | {name: text_of(value) for name, value in self._env}
-        # -P: beside that file lies one whose name is lexicon's own
-        argv = [sys.executable, "-P", _CHILD]
-        ended = proc.run(argv, stdin=msgspec.json.encode(job), env=env, timeout=self._limit, apart=True)
-        if ended.code is None:
+        code, output = self._start(_CHILD, msgspec.json.encode(job), self._env, self._limit)
+        if code is None:
             raise RetryLater(
                 f"{self._what} did not answer in {self._limit:g} s",
                 hint="a slow service needs a longer timeout",
                 kind="lexicon",
             )
         try:
-            said: dict[str, Any] = decode(ended.output, dict[str, Any])
+            said: dict[str, Any] = decode(output, dict[str, Any])
         except UndecodableError:
-            raise OurFault(f"{self._what} ended without a word (exit {ended.code})", kind="lexicon") from None
+            raise OurFault(f"{self._what} ended without a word (exit {code})", kind="lexicon") from None
         return said
 
     @property

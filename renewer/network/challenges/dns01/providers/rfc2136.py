@@ -25,29 +25,29 @@ from renewer import clock
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Rfc2136, Tsig
 from renewer.model.dns_options import Rules
+from renewer.model.dns_provider import TxtRecord, untouched
 from renewer.network.challenges.dns01.providers.advice import ADVICE, UNKNOWN, UNSIGNED
-from renewer.network.challenges.dns01.providers.contract import TxtRecord, untouched
-from renewer.secrets import resolve
 
 TTL = 1  # seconds: no cache may still hold these values when the next order comes with others
 TIME_LIMIT = 10.0  # seconds for one message to one address
 
 
 class Rfc2136Provider:
-    """Sends updates to the configured server."""
+    """Sends updates to the configured server, signed by the key that has this `secret` (base64)."""
 
     rules: ClassVar[Rules] = Rules()
     needs_zone = True
 
-    def __init__(self, challenge: Dns01) -> None:
+    def __init__(self, challenge: Dns01, secret: str) -> None:
         if challenge.rfc2136 is None:
             raise GiveUp("rfc2136 needs a server", hint='server = "192.0.2.53:53"', kind="config")
         self._to: Rfc2136 = challenge.rfc2136
+        self._secret = secret
 
     def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
         """Whether there is a key of the right form, if one is configured."""
         if self._to.tsig is not None:
-            _key(self._to.tsig)
+            _key(self._to.tsig, self._secret)
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Add the values in one update, each with the TTL that stands at its name.
@@ -99,7 +99,7 @@ class Rfc2136Provider:
 
     def _key(self) -> dns.tsig.Key | None:
         with untouched():
-            return _key(self._to.tsig) if self._to.tsig else None
+            return _key(self._to.tsig, self._secret) if self._to.tsig else None
 
     def _ttl(self, name: str, key: dns.tsig.Key | None) -> int:
         """The TTL of others' TXT records at a name; ours if there are none, or the server does not say."""
@@ -210,10 +210,10 @@ def _read(update: dns.message.Message, wire: bytes) -> dns.message.Message:
     return reply
 
 
-def _key(tsig: Tsig) -> dns.tsig.Key:
-    """The key, with its secret resolved now. Raises GiveUp if that is no base64."""
+def _key(tsig: Tsig, text: str) -> dns.tsig.Key:
+    """The key of a secret. Raises GiveUp if that is no base64."""
     try:
-        secret = base64.b64decode("".join(resolve(tsig.secret).split()), validate=True)
+        secret = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         secret = b""
     if not secret:

@@ -10,11 +10,10 @@ import msgspec
 from renewer import words
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.model import keys
-from renewer.model.desired import OptionValue, Secret
+from renewer.model.desired import OptionValue
+from renewer.model.dns_options import time_limit
 from renewer.model.value import Value
 from renewer.network import http
-from renewer.secrets import resolve
 
 TIME_LIMIT = 30.0  # seconds for one request, unless the config says otherwise
 _EXCERPT = 200
@@ -90,18 +89,3 @@ class Api:
         error = (GiveUp if final else RetryLater)(text, hint=hint, kind=f"http-{reply.status}")
         error.untouched = final
         return error
-
-
-def text_of(value: OptionValue) -> str:
-    """An option's text; a secret is resolved now."""
-    return resolve(value) if isinstance(value, Secret) else str(value)
-
-
-def time_limit(options: Mapping[str, OptionValue], usual: float) -> float:
-    """Seconds: the option `timeout`, else the usual ones."""
-    if "timeout" not in options:
-        return usual
-    try:
-        return keys.duration(str(options["timeout"]), "1s", "1h").total_seconds()
-    except ValueError as error:
-        raise GiveUp(f"the option timeout {error}", hint='as "90s"', kind="config") from None

@@ -11,8 +11,8 @@ import msgspec
 
 from renewer.errors import GiveUp
 from renewer.model.desired import OptionValue
+from renewer.model.dns_provider import TxtRecord
 from renewer.model.value import Value
-from renewer.network.challenges.dns01.providers.contract import TxtRecord
 
 SCHEMA = 1
 LATER = 75  # exit code of our own convention

@@ -5,18 +5,17 @@ a time limit, the whole process group ended at it, and the checks of hooks: nobo
 Scripts of other clients were never called twice at once, so neither are they here.
 """
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from renewer import ownership
+from renewer import ownership, secrets
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Secret
-from renewer.model.dns_options import BUILT_IN, Rules
-from renewer.network.challenges.dns01.providers.contract import TxtRecord, untouched
-from renewer.network.challenges.dns01.providers.conventions import LATER, Call, Event, Job, calls, programs
-from renewer.network.challenges.dns01.providers.each import each
-from renewer.network.challenges.dns01.providers.web import text_of, time_limit
+from renewer.model.dns_options import BUILT_IN, Rules, time_limit
+from renewer.model.dns_provider import TxtRecord, each, untouched
+from renewer.provisioning.conventions import LATER, Call, Event, Job, calls, programs
 
 TIME_LIMIT = 120.0  # seconds for one call, unless the config says otherwise
 _SHORTEST = 4  # a secret shorter than that is no secret, and blotting it out would spoil every text
@@ -82,7 +81,10 @@ class ScriptProvider:
 
     def _environment(self) -> dict[str, str]:
         """What the config gives, its secrets resolved."""
-        return {name: text_of(value) for name, value in self._given.items()}
+        return {
+            name: secrets.resolve(value) if isinstance(value, Secret) else value
+            for name, value in self._given.items()
+        }
 
     def _run(self, event: Event, zone: str, call: Call, given: dict[str, str]) -> str:
         """What it wrote to stdout. Raises RetryLater if it failed."""
@@ -120,3 +122,16 @@ class ScriptProvider:
             if isinstance(value, Secret) and len(secret) >= _SHORTEST:
                 text = text.replace(secret, "…")
         return text
+
+
+def run_python(script: str, stdin: bytes, env: Mapping[str, str], within: float) -> tuple[int | None, str]:
+    """Run a script of ours in a process of its own: exit code (None if it was ended) and what it wrote.
+
+    It takes nothing from beside its file, where names of other packages may lie.
+    """
+    from renewer import proc
+
+    argv = [sys.executable, "-P", script]
+    given = proc.scrubbed_environment() | dict(env)
+    ended = proc.run(argv, stdin=stdin, env=given, timeout=within, apart=True)
+    return ended.code, ended.output

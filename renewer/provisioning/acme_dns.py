@@ -8,44 +8,31 @@ import contextlib
 import os
 import stat
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from renewer import durable, ownership
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import GiveUp, StateError
-from renewer.model.value import Value
+from renewer.model.dns_provider import AcmeDnsAccount
 
 _LARGEST = 4 * 1024 * 1024
 _HINT = "make the accounts: renewer acme-dns register"
 
 
-class Account(Value):
-    """One account: who may set the records of `fulldomain`."""
-
-    fulldomain: str
-    subdomain: str
-    username: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Account({self.fulldomain})"
-
-
-def load(path: str) -> Mapping[str, Account]:
+def load(path: str) -> Mapping[str, AcmeDnsAccount]:
     """The accounts by domain; none if there is no file. Raises GiveUp if it cannot be used."""
     found = {}
     for domain, entry in _read(path).items():
         try:
-            account = msgspec.convert(entry, Account)
+            account = msgspec.convert(entry, AcmeDnsAccount)
         except msgspec.ValidationError as error:
             raise _unusable(path, f"the account of {domain}: {error}") from None
         found[domain.removeprefix("*.").rstrip(".").lower()] = account
     return found
 
 
-def add(path: str, domain: str, account: Account, server: str) -> None:
+def add(path: str, domain: str, account: AcmeDnsAccount, server: str) -> None:
     """Add an account; what else is in the file stays. Durable on return. Raises GiveUp or StateError."""
     entries = {**_read(path), domain: {**msgspec.structs.asdict(account), "server_url": server}}
     content = msgspec.json.format(msgspec.json.encode(entries)) + b"\n"
@@ -59,7 +46,7 @@ def add(path: str, domain: str, account: Account, server: str) -> None:
         raise StateError(f"{path}: {error.strerror}", hint=hint, kind="state") from error
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str) -> dict[str, object]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:

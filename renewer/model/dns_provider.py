@@ -7,14 +7,16 @@ attribute `rules`) that takes the challenge's table and returns the provider:
     example = "renewer_example:ExampleProvider"
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from renewer.errors import RenewerError
+from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import Rules
 from renewer.model.value import Value
+
+T = TypeVar("T")
 
 
 class TxtRecord(Value):
@@ -41,6 +43,30 @@ def untouched() -> Iterator[None]:
     except RenewerError as error:
         error.untouched = True
         raise
+
+
+def each(things: Iterable[T], act: Callable[[T], object]) -> None:
+    """Act on all. Raises afterwards what went wrong: the first final error, else the first one."""
+    failed: list[RenewerError] = []
+    for one in things:
+        try:
+            act(one)
+        except RenewerError as error:
+            failed.append(error)
+    if failed:
+        raise next((error for error in failed if isinstance(error, GiveUp)), failed[0])
+
+
+class AcmeDnsAccount(Value):
+    """One account at an acme-dns server: who may set the records of `fulldomain`."""
+
+    fulldomain: str
+    subdomain: str
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"AcmeDnsAccount({self.fulldomain})"
 
 
 class Provider(Protocol):
