@@ -84,7 +84,7 @@ class HookOrder(Value):
     renewed: bool | None
 
 
-class Verdict(StrEnum):
+class HookVerdict(StrEnum):
     """What a hook's end means."""
 
     DONE = "done"
@@ -93,13 +93,13 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
-EXITS = {0: Verdict.DONE, 42: Verdict.NOT_MINE, 75: Verdict.LATER}
+EXITS = {0: HookVerdict.DONE, 42: HookVerdict.NOT_MINE, 75: HookVerdict.LATER}
 """Exit codes of the convention `renewer`; every other one, and the time limit, is FAILED.
 
 42: this event is not its business. 75: not now, the server is not running, which is no failure.
 """
 
-_CERTBOT_EXITS = {0: Verdict.DONE}  # a script written for certbot knows nothing of our codes
+_CERTBOT_EXITS = {0: HookVerdict.DONE}  # a script written for certbot knows nothing of our codes
 
 
 class HookResult(Value):
@@ -111,7 +111,7 @@ class HookResult(Value):
     hook: str
     event: HookEvent
     certificates: tuple[str, ...]
-    verdict: Verdict
+    verdict: HookVerdict
     code: int | None
     output: str
     took_ms: int
@@ -186,13 +186,13 @@ def _unable(hook: Hook, occasion: _Occasion) -> HookResult | None:
     """The result of a hook that is not called: it does not hear the event, or must not be run."""
     deaf = hook.convention is Convention.CERTBOT and occasion.event not in CERTBOT_EVENTS
     if deaf or occasion.event not in hook.events:
-        return _unstarted(hook, occasion, Verdict.NOT_MINE, None)
+        return _unstarted(hook, occasion, HookVerdict.NOT_MINE, None)
     if fault := problem(hook):
-        return _unstarted(hook, occasion, Verdict.FAILED, f"hook {hook.name}: {fault}")
+        return _unstarted(hook, occasion, HookVerdict.FAILED, f"hook {hook.name}: {fault}")
     return None
 
 
-def _unstarted(hook: Hook, occasion: _Occasion, verdict: Verdict, error: str | None) -> HookResult:
+def _unstarted(hook: Hook, occasion: _Occasion, verdict: HookVerdict, error: str | None) -> HookResult:
     return HookResult(
         hook=hook.name,
         event=occasion.event,
@@ -215,7 +215,7 @@ def _call(hook: Hook, occasion: _Occasion) -> HookResult:
         scripts = ownership.programs_in(hook.run)
     except OSError as error:
         why = f"hook {hook.name}: {hook.run} cannot be read: {error.strerror}"
-        return _unstarted(hook, occasion, Verdict.FAILED, why)
+        return _unstarted(hook, occasion, HookVerdict.FAILED, why)
     return _together(hook, occasion, [(path, _start(hook, occasion, [path], env)) for path in scripts])
 
 
@@ -231,9 +231,9 @@ def _start(
         ended = msgspec.structs.replace(ended, output=secrets.hidden(ended.output, found))
     except RenewerError as error:
         why = f"hook {hook.name}: {error.text}" + (f"; {error.hint}" if error.hint else "")
-        return _unstarted(hook, occasion, Verdict.FAILED, why)
+        return _unstarted(hook, occasion, HookVerdict.FAILED, why)
     exits = _CERTBOT_EXITS if hook.convention is Convention.CERTBOT else EXITS
-    verdict = Verdict.FAILED if ended.code is None else exits.get(ended.code, Verdict.FAILED)
+    verdict = HookVerdict.FAILED if ended.code is None else exits.get(ended.code, HookVerdict.FAILED)
     return HookResult(
         hook=hook.name,
         event=occasion.event,
@@ -250,7 +250,7 @@ def _together(hook: Hook, occasion: _Occasion, calls: Sequence[tuple[str, HookRe
     """The scripts of a directory as one: failed if one of them did, and each says for itself what it said."""
     from renewer import proc
 
-    failed = [result for _, result in calls if result.verdict is Verdict.FAILED]
+    failed = [result for _, result in calls if result.verdict is HookVerdict.FAILED]
     ends = {path: "no" if one.code is None else proc.exit_words(one.code) for path, one in calls}
     output = "".join(f"== {path}: exit code {ends[path]}\n{one.output.rstrip()}\n" for path, one in calls)
     if len(output) > _OUTPUT:
@@ -259,7 +259,7 @@ def _together(hook: Hook, occasion: _Occasion, calls: Sequence[tuple[str, HookRe
         hook=hook.name,
         event=occasion.event,
         certificates=occasion.names,
-        verdict=Verdict.FAILED if failed else Verdict.DONE,
+        verdict=HookVerdict.FAILED if failed else HookVerdict.DONE,
         code=failed[0].code if failed else 0,
         output=output,
         took_ms=sum(result.took_ms for _, result in calls),
@@ -319,18 +319,18 @@ def _document(hook: Hook, occasion: _Occasion) -> bytes:
 
 
 def _sentence(
-    who: str, timeout: float, event: HookEvent, verdict: Verdict, ended: "ProcResult"
+    who: str, timeout: float, event: HookEvent, verdict: HookVerdict, ended: "ProcResult"
 ) -> str | None:
     from renewer import proc
 
     said = proc.last_telling_line(ended.output)
     said = f": {said}" if said else ""
     match verdict:
-        case Verdict.DONE | Verdict.NOT_MINE:
+        case HookVerdict.DONE | HookVerdict.NOT_MINE:
             return None
-        case Verdict.LATER:
+        case HookVerdict.LATER:
             return f"{who} asks at {event} to be called later (exit code {ended.code}){said}"
-        case Verdict.FAILED if ended.code is None:
+        case HookVerdict.FAILED if ended.code is None:
             return f"{who} did not end its {event} within {timeout:g} s and was ended{said}"
-        case Verdict.FAILED:
+        case HookVerdict.FAILED:
             return f"{who} failed at {event} (exit code {proc.exit_words(ended.code)}){said}"

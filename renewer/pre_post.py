@@ -14,7 +14,7 @@ import msgspec
 from renewer import hooks
 from renewer.context import Context
 from renewer.errors import RenewerError, RetryLater
-from renewer.hooks import HookOrder, HookResult, Verdict
+from renewer.hooks import HookOrder, HookResult, HookVerdict
 from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import Convention, Hook, HookEvent
 from renewer.model.facts import Owed, Situation
@@ -59,7 +59,7 @@ class Around:
                     self._called[hook.name] = self._call_pre(hook, situation)
             results = [(hook, self._called[hook.name]) for hook in before]
         for hook, result in results:
-            failed = result.verdict in (Verdict.FAILED, Verdict.LATER)
+            failed = result.verdict in (HookVerdict.FAILED, HookVerdict.LATER)
             if failed and hook.convention is not Convention.CERTBOT:
                 hint = f"nothing was ordered; run it by hand: {hook.run} {HookEvent.PRE}"
                 raise RetryLater(result.error or "", hint=hint, kind="pre", local=True, disturbing=True)
@@ -106,7 +106,7 @@ def _pay(context: Context, store: Store, name: str, owed: Sequence[Owed]) -> lis
         context.ledger.drop(*owed)
         return []
     result = _called(context, hook, HookEvent.POST, [_paid(context, store, record) for record in owed])
-    if result.verdict in (Verdict.DONE, Verdict.NOT_MINE):
+    if result.verdict in (HookVerdict.DONE, HookVerdict.NOT_MINE):
         context.ledger.drop(*owed)
         return []
     error = result.error or ""
@@ -116,7 +116,7 @@ def _pay(context: Context, store: Store, name: str, owed: Sequence[Owed]) -> lis
         Outcome(
             certificate=record.certificate,
             step=Step.DEPLOY,
-            result=Result.WAITING if result.verdict is Verdict.LATER else Result.FAILED,
+            result=Result.WAITING if result.verdict is HookVerdict.LATER else Result.FAILED,
             detail=error,
             hint=hint,
             took_ms=result.took_ms,
@@ -138,7 +138,7 @@ def _called(context: Context, hook: Hook, event: HookEvent, orders: Sequence[Hoo
             code=result.code,
             took_ms=result.took_ms,
             error=result.error,
-            output=result.output if result.verdict is Verdict.FAILED else None,
+            output=result.output if result.verdict is HookVerdict.FAILED else None,
         )
     return result
 

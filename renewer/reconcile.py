@@ -12,7 +12,7 @@ import msgspec
 
 from renewer import acceptance, clock, deploy, install, inventory, refresh
 from renewer.context import Context
-from renewer.doctor.preflight import Preflight
+from renewer.doctor.preflight import FirstOrders
 from renewer.errors import OurFault, RenewerError
 from renewer.issue import Issuer
 from renewer.issue.allowance import Allowance
@@ -42,7 +42,7 @@ class Reconciler:
         self.taken: Counter[tuple[str, Step]] = Counter()
         self.failed: defaultdict[str, set[Step]] = defaultdict(set)
         self.flying: dict[Future[list[Outcome]], Decision] = {}
-        self.preflight = Preflight(context)
+        self.preflight = FirstOrders(context)
         self.ready_since: float | None = None
         self.allowance: Allowance | None = None
         self.issued: set[str] = set()

@@ -22,7 +22,7 @@ from renewer.config.authorities import BUILT_IN
 from renewer.context import Context, asked
 from renewer.deploy.move import Move
 from renewer.errors import RenewerError, StateError, UsageError
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.issue import Issuer
 from renewer.ledger.contract import Happening, Ledger
 from renewer.logs import Listener
@@ -308,15 +308,15 @@ def _untested(situation: Situation, hook: str) -> Played:
 
 def _tested(name: str, result: HookResult) -> Played:
     match result.verdict:
-        case Verdict.DONE:
+        case HookVerdict.DONE:
             text = f"hook {result.hook} passes its test; in production its deploy would follow"
             return _played(name, "test", Result.DONE, text)
-        case Verdict.NOT_MINE:
+        case HookVerdict.NOT_MINE:
             text = f"hook {result.hook} hears no test; in production its deploy would be called without one"
             return _played(name, "test", Result.DONE, text)
-        case Verdict.LATER:
+        case HookVerdict.LATER:
             return _played(name, "test", Result.WAITING, result.error or "", "start the server")
-        case Verdict.FAILED:
+        case HookVerdict.FAILED:
             said = result.output.strip()[-300:]
             return _played(name, "test", Result.FAILED, result.error or "", said and f"it said: {said}")
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from renewer import hooks
-from renewer.hooks import HookCertificate, HookResult, Verdict
+from renewer.hooks import HookCertificate, HookResult, HookVerdict
 from renewer.model.desired import Convention, Hook, HookEvent, Secret, SecretSource
 
 DEPLOY, TEST, ROLLBACK = HookEvent.DEPLOY, HookEvent.TEST, HookEvent.ROLLBACK
@@ -152,7 +152,7 @@ def test_a_thousand_certificates(script: Script) -> None:
     told = [certificate(f"n{number}") for number in range(1000)]
 
     assert call(script("grep -o fullchain.pem | wc -l"), DEPLOY, told).output.strip() == "1000"
-    assert call(script("exit 0"), DEPLOY, told).verdict is Verdict.DONE
+    assert call(script("exit 0"), DEPLOY, told).verdict is HookVerdict.DONE
 
 
 # --- what a hook says -------------------------------------------------------------------------------------
@@ -161,27 +161,32 @@ def test_a_thousand_certificates(script: Script) -> None:
 @pytest.mark.parametrize(
     ("text", "verdict", "code", "error"),
     [
-        ("echo fine; exit 0", Verdict.DONE, 0, None),
-        ("exit 42", Verdict.NOT_MINE, 42, None),
+        ("echo fine; exit 0", HookVerdict.DONE, 0, None),
+        ("exit 42", HookVerdict.NOT_MINE, 42, None),
         (
             "echo not running; exit 75",
-            Verdict.LATER,
+            HookVerdict.LATER,
             75,
             "hook web asks at deploy to be called later (exit code 75): not running",
         ),
-        ("echo a; echo 'b '; echo; exit 1", Verdict.FAILED, 1, "hook web failed at deploy (exit code 1): b"),
-        ("exit 3", Verdict.FAILED, 3, "hook web failed at deploy (exit code 3)"),
-        ("kill -9 $$", Verdict.FAILED, 137, "hook web failed at deploy (exit code 137, SIGKILL)"),
+        (
+            "echo a; echo 'b '; echo; exit 1",
+            HookVerdict.FAILED,
+            1,
+            "hook web failed at deploy (exit code 1): b",
+        ),
+        ("exit 3", HookVerdict.FAILED, 3, "hook web failed at deploy (exit code 3)"),
+        ("kill -9 $$", HookVerdict.FAILED, 137, "hook web failed at deploy (exit code 137, SIGKILL)"),
         (
             "echo 'nginx: [emerg] no such key'; echo 'nginx: test failed'; exit 1",
-            Verdict.FAILED,
+            HookVerdict.FAILED,
             1,
             "hook web failed at deploy (exit code 1): nginx: [emerg] no such key",
         ),
     ],
 )
 def test_the_table_of_exit_codes(
-    script: Script, text: str, verdict: Verdict, code: int, error: str | None
+    script: Script, text: str, verdict: HookVerdict, code: int, error: str | None
 ) -> None:
     """0 done, 42 not my event, 75 later, else failed; the sentence says what the hook said last."""
     result = call(script(text))
@@ -196,16 +201,16 @@ def test_an_event_that_it_does_not_hear(script: Script, tmp_path: Path) -> None:
 
     for event in (TEST, ROLLBACK):
         result = call(hook, event)
-        assert (result.verdict, result.code, result.error) == (Verdict.NOT_MINE, None, None)
+        assert (result.verdict, result.code, result.error) == (HookVerdict.NOT_MINE, None, None)
     assert not (tmp_path / "called").exists()
-    assert call(hook).verdict is Verdict.DONE
+    assert call(hook).verdict is HookVerdict.DONE
 
 
 def test_a_hook_that_hangs(script: Script) -> None:
     """At its time limit a hook is ended and has failed; what it said is kept."""
     result = call(script("echo waiting for godot; sleep 300 & wait", timeout=0.3))
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
     assert result.error == "hook web did not end its deploy within 0.3 s and was ended: waiting for godot"
 
 
@@ -235,8 +240,8 @@ def test_certbots_convention(script: Script) -> None:
     assert www.output == "0 /var/lib/renewer/certificates/www/live example.org *.example.org\n"
     assert mail.output == "0 /var/lib/renewer/certificates/mail/live mail.example.org\n"
     assert [(one.certificates, one.verdict) for one in (www, mail)] == [
-        (("www",), Verdict.DONE),
-        (("mail",), Verdict.FAILED),
+        (("www",), HookVerdict.DONE),
+        (("mail",), HookVerdict.FAILED),
     ]
 
 
@@ -245,7 +250,7 @@ def test_certbots_scripts_know_nothing_of_our_codes(script: Script, code: int) -
     """To certbot every exit code but 0 is a failure."""
     hook = script(f"exit {code}", convention=Convention.CERTBOT)
 
-    assert call(hook, DEPLOY, [WWW]).verdict is Verdict.FAILED
+    assert call(hook, DEPLOY, [WWW]).verdict is HookVerdict.FAILED
 
 
 @pytest.mark.parametrize("event", [TEST, ROLLBACK])
@@ -253,7 +258,7 @@ def test_certbots_scripts_hear_deploy_only(script: Script, event: HookEvent) -> 
     """Whatever the table says, a script for certbot is not called for events that certbot has not."""
     result = call(script("exit 1", convention=Convention.CERTBOT), event)
 
-    assert (result.verdict, result.code) == (Verdict.NOT_MINE, None)
+    assert (result.verdict, result.code) == (HookVerdict.NOT_MINE, None)
 
 
 # --- what is not run --------------------------------------------------------------------------------------
@@ -292,7 +297,7 @@ def test_somebody_elses_hook(script: Script) -> None:
 
     result = call(hook)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
     assert "belongs to nobody, who could change it" in (result.error or "")
 
 
@@ -306,7 +311,7 @@ def test_what_must_not_run_does_not(script: Script, tmp_path: Path, mode: int) -
     """A hook with a problem has failed without having been called."""
     result = call(script(f"touch {tmp_path}/called", mode))
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
     assert (result.error or "").startswith("hook web: ")
     assert not (tmp_path / "called").exists()
 
@@ -318,7 +323,7 @@ def test_what_cannot_be_started(script: Script) -> None:
 
     result = call(hook)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
     assert "it is no program and no script; begin it with a line like #!/bin/sh" in (result.error or "")
 
 
@@ -361,7 +366,7 @@ def test_a_secret_reaches_the_hook_and_nobody_else(script: "Script", tmp_path: P
     result = call(hook)
 
     assert told.read_text() == "t0ken-of-the-cachetext"
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is HookVerdict.FAILED
     assert "with …" in result.output
     assert "t0ken" not in f"{result}"
     assert "t0ken" not in f"{hooks.environment(hook, DEPLOY, [WWW], host='h', run_id='r')}"
@@ -386,7 +391,7 @@ def test_a_secret_that_cannot_be_had(
 
     result = call(hook)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
     assert said in (result.error or "")
     assert "TOKEN" in (result.error or "")
     assert not (tmp_path / "called").exists()

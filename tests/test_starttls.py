@@ -4,7 +4,7 @@ import pytest
 
 from renewer.model.desired import Endpoint, Starttls
 from renewer.network import verify
-from renewer.network.verify import Sight, Target, Trouble
+from renewer.network.verify import PortTrouble, Sight, Target
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Behaviour, Peer, dripping, endless, scripted, silent, tls
 
@@ -164,7 +164,7 @@ def test_a_refusal_is_told_in_the_servers_words(protocol: Starttls, script: Scri
     with Peer(scripted(script, silent)) as peer:
         sight = look(peer.port, protocol)
 
-    assert (sight.connected, sight.completed, sight.trouble) == (True, False, Trouble.STARTTLS)
+    assert (sight.connected, sight.completed, sight.trouble) == (True, False, PortTrouble.STARTTLS)
     assert why in (sight.error or "")
 
 
@@ -172,20 +172,20 @@ def test_a_refusal_is_told_in_the_servers_words(protocol: Starttls, script: Scri
 @pytest.mark.parametrize(
     ("behaviour", "troubles"),
     [
-        (silent, {Trouble.TIMEOUT}),
-        (lambda _: None, {Trouble.STARTTLS, Trouble.NETWORK}),
-        (endless(b"x" * 1000), {Trouble.STARTTLS, Trouble.NETWORK, Trouble.NO_TLS}),
-        (endless(b"220-on and on\r\n"), {Trouble.STARTTLS, Trouble.NETWORK}),
-        (endless(b"* OK\r\n"), {Trouble.STARTTLS, Trouble.NETWORK}),
-        (endless(bytes(1000)), {Trouble.STARTTLS, Trouble.NETWORK}),
-        (dripping(b"220-on and on\r\n"), {Trouble.TIMEOUT, Trouble.STARTTLS}),
+        (silent, {PortTrouble.TIMEOUT}),
+        (lambda _: None, {PortTrouble.STARTTLS, PortTrouble.NETWORK}),
+        (endless(b"x" * 1000), {PortTrouble.STARTTLS, PortTrouble.NETWORK, PortTrouble.NO_TLS}),
+        (endless(b"220-on and on\r\n"), {PortTrouble.STARTTLS, PortTrouble.NETWORK}),
+        (endless(b"* OK\r\n"), {PortTrouble.STARTTLS, PortTrouble.NETWORK}),
+        (endless(bytes(1000)), {PortTrouble.STARTTLS, PortTrouble.NETWORK}),
+        (dripping(b"220-on and on\r\n"), {PortTrouble.TIMEOUT, PortTrouble.STARTTLS}),
     ],
     ids=["silent", "closing", "letters", "smtp", "imap", "zeros", "dripping"],
 )
-def test_hostile_peers(protocol: Starttls, behaviour: Behaviour, troubles: set[Trouble]) -> None:
+def test_hostile_peers(protocol: Starttls, behaviour: Behaviour, troubles: set[PortTrouble]) -> None:
     """Whatever a peer does instead, the look ends in time, with words, and without a certificate."""
     with Peer(behaviour) as peer:
-        sight = look(peer.port, protocol, timeout=0.4 if Trouble.TIMEOUT in troubles else 30)
+        sight = look(peer.port, protocol, timeout=0.4 if PortTrouble.TIMEOUT in troubles else 30)
 
     assert not sight.completed
     assert sight.trouble in troubles

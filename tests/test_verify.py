@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from renewer.model.desired import Endpoint, Starttls
 from renewer.network import verify
-from renewer.network.verify import Sight, Target, Trouble
+from renewer.network.verify import PortTrouble, Sight, Target
 from renewer.network.verify.sight import is_ours
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.nginx import NginxFactory
@@ -95,7 +95,7 @@ def test_a_chain_to_other_roots(pair: Pair) -> None:
 
     assert (sight.completed, sight.trusted, sight.name_matches) == (True, False, True)
     assert sight.fingerprint == fingerprint(pair)
-    assert sight.trouble is Trouble.CHAIN_INCOMPLETE
+    assert sight.trouble is PortTrouble.CHAIN_INCOMPLETE
     assert (sight.error or "").startswith(f"127.0.0.1:{peer.port}: the chain stops short of a trusted root")
 
 
@@ -112,7 +112,7 @@ def test_roots_that_cannot_be_read(pair: Pair) -> None:
     with Peer(tls(pair)) as peer:
         sight = only(here(peer.port, roots="/no/such/roots.pem"))
 
-    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.ROOTS)
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, PortTrouble.ROOTS)
     assert "/no/such/roots.pem" in (sight.error or "")
 
 
@@ -123,7 +123,7 @@ def test_an_expired_certificate(root: ServerRoot, roots: str, tmp_path: Path) ->
     with Peer(tls(expired)) as peer:
         sight = only(here(peer.port, roots=roots))
 
-    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.EXPIRED)
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, PortTrouble.EXPIRED)
     assert sight.not_after is not None
     assert sight.not_after < datetime.now(UTC)
 
@@ -140,7 +140,7 @@ def test_an_expired_authority(tmp_path: Path) -> None:
     with Peer(tls(pair)) as peer:
         sight = only(here(peer.port, roots=str(roots)))
 
-    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.UNTRUSTED)
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, PortTrouble.UNTRUSTED)
     assert "above the leaf has expired" in (sight.error or "")
 
 
@@ -166,7 +166,7 @@ def expired_copy(authority: trustme.CA) -> bytes:
 def test_a_certificate_of_tomorrow(root: ServerRoot, roots: str, tmp_path: Path) -> None:
     """A leaf that is not valid yet is told apart from an expired one."""
     with Peer(tls(root.issue(tmp_path, NAME, not_before=datetime.now(UTC) + timedelta(days=1)))) as peer:
-        assert only(here(peer.port, roots=roots)).trouble is Trouble.NOT_YET_VALID
+        assert only(here(peer.port, roots=roots)).trouble is PortTrouble.NOT_YET_VALID
 
 
 def test_somebody_elses_name(pair: Pair, roots: str) -> None:
@@ -175,7 +175,7 @@ def test_somebody_elses_name(pair: Pair, roots: str) -> None:
         sight = only(here(peer.port, name="b.example.org", roots=roots))
 
     assert (sight.completed, sight.trusted, sight.name_matches) == (True, True, False)
-    assert sight.trouble is Trouble.NAME_MISMATCH
+    assert sight.trouble is PortTrouble.NAME_MISMATCH
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_the_intermediate_must_be_sent(tmp_path: Path, *, whole: bool) -> None:
 
     assert sight.completed
     assert sight.trusted is whole
-    assert sight.trouble is (None if whole else Trouble.CHAIN_INCOMPLETE)
+    assert sight.trouble is (None if whole else PortTrouble.CHAIN_INCOMPLETE)
 
 
 def test_a_self_signed_certificate(root: ServerRoot, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_self_signed_certificate(root: ServerRoot, tmp_path: Path) -> None:
     with Peer(tls(alone)) as peer:
         sight = only(here(peer.port, roots="system"))
 
-    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.SELF_SIGNED)
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, PortTrouble.SELF_SIGNED)
 
 
 def test_only_old_tls(pair: Pair, roots: str) -> None:
@@ -246,7 +246,7 @@ def test_only_old_tls(pair: Pair, roots: str) -> None:
     with Peer(tls(pair, context=old)) as peer:
         sight = only(here(peer.port, roots=roots))
 
-    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.OLD_TLS)
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, PortTrouble.OLD_TLS)
 
 
 def test_nobody_listens() -> None:
@@ -254,7 +254,7 @@ def test_nobody_listens() -> None:
     with refusing_port() as port:
         sight = only(here(port))
 
-    assert (sight.connected, sight.completed, sight.trouble) == (False, False, Trouble.REFUSED)
+    assert (sight.connected, sight.completed, sight.trouble) == (False, False, PortTrouble.REFUSED)
     assert sight.local
 
 
@@ -262,32 +262,32 @@ def test_nobody_listens() -> None:
 @pytest.mark.parametrize(
     ("behaviour", "trouble"),
     [
-        (silent, Trouble.TIMEOUT),
-        (endless(b"HTTP/1.1 200 OK\r\n" * 1000), Trouble.NO_TLS),
-        (endless(b"\x16\x03\x03\x40\x00" + bytes(16384)), Trouble.NO_TLS),
-        (endless(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 1000), Trouble.NO_TLS),
-        (endless(b"\x16\x03\x03\x00\x00" * 1000), Trouble.NO_TLS),
-        (endless(b"\x15\x03\x03\x00\x02\x01\x5a" * 1000), Trouble.NO_TLS),
-        (endless(b"\x00"), Trouble.NO_TLS),
-        (dripping(b"\x16\x03\x03\x40\x00" + bytes(16384)), Trouble.TIMEOUT),
-        (dripping(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 100, pause=0.001), Trouble.TIMEOUT),
-        (lambda _: None, Trouble.NO_TLS),
+        (silent, PortTrouble.TIMEOUT),
+        (endless(b"HTTP/1.1 200 OK\r\n" * 1000), PortTrouble.NO_TLS),
+        (endless(b"\x16\x03\x03\x40\x00" + bytes(16384)), PortTrouble.NO_TLS),
+        (endless(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 1000), PortTrouble.NO_TLS),
+        (endless(b"\x16\x03\x03\x00\x00" * 1000), PortTrouble.NO_TLS),
+        (endless(b"\x15\x03\x03\x00\x02\x01\x5a" * 1000), PortTrouble.NO_TLS),
+        (endless(b"\x00"), PortTrouble.NO_TLS),
+        (dripping(b"\x16\x03\x03\x40\x00" + bytes(16384)), PortTrouble.TIMEOUT),
+        (dripping(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 100, pause=0.001), PortTrouble.TIMEOUT),
+        (lambda _: None, PortTrouble.NO_TLS),
     ],
     ids=[
         *("silent", "http", "records", "short-records", "empty-records", "warnings", "zeros", "dripping"),
         *("trickling", "closing"),
     ],
 )
-def test_hostile_peers(behaviour: Behaviour, trouble: Trouble, roots: str) -> None:
+def test_hostile_peers(behaviour: Behaviour, trouble: PortTrouble, roots: str) -> None:
     """Silence, floods, garbage and single bytes end within the time limit, in words."""
     began = time.monotonic()
     with Peer(behaviour) as peer:
-        sight = only(here(peer.port, roots=roots), timeout=0.5 if trouble is Trouble.TIMEOUT else 30)
+        sight = only(here(peer.port, roots=roots), timeout=0.5 if trouble is PortTrouble.TIMEOUT else 30)
     took = time.monotonic() - began
 
     assert took < 5  # a flood is left for its length, long before its time is over
     assert sight.completed is False
-    assert sight.trouble in {trouble, Trouble.NETWORK}  # a peer that closes with data unread resets
+    assert sight.trouble in {trouble, PortTrouble.NETWORK}  # a peer that closes with data unread resets
     assert (sight.error or "").startswith(f"127.0.0.1:{peer.port}: ")
 
 
@@ -304,7 +304,7 @@ def test_a_flood_where_a_goodbye_is_said(starttls: Starttls | None) -> None:
     took = time.monotonic() - began
 
     assert took < 5
-    assert (sight.completed, sight.trouble) == (False, Trouble.NO_TLS)
+    assert (sight.completed, sight.trouble) == (False, PortTrouble.NO_TLS)
     assert "talks without end" in (sight.error or "")
 
 
@@ -312,7 +312,7 @@ def test_a_name_without_an_address() -> None:
     """A name that does not resolve gives one sight that says so."""
     sight = only(Target(endpoint=Endpoint(server_name="nowhere.invalid")))
 
-    assert (sight.address, sight.connected, sight.trouble) == ("", False, Trouble.UNRESOLVED)
+    assert (sight.address, sight.connected, sight.trouble) == ("", False, PortTrouble.UNRESOLVED)
     assert "nowhere.invalid cannot be resolved" in (sight.error or "")
     assert not sight.local
 
@@ -323,7 +323,7 @@ def test_a_name_with_no_address_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
     sight = only(Target(endpoint=Endpoint(server_name="empty.example.org")))
 
-    assert (sight.trouble, sight.address) == (Trouble.UNRESOLVED, "")
+    assert (sight.trouble, sight.address) == (PortTrouble.UNRESOLVED, "")
 
 
 def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +335,7 @@ def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         released.set()
 
-    assert sight.trouble is Trouble.UNRESOLVED
+    assert sight.trouble is PortTrouble.UNRESOLVED
     assert "no answer within 0.2 s" in (sight.error or "")
 
 
@@ -477,7 +477,7 @@ def test_a_server_that_stays_away() -> None:
     with refusing_port() as port:
         (sight,) = verify.settle(here(port), "00", within=0.2)
 
-    assert (sight.trouble, sight.fitted) == (Trouble.REFUSED, 0)
+    assert (sight.trouble, sight.fitted) == (PortTrouble.REFUSED, 0)
 
 
 def test_silence_elsewhere_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -538,7 +538,7 @@ def test_a_demanding_server_with_a_foreign_chain_is_not_trusted(
         sight = only(here(peer.port, roots=others))
 
     assert root.pem != Path(others).read_bytes()
-    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, Trouble.CHAIN_INCOMPLETE)
+    assert (sight.completed, sight.trusted, sight.trouble) == (True, False, PortTrouble.CHAIN_INCOMPLETE)
 
 
 def wanting_a_header(pair: Pair, heard: list[bytes]) -> Behaviour:
@@ -586,4 +586,4 @@ def test_an_endpoint_may_be_slow_if_the_config_says_so(pair: Pair, roots: str) -
         ]
         hasty, patient = verify.look(targets)
 
-    assert (hasty.trouble, patient.completed) == (Trouble.TIMEOUT, True)
+    assert (hasty.trouble, patient.completed) == (PortTrouble.TIMEOUT, True)

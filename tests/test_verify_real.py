@@ -71,4 +71,4 @@ def test_a_real_server_that_offers_no_tls(place: Path, kind: type[Foreground]) -
         (sight,) = verify.look([verify.Target(endpoint=endpoint, roots="any")])
 
     assert (sight.connected, sight.completed, sight.leaf) == (True, False, None)
-    assert sight.trouble in {verify.Trouble.STARTTLS, verify.Trouble.NO_TLS}
+    assert sight.trouble in {verify.PortTrouble.STARTTLS, verify.PortTrouble.NO_TLS}

@@ -20,13 +20,13 @@ from renewer.network.acme.messages import (
     SignKind,
 )
 from renewer.network.acme.resources import Directory, place_of, places
-from renewer.network.protocol import Message
+from renewer.network.protocol import DoorMessage
 
 if TYPE_CHECKING:
     from renewer.accounts.key import AccountKey
     from renewer.network.door import Door
 
-A = TypeVar("A", bound=Message)
+A = TypeVar("A", bound=DoorMessage)
 
 __all__ = ["AuthorityDoor", "Lost"]
 
@@ -77,18 +77,18 @@ class AuthorityDoor:
         """One for a request; nothing is allowed by it yet."""
         return Permit(self.name, signer, self.belongs, doubted)
 
-    def ask(self, request: Message, kind: type[A], permit: Permit | None = None) -> A:
+    def ask(self, request: DoorMessage, kind: type[A], permit: Permit | None = None) -> A:
         """The one answer to a request. Raises one of our errors."""
         answer: A = self._opened().ask(request, kind, grant=permit)
         return answer
 
     def ask_all(
-        self, request: Message, kind: type[A], permit: Permit, until: Callable[[], float] | None = None
+        self, request: DoorMessage, kind: type[A], permit: Permit, until: Callable[[], float] | None = None
     ) -> Iterator[A]:
         """The answers as they come, until a moment (on `clock.monotonic`) that may come nearer."""
         return self._opened().ask_all(request, kind, grant=permit, until=until)
 
-    def do(self, request: Message, permit: Permit) -> None:
+    def do(self, request: DoorMessage, permit: Permit) -> None:
         """What is answered by its being done."""
         self._opened().do(request, grant=permit)
 

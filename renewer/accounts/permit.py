@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from renewer import words
 from renewer.model.value import Value
 from renewer.network.acme.messages import AccountNow, Asked, Doubt, Sign, Signature, SignKind
-from renewer.network.protocol import BreachError, Message
+from renewer.network.protocol import BreachError, DoorMessage
 
 if TYPE_CHECKING:
     from renewer.accounts.key import AccountKey
@@ -76,7 +76,7 @@ class Permit:
         self._leaves[kind] = _Leave(payload=words, urls=only, times=times)
         return self
 
-    def __call__(self, asked: Asked) -> Message:
+    def __call__(self, asked: Asked) -> DoorMessage:
         """The answer to what the worker asks. Raises BreachError for what was not laid down."""
         if isinstance(asked, Doubt):
             if self._doubted is None:

@@ -30,7 +30,7 @@ from renewer.model.names import Identifier
 from renewer.network.acme import messages as say
 from renewer.network.acme.lost import Lost
 from renewer.network.acme.messages import SignKind
-from renewer.network.acme.once import Once
+from renewer.network.acme.once import Renewable
 from renewer.network.acme.resources import (
     AcmeOrder,
     Authorization,
@@ -50,7 +50,7 @@ class Session:
     def __init__(self, door: AuthorityDoor, holder: Account) -> None:
         self._door = door
         self._holder = holder
-        self._url = Once(holder.ensure)
+        self._url = Renewable(holder.ensure)
         self._lists_orders = False
         self._lost: dict[str, bool] = {}
         self._asking = threading.Lock()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TXT = "a TXT record, made and removed by each order"
 
 
-class Shown(Value):
+class ShownRecord(Value):
     """Where one name is proved in one way.
 
     `where` is what the authority asks for; `publish` the line for a zone file where the operator must publish
@@ -254,7 +254,7 @@ def _accounts(config: "Config", wish: "Certificate") -> Iterator[list[_Known]]:
             one.close()
 
 
-def _all(wish: "Certificate", accounts: list[_Known]) -> Iterator[Shown]:
+def _all(wish: "Certificate", accounts: list[_Known]) -> Iterator[ShownRecord]:
     for name in wish.names:
         for way in choosing.ways_of(wish, name, wildcard=name.wildcard):
             yield from _ways(wish, name, way.challenge, accounts)
@@ -262,18 +262,18 @@ def _all(wish: "Certificate", accounts: list[_Known]) -> Iterator[Shown]:
 
 def _ways(
     wish: "Certificate", name: Identifier, challenge: "Challenge", accounts: list[_Known]
-) -> Iterator[Shown]:
+) -> Iterator[ShownRecord]:
     kind = choosing.type_of(challenge)
     match challenge:
         case Http01():
             host = f"[{name}]" if ":" in name.value else str(name)
             where = f"http://{host}/.well-known/acme-challenge/…"
-            yield Shown(name=str(name), type=kind, where=where)
+            yield ShownRecord(name=str(name), type=kind, where=where)
         case TlsAlpn01():
             from renewer.provisioning.tlsalpn import server_name
 
             where = f"port 443, server name {server_name(name)}, protocol acme-tls/1"
-            yield Shown(name=str(name), type=kind, where=where)
+            yield ShownRecord(name=str(name), type=kind, where=where)
         case DnsAccount01():
             for one in accounts:
                 yield _of_account(name, one)
@@ -282,21 +282,21 @@ def _ways(
             for one in accounts:
                 yield _persistent(name, one, wildcard=any(other.wildcard for other in bases))
         case _:
-            yield Shown(name=str(name), type=kind, where=f"_acme-challenge.{name.base}, {TXT}")
+            yield ShownRecord(name=str(name), type=kind, where=f"_acme-challenge.{name.base}, {TXT}")
 
 
-def _of_account(name: Identifier, known: _Known) -> Shown:
+def _of_account(name: Identifier, known: _Known) -> ShownRecord:
     from renewer.network.challenges.dns01.account import record_name
 
     kind = "dns-account-01"
     try:
         where = f"{record_name(known.account(), name.base)}, {TXT}"
     except RenewerError as error:
-        return Shown(name=str(name), type=kind, where="", authority=known.name, error=_words(error))
-    return Shown(name=str(name), type=kind, where=where, authority=known.name)
+        return ShownRecord(name=str(name), type=kind, where="", authority=known.name, error=_words(error))
+    return ShownRecord(name=str(name), type=kind, where=where, authority=known.name)
 
 
-def _persistent(name: Identifier, known: _Known, *, wildcard: bool) -> Shown:
+def _persistent(name: Identifier, known: _Known, *, wildcard: bool) -> ShownRecord:
     """One record for a name and its wildcard: both are proved by it."""
     kind, where = "dns-persist-01", persist.name_of(name.base)
     try:
@@ -307,9 +307,9 @@ def _persistent(name: Identifier, known: _Known, *, wildcard: bool) -> Shown:
             hashes=known.hashes(name.base),
         )
     except RenewerError as error:
-        return Shown(name=str(name), type=kind, where=where, authority=known.name, error=_words(error))
+        return ShownRecord(name=str(name), type=kind, where=where, authority=known.name, error=_words(error))
     line = persist.zone_line(where, persist.text_of(claim))
-    return Shown(name=str(name), type=kind, where=where, authority=known.name, publish=line)
+    return ShownRecord(name=str(name), type=kind, where=where, authority=known.name, publish=line)
 
 
 def _words(error: RenewerError) -> str:

@@ -15,7 +15,7 @@ from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
 from renewer.model.value import Value
 from renewer.network import verify
-from renewer.network.verify import Sight, Target, Trouble
+from renewer.network.verify import PortTrouble, Sight, Target
 from renewer.policy.window import SHORT_LIFETIME
 
 # What is spoken at a port when nobody says so. A URL names its protocol: its port and what precedes TLS.
@@ -45,11 +45,11 @@ _SCHEMES: dict[str, tuple[int, Starttls | None, Starttls | None]] = {
     "dot": (853, None, None),
 } | {protocol.value: (port, protocol, None) for port, protocol in _BEFORE_TLS.items()}
 _COLUMNS = ("target", "address", "state", "expires", "days left", "issuer")
-_NOT_REACHED = {Trouble.UNRESOLVED, Trouble.REFUSED, Trouble.TIMEOUT, Trouble.NETWORK}
-_NO_HANDSHAKE = _NOT_REACHED | {Trouble.STARTTLS, Trouble.NO_TLS}
+_NOT_REACHED = {PortTrouble.UNRESOLVED, PortTrouble.REFUSED, PortTrouble.TIMEOUT, PortTrouble.NETWORK}
+_NO_HANDSHAKE = _NOT_REACHED | {PortTrouble.STARTTLS, PortTrouble.NO_TLS}
 
 
-class Finding(Value):
+class PortFinding(Value):
     """Something worth saying; `severity` is `error` (clients fail) or `warning`; `code` a stable word."""
 
     severity: str
@@ -114,50 +114,50 @@ def command(
     return _exit([finding for _, _, found in seen for finding in found])
 
 
-def findings(sight: Sight, now: datetime) -> tuple[Finding, ...]:
+def findings(sight: Sight, now: datetime) -> tuple[PortFinding, ...]:
     """All that is wrong, the worst first; pure."""
     if sight.leaf is None:
-        trouble = sight.trouble or Trouble.NO_TLS
+        trouble = sight.trouble or PortTrouble.NO_TLS
         code = "unreachable" if trouble in _NOT_REACHED else trouble.value
-        severity = "warning" if trouble is Trouble.UNREADABLE else "error"
-        return (Finding(severity=severity, code=code, text=sight.error or "nothing was shown"),)
+        severity = "warning" if trouble is PortTrouble.UNREADABLE else "error"
+        return (PortFinding(severity=severity, code=code, text=sight.error or "nothing was shown"),)
     found = {}
     if sight.trouble is not None and sight.error is not None:
-        how = "warning" if sight.trouble is Trouble.UNREADABLE else "error"
-        found[sight.trouble.value] = Finding(severity=how, code=sight.trouble.value, text=sight.error)
+        how = "warning" if sight.trouble is PortTrouble.UNREADABLE else "error"
+        found[sight.trouble.value] = PortFinding(severity=how, code=sight.trouble.value, text=sight.error)
     for finding in (_dates(sight.leaf, now), _names(sight)):
         if finding is not None:
             found[finding.code] = finding  # says more than OpenSSL does of the same
     return tuple(sorted(found.values(), key=lambda finding: finding.severity))
 
 
-def _dates(leaf: Leaf, now: datetime) -> Finding | None:
+def _dates(leaf: Leaf, now: datetime) -> PortFinding | None:
     left = leaf.not_after - now
     if left <= timedelta(0):
         ago = words.exact(-left.total_seconds())
-        return Finding(severity="error", code="expired", text=f"expired {ago} ago")
+        return PortFinding(severity="error", code="expired", text=f"expired {ago} ago")
     if leaf.not_before > now:
         starts = words.stamp(leaf.not_before)
-        return Finding(severity="error", code="not-yet-valid", text=f"valid only from {starts} on")
+        return PortFinding(severity="error", code="not-yet-valid", text=f"valid only from {starts} on")
     # Inside the warning window: half of what was left at the moment for its renewal is gone.
     if left < leaf.lifetime / (4 if leaf.lifetime < SHORT_LIFETIME else 6):
         text = f"expires in {words.exact(left.total_seconds())}, its renewal is overdue"
-        return Finding(severity="warning", code="expiring", text=text)
+        return PortFinding(severity="warning", code="expiring", text=text)
     return None
 
 
-def _names(sight: Sight) -> Finding | None:
+def _names(sight: Sight) -> PortFinding | None:
     if sight.leaf is None or sight.name_matches is not False:
         return None
     names = words.several(sight.leaf.names, 5) or "no name at all"
     text = f"is for {names}, not for {sight.endpoint.server_name}"
-    return Finding(severity="error", code="name-mismatch", text=text)
+    return PortFinding(severity="error", code="name-mismatch", text=text)
 
 
-def _exit(found: Sequence[Finding]) -> int:
+def _exit(found: Sequence[PortFinding]) -> int:
     """3 if a client would refuse what is served or soon will, 1 if something could not be seen."""
-    unseen = {"unreachable", Trouble.STARTTLS.value, Trouble.NO_TLS.value}
-    told = [finding for finding in found if finding.code != Trouble.UNREADABLE]  # nobody's fault
+    unseen = {"unreachable", PortTrouble.STARTTLS.value, PortTrouble.NO_TLS.value}
+    told = [finding for finding in found if finding.code != PortTrouble.UNREADABLE]  # nobody's fault
     if any(finding.code not in unseen for finding in told):
         return screen.PERSON
     return screen.FAILED if told else screen.OK
@@ -222,7 +222,7 @@ def _read(text: str) -> tuple[str, int, Starttls | None, Starttls | None]:
     return host, port or 443, _BEFORE_TLS.get(port or 443), None
 
 
-def _document(text: str, sight: Sight, found: tuple[Finding, ...], now: datetime) -> dict[str, object]:
+def _document(text: str, sight: Sight, found: tuple[PortFinding, ...], now: datetime) -> dict[str, object]:
     leaf = sight.leaf
     return {
         "target": text,
@@ -248,7 +248,7 @@ def _days(leaf: Leaf | None, now: datetime) -> float | None:
     return round((leaf.not_after - now) / timedelta(days=1), 2) if leaf else None
 
 
-def _cells(text: str, sight: Sight, found: tuple[Finding, ...], now: datetime) -> list[str]:
+def _cells(text: str, sight: Sight, found: tuple[PortFinding, ...], now: datetime) -> list[str]:
     """A record of the plain output: target, address, state, expiry, days left, issuer."""
     leaf = sight.leaf
     return [
@@ -261,7 +261,7 @@ def _cells(text: str, sight: Sight, found: tuple[Finding, ...], now: datetime) -
     ]
 
 
-def _draw(seen: Sequence[tuple[str, Sight, tuple[Finding, ...]]], now: datetime) -> None:
+def _draw(seen: Sequence[tuple[str, Sight, tuple[PortFinding, ...]]], now: datetime) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

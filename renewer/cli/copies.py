@@ -13,7 +13,7 @@ from renewer.errors import UsageError
 
 if TYPE_CHECKING:
     from renewer.context import Context
-    from renewer.copies.leftovers import Standing
+    from renewer.copies.leftovers import CopyLeftover
 
 _name = click.argument("name", required=False, metavar="[NAME]")
 
@@ -65,7 +65,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
     Only what is still byte for byte ours is removed; anything else is told and left, and so is what was there
     before us (`copies list` says where it is kept). Exit 1 if something could not be looked at or removed.
     """
-    from renewer.copies.leftovers import Found
+    from renewer.copies.leftovers import LeftoverState
 
     agreed: set[str] | None = None
     if not yes:
@@ -75,7 +75,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
             agreed = {
                 one.record.path
                 for one in _standing(context, name)
-                if not one.named and one.found is Found.OURS
+                if not one.named and one.found is LeftoverState.OURS
             }
         if agreed:
             for path in sorted(agreed):
@@ -84,7 +84,7 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
     with _context(setup, write=True) as context:
         old = [one for one in _standing(context, name) if not one.named]
         if agreed is not None:
-            old = [one for one in old if one.found is not Found.OURS or one.record.path in agreed]
+            old = [one for one in old if one.found is not LeftoverState.OURS or one.record.path in agreed]
         removed, left = _clean(context, old)
         host = context.host
     if as_json:
@@ -92,21 +92,23 @@ def clean(setup: Setup, name: str | None, *, yes: bool, as_json: bool) -> int:
         screen.emit({"schema": screen.SCHEMA, "host": host, **documents})
     else:
         _print(removed, left)
-    return screen.FAILED if any(one.found is Found.UNKNOWN for one in left) else screen.OK
+    return screen.FAILED if any(one.found is LeftoverState.UNKNOWN for one in left) else screen.OK
 
 
-def _clean(context: "Context", old: "Sequence[Standing]") -> "tuple[list[Standing], list[Standing]]":
+def _clean(
+    context: "Context", old: "Sequence[CopyLeftover]"
+) -> "tuple[list[CopyLeftover], list[CopyLeftover]]":
     """What was removed, and what was left; a file that is gone, by us or others, is remembered no more."""
-    from renewer.copies.leftovers import Found, remove
+    from renewer.copies.leftovers import LeftoverState, remove
     from renewer.model.decision import EventName
 
     removed, left = [], []
     for one in (remove(one, context.store.former) for one in old):
-        if one.found is Found.OURS:
+        if one.found is LeftoverState.OURS:
             removed.append(one)
             text = f"the copy {one.record.path} was removed on request"
             context.journal.tell(EventName.NOTICE, one.record.certificate, text=text)
-        if one.found in (Found.OURS, Found.MISSING):
+        if one.found in (LeftoverState.OURS, LeftoverState.MISSING):
             context.ledger.drop(one.record)
         else:
             left.append(one)
@@ -128,7 +130,7 @@ def _context(setup: Setup, *, write: bool) -> "Iterator[Context]":
         yield stack.enter_context(Context(config, write=write))
 
 
-def _standing(context: "Context", name: str | None) -> "list[Standing]":
+def _standing(context: "Context", name: str | None) -> "list[CopyLeftover]":
     """Every file that we wrote here, of one certificate or of all. Raises UsageError for an unknown one."""
     from renewer.copies.leftovers import standing
     from renewer.model.facts import CopyFact
@@ -144,11 +146,11 @@ def _standing(context: "Context", name: str | None) -> "list[Standing]":
     return standing(records, context.config.certificates.values(), context.host, context.store.former)
 
 
-def _content(one: "Standing") -> str:
+def _content(one: "CopyLeftover") -> str:
     return "left alone" if one.record.note else one.found.value
 
 
-def _document(one: "Standing") -> dict[str, Any]:
+def _document(one: "CopyLeftover") -> dict[str, Any]:
     record = one.record
     return {
         "certificate": record.certificate,
@@ -162,13 +164,13 @@ def _document(one: "Standing") -> dict[str, Any]:
     }
 
 
-def _print(removed: "Sequence[Standing]", left: "Sequence[Standing]") -> None:
-    from renewer.copies.leftovers import Found
+def _print(removed: "Sequence[CopyLeftover]", left: "Sequence[CopyLeftover]") -> None:
+    from renewer.copies.leftovers import LeftoverState
 
     for one in removed:
         screen.out(f"removed {one.record.path}")
     for one in left:
-        changed = one.found is Found.CHANGED
+        changed = one.found is LeftoverState.CHANGED
         why = one.why or ("it is not what we wrote" if changed else "it cannot be looked at")
         screen.out(f"left    {one.record.path}: {why}")
     for one in (*removed, *left):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import msgspec
 
 from renewer import certs, clock, hooks, ownership, proc, secrets, words, x509
-from renewer.hooks import HookCertificate, HookOrder, HookResult, Verdict
+from renewer.hooks import HookCertificate, HookOrder, HookResult, HookVerdict
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent, KeyType
 from renewer.model.facts import Version
 from renewer.model.names import Identifier
@@ -24,10 +24,10 @@ UNKNOWN = "unknown"
 """Stands for an event that no hook knows, to which it should say that it is not its business."""
 _AROUND = (HookEvent.PRE, HookEvent.POST)
 _MEANING = {
-    Verdict.DONE: "done",
-    Verdict.NOT_MINE: "not its business",
-    Verdict.LATER: "later: it says that its server is not running; a run would try again",
-    Verdict.FAILED: "failed: a run would turn back to what was live",
+    HookVerdict.DONE: "done",
+    HookVerdict.NOT_MINE: "not its business",
+    HookVerdict.LATER: "later: it says that its server is not running; a run would try again",
+    HookVerdict.FAILED: "failed: a run would turn back to what was live",
 }
 
 
@@ -38,7 +38,7 @@ class Left(Value):
     program: str
 
 
-class Call(Value):
+class TrialCall(Value):
     """One event as it went, or would go. `told` are names in its environment; values are nobody's business.
 
     `verdict` is None if it was not called; `note` says what is worth knowing besides.
@@ -47,7 +47,7 @@ class Call(Value):
     event: str
     argv: tuple[str, ...]
     told: tuple[str, ...]
-    verdict: Verdict | None = None
+    verdict: HookVerdict | None = None
     code: int | None = None
     meaning: str = ""
     took_ms: int = 0
@@ -59,7 +59,7 @@ class Call(Value):
     @property
     def fine(self) -> bool:
         """Whether it did not fail, and need not be called again."""
-        return self.verdict in (None, Verdict.DONE, Verdict.NOT_MINE)
+        return self.verdict in (None, HookVerdict.DONE, HookVerdict.NOT_MINE)
 
 
 class Trial:
@@ -72,16 +72,16 @@ class Trial:
         # Also tells the processes that a hook leaves behind from everybody else's.
         self.run_id = f"hooks-test-{os.getpid()}-{os.urandom(6).hex()}"
 
-    def would(self, event: str) -> Call:
+    def would(self, event: str) -> TrialCall:
         """How it would be called for an event, without doing so."""
         env = self._environment(event)
-        return Call(event=event, argv=self._argv(event), told=tuple(sorted(env)))
+        return TrialCall(event=event, argv=self._argv(event), told=tuple(sorted(env)))
 
-    def call(self, event: str) -> Call:
+    def call(self, event: str) -> TrialCall:
         """Call it for an event, whatever that does to its server."""
         result = self._unknown() if event == UNKNOWN else self._known(HookEvent(event))
         called = self.would(event)
-        return Call(
+        return TrialCall(
             event=event,
             argv=called.argv,
             told=called.told,
@@ -108,12 +108,12 @@ class Trial:
         own, found = secrets.variables(self.hook.env)
         env = self._environment(UNKNOWN) | own
         ended = proc.run([self.hook.run, UNKNOWN], stdin=b"{}", env=env, timeout=self.hook.timeout)
-        verdict = Verdict.FAILED if ended.code is None else Verdict.DONE
+        verdict = HookVerdict.FAILED if ended.code is None else HookVerdict.DONE
         return HookResult(
             hook=self.hook.name,
             event=HookEvent.TEST,
             certificates=(NAME,),
-            verdict=Verdict.NOT_MINE if ended.code == 42 else verdict,
+            verdict=HookVerdict.NOT_MINE if ended.code == 42 else verdict,
             code=ended.code,
             output=secrets.hidden(ended.output, found),
             took_ms=ended.took_ms,
@@ -184,9 +184,9 @@ def scratch() -> Iterator[HookCertificate]:
 
 
 def _meaning(event: str, result: HookResult) -> str:
-    if event == UNKNOWN and result.verdict is Verdict.DONE:
+    if event == UNKNOWN and result.verdict is HookVerdict.DONE:
         return "it took it for one of its own"
-    if event in _AROUND and result.verdict is Verdict.FAILED:
+    if event in _AROUND and result.verdict is HookVerdict.FAILED:
         return "failed: a run would tell of it and go on"
     return _MEANING[result.verdict]
 
@@ -207,7 +207,7 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def document(hook: Hook, problem: str | None, calls: list[Call]) -> Mapping[str, object]:
+def document(hook: Hook, problem: str | None, calls: list[TrialCall]) -> Mapping[str, object]:
     """The trial for scripts."""
     return {
         "hook": {

@@ -15,7 +15,7 @@ from renewer.errors import UsageError
 from renewer.model.desired import SERVER_EVENTS, Hook, HookEvent
 
 if TYPE_CHECKING:
-    from renewer.cli.hook_trial import Call
+    from renewer.cli.hook_trial import TrialCall
 
 _UNKNOWN = "unknown"  # an event that no hook knows
 _LINES = 10  # of a hook's output
@@ -155,7 +155,7 @@ def _warn(hook: Hook, events: list[str], *, yes: bool) -> None:
         screen.confirm(text)
 
 
-def _tell(hook: Hook, problem: str | None, calls: "list[Call]") -> None:
+def _tell(hook: Hook, problem: str | None, calls: "list[TrialCall]") -> None:
     kind = "shipped" if hook.shipped else f"convention {hook.convention}"
     screen.out(f"{hook.name}: {hook.run} ({kind}, time limit {hook.timeout:g} s)")
     if problem:

@@ -3,8 +3,9 @@
 import re
 
 from renewer.errors import ConfigError, Fault
+from renewer.model.value import KeyPath
 
-Path = tuple[str | int, ...]
+Path = KeyPath
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -2,7 +2,7 @@
 
 import re
 
-from renewer.config.faults import Path
+from renewer.model.value import KeyPath
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
@@ -25,9 +25,9 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._keys: dict[Path, tuple[int, int]] = {}  # path → its line, and where its value begins
-        self._counts: dict[Path, int] = {}
-        header: Path = ()
+        self._keys: dict[KeyPath, tuple[int, int]] = {}  # path → its line, and where its value begins
+        self._counts: dict[KeyPath, int] = {}
+        header: KeyPath = ()
         offset = 0
         for number, line in enumerate(text.split("\n"), 1):
             if match := _HEADER.match(line):
@@ -37,7 +37,7 @@ class Lines:
                 self._note(header + _parts(match[1]), number, offset + match.end())
             offset += len(line) + 1
 
-    def find(self, path: Path) -> int | None:
+    def find(self, path: KeyPath) -> int | None:
         """The line (from 1) of the deepest part of `path` that stands in the text; None if nothing does."""
         for end in range(len(path), 0, -1):
             if (found := self._keys.get(path[:end])) is not None:
@@ -47,13 +47,13 @@ class Lines:
                 return line
         return None
 
-    def _header(self, path: Path, *, several: bool) -> Path:
+    def _header(self, path: KeyPath, *, several: bool) -> KeyPath:
         if not several:
             return path
         self._counts[path] = self._counts.get(path, -1) + 1
         return (*path, self._counts[path])
 
-    def _note(self, path: Path, line: int, value: int) -> None:
+    def _note(self, path: KeyPath, line: int, value: int) -> None:
         for end in range(1, len(path)):
             self._keys.setdefault(path[:end], (line, 0))
         # [a.b] before [a], or a first item before the rest: the table's own header is its place
@@ -61,7 +61,7 @@ class Lines:
             self._keys[path] = (line, value)
 
 
-def _parts(key: str) -> Path:
+def _parts(key: str) -> KeyPath:
     return tuple(part[1:-1] if part[0] in "\"'" else part for part in re.findall(_PART, key))
 
 

@@ -13,14 +13,14 @@ from renewer import certs, x509
 from renewer.copies.keystores import Inside
 
 
-class Job(msgspec.Struct):
+class KeystoreJob(msgspec.Struct):
     """What stands on stdin; the data in base64."""
 
     data: bytes
     password: str
 
 
-def opened(job: Job) -> Inside | None:
+def opened(job: KeystoreJob) -> Inside | None:
     """What is in a keystore; None if it cannot be opened."""
     try:
         alias, key, certificates = x509.open_keystore(job.data, job.password)
@@ -37,5 +37,5 @@ def opened(job: Job) -> Inside | None:
 
 if __name__ == "__main__":
     sys.stdout.write(
-        msgspec.json.encode(opened(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))).decode()
+        msgspec.json.encode(opened(msgspec.json.decode(sys.stdin.buffer.read(), type=KeystoreJob))).decode()
     )

@@ -18,7 +18,7 @@ Former = Callable[[str], str | None]
 """Where the former file of a path is kept."""
 
 
-class Found(StrEnum):
+class LeftoverState(StrEnum):
     """What lies at a path where we wrote a file."""
 
     OURS = "ours"  # byte for byte what we wrote
@@ -27,14 +27,14 @@ class Found(StrEnum):
     UNKNOWN = "unknown"  # it cannot be read
 
 
-class Standing(Value):
+class CopyLeftover(Value):
     """A file that we wrote, as it is found; `named` is whether the config still names it on this host.
 
     `backup` is where the file is kept that was there before us, if it still is; `why` says more of UNKNOWN.
     """
 
     record: CopyFact
-    found: Found
+    found: LeftoverState
     named: bool
     backup: str | None = None
     why: str = ""
@@ -47,7 +47,7 @@ def beside(path: str) -> str | None:
 
 def standing(
     records: Iterable[CopyFact], wishes: Iterable[Certificate], host: str, former: Former = beside
-) -> list[Standing]:
+) -> list[CopyLeftover]:
     """Every file that we wrote on this host. One that another certificate has taken over is its own now."""
     owner = {
         path: wish.name
@@ -63,38 +63,38 @@ def standing(
     ]
 
 
-def remove(one: Standing, former: Former = beside) -> Standing:
+def remove(one: CopyLeftover, former: Former = beside) -> CopyLeftover:
     """Remove a file that is still ours, or was so a moment ago; the file as it was found. Raises nothing."""
     now = _look(one.record, former, named=one.named)
-    if now.found is not Found.OURS:
+    if now.found is not LeftoverState.OURS:
         return now
     try:
         with files.told(one.record.path):
             files.remove(one.record.path, one.record.stamp[0] if one.record.stamp else 0)
     except RenewerError as error:
-        return Standing(
-            record=one.record, found=Found.UNKNOWN, named=one.named, backup=now.backup, why=error.text
+        return CopyLeftover(
+            record=one.record, found=LeftoverState.UNKNOWN, named=one.named, backup=now.backup, why=error.text
         )
     return now
 
 
-def _look(record: CopyFact, former: Former, *, named: bool) -> Standing:
+def _look(record: CopyFact, former: Former, *, named: bool) -> CopyLeftover:
     why = ""
     try:
         there = files.find(record.path)
         if there is None:
-            found = Found.MISSING
+            found = LeftoverState.MISSING
         else:
             same = there.link is None and hashlib.sha256(there.content).hexdigest() == record.sha256
-            found = Found.OURS if same else Found.CHANGED
+            found = LeftoverState.OURS if same else LeftoverState.CHANGED
             why = "" if there.link is None else f"it is a symbolic link to {there.link} now"
     except NotADirectoryError:
-        found = Found.MISSING
+        found = LeftoverState.MISSING
     except OSError as error:
-        found, why = Found.UNKNOWN, error.strerror or ""
+        found, why = LeftoverState.UNKNOWN, error.strerror or ""
     except RenewerError as error:
-        found, why = Found.CHANGED, error.text
-    return Standing(
+        found, why = LeftoverState.CHANGED, error.text
+    return CopyLeftover(
         record=record,
         found=found,
         named=named,

@@ -10,7 +10,7 @@ from renewer.context import Context
 from renewer.deploy import links
 from renewer.deploy.move import Move
 from renewer.errors import StateError
-from renewer.hooks import HookCertificate, HookResult, Verdict
+from renewer.hooks import HookCertificate, HookResult, HookVerdict
 from renewer.model.decision import EventName
 from renewer.model.desired import Convention, HookEvent
 from renewer.model.facts import COPIES, Deployment, DeploymentState
@@ -40,7 +40,7 @@ class Calls:
             self.context.config.hooks[hook], event, told, host=self.context.host, run_id=self.context.run
         )
         for result in results:
-            if result.code is None and result.verdict is Verdict.NOT_MINE:
+            if result.code is None and result.verdict is HookVerdict.NOT_MINE:
                 continue  # an event that the hook does not hear: it was not called
             for name in result.certificates:
                 self.context.journal.tell(
@@ -52,7 +52,7 @@ class Calls:
                     code=result.code,
                     took_ms=result.took_ms,
                     error=result.error,
-                    output=result.output if result.verdict is Verdict.FAILED else None,
+                    output=result.output if result.verdict is HookVerdict.FAILED else None,
                 )
         return results
 
@@ -91,10 +91,10 @@ class Calls:
         """The failure of a `test`, or None; a server that is not running puts its hook off."""
         results = self._call(hook, HookEvent.TEST, moves)
         for result in results:
-            if result.verdict is Verdict.LATER:
+            if result.verdict is HookVerdict.LATER:
                 for move in moves:
                     move.states[hook] = (DeploymentState.LATER, result)
-        return next((result for result in results if result.verdict is Verdict.FAILED), None)
+        return next((result for result in results if result.verdict is HookVerdict.FAILED), None)
 
     def _find_culprits(self, hook: str, moves: list[Move], failed: HookResult) -> None:
         """A failed test names no certificate: take them back by halves until it passes; the others go on."""
@@ -158,14 +158,14 @@ class Calls:
             for result in self._call(hook, HookEvent.DEPLOY, moves):
                 concerned = [move for move in moves if move.wish.name in result.certificates]
                 match result.verdict:
-                    case Verdict.FAILED if self._is_optional(hook):
+                    case HookVerdict.FAILED if self._is_optional(hook):
                         self._settle_hook(concerned, hook, DeploymentState.FAILED, result)
-                    case Verdict.FAILED:
+                    case HookVerdict.FAILED:
                         text, hint = result.error or "", _hook_hint(result)
                         self.fail(concerned, text, hint, hook=hook, result=result, proven=False)
-                    case Verdict.LATER:
+                    case HookVerdict.LATER:
                         self._settle_hook(concerned, hook, DeploymentState.LATER, result)
-                    case Verdict.DONE | Verdict.NOT_MINE:
+                    case HookVerdict.DONE | HookVerdict.NOT_MINE:
                         self._settle_hook(concerned, hook, DeploymentState.DONE, result)
 
     def _settle_hook(
@@ -203,10 +203,10 @@ class Calls:
         for name in dict.fromkeys(hook for move in back for hook in move.deployed):
             concerned = [move for move in back if name in move.deployed]
             answers = self._call(name, HookEvent.ROLLBACK, concerned)
-            if all(answer.verdict is Verdict.NOT_MINE for answer in answers):
+            if all(answer.verdict is HookVerdict.NOT_MINE for answer in answers):
                 answers = self._call(name, HookEvent.DEPLOY, concerned)
             for answer in answers:
-                if answer.verdict is Verdict.FAILED:
+                if answer.verdict is HookVerdict.FAILED:
                     for move in concerned:
                         move.error = f"{move.error}; and its server may not have gone back: {answer.error}"
 

@@ -7,7 +7,7 @@ import msgspec
 from renewer import certs, clock, hooks, words
 from renewer.context import Context
 from renewer.deploy.move import Move
-from renewer.hooks import HookCertificate, HookResult, Verdict
+from renewer.hooks import HookCertificate, HookResult, HookVerdict
 from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import HookEvent
 from renewer.model.facts import DeploymentState, Published
@@ -16,10 +16,10 @@ from renewer.policy.deploy_window import closed_until
 from renewer.policy.publishing import goes_live_at, may_wait, to_come_first, unpublished
 
 _STATES = {
-    Verdict.DONE: DeploymentState.DONE,
-    Verdict.NOT_MINE: DeploymentState.DONE,
-    Verdict.LATER: DeploymentState.LATER,
-    Verdict.FAILED: DeploymentState.FAILED,
+    HookVerdict.DONE: DeploymentState.DONE,
+    HookVerdict.NOT_MINE: DeploymentState.DONE,
+    HookVerdict.LATER: DeploymentState.LATER,
+    HookVerdict.FAILED: DeploymentState.FAILED,
 }
 
 
@@ -64,7 +64,7 @@ def _call(context: Context, hook: str, moves: Sequence[Move]) -> None:
                 code=result.code,
                 took_ms=result.took_ms,
                 error=result.error,
-                output=result.output if result.verdict is Verdict.FAILED else None,
+                output=result.output if result.verdict is HookVerdict.FAILED else None,
             )
 
 

@@ -16,7 +16,16 @@ from renewer import certs, clock
 from renewer.accounts.keeper import Keeper
 from renewer.errors import RenewerError
 from renewer.model.desired import Authority, Certificate, Challenge, Config, Endpoint, Http01
-from renewer.model.inspection import Asked, Candidate, Checkup, Finding, NameSeen, Pinned, PortSeen, Resolved
+from renewer.model.inspection import (
+    Candidate,
+    Checkup,
+    Finding,
+    NameAsked,
+    NameSeen,
+    Pinned,
+    PortSeen,
+    Resolved,
+)
 from renewer.model.names import Identifier, IdentifierType
 from renewer.model.token import URL_PATH
 from renewer.model.value import Value
@@ -28,7 +37,7 @@ from renewer.network.dns.dnssec import signed
 from renewer.network.dns.resolvers import Lookups, Resolvers, addresses, silent
 from renewer.network.dns.zones import Zones
 from renewer.network.verify import ANY, Target, look
-from renewer.network.verify.sight import Trouble, is_ours
+from renewer.network.verify.sight import PortTrouble, is_ours
 from renewer.policy import challenge as choosing
 from renewer.policy.name_checks import judge
 from renewer.policy.name_checks.records import IDENTITIES, compare, judge_tlsa
@@ -90,7 +99,7 @@ def examine(
 
 
 def _judged(
-    seen: NameSeen, asked: Asked, known: Mapping[str, Candidate], pinned: tuple[Finding, ...]
+    seen: NameSeen, asked: NameAsked, known: Mapping[str, Candidate], pinned: tuple[Finding, ...]
 ) -> Checkup:
     authorities = tuple(known.get(one.name, one) for one in asked.authorities)
     found = judge(seen, msgspec.structs.replace(asked, authorities=authorities), clock.now())
@@ -98,9 +107,9 @@ def _judged(
     return Checkup(name=name, certificate=asked.certificate, findings=found + pinned)
 
 
-def _question(wish: Certificate, identifier: Identifier) -> Asked:
+def _question(wish: Certificate, identifier: Identifier) -> NameAsked:
     challenge: Challenge = choosing.configured(wish, identifier, wildcard=identifier.wildcard)
-    return Asked(
+    return NameAsked(
         certificate=wish.name,
         name=identifier.base,
         wildcard=identifier.wildcard,
@@ -111,7 +120,7 @@ def _question(wish: Certificate, identifier: Identifier) -> Asked:
     )
 
 
-def _key(asked: Asked) -> Key:
+def _key(asked: NameAsked) -> Key:
     return asked.name, asked.challenge
 
 
@@ -125,7 +134,7 @@ class _Names:
         self._deadline = deadline
         self._port = doors.dns
 
-    def look(self, asked: Sequence[Asked]) -> dict[Key, NameSeen]:
+    def look(self, asked: Sequence[NameAsked]) -> dict[Key, NameSeen]:
         """Each once. Raises GiveUp if this host names no resolver."""
         names = {one.name: one.challenge for one in asked if not one.address}
         if not names:
@@ -139,7 +148,7 @@ class _Names:
         found = _seen(lookups, Zones(resolvers, lookups), labels)
         return {(name, names[name]): one for name, one in found.items()}
 
-    def _label(self, asked: Asked) -> str:
+    def _label(self, asked: NameAsked) -> str:
         """Where the challenge's record lies; that of dns-account-01 is known once there is an account."""
         if asked.challenge != "dns-account-01":
             return LABELS.get(asked.challenge, "")
@@ -202,7 +211,7 @@ def _zones(seen: NameSeen) -> list[str]:
 
 
 def _with_ports(
-    asked: Sequence[Asked], names: Mapping[Key, NameSeen], deadline: float, doors: Doors
+    asked: Sequence[NameAsked], names: Mapping[Key, NameSeen], deadline: float, doors: Doors
 ) -> dict[Key, NameSeen]:
     """The addresses of names whose challenge needs them are connected to."""
     empty = ("resolved", "host", "caa", "proof")
@@ -383,5 +392,5 @@ def _tls(name: str, seen: PortSeen, deadline: float) -> PortSeen:
         seen,
         connected=sight.connected,
         error=error,
-        no_route=sight.trouble is Trouble.NETWORK and not sight.connected,
+        no_route=sight.trouble is PortTrouble.NETWORK and not sight.connected,
     )

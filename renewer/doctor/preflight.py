@@ -23,7 +23,7 @@ _LEAST = 0.5  # seconds without which nothing is begun
 _RESOLVER = 1.5  # seconds for the resolver to show that there is one
 
 
-class Preflight:
+class FirstOrders:
     """Those of one run; called from its workers. `found` has what would break it, by certificate."""
 
     def __init__(self, context: Context, *, doors: "Doors | None" = None) -> None:

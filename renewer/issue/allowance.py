@@ -92,7 +92,7 @@ class Allowance:
             records = self._context.ledger.load(Ordered, order.certificate)
             self._context.ledger.save(*budget.wasted(records, order.at))
 
-    def _call(self, situation: Situation, order: Order, decision: Decision) -> budget.Call:
+    def _call(self, situation: Situation, order: Order, decision: Decision) -> budget.OrderTerms:
         terms = replace(self._terms, now=clock.now())
         call = terms.call if order.degraded else calling(situation, terms)
         return replace(

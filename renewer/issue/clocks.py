@@ -14,7 +14,7 @@ from renewer.errors import RenewerError, RetryLater
 from renewer.network.acme.lost import DATES
 from renewer.policy import clocks as policy
 from renewer.policy.budget import ASSUMED_LIFETIME
-from renewer.policy.clocks import Reading, Verdict
+from renewer.policy.clocks import ClockVerdict, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class Clocks:
             others = self._witnesses(odd.authority)
             agreeing = policy.agreeing(odd, others, tolerance)
             verdict = policy.judge(odd, others, tolerance, synchronised=synchronised())
-            if verdict is Verdict.DISTRUSTED:
+            if verdict is ClockVerdict.DISTRUSTED:
                 self._context.distrust = policy.distrusted([odd, *agreeing], clock.now())
             else:
                 self._context.passed_over[odd.authority] = policy.passed_over(odd)

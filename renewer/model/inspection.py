@@ -228,7 +228,7 @@ class Candidate(Value):
     public: bool = True
 
 
-class Asked(Value):
+class NameAsked(Value):
     """What is wanted of a name: by a certificate, through a challenge, from the first of the authorities.
 
     `listens` is whether the challenge is answered by a listener of ours, which is not there yet; `address`

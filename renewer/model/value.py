@@ -5,6 +5,9 @@ from typing import dataclass_transform
 
 import msgspec
 
+KeyPath = tuple[str | int, ...]
+"""Where a key stands in a document: names of tables and keys, numbers of items."""
+
 Warn = Callable[[str], None]
 """Takes a sentence for the operator about something odd that does not stop the work."""
 

@@ -14,9 +14,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from renewer import words
 from renewer.decoding import UndecodableError
 from renewer.errors import OurFault, RenewerError, RetryLater
-from renewer.network.protocol import BreachError, Done, Failed, Message, Remark, frame, message
+from renewer.network.protocol import BreachError, Done, DoorMessage, Failed, Remark, frame, message
 
-A = TypeVar("A", bound=Message)
+A = TypeVar("A", bound=DoorMessage)
 _numbers = itertools.count(1)
 
 
@@ -32,7 +32,7 @@ class Asker(Protocol):
     def until(self) -> float:
         """The moment on `clock.monotonic` from which main waits no longer; it may come nearer."""
 
-    def ask(self, request: Message, kind: type[A]) -> A:
+    def ask(self, request: DoorMessage, kind: type[A]) -> A:
         """Ask main for what only main can do: sign."""
 
 
@@ -43,11 +43,11 @@ class Duty(Protocol):
     def asks(self) -> Any:
         """The messages that it takes: a class, or a union of some."""
 
-    def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+    def answer(self, request: Any, main: Asker) -> Iterator[DoorMessage]:
         """Answer one request by as many messages as it takes. Raises RenewerError."""
 
 
-Grant = Callable[[Any], Message]
+Grant = Callable[[Any], DoorMessage]
 """Answers what a worker asks of main. Raises BreachError for what it must not ask."""
 
 
@@ -86,14 +86,14 @@ class Door(Generic[A]):
         self._stopping = stopping
         self._requests: dict[int, _Request] = {}
 
-    def ask(self, request: Message, kind: type[A], *, grant: Grant | None = None) -> A:
+    def ask(self, request: DoorMessage, kind: type[A], *, grant: Grant | None = None) -> A:
         """The one answer to a request, of this kind. Raises what went wrong as one of our errors."""
         answers = list(self.ask_all(request, kind, grant=grant))
         if len(answers) != 1:
             raise _nonsense(f"{len(answers)} answers to {type(request).__name__}")
         return answers[0]
 
-    def do(self, request: Message, *, grant: Grant | None = None) -> None:
+    def do(self, request: DoorMessage, *, grant: Grant | None = None) -> None:
         """A request that is answered by its being done."""
         nothing: Any = Done  # ends it: none is handed on
         for _ in self.ask_all(request, nothing, grant=grant):
@@ -101,7 +101,7 @@ class Door(Generic[A]):
 
     def ask_all(
         self,
-        request: Message,
+        request: DoorMessage,
         kind: type[A],
         *,
         grant: Grant | None = None,
@@ -115,7 +115,7 @@ class Door(Generic[A]):
         finally:
             del self._requests[number]
 
-    def _answers(self, number: int, request: Message, kind: type[A]) -> Iterator[A]:
+    def _answers(self, number: int, request: DoorMessage, kind: type[A]) -> Iterator[A]:
         for octets in self._worker(frame(number, request)):
             if breach := self._requests[number].breach:
                 raise breach
@@ -206,14 +206,14 @@ class _Side:
     def until(self) -> float:
         return self._door.end(self._number)
 
-    def ask(self, request: Message, kind: type[A]) -> A:
+    def ask(self, request: DoorMessage, kind: type[A]) -> A:
         _, answer = message(self._door.granted(frame(self._number, request)), kind | Failed)
         if isinstance(answer, Failed):
             raise answer.error()
         return answer  # type: ignore[no-any-return]
 
 
-def _nothing(_: Any) -> Message:
+def _nothing(_: Any) -> DoorMessage:
     """What a request grants that grants nothing."""
     raise BreachError("a worker asked for what it is never given", kind="worker")
 

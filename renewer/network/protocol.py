@@ -30,21 +30,21 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A moment as it crosses: one without a zone is no message."""
 
 
-class Message(Value, tag=True, tag_field="type"):
+class DoorMessage(Value, tag=True, tag_field="type"):
     """One thing that is said; its class is its type."""
 
 
-class Remark(Message):
+class Remark(DoorMessage):
     """A worker's sentence for the operator, about something odd that does not stop the work."""
 
     text: str
 
 
-class Done(Message):
+class Done(DoorMessage):
     """The end of an answer of several messages, or of one that has nothing to say."""
 
 
-class Failed(Message):
+class Failed(DoorMessage):
     """The end of an answer that went wrong: the error as it is told to people and decided by, field by field.
 
     `sort` is its class, by the names of `SORTS`; the rest are the fields of `RenewerError`.
@@ -108,7 +108,7 @@ class BreachError(RetryLater):
     """A worker asked of main what it must not: it is no use any more, whatever it answers afterwards."""
 
 
-def frame(number: int, message: Message) -> bytes:
+def frame(number: int, message: DoorMessage) -> bytes:
     """A message as it crosses. Raises OurFault if it is too large for one frame."""
     body = msgspec.json.encode(message)
     if len(body) + _HEAD.size > FRAME:

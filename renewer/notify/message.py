@@ -6,7 +6,7 @@ from renewer.model.desired import Topic
 from renewer.model.value import Value
 
 
-class Trouble(Value):
+class TroubleLine(Value):
     """One thing wrong: a sentence, since when, and what a program of the operator's said."""
 
     text: str
@@ -27,14 +27,14 @@ class Entry(Value):
     names: tuple[str, ...] = ()
     served: tuple[str, ...] = ()
     not_after: datetime | None = None
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[TroubleLine, ...] = ()
     agent: str = ""
     reader: str = ""
     commands: tuple[str, ...] = ()
     escalated: bool = False
 
 
-class Report(Value):
+class Digest(Value):
     """A report that goes with a message, in the forms that a mail has room for."""
 
     text: str
@@ -58,7 +58,7 @@ class Message(Value):
     entries: tuple[Entry, ...] = ()
     more: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    report: Report | None = None
+    report: Digest | None = None
 
     @property
     def escalated(self) -> bool:

@@ -24,7 +24,7 @@ from renewer.policy import notices as policy
 from renewer.policy import trouble
 from renewer.policy.due import Terms, decide
 from renewer.policy.health import assess
-from renewer.policy.notices import Agenda, Renewals, Standing
+from renewer.policy.notices import Agenda, NoticeSubject, Renewals
 
 _REPEATED = timedelta(hours=6)  # between two tellings of the same where nothing can be remembered
 
@@ -103,10 +103,10 @@ class _Round:
                 self._tell_outages(channel)
         return [_sentence(one) for one in self.outages.values() if one.channel in wishes]
 
-    def _standings(self) -> list[Standing]:
+    def _standings(self) -> list[NoticeSubject]:
         """Every certificate of this run; what is only watched in a run over all of them."""
         found = [
-            Standing(
+            NoticeSubject(
                 name=name,
                 well=assess(situation, self.now).healthy,
                 matters=trouble.of(situation, self.now),
@@ -122,7 +122,7 @@ class _Round:
                 well = fact is not None and fact.target == watch.target and not fact.error
                 end = fact.not_after if fact else None
                 found.append(
-                    Standing(name=name, well=well, matters=matters, notify=watch.notify, not_after=end)
+                    NoticeSubject(name=name, well=well, matters=matters, notify=watch.notify, not_after=end)
                 )
         return found
 

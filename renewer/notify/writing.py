@@ -11,7 +11,7 @@ from renewer.model.decision import Decision, Step
 from renewer.model.desired import Topic
 from renewer.model.told import Matter
 from renewer.model.value import Value
-from renewer.notify.message import Entry, Message, Trouble
+from renewer.notify.message import Entry, Message, TroubleLine
 
 DETAILED = 25  # certificates told of at length, the most urgent; the others get a line each
 LISTED = 1000  # and beyond that many lines only their number
@@ -103,7 +103,7 @@ class Writer(Value):
             served=tuple(words.sentence(place) for place in about.served),
             not_after=min(ends, default=None),
             troubles=tuple(
-                Trouble(text=words.sentence(one.text), since=one.since, output=words.ending(one.output))
+                TroubleLine(text=words.sentence(one.text), since=one.since, output=words.ending(one.output))
                 for one in bad
             ),
             agent=self._agent(about.decision),

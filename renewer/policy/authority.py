@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from renewer.model.facts import Failure, Situation, Version
 from renewer.policy.backoff import forced_again, issue_again
-from renewer.policy.budget import Hold
+from renewer.policy.budget import Withheld
 from renewer.policy.wanted import best, in_part
 from renewer.policy.window import in_emergency
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
     authority: str
     not_before: datetime | None
     failure: Failure | None
-    hold: Hold | None = None
+    hold: Withheld | None = None
 
 
 def relevant(situation: Situation) -> dict[str, Failure]:
@@ -36,14 +36,14 @@ def relevant(situation: Situation) -> dict[str, Failure]:
     }
 
 
-def _never(_: str) -> Hold | None:
+def _never(_: str) -> Withheld | None:
     return None
 
 
 def choose(  # noqa: PLR0913  each by its name
     situation: Situation,
     now: datetime,
-    held: Callable[[str], Hold | None] = _never,
+    held: Callable[[str], Withheld | None] = _never,
     *,
     asked: bool = False,
     begun: bool = False,
@@ -86,7 +86,7 @@ def _theirs(failure: Failure) -> int:
     return failure.count - failure.own
 
 
-def _held(choice: Choice, hold: Hold | None) -> Choice:
+def _held(choice: Choice, hold: Withheld | None) -> Choice:
     """The later of both: a wait after a failure, and the order budget."""
     if hold is None or (choice.not_before is not None and choice.not_before >= hold.until):
         return choice

@@ -29,7 +29,7 @@ _Sent = tuple[datetime, Accepted]
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class Call(Value):
+class OrderTerms(Value):
     """What else the budget depends on: the moment, the wake, and who wants the order.
 
     `renewal` is whether a good certificate is due again; `spare` how many orders must remain after this one.
@@ -43,7 +43,7 @@ class Call(Value):
     spare: int = 0
 
 
-class Hold(NamedTuple):
+class Withheld(NamedTuple):
     """No newOrder before `until`, and why as a sentence that names the authority."""
 
     until: datetime
@@ -68,7 +68,7 @@ def issued_step(lifetime: timedelta) -> timedelta:
     return min(2 * DAY, lifetime / 10)
 
 
-def next_order(situation: Situation, authority: str, call: Call) -> Hold | None:
+def next_order(situation: Situation, authority: str, call: OrderTerms) -> Withheld | None:
     """None if a newOrder for this certificate may be sent to that authority now, else until when not."""
     if call.force or _nothing_of_late(situation, call.now):
         return None
@@ -81,7 +81,7 @@ def next_order(situation: Situation, authority: str, call: Call) -> Hold | None:
         return None
     if persons is not None and persons < hold.until:
         text = f"{authority} was sent {PERSONS_CAPACITY} orders of it by hand: one more an hour"
-        return Hold(persons, text)
+        return Withheld(persons, text)
     return hold
 
 
@@ -92,7 +92,9 @@ def _nothing_of_late(situation: Situation, now: datetime) -> bool:
     return all(at < early for at in newest) and all(one.made_at < early for one in situation.versions)
 
 
-def _timers_hold(situation: Situation, authority: str, orders: list[_Sent], call: Call) -> Hold | None:
+def _timers_hold(
+    situation: Situation, authority: str, orders: list[_Sent], call: OrderTerms
+) -> Withheld | None:
     live = best(situation, call.now)
     lifetime = live.leaf.lifetime if live else ASSUMED_LIFETIME
     urgent = live is not None and in_emergency(live.leaf, call.now)
@@ -111,10 +113,10 @@ def _timers_hold(situation: Situation, authority: str, orders: list[_Sent], call
     since = min(bucket[-CAPACITY:] if room > pause else issued)
     some = f"{len(bucket)} orders" if len(bucket) > 1 else "an order"
     what = f"was sent {some} of it" if room > pause else "issued it, and it is to be issued again"
-    return Hold(until, f"{authority} {what} since {since:%Y-%m-%d %H:%M:%SZ}: that is enough for now")
+    return Withheld(until, f"{authority} {what} since {since:%Y-%m-%d %H:%M:%SZ}: that is enough for now")
 
 
-def purse_of(situation: Situation, authority: str, call: Call) -> Purse:
+def purse_of(situation: Situation, authority: str, call: OrderTerms) -> Purse:
     """Who pays for an order that may be sent now."""
     if call.force:
         return Purse.FORCE
@@ -205,13 +207,13 @@ def _persons_hold(orders: list[_Sent], now: datetime) -> datetime | None:
     return moment if moment > now else None
 
 
-def _reserve(situation: Situation, orders: list[_Sent], call: Call) -> bool:
+def _reserve(situation: Situation, orders: list[_Sent], call: OrderTerms) -> bool:
     """Whether the order kept for a version's end may be sent: nothing shall expire for a budget."""
     ending = ending_version(situation, call)
     return ending is not None and call.spare == 0 and all(one.reserve != ending.id for _, one in orders)
 
 
-def ending_version(situation: Situation, call: Call) -> Version | None:
+def ending_version(situation: Situation, call: OrderTerms) -> Version | None:
     """The version that visitors see, if it is in its last two wakes."""
     live = best(situation, call.now)
     if live is None or not call.now < live.leaf.not_after <= call.now + 2 * call.wake:
@@ -222,7 +224,7 @@ def ending_version(situation: Situation, call: Call) -> Version | None:
 # what is written down ------------------------------------------------------------------------------------
 
 
-def reserved(situation: Situation, authority: str, order: Order, call: Call, url: str = "") -> Ordered:
+def reserved(situation: Situation, authority: str, order: Order, call: OrderTerms, url: str = "") -> Ordered:
     """The record with an order that is about to be sent. It counts until somebody knows that it need not."""
     known = counted(situation, authority)
     beyond = _timers_hold(situation, authority, _timed(known, call.now), call) is not None

@@ -7,7 +7,7 @@ from renewer.model.facts import Situation, Version, Window
 from renewer.model.names import Identifier
 from renewer.model.value import Value
 from renewer.policy.authority import Choice
-from renewer.policy.budget import Call
+from renewer.policy.budget import OrderTerms
 from renewer.policy.window import slack
 
 ALL_STEPS = frozenset({Step.RESUME, Step.INSTALL, Step.DEPLOY, Step.ISSUE, Step.LOOK})
@@ -38,9 +38,9 @@ class Terms(Value):
     passed_over: frozenset[str] = frozenset()
 
     @property
-    def call(self) -> Call:
+    def call(self) -> OrderTerms:
         """The same for the order budget."""
-        return Call(now=self.now, wake=self.wake, asked=self.asked, force=self.force)
+        return OrderTerms(now=self.now, wake=self.wake, asked=self.asked, force=self.force)
 
     @property
     def reached(self) -> datetime:

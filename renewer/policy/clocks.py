@@ -28,7 +28,7 @@ class Reading(Value):
     side: Side
 
 
-class Verdict(StrEnum):
+class ClockVerdict(StrEnum):
     """What follows for an authority whose clock is not ours."""
 
     BELIEVED = "believed"
@@ -58,19 +58,19 @@ def differs(one: Reading, tolerance: timedelta) -> bool:
 
 def judge(
     odd: Reading, others: Iterable[Reading], tolerance: timedelta, *, synchronised: bool | None
-) -> Verdict:
+) -> ClockVerdict:
     """Whose clock is wrong, the `odd` authority's or ours.
 
     Two that say the same of ours are right. One that agrees with ours vouches for it; else the kernel is
     believed if it says that nobody keeps our clock right (`synchronised`; None if it says nothing).
     """
     if not differs(odd, tolerance):
-        return Verdict.BELIEVED
+        return ClockVerdict.BELIEVED
     known = list(others)
     if agreeing(odd, known, tolerance):
-        return Verdict.DISTRUSTED
+        return ClockVerdict.DISTRUSTED
     vouched = any(not differs(one, tolerance) for one in known)
-    return Verdict.DISTRUSTED if synchronised is False and not vouched else Verdict.PASSED_OVER
+    return ClockVerdict.DISTRUSTED if synchronised is False and not vouched else ClockVerdict.PASSED_OVER
 
 
 def agreeing(odd: Reading, others: Iterable[Reading], tolerance: timedelta) -> list[Reading]:

@@ -13,7 +13,7 @@ from renewer.model.facts import Situation
 from renewer.policy import deploying, issuing
 from renewer.policy.authority import choose, relevant
 from renewer.policy.backoff import PAUSED, forced_again
-from renewer.policy.budget import Hold, next_order
+from renewer.policy.budget import Withheld, next_order
 from renewer.policy.checks import ALL_STEPS, Facts, Need, Terms, window_of
 from renewer.policy.wanted import best, to_serve, wanted
 from renewer.policy.window import renewal_moment
@@ -72,7 +72,7 @@ def decide(situation: Situation, terms: Terms) -> Decision:
     return _wait(facts, needs) if needs else _keep(facts)
 
 
-def _budget(situation: Situation, terms: Terms) -> Callable[[str], Hold | None]:
+def _budget(situation: Situation, terms: Terms) -> Callable[[str], Withheld | None]:
     call = issuing.calling(situation, terms)
     return lambda authority: next_order(situation, authority, call)
 

@@ -20,7 +20,7 @@ NEWS = timedelta(days=1)
 """Of a certificate without any history (a lost ledger, say), only what is younger is told as new."""
 
 
-class Event(Value):
+class HistoryLine(Value):
     """One line of history; durations among the details are in seconds."""
 
     name: EventName
@@ -29,21 +29,21 @@ class Event(Value):
 
 def untold(
     situation: Situation, standing: Standing | None, now: datetime
-) -> tuple[tuple[Event, ...], Standing | None]:
+) -> tuple[tuple[HistoryLine, ...], Standing | None]:
     """The lines that are missing, oldest first, and what the history has said once they are written."""
     live, troubles = situation.live_version, diagnose(situation, now)
     failing, whole = _failing(troubles, now), complete(situation) is not None
     if standing is None and failing is None and not whole:
         return (), None
     before = standing or Standing(certificate=situation.wish.name, host=situation.host)
-    after, events = before, list[Event]()
+    after, events = before, list[HistoryLine]()
     if failing and before.failing_since is None:
         since, text = failing
-        events.append(Event(name=EventName.FAILED, details={"since": since, "error": text}))
+        events.append(HistoryLine(name=EventName.FAILED, details={"since": since, "error": text}))
         after = msgspec.structs.replace(after, failing_since=since, error=text)
     if (back := _turned_back(situation)) and back != before.turned_back:
         details = {"from": back, "to": situation.live, "error": failing[1] if failing else None}
-        events.append(Event(name=EventName.ROLLED_BACK, details=details))
+        events.append(HistoryLine(name=EventName.ROLLED_BACK, details=details))
         after = msgspec.structs.replace(after, turned_back=back)
     if whole and live is not None and live.id != before.version:
         seen_at = _seen_at(situation, live)
@@ -64,14 +64,14 @@ def _is_news(live: Version, before: Standing, now: datetime) -> bool:
     return now - live.made_at < NEWS or (begun is not None and begun <= live.made_at)
 
 
-def _another(situation: Situation, live: Version, before: Standing, seen_at: datetime) -> Event:
+def _another(situation: Situation, live: Version, before: Standing, seen_at: datetime) -> HistoryLine:
     """Another version is everywhere: newer than the last one, or older because somebody went back."""
     if before.version is not None and live.id < before.version:
         hold = next((hold for hold in situation.holds if hold.version == before.version), None)
         details = {"from": before.version, "to": live.id, "error": hold.why if hold else None}
-        return Event(name=EventName.ROLLED_BACK, details=details)
+        return HistoryLine(name=EventName.ROLLED_BACK, details=details)
     old = before.not_after or _expiry_before(situation, live)
-    return Event(
+    return HistoryLine(
         name=EventName.RENEWED,
         details={
             "version": live.id,
@@ -87,9 +87,9 @@ def _another(situation: Situation, live: Version, before: Standing, seen_at: dat
     )
 
 
-def _recovered(before: Standing, since: datetime, now: datetime) -> Event:
+def _recovered(before: Standing, since: datetime, now: datetime) -> HistoryLine:
     took = (now - since).total_seconds()
-    return Event(
+    return HistoryLine(
         name=EventName.RECOVERED, details={"since": since, "took": max(took, 0.0), "error": before.error}
     )
 

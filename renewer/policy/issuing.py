@@ -9,7 +9,7 @@ from renewer.model.facts import Order, OrderState, Situation, Version
 from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
-from renewer.policy.budget import Call, Hold, next_order
+from renewer.policy.budget import OrderTerms, Withheld, next_order
 from renewer.policy.checks import Facts, Need, Terms, window_of
 from renewer.policy.newer import ahead, order_by
 from renewer.policy.orders import Fate, fate
@@ -302,7 +302,7 @@ RENEWALS = frozenset(
 """Reasons by which a good certificate is due again: an authority that gives them daily is not obeyed."""
 
 
-def calling(situation: Situation, terms: Terms) -> Call:
+def calling(situation: Situation, terms: Terms) -> OrderTerms:
     """What the order budget must know of an order for all names.
 
     One order is spared for those names that validate, as long as there is no certificate for them.
@@ -313,12 +313,12 @@ def calling(situation: Situation, terms: Terms) -> Call:
     return replace(terms.call, spare=1 if missing else 0)
 
 
-def _within(facts: Facts, need: Need, hold: Hold | None) -> Need:
+def _within(facts: Facts, need: Need, hold: Withheld | None) -> Need:
     """The same, held back by the order budget, or because this run has ordered these names there already."""
     names = frozenset(str(name) for name in need.names or facts.situation.wish.names)
     if (need.authority, names) in facts.terms.ordered:
         text = "; it was ordered in this run: the next one goes on"
-        hold = Hold(facts.terms.now + facts.terms.wake, f"{need.because}{text}")
+        hold = Withheld(facts.terms.now + facts.terms.wake, f"{need.because}{text}")
     elif hold is not None:
         hold = hold._replace(because=f"{need.because}; {hold.because}")
     if hold is None or (need.not_before is not None and need.not_before >= hold.until):

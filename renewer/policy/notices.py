@@ -17,7 +17,7 @@ EARLY = timedelta(minutes=5)  # runs are not on the second: a day less that much
 LONGEST_SILENCE = timedelta(days=30)  # an ack without an end, where no expiry ends it
 
 
-class Standing(Value):
+class NoticeSubject(Value):
     """A certificate, renewed or watched, as telling needs it.
 
     `matters` is all that is wrong with it; `well` whether it is as well as can be; `notify` the channels that
@@ -55,7 +55,7 @@ class Renewals(Value):
 
 def agenda(  # noqa: PLR0913  the facts of the page
     channel: Channel,
-    standings: Iterable[Standing],
+    standings: Iterable[NoticeSubject],
     renewals: Renewals,
     told: Sequence[Notice],
     acks: Mapping[str, Ack],
@@ -96,7 +96,7 @@ def heard_until(channels: Iterable[Channel], told: Iterable[Notice], began: date
     return min(moments, default=None)
 
 
-def silenced(standing: Standing, ack: Ack | None, now: datetime) -> bool:
+def silenced(standing: NoticeSubject, ack: Ack | None, now: datetime) -> bool:
     """Whether somebody said that they know: until then, and never once it has expired."""
     if ack is None or ack.at > now + EARLY:
         return False
@@ -107,7 +107,7 @@ def silenced(standing: Standing, ack: Ack | None, now: datetime) -> bool:
     return now < (ack.until or ack.at + LONGEST_SILENCE)
 
 
-def over(standings: Iterable[Standing], acks: Mapping[str, Ack], now: datetime) -> list[Ack]:
+def over(standings: Iterable[NoticeSubject], acks: Mapping[str, Ack], now: datetime) -> list[Ack]:
     """Acknowledgements that have served their time: the trouble is over, or their end has come."""
     return [
         ack
@@ -150,7 +150,7 @@ def _is_news(matter: Matter, taken: Mapping[str, Notice]) -> bool:
     return matter.stage is not None and (before.stage is None or matter.stage < before.stage)
 
 
-def _recovered(standing: Standing, told: Iterable[Notice]) -> Matter:
+def _recovered(standing: NoticeSubject, told: Iterable[Notice]) -> Matter:
     return Matter(
         certificate=standing.name,
         topic=Topic.RECOVERED,
@@ -163,7 +163,7 @@ def _recovered(standing: Standing, told: Iterable[Notice]) -> Matter:
 
 def _troubles(
     channel: Channel,
-    standings: Iterable[Standing],
+    standings: Iterable[NoticeSubject],
     taken: Mapping[str, Mapping[str, Notice]],
     acks: Mapping[str, Ack],
     now: datetime,

@@ -18,7 +18,7 @@ from renewer.model.decision import EventName, Outcome, Plan, Result, Step
 from renewer.model.facts import Debris, RunRecord, Situation, Standing
 from renewer.policy import watchdog as odd
 from renewer.policy.concerns import worst
-from renewer.policy.history import Event, untold
+from renewer.policy.history import HistoryLine, untold
 
 FEW = 16  # certificates whose records are asked for one by one, rather than all there are
 _LOGGED = (EventName.RENEWED, EventName.RECOVERED)  # the others are in the log since they happened
@@ -33,7 +33,7 @@ def keep(context: Context, situations: Mapping[str, Situation]) -> None:
     standings = standing(context, situations)
     happenings: list[Happening] = []
     changed: list[Standing] = []
-    told: list[tuple[str, Event]] = []
+    told: list[tuple[str, HistoryLine]] = []
     for name, situation in situations.items():
         events, after = untold(situation, standings.get(name), now)
         if after is not None and after != standings.get(name):

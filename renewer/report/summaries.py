@@ -15,7 +15,7 @@ from renewer.model.desired import Channel, Config, Email
 from renewer.model.status import Status
 from renewer.model.told import SummaryTold
 from renewer.notify import channels
-from renewer.notify.message import Report
+from renewer.notify.message import Digest
 from renewer.notify.writing import Writer
 from renewer.report import forms, summary
 from renewer.report.publish import publish
@@ -85,5 +85,5 @@ def send(config: Config, channel: Channel, report: Summary, run: str) -> str:
     notes = [forms.headline(report), *forms.figures(report)]
     news = (f"{report.since} {report.until}",)
     message = writer.note(channel.name, f"report: {forms.headline(report)}", notes, news=news)
-    whole = Report(text=forms.text(report), html=forms.html(report), csv=forms.comma_separated(report))
+    whole = Digest(text=forms.text(report), html=forms.html(report), csv=forms.comma_separated(report))
     return channels.send(channel, msgspec.structs.replace(message, report=whole), config.agent.proxy)

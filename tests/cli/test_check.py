@@ -12,7 +12,7 @@ from renewer.cli.check import findings
 from renewer.model.desired import Agent, Authority, Certificate, Config, Endpoint, Http01, Starttls
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
-from renewer.network.verify import Sight, Trouble
+from renewer.network.verify import PortTrouble, Sight
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Peer, scripted, silent, tls
 
@@ -253,7 +253,7 @@ def test_all_that_is_wrong_is_told() -> None:
         left=timedelta(days=-1),
         name_matches=False,
         trusted=False,
-        trouble=Trouble.EXPIRED,
+        trouble=PortTrouble.EXPIRED,
         error="has expired",
     )
 
@@ -265,14 +265,14 @@ def test_all_that_is_wrong_is_told() -> None:
 
 def test_errors_come_before_warnings() -> None:
     """The worst is read first."""
-    seen = sight(left=timedelta(days=1), trusted=False, trouble=Trouble.SELF_SIGNED, error="self-signed")
+    seen = sight(left=timedelta(days=1), trusted=False, trouble=PortTrouble.SELF_SIGNED, error="self-signed")
 
     assert [finding.code for finding in findings(seen, NOW)] == ["self-signed", "expiring"]
 
 
 def test_a_server_of_another_kind_is_not_unreachable() -> None:
     """Somebody answers, but not with TLS: that is a finding of its own."""
-    seen = sight(left=timedelta(0), leaf=None, completed=False, trouble=Trouble.NO_TLS, error="no TLS")
+    seen = sight(left=timedelta(0), leaf=None, completed=False, trouble=PortTrouble.NO_TLS, error="no TLS")
 
     assert [finding.code for finding in findings(seen, NOW)] == ["no-tls"]
 

@@ -15,7 +15,7 @@ from renewer.errors import GiveUp
 from renewer.model.inspection import Stop, Trail
 from renewer.network.dns import resolvers, zones
 from renewer.network.dns.resolvers import Lookups, Resolvers
-from renewer.network.dns.zones import NOBODY, Place, Zones
+from renewer.network.dns.zones import NOBODY, RecordPlace, Zones
 from tests.servers.ports import free_port, release
 from tests.servers.scripted_dns import Handler, ScriptedDns, World, zone
 
@@ -42,7 +42,7 @@ class Net:
         for address in (PRIMARY, SECONDARY):
             self.listen(world.serves(*serving), address, self.port)
 
-    def place(self, name: str = NAME) -> Place:
+    def place(self, name: str = NAME) -> RecordPlace:
         """What a solver makes of it."""
         return Zones(self._resolvers).place(name)
 

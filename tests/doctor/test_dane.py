@@ -14,7 +14,7 @@ from renewer import certs, inventory
 from renewer.context import Context
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors, examine
-from renewer.doctor.preflight import Preflight
+from renewer.doctor.preflight import FirstOrders
 from renewer.model.desired import Config, Endpoint, Hook, HookEvent
 from renewer.model.facts import Version
 from renewer.model.inspection import Finding, Pinned, Severity, Tlsa
@@ -80,7 +80,7 @@ def test_before_the_first_order(bed: Bed, tmp_path: Path, monkeypatch: pytest.Mo
     made = msgspec.structs.replace(made, agent=agent)
     with Lock(agent.state), Context(made, write=True) as context:
         (situation,) = inventory.take(context, None).values()
-        Preflight(context, doors=Doors(dns=bed.dns_port)).look(situation)
+        FirstOrders(context, doors=Doors(dns=bed.dns_port)).look(situation)
     events = [json.loads(line) for line in Path(agent.log_path).read_text().splitlines()]
     assert [one["code"] for one in events if one.get("code", "").startswith("tlsa")] == ["tlsa"]
 

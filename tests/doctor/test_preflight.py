@@ -14,7 +14,7 @@ from renewer.config.load import load
 from renewer.context import Context
 from renewer.doctor import preflight
 from renewer.doctor.examination import Doors
-from renewer.doctor.preflight import Preflight
+from renewer.doctor.preflight import FirstOrders
 from renewer.model.decision import Result
 from renewer.model.desired import FirstLook
 from renewer.run import Limits, run
@@ -42,7 +42,7 @@ def look(bed: Bed, tmp_path: Path) -> Look:
         config = msgspec.structs.replace(config, agent=agent)
         with Lock(agent.state), Context(config, write=True) as context:
             (situation,) = inventory.take(context, None).values()
-            looking = Preflight(context, doors=Doors(dns=bed.dns_port))
+            looking = FirstOrders(context, doors=Doors(dns=bed.dns_port))
             for _ in range(times):
                 looking.look(situation)
         log = Path(agent.log_path)

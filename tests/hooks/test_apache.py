@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
@@ -53,7 +53,7 @@ def test_no_signal_for_a_pair_that_does_not_fit(tmp_path: Path) -> None:
         (shelf.put() / "privkey.pem").write_bytes((shelf.put("other") / "privkey.pem").read_bytes())
         for event in (TEST, DEPLOY):
             result = shelf.call("apache", event, **apache.env)
-            assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+            assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
             told = (
                 f"error: {apache.key} is not the key of {apache.cert}: the graceful restart would end Apache"
             )
@@ -70,7 +70,7 @@ def test_a_foreign_pair_that_does_not_fit(tmp_path: Path) -> None:
     apache = Apache(tmp_path, shelf.put(), site(pair.cert, pair.key))
     try:
         apache.start()
-        assert shelf.call("apache", DEPLOY, **apache.env).verdict is Verdict.DONE
+        assert shelf.call("apache", DEPLOY, **apache.env).verdict is HookVerdict.DONE
         pair.cert.write_bytes(others.issue(tmp_path, "other.example.org", stem="next").cert.read_bytes())
         result = shelf.call("apache", TEST, **apache.env)
         assert f"{pair.key} is not the key of {pair.cert}" in (result.error or "")
@@ -110,7 +110,7 @@ def test_a_log_that_tells_nothing(tmp_path: Path, log: str) -> None:
             apache.log.rename(tmp_path / "log.1")
         shelf.put()
         result = shelf.call("apache", DEPLOY, **apache.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         serial = shelf.told("www").serial.lstrip("0")
         wait_until(lambda: served_serial(apache.port, NAME) == serial, what="the new one")
     finally:
@@ -126,9 +126,9 @@ def test_a_key_in_the_certificates_file(tmp_path: Path) -> None:
     try:
         apache.start()
         result = shelf.call("apache", DEPLOY, **apache.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         pair.cert.write_bytes(pair.cert.read_bytes().partition(b"-----BEGIN PRIVATE")[0])
-        assert shelf.call("apache", TEST, **apache.env).verdict is Verdict.FAILED
+        assert shelf.call("apache", TEST, **apache.env).verdict is HookVerdict.FAILED
     finally:
         apache.stop()
 
@@ -142,7 +142,7 @@ def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
         for _ in range(5):
             shelf.put()
             result = shelf.call("apache", DEPLOY, **apache.env)
-            assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+            assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
             (tmp_path / "other").mkdir(exist_ok=True)
             apache.key.write_bytes(shelf.root.issue(tmp_path / "other", NAME).key.read_bytes())
         assert apache.process is not None
@@ -164,12 +164,12 @@ def test_what_is_tested_is_what_is_reloaded(tmp_path: Path) -> None:
     try:
         one.start()
         two.start()
-        assert shelf.call("apache", DEPLOY, **env).verdict is Verdict.DONE
+        assert shelf.call("apache", DEPLOY, **env).verdict is HookVerdict.DONE
         pair.key.write_bytes(one.key.read_bytes())
         for event in (TEST, DEPLOY):
             result = shelf.call("apache", event, **env)
             assert f"{pair.key} is not the key of {pair.cert}" in (result.error or ""), result.output
-        assert shelf.call("apache", DEPLOY, **one.env).verdict is Verdict.DONE
+        assert shelf.call("apache", DEPLOY, **one.env).verdict is HookVerdict.DONE
         mixed = {**one.env, "APACHE_PID": str(two.pid_file)}
         assert "is of another Apache" in (shelf.call("apache", DEPLOY, **mixed).error or "")
         assert two.process is not None
@@ -206,7 +206,7 @@ def test_an_instance_by_its_unit(tmp_path: Path) -> None:
     }
     try:
         apache.start()
-        for pid, verdict in ((apache.pid, Verdict.DONE), (0, Verdict.LATER)):
+        for pid, verdict in ((apache.pid, HookVerdict.DONE), (0, HookVerdict.LATER)):
             systemctl.write_text(f"#!/bin/sh\n[ \"$1 $5\" = 'show apache2@site.service' ] && echo {pid}\n")
             systemctl.chmod(0o755)
             assert shelf.call("apache", TEST, **env).verdict is verdict

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
@@ -39,12 +39,12 @@ def test_a_key_that_its_user_cannot_read(shelf: Shelf, bed: Bed) -> None:
         os.chown(server.key, 0, 0)
         for event in (TEST, DEPLOY):
             result = shelf.call("caddy", event, **server.env)
-            assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+            assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
             assert "permission denied" in result.output
         assert served_serial(server.port, NAME) == before
         server.key.chmod(0o644)
-        assert shelf.call("caddy", TEST, **server.env).verdict is Verdict.DONE
-        assert shelf.call("caddy", DEPLOY, **server.env).verdict is Verdict.DONE
+        assert shelf.call("caddy", TEST, **server.env).verdict is HookVerdict.DONE
+        assert shelf.call("caddy", DEPLOY, **server.env).verdict is HookVerdict.DONE
         serial = shelf.told("www").serial.lstrip("0")
         wait_until(lambda: served_serial(server.port, NAME) == serial, what="the new one")
     finally:
@@ -61,9 +61,9 @@ def test_log_files_stay_caddys(shelf: Shelf, bed: Bed) -> None:
         server.more = f"log {{\n output file {log}\n }}"
         server.configure()
         result = shelf.call("caddy", TEST, **server.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         assert log.owner() == USER
-        assert shelf.call("caddy", DEPLOY, **server.env).verdict is Verdict.DONE
+        assert shelf.call("caddy", DEPLOY, **server.env).verdict is HookVerdict.DONE
         assert [path.owner() for path in server.data.rglob("*")].count("root") == 0
     finally:
         server.stop()
@@ -76,10 +76,10 @@ def test_the_address_of_the_api(shelf: Shelf, bed: Bed) -> None:
         server.start()
         server.conf.write_text(server.conf.read_text().replace(server.admin, "127.0.0.1:1"))
         result = shelf.call("caddy", DEPLOY, **server.env)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert "127.0.0.1:1" in (result.error or "")
         server.configure()
         result = shelf.call("caddy", DEPLOY, **server.env, CADDY_ADMIN=server.admin)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     finally:
         server.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from renewer import hooks
-from renewer.hooks import HookCertificate, HookOrder, HookResult, Verdict
+from renewer.hooks import HookCertificate, HookOrder, HookResult, HookVerdict
 from renewer.model.desired import CERTBOT_EVENTS, Convention, Hook, HookEvent
 
 RENEWED = HookOrder(name="www", names=("example.org", "*.example.org"), live="/live/www", renewed=True)
@@ -97,12 +97,12 @@ def test_certbots_own_rule(put: Callable[..., Path], directory: Path) -> None:
     (result,) = deploy(directory)
 
     assert started(result) == [".hidden", "1-first", "10-web", "20-mail", "30-link"]
-    assert (result.verdict, result.code, result.error) == (Verdict.DONE, 0, None)
+    assert (result.verdict, result.code, result.error) == (HookVerdict.DONE, 0, None)
 
 
 def test_an_empty_directory_is_done(directory: Path) -> None:
     """Certbot lays these directories empty: nothing to run is nothing amiss."""
-    assert [one.verdict for one in deploy(directory)] == [Verdict.DONE]
+    assert [one.verdict for one in deploy(directory)] == [HookVerdict.DONE]
 
 
 def test_called_as_certbot_calls(put: Callable[..., Path], directory: Path) -> None:
@@ -132,7 +132,7 @@ def test_one_that_fails_keeps_nobody_from_running(put: Callable[..., Path], dire
     (result,) = deploy(directory)
 
     assert started(result) == ["10-a", "20-b", "30-c"]
-    assert (result.verdict, result.code) == (Verdict.FAILED, 3)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 3)
     assert result.error == f"hook all: {path} failed at deploy (exit code 3): error: no such server"
     assert f"== {path}: exit code 3\nhalf way\nerror: no such server\n" in result.output
 
@@ -154,7 +154,7 @@ def test_several_that_fail_are_all_named(put: Callable[..., Path], directory: Pa
     assert killed == f"{directory}/20-killed failed at deploy (exit code 137, SIGKILL)"
     assert hangs == f"{directory}/30-hangs did not end its deploy within 0.3 s and was ended"
     assert started(result)[-1] == "40-well"
-    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
 
 
 def test_each_script_has_the_whole_time(put: Callable[..., Path], directory: Path) -> None:
@@ -164,7 +164,7 @@ def test_each_script_has_the_whole_time(put: Callable[..., Path], directory: Pat
 
     (result,) = deploy(directory, timeout=1.0)
 
-    assert result.verdict is Verdict.DONE
+    assert result.verdict is HookVerdict.DONE
     assert result.took_ms >= 1200
 
 
@@ -187,7 +187,7 @@ def test_what_others_can_change_is_not_run(put: Callable[..., Path], directory: 
     path = put("20-b", mode=0o775)
 
     (result,) = deploy(directory)
-    assert (result.verdict, result.code) == (Verdict.FAILED, None)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
     assert f"{path} can be written to by the group" in (result.error or "")
     path.chmod(0o755)
     for mode in (0o777, 0o775, 0o1777):
@@ -197,7 +197,7 @@ def test_what_others_can_change_is_not_run(put: Callable[..., Path], directory: 
         assert f"chmod go-w {directory}" in (result.error or "")
     assert not (tmp_path / "called").exists()
     directory.chmod(0o755)
-    assert [one.verdict for one in deploy(directory)] == [Verdict.DONE]
+    assert [one.verdict for one in deploy(directory)] == [HookVerdict.DONE]
 
 
 def test_a_missing_directory_is_told(directory: Path) -> None:
@@ -284,4 +284,4 @@ def test_certbot_knows_no_other_event(put: Callable[..., Path], directory: Path,
 
     (result,) = hooks.run(everything, event, [certificate("www")], host="web-1", run_id="r")
 
-    assert (result.verdict, result.code) == (Verdict.NOT_MINE, None)
+    assert (result.verdict, result.code) == (HookVerdict.NOT_MINE, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 
@@ -76,8 +76,8 @@ def cockpit(tmp_path: Path) -> Cockpit:
 def test_cockpit_takes_it(cockpit: Cockpit, event: HookEvent) -> None:
     """What the hook wrote, Cockpit takes when it starts; a renewal when it starts again."""
     for _ in range(2):
-        assert cockpit.call(TEST).verdict is Verdict.DONE
-        assert cockpit.call(event).verdict is Verdict.DONE
+        assert cockpit.call(TEST).verdict is HookVerdict.DONE
+        assert cockpit.call(event).verdict is HookVerdict.DONE
         files = cockpit.shelf.files()
         assert cockpit.start() == {"cert": files["fullchain.pem"], "key": files["privkey.pem"]}
         cockpit.shelf.put()
@@ -96,7 +96,7 @@ def test_the_files_and_their_modes(cockpit: Cockpit) -> None:
 
 def test_testing_changes_nothing(cockpit: Cockpit) -> None:
     """`test` writes no file and asks no unit for anything."""
-    assert cockpit.call(TEST).verdict is Verdict.DONE
+    assert cockpit.call(TEST).verdict is HookVerdict.DONE
     assert (os.listdir(cockpit.certs), cockpit.asked) == ([], [])
 
 
@@ -110,7 +110,7 @@ def test_a_running_proxy_is_restarted(cockpit: Cockpit) -> None:
     cockpit.call(DEPLOY)
     assert cockpit.asked == ["try-restart cockpit.service"]
     (cockpit.directory / "refuses").touch()
-    assert cockpit.call(DEPLOY).verdict is Verdict.FAILED
+    assert cockpit.call(DEPLOY).verdict is HookVerdict.FAILED
 
 
 def test_another_certificate_comes_first(cockpit: Cockpit) -> None:
@@ -120,10 +120,10 @@ def test_another_certificate_comes_first(cockpit: Cockpit) -> None:
 
     result = cockpit.call(DEPLOY)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "zz.cert" in (result.error or "")
     assert "see COCKPIT_NAME" in (result.error or "")
-    assert cockpit.call(DEPLOY, COCKPIT_NAME="zzz-www").verdict is Verdict.DONE
+    assert cockpit.call(DEPLOY, COCKPIT_NAME="zzz-www").verdict is HookVerdict.DONE
 
 
 def test_a_broken_pair_is_refused(cockpit: Cockpit) -> None:
@@ -134,7 +134,7 @@ def test_a_broken_pair_is_refused(cockpit: Cockpit) -> None:
 
     result = cockpit.call(DEPLOY)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert cockpit.asked == []
 
 
@@ -143,7 +143,7 @@ def test_no_cockpit_here(cockpit: Cockpit, event: HookEvent) -> None:
     """A host without Cockpit: 75, until it is installed."""
     result = cockpit.call(event, COCKPIT_DIR="/no/such/ws-certs.d")
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
 
 
 @pytest.mark.parametrize("env", [{"COCKPIT_NAME": "../../passwd"}, {"COCKPIT_NAME": "a b"}, {}])
@@ -153,6 +153,6 @@ def test_one_certificate_with_a_files_name(cockpit: Cockpit, env: dict[str, str]
 
     result = cockpit.call(DEPLOY, *(["www"] if env else ["www", "mail"]), **env)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "mend COCKPIT_NAME" in (result.error or "")
     assert os.listdir(cockpit.certs) == []

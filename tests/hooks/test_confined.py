@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from renewer.cli.units import CAPABILITIES
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks import test_standing as standing
 from tests.hooks import test_web as web
@@ -53,7 +53,7 @@ def confined(hook: str, directory: Path) -> str:
 
 def done(result: HookResult) -> None:
     """It went well."""
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
 
 
 def test_web_servers(server: WebServer, shelf: Shelf) -> None:  # noqa: F811

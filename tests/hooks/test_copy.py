@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, FILES, ROLLBACK, TEST, Shelf
 
@@ -37,9 +37,9 @@ def mode(path: Path) -> int:
 @pytest.mark.parametrize("event", [DEPLOY, ROLLBACK])
 def test_every_certificate_of_the_batch_is_copied(shelf: Shelf, to: Path, event: HookEvent) -> None:
     """A certificate gets a directory of its name, the key is its owner's only, nothing else is left."""
-    assert shelf.call("copy", TEST, ["www", "mail"], COPY_TO=str(to)).verdict is Verdict.DONE
+    assert shelf.call("copy", TEST, ["www", "mail"], COPY_TO=str(to)).verdict is HookVerdict.DONE
     assert list(to.iterdir()) == []
-    assert shelf.call("copy", event, ["www", "mail"], COPY_TO=str(to)).verdict is Verdict.DONE
+    assert shelf.call("copy", event, ["www", "mail"], COPY_TO=str(to)).verdict is HookVerdict.DONE
 
     assert sorted(os.listdir(to)) == ["mail", "www"]
     for name in ("www", "mail"):
@@ -54,7 +54,7 @@ def test_a_renewal_replaces_the_files(shelf: Shelf, to: Path) -> None:
     shelf.put("www")
 
     with (to / "www" / "fullchain.pem").open("rb") as held:
-        assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is Verdict.DONE
+        assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is HookVerdict.DONE
         assert held.read() == before["fullchain.pem"]
     assert {path.name: path.read_bytes() for path in (to / "www").iterdir()} == shelf.files()
 
@@ -64,7 +64,7 @@ def test_owner_mode_and_choice(shelf: Shelf, to: Path) -> None:
     owner = f"{os.getuid()}:{os.getgid()}"
     env = {"COPY_FILES": "fullchain.pem privkey.pem", "COPY_OWNER": owner, "COPY_MODE": "0640"}
 
-    assert shelf.call("copy", DEPLOY, COPY_TO=str(to), **env).verdict is Verdict.DONE
+    assert shelf.call("copy", DEPLOY, COPY_TO=str(to), **env).verdict is HookVerdict.DONE
     assert sorted(os.listdir(to / "www")) == ["fullchain.pem", "privkey.pem"]
     assert mode(to / "www" / "privkey.pem") == 0o640
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_written_leaves_the_old_files(shelf: Shelf, to: Path) -> 
 
     result = shelf.call("copy", DEPLOY, COPY_TO=str(to), COPY_OWNER="no-such-user")
 
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is HookVerdict.FAILED
     assert "no-such-user" in result.output
     assert {path.name: path.read_bytes() for path in (to / "www").iterdir()} == before
 
@@ -103,7 +103,7 @@ def test_a_directory_in_a_files_place(shelf: Shelf, to: Path) -> None:
     """What somebody put in the key's place is not moved into."""
     (to / "www" / "privkey.pem").mkdir(parents=True)
 
-    assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is Verdict.FAILED
+    assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is HookVerdict.FAILED
     assert [str(path.relative_to(to)) for path in to.rglob("*")] == ["www", "www/privkey.pem"]
 
 
@@ -139,7 +139,7 @@ def test_a_directory_of_others_is_refused(shelf: Shelf, to: Path, how: Callable[
     before = sorted(to.rglob("*"))
     for event in (TEST, DEPLOY, ROLLBACK):
         result = shelf.call("copy", event, COPY_TO=str(to), COPY_OWNER="nobody")
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert "may be written to by others than root and root" in (result.error or "")
         assert "[[certificate.NAME.copies]]" in (result.error or "")
     assert sorted(to.rglob("*")) == before
@@ -174,7 +174,7 @@ def test_without_a_key(shelf: Shelf, to: Path) -> None:
     live = shelf.files()
     for path in shelf.directory.rglob("privkey.pem"):
         path.unlink()
-    assert shelf.call("copy", TEST, COPY_TO=str(to)).verdict is Verdict.DONE
-    assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is Verdict.DONE
+    assert shelf.call("copy", TEST, COPY_TO=str(to)).verdict is HookVerdict.DONE
+    assert shelf.call("copy", DEPLOY, COPY_TO=str(to)).verdict is HookVerdict.DONE
     copied = {path.name: path.read_bytes() for path in (to / "www").iterdir()}
     assert copied == {name: data for name, data in live.items() if name != "privkey.pem"}

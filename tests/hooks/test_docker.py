@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, FILES, ROLLBACK, TEST, Shelf
 from tests.hooks.dockerd import Dockerd
@@ -66,9 +66,9 @@ def host() -> Iterator[Host]:
 )
 def test_what_the_container_gets(host: Host, event: HookEvent, env: dict[str, str], asked: list[str]) -> None:
     """A signal, a restart, or nothing; files before the signal, if they are to be copied."""
-    assert host.call(TEST, **env).verdict is Verdict.DONE
+    assert host.call(TEST, **env).verdict is HookVerdict.DONE
     assert host.dockerd.asked == []
-    assert host.call(event, **env).verdict is Verdict.DONE
+    assert host.call(event, **env).verdict is HookVerdict.DONE
     assert host.dockerd.asked == asked
 
 
@@ -76,7 +76,7 @@ def test_files_are_copied_into_it(host: Host) -> None:
     """Each certificate has a directory of its name there, its owner's only; a renewal replaces it."""
     for _ in range(2):
         result = host.call(DEPLOY, "www", "mail", DOCKER_TO="/certs", DOCKER_OWNER="101:102")
-        assert result.verdict is Verdict.DONE
+        assert result.verdict is HookVerdict.DONE
         for name in ("www", "mail"):
             place = host.dockerd.files / "certs" / name
             assert {path.name: path.read_bytes() for path in place.iterdir()} == host.shelf.files(name)
@@ -92,7 +92,7 @@ def test_no_such_directory_in_it(host: Host) -> None:
     """A directory that the container does not have is a failure, and no signal is sent."""
     result = host.call(DEPLOY, DOCKER_TO="/no/such")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "/no/such" in result.output
     assert host.dockerd.asked == []
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_not_left_out(host: Host) -> None:
 
     result = host.call(DEPLOY, DOCKER_TO="/certs")
 
-    assert (result.verdict, result.code, host.dockerd.asked) == (Verdict.FAILED, 1, [])
+    assert (result.verdict, result.code, host.dockerd.asked) == (HookVerdict.FAILED, 1, [])
     place = host.dockerd.files / "certs" / "www"
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
 
@@ -121,7 +121,7 @@ def test_a_tar_that_fails_fails_the_hook(host: Host) -> None:
 
     result = host.call(DEPLOY, DOCKER_TO="/certs", PATH=f"{tools}:/usr/bin:/bin")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "kill HUP" not in host.dockerd.asked
 
 
@@ -132,7 +132,7 @@ def test_a_stopped_container_is_later(host: Host, event: HookEvent) -> None:
 
     result = host.call(event, DOCKER_TO="/certs")
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
     assert (result.error or "").endswith("web is not running")
     assert host.dockerd.asked == []
 
@@ -144,7 +144,7 @@ def test_a_stopped_daemon_is_later(host: Host, event: HookEvent) -> None:
 
     result = host.call(event)
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
     assert "Is the docker daemon running?" in (result.error or "")
 
 
@@ -153,7 +153,7 @@ def test_an_unknown_container(host: Host, event: HookEvent) -> None:
     """A name that Docker does not know is a failure, not something to wait for."""
     result = host.call(event, DOCKER_CONTAINER="wbe")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "No such container: wbe" in (result.error or "")
 
 
@@ -163,7 +163,7 @@ def test_a_container_that_ends_by_the_signal(host: Host) -> None:
 
     result = host.call(DEPLOY)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert (result.error or "").endswith("web is not running")
 
 

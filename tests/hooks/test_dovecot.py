@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.sessions import Session
@@ -37,7 +37,11 @@ def test_the_pair_of_one_name_is_looked_at_too(place: Path) -> None:
     shelf = Shelf(place)
     shelf.put()
     with dovecot:
-        for key, verdict in ((good.key, Verdict.DONE), (other.key, Verdict.FAILED), (None, Verdict.DONE)):
+        for key, verdict in (
+            (good.key, HookVerdict.DONE),
+            (other.key, HookVerdict.FAILED),
+            (None, HookVerdict.DONE),
+        ):
             lines = f"ssl_cert = <{good.cert}\n" + (f"ssl_key = <{key}\n" if key else "")
             dovecot.extra = f"local_name {NAME} {{\n{lines}}}\n"
             dovecot.configure()
@@ -52,7 +56,7 @@ def test_a_config_with_a_fault_is_refused(place: Path) -> None:
     with Dovecot(place / "server", pair.cert, pair.key) as dovecot:
         dovecot.config.write_text(dovecot.config.read_text() + "nonsense = yes\n")
         result = shelf.call("dovecot", TEST, **dovecot.env)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is HookVerdict.FAILED
     assert "Unknown setting: nonsense" in (result.error or "")
 
 
@@ -77,10 +81,10 @@ def test_whatever_names_a_file_is_read(place: Path, lines: str) -> None:
     shelf = Shelf(place)
     shelf.put()
     with Dovecot(place / "server", good.cert, good.key) as dovecot:
-        assert shelf.call("dovecot", TEST, **dovecot.env).verdict is Verdict.DONE
+        assert shelf.call("dovecot", TEST, **dovecot.env).verdict is HookVerdict.DONE
         dovecot.extra = lines.format(good=good.cert, other=other.key, good2=other.cert)
         dovecot.configure()
-        assert shelf.call("dovecot", TEST, **dovecot.env).verdict is Verdict.FAILED
+        assert shelf.call("dovecot", TEST, **dovecot.env).verdict is HookVerdict.FAILED
 
 
 @pytest.mark.parametrize("shut", ["yes", "no"])
@@ -95,7 +99,7 @@ def test_what_a_reload_does_to_sessions_is_said(place: Path, shut: str) -> None:
         said = shelf.call("dovecot", TEST, **dovecot.env).output
         assert ("ends every session" in said) is (shut == "yes")
         with Session("imap", dovecot.imap) as session:
-            assert shelf.call("dovecot", DEPLOY, **dovecot.env).verdict is Verdict.DONE
+            assert shelf.call("dovecot", DEPLOY, **dovecot.env).verdict is HookVerdict.DONE
             if shut == "yes":
                 wait_until(lambda: not session.alive(), what="the end of the session")
             else:

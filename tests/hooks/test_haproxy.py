@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
@@ -80,7 +80,7 @@ def test_the_runtime_api_replaces_no_process(shelf: Shelf, make: Make) -> None:
     server = make()
     before = workers(server)
     result = deploy(shelf, server)
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     serial = shelf.told("www").serial.lstrip("0")
     assert [served_serial(server.port, NAME) for _ in range(5)] == [serial] * 5
     assert workers(server) == before
@@ -93,7 +93,7 @@ def test_no_master_but_a_socket(shelf: Shelf, make: Make) -> None:
     """The runtime API needs no master."""
     server = make(master=False)
     result = deploy(shelf, server)
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     is_served(shelf, server)
 
 
@@ -102,7 +102,7 @@ def test_neither_master_nor_socket(shelf: Shelf, make: Make) -> None:
     server = make(api=False, master=False)
     before = served_serial(server.port, NAME)
     result = deploy(shelf, server)
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "set HAPROXY_SOCKET in the hook's env" in (result.error or "")
     assert served_serial(server.port, NAME) == before
 
@@ -116,7 +116,7 @@ def test_a_wrong_socket(shelf: Shelf, make: Make, *, master: bool) -> None:
         shelf.put()
         server.lay()
         result = shelf.call("haproxy", event, **server.env | {"HAPROXY_SOCKET": "/no/such/socket"})
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert "error: HAPROXY_SOCKET /no/such/socket: [Errno 2] No such file or directory" in (
             result.error or ""
         )
@@ -154,7 +154,7 @@ def test_of_two_the_one_that_is_meant(shelf: Shelf, make: Make, bed: Bed) -> Non
     try:
         two.start()
         (two.home / "haproxy.cfg").write_text("frontend nowhere\n    bin\n")
-        assert deploy(shelf, one).verdict is Verdict.DONE
+        assert deploy(shelf, one).verdict is HookVerdict.DONE
         assert "haproxy.cfg:2]" in (shelf.call("haproxy", TEST, **two.env).error or "")
         result = deploy(shelf, one, HAPROXY_SOCKET=str(two.socket))
         assert (result.code, f"it is not of HAProxy {one.pid}" in (result.error or "")) == (1, True)
@@ -171,7 +171,7 @@ def test_one_that_reloads_is_running(shelf: Shelf, make: Make) -> None:
     sleep.write_text(f"#!/bin/sh\necho {server.pid} >{server.pid_file}\n")
     sleep.chmod(0o755)
     result = deploy(shelf, server, PATH=f"{sleep.parent}:/usr/sbin:/usr/bin:/bin")
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     is_served(shelf, server)
 
 
@@ -183,7 +183,7 @@ def test_what_is_not_loaded_yet_takes_a_reload(shelf: Shelf, make: Make, bed: Be
     second = certs / "second.pem"
     second.write_bytes((live / "privkey.pem").read_bytes() + (live / "fullchain.pem").read_bytes())
     result = shelf.call("haproxy", DEPLOY, ["second"], **server.env)
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     assert "has not loaded" in result.output
     serial = shelf.told("second").serial.lstrip("0")
     wait_until(lambda: served_serial(server.port, "second.example.org") == serial, what="the second")
@@ -195,7 +195,7 @@ def test_what_is_not_loaded_yet_takes_a_reload(shelf: Shelf, make: Make, bed: Be
     second.write_bytes((live / "privkey.pem").read_bytes() + (live / "fullchain.pem").read_bytes())
     for event in (TEST, ROLLBACK):
         result = shelf.call("haproxy", event, ["www", "second"], **server.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     is_served(shelf, server)
     serial = shelf.told("second").serial.lstrip("0")
     assert served_serial(server.port, "second.example.org") == serial
@@ -208,7 +208,7 @@ def test_a_chain_too_long_for_the_socket(shelf: Shelf, make: Make) -> None:
     shelf.put()
     server.pem.write_bytes(server.key.read_bytes() + server.cert.read_bytes() + shelf.root.pem * 40)
     result = shelf.call("haproxy", DEPLOY, **server.env)
-    assert result.verdict is Verdict.DONE, result.output
+    assert result.verdict is HookVerdict.DONE, result.output
     assert "does not load" in result.output
     is_served(shelf, server)
 
@@ -225,12 +225,12 @@ def test_paths_with_spaces(shelf: Shelf, bed: Bed) -> None:
         for env in ({}, {"HAPROXY_CONF": str(server.home / "haproxy.cfg")}):
             before = workers(server)
             result = deploy(shelf, server, **env)
-            assert (result.verdict, result.output) == (Verdict.DONE, ""), result.output
+            assert (result.verdict, result.output) == (HookVerdict.DONE, ""), result.output
             is_served(shelf, server)
             assert workers(server) == before
         more.write_text("frontend nowhere\n    bin\n")
         result = shelf.call("haproxy", TEST, **server.env)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert f"[{more}:2]" in (result.error or "")
     finally:
         server.stop()
@@ -241,5 +241,5 @@ def test_the_config_that_is_named(shelf: Shelf, make: Make) -> None:
     server = make()
     other = server.write("other.cfg", "frontend nowhere\n    mode tcp\n")
     result = shelf.call("haproxy", TEST, **server.env, HAPROXY_CONF=str(other))
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert f"HAProxy {server.pid} was not started with HAPROXY_CONF {other}" in (result.error or "")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.apiserver import ApiServer
@@ -46,7 +46,7 @@ def test_secrets_are_made_and_updated(cluster: Cluster, event: HookEvent) -> Non
     """Each certificate becomes a TLS secret of its name; another version replaces its pair."""
     shelf, api = cluster.shelf, cluster.api
     for _ in range(2):
-        assert cluster.call(event, "www", "mail").verdict is Verdict.DONE
+        assert cluster.call(event, "www", "mail").verdict is HookVerdict.DONE
         for name in ("www", "mail"):
             files = shelf.files(name)
             wanted = {"tls.crt": files["fullchain.pem"], "tls.key": files["privkey.pem"]}
@@ -61,7 +61,7 @@ def test_what_others_put_on_a_secret_stays(cluster: Cluster) -> None:
     secret["metadata"]["labels"] = {"team": "shop"}
     cluster.shelf.put("www")
 
-    assert cluster.call(DEPLOY).verdict is Verdict.DONE
+    assert cluster.call(DEPLOY).verdict is HookVerdict.DONE
 
     after = cluster.api.secrets["web", "www"]
     assert after["metadata"]["labels"] == {"team": "shop"}
@@ -70,7 +70,7 @@ def test_what_others_put_on_a_secret_stays(cluster: Cluster) -> None:
 
 def test_testing_is_a_dry_run_of_the_server(cluster: Cluster) -> None:
     """`test` asks the server for the very thing, which keeps nothing of it."""
-    assert cluster.call(TEST, "www", "mail").verdict is Verdict.DONE
+    assert cluster.call(TEST, "www", "mail").verdict is HookVerdict.DONE
 
     asked = [path for method, path in cluster.api.seen if method == "PATCH"]
     assert len(asked) == 2
@@ -82,14 +82,14 @@ def test_testing_is_a_dry_run_of_the_server(cluster: Cluster) -> None:
 def test_namespace_context_and_name(cluster: Cluster) -> None:
     """KUBE_SECRET, KUBE_NAMESPACE and KUBE_CONTEXT say which; what is not ours is refused by `test`."""
     env = {"KUBE_SECRET": "shop-tls", "KUBE_NAMESPACE": "web", "KUBE_CONTEXT": "here"}
-    assert cluster.call(DEPLOY, **env).verdict is Verdict.DONE
+    assert cluster.call(DEPLOY, **env).verdict is HookVerdict.DONE
     assert list(cluster.api.secrets) == [("web", "shop-tls")]
 
     result = cluster.call(TEST, KUBE_NAMESPACE="kube-system")
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert 'cannot patch in the namespace "kube-system"' in result.output
     result = cluster.call(TEST, KUBE_CONTEXT="elsewhere")
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert 'context "elsewhere" does not exist' in result.output
 
 
@@ -100,7 +100,7 @@ def test_a_secret_of_another_type(cluster: Cluster) -> None:
 
     result = cluster.call(TEST)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "field is immutable" in result.output
 
 
@@ -108,7 +108,7 @@ def test_one_secret_cannot_hold_two_certificates(cluster: Cluster) -> None:
     """KUBE_SECRET with a batch of several certificates is refused before anything is done."""
     result = cluster.call(DEPLOY, "www", "mail", KUBE_SECRET="shop-tls")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "write a table for each" in (result.error or "")
     assert cluster.api.seen == []
 
@@ -122,7 +122,7 @@ def test_a_broken_pair_is_refused_here(cluster: Cluster) -> None:
 
     for event in (TEST, DEPLOY):
         result = cluster.call(event)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert "does not match" in result.output
     assert cluster.api.secret("www") == before
 
@@ -134,7 +134,7 @@ def test_a_cluster_that_does_not_answer_is_later(cluster: Cluster, event: HookEv
 
     result = cluster.call(event)
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
     assert "refused" in (result.error or "")
 
 
@@ -144,7 +144,7 @@ def test_a_stranger_is_refused(cluster: Cluster) -> None:
 
     result = cluster.call(TEST)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     words = ("Unauthorized", "logged in", "provide credentials")  # of older and newer kubectls
     assert any(word in result.output for word in words)
 
@@ -156,7 +156,7 @@ def test_the_key_is_never_an_argument(cluster: Cluster, tmp_path: Path) -> None:
     wrapper.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{note}\nexec kubectl "$@"\n')
     wrapper.chmod(0o755)
 
-    assert cluster.call(DEPLOY, KUBECTL=str(wrapper)).verdict is Verdict.DONE
+    assert cluster.call(DEPLOY, KUBECTL=str(wrapper)).verdict is HookVerdict.DONE
 
     key = cluster.shelf.files()["privkey.pem"].decode().splitlines()[1]
     assert "--server-side" in note.read_text()
@@ -167,5 +167,5 @@ def test_no_kubectl_at_all(cluster: Cluster) -> None:
     """A missing program is a failure that says what to set."""
     result = cluster.call(TEST, KUBECTL="/no/such/kubectl")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "set KUBECTL in the hook's env" in (result.error or "")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.walk import Note, walk
@@ -44,7 +44,7 @@ def test_a_key_that_its_user_cannot_read(bed: Bed) -> None:
         live = shelf.put()
         for event in (TEST, DEPLOY):
             result = shelf.call("lighttpd", event, **server.env)
-            assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+            assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
             assert "Permission denied" in result.output
         assert served_serial(server.port, NAME) == before
 
@@ -53,7 +53,7 @@ def test_a_key_that_its_user_cannot_read(bed: Bed) -> None:
         live.chmod(0o755)
         (live / "privkey.pem").chmod(0o644)
         result = shelf.call("lighttpd", DEPLOY, **server.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         serial = shelf.told("www").serial.lstrip("0")
         wait_until(lambda: served_serial(server.port, NAME) == serial, what="the new one")
     finally:
@@ -69,7 +69,7 @@ def test_it_returns_when_the_files_are_read(tmp_path: Path) -> None:
         for _ in range(5):
             shelf.put()
             result = shelf.call("lighttpd", DEPLOY, **server.env)
-            assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+            assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
             server.key.write_bytes(shelf.root.issue(tmp_path / "other", NAME).key.read_bytes())
         assert server.process is not None
         assert server.process.alive
@@ -93,7 +93,7 @@ def test_a_log_that_tells_nothing(bed: Bed, errorlog: str) -> None:
             server.errors.unlink()
         shelf.put()
         result = shelf.call("lighttpd", DEPLOY, **server.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         serial = shelf.told("www").serial.lstrip("0")
         wait_until(lambda: served_serial(server.port, NAME) == serial, what="the new one")
     finally:
@@ -119,7 +119,7 @@ def test_open_connections_delay_nothing(bed: Bed, user: str) -> None:
             server.key.write_bytes((live / "privkey.pem").read_bytes())
             server.cert.write_bytes((live / "fullchain.pem").read_bytes())
             result = shelf.call("lighttpd", DEPLOY, **env)
-            assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+            assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
             serial = shelf.told("www").serial.lstrip("0")
             wait_until(lambda: _seen(server.port) == serial, what="the new one")
     finally:
@@ -143,7 +143,7 @@ def test_a_pid_file_that_its_user_cannot_write(bed: Bed) -> None:
         server.start()
         for event in (TEST, DEPLOY):
             result = shelf.call("lighttpd", event, **server.env)
-            assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+            assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
             assert "cannot write server.pid-file again" in (result.error or "")
         assert served_serial(server.port, NAME)
     finally:

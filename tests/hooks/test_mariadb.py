@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, TEST
 from tests.hooks.bed import Bed
 from tests.hooks.laid import Laid, laid
@@ -51,12 +51,12 @@ def test_an_account_that_may_only_reload(stand: Laid[Mariadb], tmp_path: Path) -
 
     for event in (TEST, DEPLOY):
         result = stand.call(event, MARIADB_DEFAULTS=str(options))
-        assert (result.verdict, result.error) == (Verdict.DONE, None)
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None)
     assert stand.served == new
 
     options.write_text("[client]\nuser = renewer\npassword = wrong\n")
     result = stand.call(TEST, MARIADB_DEFAULTS=str(options))
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "Access denied for user 'renewer'" in (result.error or "")
 
 
@@ -69,7 +69,7 @@ def test_what_it_refuses_is_a_failure(stand: Laid[Mariadb]) -> None:
 
     result = stand.call(DEPLOY)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "Failed to refresh SSL" in (result.error or "")
     assert stand.served == before
 
@@ -83,7 +83,7 @@ def test_nobody_there_is_later(stand: Laid[Mariadb], tmp_path: Path, host: str |
 
     result = stand.call(DEPLOY, MARIADB_DEFAULTS=str(options), **env)
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75), result.output
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75), result.output
 
 
 def test_mysql_has_another_statement(stand: Laid[Mariadb], tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_mysql_has_another_statement(stand: Laid[Mariadb], tmp_path: Path) -> No
     )
     client.chmod(0o755)
 
-    assert stand.call(DEPLOY, MARIADB=str(client)).verdict is Verdict.DONE
+    assert stand.call(DEPLOY, MARIADB=str(client)).verdict is HookVerdict.DONE
     assert said.read_text().splitlines()[1:] == ["ALTER INSTANCE RELOAD TLS"]
 
 
@@ -105,5 +105,5 @@ def test_no_client_at_all(stand: Laid[Mariadb]) -> None:
     """A missing client is a failure that says what to set."""
     result = stand.call(TEST, MARIADB="/no/such/client")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "set MARIADB in the hook's env" in (result.error or "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from renewer.proc import last_telling_line
 from tests.hooks import table
 from tests.hooks.alone import DEPLOY, DIRECTORY, TEST, Shelf
@@ -124,7 +124,7 @@ def test_a_second_instance_and_a_broken_config(
     fine = {before, waiting} if hook == "postfix" else {before}
     for event in (TEST, DEPLOY):
         result = one.shelf.call(hook, event, **one.server.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     wait_until(lambda: one.served == serial, what="the new one")
     assert other.served in fine
     record_property(table.PROPERTY, (hook, "second instance"))
@@ -132,7 +132,7 @@ def test_a_second_instance_and_a_broken_config(
         record_property(table.PROPERTY, (hook, "config broken", "not read"))
         return
     result = other.shelf.call(hook, TEST, **other.server.env)
-    assert result.verdict is (Verdict.LATER if hook == "vsftpd" else Verdict.FAILED), result.output
+    assert result.verdict is (HookVerdict.LATER if hook == "vsftpd" else HookVerdict.FAILED), result.output
     assert other.served in fine
     record_property(table.PROPERTY, (hook, "config broken"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from renewer import hooks
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import SERVER_EVENTS, Endpoint, Hook, HookEvent
 from renewer.network import verify
 from tests.hooks.bed import NAME as SERVED
@@ -100,8 +100,8 @@ def test_a_new_pair_is_served(
     """After test and deploy (or rollback) the port shows what lies in the files."""
     wanted = put(root.issue(tmp_path, NAME, stem="new"), pair)
 
-    assert call(nginx, HookEvent.TEST).verdict is Verdict.DONE
-    assert call(nginx, event).verdict is Verdict.DONE
+    assert call(nginx, HookEvent.TEST).verdict is HookVerdict.DONE
+    assert call(nginx, event).verdict is HookVerdict.DONE
     target = verify.Target(
         endpoint=Endpoint(server_name=NAME, port=nginx.port, host="127.0.0.1"), roots="any"
     )
@@ -116,7 +116,7 @@ def test_a_broken_pair_is_refused(nginx: Nginx, pair: Pair, root: ServerRoot, tm
 
     for event in (HookEvent.TEST, HookEvent.DEPLOY):
         result = call(nginx, event)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert "[emerg]" in (result.error or "")
         assert "key values mismatch" in (result.error or "")
     assert nginx.serial(NAME) == before
@@ -148,7 +148,7 @@ def test_not_running_is_later(nginx: Nginx, event: HookEvent, left: str) -> None
 
     result = call(nginx, event)
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
     assert LATER.format(event) in (result.error or "")
     assert (nginx.pid_file.read_text() if nginx.pid_file.exists() else None) == content
 
@@ -160,7 +160,7 @@ def test_another_master_is_not_signalled(nginx: Nginx) -> None:
     with subprocess.Popen(argv, executable=shutil.which("sleep")) as stranger:
         nginx.pid_file.write_text(f"{stranger.pid}\n")
 
-        assert call(nginx, HookEvent.DEPLOY).verdict is Verdict.LATER
+        assert call(nginx, HookEvent.DEPLOY).verdict is HookVerdict.LATER
 
         assert stranger.poll() is None  # HUP would have ended it
         stranger.kill()
@@ -169,9 +169,9 @@ def test_another_master_is_not_signalled(nginx: Nginx) -> None:
 def test_an_nginx_that_comes_back_is_reloaded(nginx: Nginx) -> None:
     """After 75 for a stopped nginx, the next call finds it running."""
     nginx.kill()
-    assert call(nginx, HookEvent.DEPLOY).verdict is Verdict.LATER
+    assert call(nginx, HookEvent.DEPLOY).verdict is HookVerdict.LATER
     nginx.start()
-    assert call(nginx, HookEvent.DEPLOY).verdict is Verdict.DONE
+    assert call(nginx, HookEvent.DEPLOY).verdict is HookVerdict.DONE
 
 
 def test_other_events_are_not_its_business() -> None:
@@ -184,7 +184,7 @@ def test_no_nginx_at_all(nginx: Nginx) -> None:
     """A missing binary is a failure that says what to set."""
     result = call(nginx, HookEvent.TEST, NGINX="/no/such/nginx")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "set NGINX in the hook's env" in (result.error or "")
 
 
@@ -198,7 +198,7 @@ def test_the_pid_file_that_nginx_was_built_with(nginx: Nginx, tmp_path: Path) ->
     )
     built.chmod(0o755)
 
-    assert call(nginx, HookEvent.DEPLOY, NGINX=str(built), NGINX_PID="").verdict is Verdict.DONE
+    assert call(nginx, HookEvent.DEPLOY, NGINX=str(built), NGINX_PID="").verdict is HookVerdict.DONE
 
 
 @pytest.mark.parametrize(("main_pid", "by_systemd"), [("ours", True), ("other", False)])
@@ -216,7 +216,7 @@ def test_systemd_is_asked_only_for_its_own(
     systemctl.chmod(0o755)
     result = call(nginx, HookEvent.DEPLOY, PATH=f"{systemctl.parent}:/usr/sbin:/usr/bin:/bin")
 
-    assert result.verdict is Verdict.DONE
+    assert result.verdict is HookVerdict.DONE
     assert (note.read_text() if note.exists() else "") == ("reload nginx.service\n" if by_systemd else "")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from renewer import certs
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, TEST, Shelf
 from tests.hooks.bed import NAME, Bed, shown
 from tests.hooks.standing import Standing
@@ -59,11 +59,11 @@ def test_other_ways_to_name_the_pair(place: Path, kind: type[Postfix]) -> None:
     shelf = Shelf(place)
     shelf.put()
     with kind(place / "server", good.cert, good.key) as postfix:
-        assert shelf.call("postfix", TEST, **postfix.env).verdict is Verdict.DONE
+        assert shelf.call("postfix", TEST, **postfix.env).verdict is HookVerdict.DONE
         postfix.key = other.key
         postfix.configure()
         result = shelf.call("postfix", TEST, **postfix.env)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is HookVerdict.FAILED
     assert "is not the key of" in (result.error or "")
 
 
@@ -120,13 +120,13 @@ def test_whatever_names_a_file_is_read(place: Path, main: str, options: str, sai
     """A file that is missing or does not fit is refused by `test`, wherever postfix would have read it."""
     shelf, postfix = lines(place, pair=False)
     with postfix:
-        assert shelf.call("postfix", TEST, **postfix.env).verdict is Verdict.DONE
+        assert shelf.call("postfix", TEST, **postfix.env).verdict is HookVerdict.DONE
         fill = {"good": postfix.cert, "other": next(place.glob("*other*key*"))}
         Path(f"{postfix.cert}.sni").write_text(f"# none\nsni.example.org {postfix.key},\n  /no/such.pem\n")
         postfix.main, postfix.options = main.format(**fill), options.format(**fill)
         postfix.configure()
         result = shelf.call("postfix", TEST, **postfix.env)
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert said in result.output
 
 
@@ -144,7 +144,7 @@ def test_maps_of_names_are_made_anew(place: Path) -> None:
         shelf.put("sni")
         for event in (TEST, DEPLOY):
             result = shelf.call("postfix", event, ["sni"], **postfix.env)
-            assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+            assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         serial = shelf.told("sni").serial
         wait_until(lambda: postfix.serial("sni.example.org") == serial, what="the new one")
         assert stat.S_IMODE((place / "sni.db").stat().st_mode) == 0o600
@@ -167,25 +167,25 @@ def test_each_instance_by_itself(place: Path) -> None:
     env = {"MAIL_CONFIG": str(first.config), "POSTFIX": first.env["POSTFIX"]}
     with first:
         with second:
-            assert shelf.call("postfix", TEST, **env).verdict is Verdict.DONE
+            assert shelf.call("postfix", TEST, **env).verdict is HookVerdict.DONE
             second.key = other.key
             second.configure()
             assert "is not the key of" in (shelf.call("postfix", TEST, **env).error or "")
-            assert shelf.call("postfix", TEST, **first.env).verdict is Verdict.DONE
+            assert shelf.call("postfix", TEST, **first.env).verdict is HookVerdict.DONE
             second.key = good.key
             second.configure()
             newer = root.issue(place, NAME, stem="newer")
             good.cert.write_bytes(newer.cert.read_bytes())
             good.key.write_bytes(newer.key.read_bytes())
-            assert shelf.call("postfix", DEPLOY, **env).verdict is Verdict.DONE
+            assert shelf.call("postfix", DEPLOY, **env).verdict is HookVerdict.DONE
             serial = certs.leaf(newer.cert.read_bytes()).serial
             for postfix in (first, second):
                 wait_until(partial(_shows, postfix, serial), what="the new one")
         result = shelf.call("postfix", DEPLOY, **env)
-        assert result.verdict is Verdict.DONE
+        assert result.verdict is HookVerdict.DONE
         assert f"postfix is not running with {second.config}" in result.output
-        assert shelf.call("postfix", DEPLOY, **second.env).verdict is Verdict.LATER
-    assert shelf.call("postfix", TEST, **env).verdict is Verdict.LATER
+        assert shelf.call("postfix", DEPLOY, **second.env).verdict is HookVerdict.LATER
+    assert shelf.call("postfix", TEST, **env).verdict is HookVerdict.LATER
 
 
 def test_by_sudo(place: Path) -> None:

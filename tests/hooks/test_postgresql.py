@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST
 from tests.hooks.bed import Bed
@@ -50,12 +50,12 @@ def test_its_own_rules_for_keys_are_known_before(stand: Laid[Postgresql]) -> Non
         stand.owner = owner
         stand.lay(mode=mode)
         result = stand.call(TEST)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert sentence in (result.error or "")
     stand.server.key.chmod(0o640)  # root's, and its group's to read
     shutil.chown(stand.server.key, "root", USER)
     result = stand.call(TEST)
-    assert (result.verdict, result.error) == (Verdict.DONE, None)
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None)
 
 
 def test_what_it_refuses_silently_is_a_failure(stand: Laid[Postgresql], tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_it_refuses_silently_is_a_failure(stand: Laid[Postgresql], tmp_path
     (tmp_path / "sleep").symlink_to("/bin/true")  # it looks twenty times
     result = stand.call(DEPLOY, PATH=f"{tmp_path}:/usr/sbin:/usr/bin:/bin")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "shows another certificate than" in (result.error or "")
     assert "key values mismatch" in (result.error or "")
     assert "key values mismatch" in stand.server.log.read_text()
@@ -85,7 +85,7 @@ def test_its_log_may_be_a_collectors(stand: Laid[Postgresql], tmp_path: Path) ->
     (tmp_path / "sleep").symlink_to("/bin/true")
     result = stand.call(DEPLOY, PATH=f"{tmp_path}:/usr/sbin:/usr/bin:/bin")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "could not load server certificate file" in (result.error or "")
     assert "could not load server certificate file" in (stand.server.data / "log/own.log").read_text()
     assert stand.served == before
@@ -116,7 +116,7 @@ def test_why_it_refuses_its_configuration(
 
     result = stand.call(event)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert said in (result.error or "")
     assert stand.served == before
 
@@ -128,7 +128,7 @@ def test_why_it_cannot_be_asked(stand: Laid[Postgresql]) -> None:
 
     result = stand.call(TEST)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert str(stand.server.config) in (result.error or "")
     assert "No such file or directory" in (result.error or "")
 
@@ -141,7 +141,7 @@ def test_not_running_is_later(stand: Laid[Postgresql], event: HookEvent) -> None
         if left is not None:
             (stand.server.data / "postmaster.pid").write_text(left)
         result = stand.call(event)
-        assert (result.verdict, result.code) == (Verdict.LATER, 75), left
+        assert (result.verdict, result.code) == (HookVerdict.LATER, 75), left
         assert "PostgreSQL is not running" in (result.error or "")
 
 
@@ -151,5 +151,5 @@ def test_without_tls_there_is_nothing_to_load(stand: Laid[Postgresql]) -> None:
     stand.server.start()
     stand.break_it()
 
-    assert stand.call(TEST).verdict is Verdict.DONE
-    assert stand.call(DEPLOY).verdict is Verdict.DONE
+    assert stand.call(TEST).verdict is HookVerdict.DONE
+    assert stand.call(DEPLOY).verdict is HookVerdict.DONE

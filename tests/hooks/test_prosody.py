@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import TEST, Shelf
 from tests.hooks.bed import NAME, Bed
 from tests.hooks.standing import Standing
@@ -33,10 +33,10 @@ def test_a_key_that_prosody_may_not_read_is_refused(place: Path) -> None:
     shelf = Shelf(place)
     shelf.put()
     with Prosody(place / "server", pair.cert, pair.key) as prosody:
-        assert shelf.call("prosody", TEST, **prosody.env).verdict is Verdict.DONE
+        assert shelf.call("prosody", TEST, **prosody.env).verdict is HookVerdict.DONE
         shutil.chown(pair.key, "root")
         result = shelf.call("prosody", TEST, **prosody.env)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is HookVerdict.FAILED
     assert "error" in (result.error or "").lower()
 
 
@@ -49,4 +49,4 @@ def test_a_host_without_a_certificate_is_no_reason(place: Path) -> None:
     with Prosody(place / "server", pair.cert, pair.key) as prosody:
         prosody.config.write_text(prosody.config.read_text() + 'VirtualHost "bare.example.org"\n')
         result = shelf.call("prosody", TEST, **prosody.env)
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output

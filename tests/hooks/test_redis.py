@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST
 from tests.hooks.bed import Bed
@@ -45,7 +45,7 @@ def test_the_password_is_no_argument(stand: Laid[Redis], tmp_path: Path) -> None
 
     results = [stand.call(event, REDIS_CLI=str(client)) for event in (TEST, DEPLOY)]
 
-    assert [result.verdict for result in results] == [Verdict.DONE, Verdict.DONE]
+    assert [result.verdict for result in results] == [HookVerdict.DONE, HookVerdict.DONE]
     assert stand.served == new
     assert f"CONFIG SET tls-cert-file {stand.server.cert}" in seen.read_text()
     assert PASSWORD not in seen.read_text()
@@ -59,7 +59,7 @@ def test_a_wrong_password_is_a_failure(stand: Laid[Redis]) -> None:
 
     result = stand.call(TEST)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "AUTH failed" in (result.error or "")
     assert "barley" not in result.output
 
@@ -72,7 +72,7 @@ def test_by_tls_with_the_certificate_that_is_to_go(stand: Laid[Redis]) -> None:
     arguments = f"-h 127.0.0.1 -p {stand.server.port} --tls --insecure"
     result = stand.call(DEPLOY, REDIS_SOCKET="", REDIS_ARGS=arguments)
 
-    assert (result.verdict, result.error) == (Verdict.DONE, None)
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None)
     assert stand.served == new
 
 
@@ -85,7 +85,7 @@ def test_what_it_refuses_is_a_failure(stand: Laid[Redis]) -> None:
 
     result = stand.call(DEPLOY)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "Unable to update TLS configuration" in (result.error or "")
     assert stand.served == before
 
@@ -97,7 +97,7 @@ def test_nobody_there_is_later(stand: Laid[Redis], event: HookEvent) -> None:
     stand.server.configure()
     for env in ({}, {"REDIS_SOCKET": "", "REDIS_ARGS": f"-p {stand.server.port}"}):
         result = stand.call(event, **env)
-        assert (result.verdict, result.code) == (Verdict.LATER, 75), result.output
+        assert (result.verdict, result.code) == (HookVerdict.LATER, 75), result.output
 
 
 def test_no_client_at_all(stand: Laid[Redis]) -> None:
@@ -106,5 +106,5 @@ def test_no_client_at_all(stand: Laid[Redis]) -> None:
     stand.server.configure()
     result = stand.call(TEST, REDIS_CLI="/no/such/client")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "set REDIS_CLI in the hook's env" in (result.error or "")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, FILES, ROLLBACK, TEST, Shelf
 from tests.hooks.sshd import Sshd
@@ -58,7 +58,7 @@ def test_files_lie_there_and_the_reload_is_run(
 
     result = call(shelf, sshd, there, event, "www", "mail.a_b-c", SSH_RELOAD=reload)
 
-    assert (result.verdict, result.output) == (Verdict.DONE, "")
+    assert (result.verdict, result.output) == (HookVerdict.DONE, "")
     for name in ("www", "mail.a_b-c"):
         assert lies(there, name) == shelf.files(name)
         modes = [stat.S_IMODE((there / name / file).stat().st_mode) for file in FILES]
@@ -69,7 +69,7 @@ def test_files_lie_there_and_the_reload_is_run(
 
 def test_testing_asks_and_changes_nothing(shelf: Shelf, sshd: Sshd, there: Path) -> None:
     """`test` logs in, looks whether it may write, and runs SSH_TEST, whose failure is the hook's."""
-    assert call(shelf, sshd, there, TEST, SSH_TEST="echo it would do; true").verdict is Verdict.DONE
+    assert call(shelf, sshd, there, TEST, SSH_TEST="echo it would do; true").verdict is HookVerdict.DONE
     result = call(shelf, sshd, there, TEST, SSH_TEST="echo 'error: no such map' >&2; false")
     assert (result.code, result.error is not None and "127.0.0.1 (exit code 1)" in result.error) == (1, True)
     assert "no such map" in result.output
@@ -87,7 +87,7 @@ def test_the_key_is_nobody_elses_from_its_first_byte(shelf: Shelf, there: Path) 
     watch.chmod(0o755)
     path = f"{there.parent}:/usr/bin:/bin"
     with Sshd(there.parent / "second", f"SetEnv PATH={path}\n") as second:
-        assert call(shelf, second, there, DEPLOY).verdict is Verdict.DONE
+        assert call(shelf, second, there, DEPLOY).verdict is HookVerdict.DONE
 
     assert (there.parent / "seen").read_text().split() == ["700", "0077", "600"]
 
@@ -99,7 +99,7 @@ def test_a_renewal_takes_the_old_ones_place(shelf: Shelf, sshd: Sshd, there: Pat
     shelf.put("www")
 
     with (there / "www" / "privkey.pem").open("rb") as held:
-        assert call(shelf, sshd, there, DEPLOY).verdict is Verdict.DONE
+        assert call(shelf, sshd, there, DEPLOY).verdict is HookVerdict.DONE
         assert held.read() == before["privkey.pem"]
     assert lies(there) == shelf.files()
 
@@ -112,7 +112,7 @@ def test_a_changed_host_key_is_refused(shelf: Shelf, sshd: Sshd, there: Path, ev
 
     result = call(shelf, sshd, there, event, SSH_KNOWN_HOSTS=str(known))
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in result.output
     assert os.listdir(there) == []
 
@@ -127,7 +127,7 @@ def test_an_unknown_host_key_is_refused(
 
     result = call(shelf, sshd, there, event, SSH_KNOWN_HOSTS=str(empty))
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "Host key verification failed" in result.output
     assert empty.read_bytes() == b""
     assert os.listdir(there) == []
@@ -142,10 +142,10 @@ def test_a_host_that_does_not_answer_is_later(
 
     result = call(shelf, stopped, there, event)
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
     assert "Connection refused" in (result.error or "")
     with stopped:
-        assert call(shelf, stopped, there, event).verdict is Verdict.DONE
+        assert call(shelf, stopped, there, event).verdict is HookVerdict.DONE
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -157,7 +157,7 @@ def test_a_login_that_is_refused(
 
     result = call(shelf, sshd, there, event, SSH_IDENTITY=str(stranger.identity))
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "Permission denied" in (result.error or "") + result.output
 
 
@@ -177,7 +177,7 @@ def test_no_room_there(shelf: Shelf, sshd: Sshd, there: Path) -> None:
     gone = there / "gone"
     for event in (TEST, DEPLOY):
         result = call(shelf, sshd, gone, event, SSH_RELOAD=f"touch '{there.parent}/reloaded'")
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert not (there.parent / "reloaded").exists()
 
 
@@ -190,7 +190,7 @@ def test_a_copy_that_breaks_off_leaves_the_old_files(shelf: Shelf, sshd: Sshd, t
 
     result = call(shelf, sshd, there, DEPLOY, SSH_RELOAD=f"touch '{there.parent}/reloaded'")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert lies(there) == before
     assert not (there.parent / "reloaded").exists()
 
@@ -206,6 +206,6 @@ def test_a_directory_of_others_is_refused(shelf: Shelf, sshd: Sshd, there: Path,
     there.chmod(bits)
     for event in (TEST, DEPLOY):
         result = call(shelf, sshd, there, event)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert "may be written to by others than root and " in (result.error or "")
     assert os.listdir(there) == []

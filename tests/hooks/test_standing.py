@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import Endpoint, HookEvent, Starttls
 from renewer.network import verify
 from tests.hooks.alone import DEPLOY, DIRECTORY, ROLLBACK, TEST, Shelf
@@ -109,7 +109,7 @@ def test_a_broken_pair_is_refused(desk: Desk) -> None:
 
     result = desk.call(TEST)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     said = "private key does not match" if desk.hook == "prosody" else "privkey.pem is not the key of"
     assert said in (result.error or ""), result.output
     assert desk.server.pid
@@ -123,7 +123,7 @@ def test_without_a_pair(desk: Desk) -> None:
 
     result = desk.call(TEST)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1), result.output
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1), result.output
 
 
 @everyone
@@ -144,7 +144,7 @@ def test_not_running_is_later(desk: Desk) -> None:
             pid_file.write_text(content)
         for event in events:
             result = desk.call(event)
-            assert (result.verdict, result.code) == (Verdict.LATER, 75), (content, event, result.output)
+            assert (result.verdict, result.code) == (HookVerdict.LATER, 75), (content, event, result.output)
             assert "is not running" in (result.error or "")
 
 
@@ -165,7 +165,7 @@ def test_a_turned_link(desk: Desk) -> None:
     desk.tls.symlink_to(versions[1])
     assert desk.served() == serials[0]
 
-    assert desk.call(DEPLOY).verdict is Verdict.DONE
+    assert desk.call(DEPLOY).verdict is HookVerdict.DONE
 
     wait_until(lambda: desk.served() == serials[1], what="the port")
 
@@ -179,7 +179,7 @@ def test_rollback_starts_what_deploy_ended(desk: Desk) -> None:
 
     result = desk.call(ROLLBACK)
 
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     wait_until(lambda: desk.served() == serial, what="the port")
 
 
@@ -192,7 +192,7 @@ def test_a_broken_pair_does_not_end_it(desk: Desk) -> None:
 
     result = desk.call(DEPLOY)
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1), result.output
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1), result.output
     assert (desk.server.pid, desk.served()) == (pid, serial)
 
 
@@ -203,7 +203,7 @@ def test_no_such_program(desk: Desk) -> None:
 
     result = desk.call(TEST, **{variable: "/no/such/program"})
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert f"set {variable}" in (result.error or "")
 
 
@@ -223,7 +223,7 @@ def test_systemd_is_asked_only_for_its_own(desk: Desk, place: Path, *, ours: boo
 
     result = desk.call(DEPLOY, PATH=f"{systemctl.parent}:/usr/sbin:/usr/bin:/sbin:/bin")
 
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     verb = "restart" if desk.hook in RESTARTED else "reload"
     unit = {"exim": "exim4"}.get(desk.hook, desk.hook)
     expected = f"{verb} {unit}.service\n" if ours and desk.hook != "postfix" else ""

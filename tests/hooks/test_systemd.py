@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import HookResult, Verdict
+from renewer.hooks import HookResult, HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 
@@ -75,15 +75,15 @@ def test_units_are_reloaded_in_their_order(init: Init, event: HookEvent) -> None
     """`test` asks only; deploy and rollback reload or restart every unit, in the order given."""
     units = "vpn@[a*].service stunnel4.service"
 
-    assert init.call(TEST, units).verdict is Verdict.DONE
+    assert init.call(TEST, units).verdict is HookVerdict.DONE
     assert init.asked == []
-    assert init.call(event, units).verdict is Verdict.DONE
+    assert init.call(event, units).verdict is HookVerdict.DONE
     assert init.asked == ["reload-or-restart vpn@[a*].service", "reload-or-restart stunnel4.service"]
 
 
 def test_the_action_can_be_chosen(init: Init) -> None:
     """SYSTEMD_ACTION is what systemctl is told; what is no such action is refused, also `stop`."""
-    assert init.call(DEPLOY, "stunnel4.service", SYSTEMD_ACTION="restart").verdict is Verdict.DONE
+    assert init.call(DEPLOY, "stunnel4.service", SYSTEMD_ACTION="restart").verdict is HookVerdict.DONE
     assert init.asked == ["restart stunnel4.service"]
     result = init.call(TEST, "stunnel4.service", SYSTEMD_ACTION="stop")
     assert (result.code, "SYSTEMD_ACTION is 'stop'" in result.output) == (1, True)
@@ -97,7 +97,7 @@ def test_who_was_stopped_stays_stopped(init: Init, event: HookEvent, state: str)
 
     result = init.call(event, "stunnel4.service vpn@[a*].service")
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
     assert (result.error or "").endswith("vpn@[a*].service is not active")
     assert init.asked == []
 
@@ -106,7 +106,7 @@ def test_an_unknown_unit(init: Init) -> None:
     """A unit that systemd does not know is a failure, not something to wait for."""
     result = init.call(TEST, "stunel4.service")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "there is no unit stunel4.service to be used (its load state is 'not-found')" in (
         result.error or ""
     )
@@ -118,7 +118,7 @@ def test_a_refused_reload(init: Init) -> None:
 
     result = init.call(DEPLOY, "stunnel4.service")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "Job for stunnel4.service failed." in (result.error or "")
 
 
@@ -128,7 +128,7 @@ def test_a_unit_that_dies_of_its_reload(init: Init) -> None:
 
     result = init.call(DEPLOY, "stunnel4.service")
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "stunnel4.service ended after reload-or-restart; see: journalctl -u stunnel4.service" in (
         result.error or ""
     )

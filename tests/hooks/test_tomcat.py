@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import Bed, Server, shown
@@ -125,9 +125,9 @@ def test_a_keystore_that_cannot_be_opened(stand: tuple[Shelf, Tomcat]) -> None:
     finally:
         server.keystore.write_bytes(content)
 
-    assert (noticed.verdict, noticed.code) == (Verdict.FAILED, 1)
+    assert (noticed.verdict, noticed.code) == (HookVerdict.FAILED, 1)
     assert "tls.p12 cannot be opened" in noticed.output
-    assert (refused.verdict, refused.code) == (Verdict.FAILED, 1)
+    assert (refused.verdict, refused.code) == (HookVerdict.FAILED, 1)
     assert "Tomcat's manager answers 500" in (refused.error or "")
     assert "Error creating SSLContext" in (refused.error or "")
     assert shown(server.port, None) == before
@@ -141,7 +141,7 @@ def test_a_wrong_password_of_the_manager(stand: tuple[Shelf, Tomcat], tmp_path: 
 
     result = shelf.call("tomcat", TEST, **{**server.env, "TOMCAT_AUTH_FILE": str(wrong)})
 
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "Tomcat's manager answers 401" in (result.error or "")
     assert "barley" not in result.output
 
@@ -162,7 +162,7 @@ def test_nobody_there_is_later(shelf: Shelf, tmp_path: Path, event: HookEvent) -
 
     result = shelf.call("tomcat", event, **env)
 
-    assert (result.verdict, result.code) == (Verdict.LATER, 75)
+    assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
     assert "Tomcat is not running" in (result.error or "")
 
 
@@ -198,4 +198,4 @@ def test_a_restart_waits_for_the_port(shelf: Shelf, tmp_path: Path, *, up: bool)
         shelf.limit = 30.0 if up else 0.5
         result = shelf.call("tomcat", DEPLOY, **env)
 
-    assert result.verdict is (Verdict.DONE if up else Verdict.FAILED)
+    assert result.verdict is (HookVerdict.DONE if up else HookVerdict.FAILED)

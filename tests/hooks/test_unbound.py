@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from renewer.model.desired import HookEvent
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST
 from tests.hooks.bed import Bed
@@ -46,7 +46,7 @@ def test_a_reload_would_not_do(stand: Laid[Unbound], way: str) -> None:
     control = program("unbound-control", "unbound")
     subprocess.run([control, "-c", stand.server.config, way], check=True, timeout=20)
     assert stand.served == before
-    assert stand.call(DEPLOY).verdict is Verdict.DONE
+    assert stand.call(DEPLOY).verdict is HookVerdict.DONE
     assert stand.served == new
 
 
@@ -56,13 +56,13 @@ def test_what_would_keep_it_from_starting_fails_the_test(stand: Laid[Unbound]) -
     stand.server.start()
     stand.break_it()
     result = stand.call(TEST)
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "does not belong to the certificate" in (result.error or "")
 
     stand.lay()
     stand.server.config.write_text(stand.server.config.read_text() + "server:\n  no-such-key: 1\n")
     result = stand.call(TEST)
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert "unknown keyword" in result.output
     assert stand.served == before
 

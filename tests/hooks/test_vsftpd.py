@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import NAME, Bed, shown
 from tests.hooks.standing import Standing
@@ -39,9 +39,9 @@ def test_started_for_each_session(place: Path) -> None:
     vsftpd.configure()
     vsftpd.config.write_text(vsftpd.config.read_text().replace("listen=YES", "listen=NO"))
     for event in (TEST, DEPLOY, ROLLBACK):
-        assert shelf.call("vsftpd", event, **vsftpd.env).verdict is Verdict.DONE
+        assert shelf.call("vsftpd", event, **vsftpd.env).verdict is HookVerdict.DONE
     good.key.write_bytes(other.key.read_bytes())
-    assert shelf.call("vsftpd", TEST, **vsftpd.env).verdict is Verdict.FAILED
+    assert shelf.call("vsftpd", TEST, **vsftpd.env).verdict is HookVerdict.FAILED
     assert vsftpd.listeners() == []
 
 
@@ -62,7 +62,7 @@ def test_a_fault_in_its_config_ends_nothing(place: Path) -> None:
         vsftpd.config.write_text(vsftpd.config.read_text() + "anon_rot=/srv/ftp\n")
         for event in (TEST, DEPLOY):
             result = shelf.call("vsftpd", event, **vsftpd.env)
-            assert (result.verdict, result.code) == (Verdict.LATER, 75)
+            assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
             assert "500 OOPS: unrecognised variable in config file: anon_rot" in (result.error or "")
         assert vsftpd.listener() == before
 
@@ -76,11 +76,11 @@ def test_a_restart_that_is_wanted_all_the_same(place: Path, restart: str) -> Non
         if restart:
             vsftpd.config.write_text(good + "anon_rot=/srv/ftp\n")
         result = shelf.call("vsftpd", DEPLOY, **vsftpd.env, VSFTPD_RESTART=restart)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert ("anon_rot" if restart else "could not bind listening") in (result.error or "")
         assert vsftpd.listeners() == []
         vsftpd.config.write_text(good)
-        assert shelf.call("vsftpd", ROLLBACK, **vsftpd.env).verdict is Verdict.DONE
+        assert shelf.call("vsftpd", ROLLBACK, **vsftpd.env).verdict is HookVerdict.DONE
         serial = shelf.told("www").serial
         wait_until(lambda: shown(vsftpd.port, "ftp") == serial, what="the old state")
 
@@ -94,7 +94,7 @@ def test_every_way_to_say_listen(place: Path, line: str) -> None:
     vsftpd.configure()
     vsftpd.config.write_text(vsftpd.config.read_text().replace("listen=YES", line))
     for event in (TEST, DEPLOY):
-        assert shelf.call("vsftpd", event, **vsftpd.env).verdict is Verdict.LATER
+        assert shelf.call("vsftpd", event, **vsftpd.env).verdict is HookVerdict.LATER
 
 
 def test_lower_case_is_restarted(place: Path) -> None:
@@ -110,7 +110,7 @@ def test_lower_case_is_restarted(place: Path) -> None:
     with Lower(place / "server", live / "fullchain.pem", live / "privkey.pem") as vsftpd:
         before = vsftpd.listener()
         shelf.put()
-        assert shelf.call("vsftpd", DEPLOY, **vsftpd.env).verdict is Verdict.DONE
+        assert shelf.call("vsftpd", DEPLOY, **vsftpd.env).verdict is HookVerdict.DONE
         serial = shelf.told("www").serial
         wait_until(lambda: shown(vsftpd.port, "ftp") == serial, what="the new one")
         after = vsftpd.listener()
@@ -126,9 +126,9 @@ def test_each_instance_by_its_config(place: Path) -> None:
     with one, two:
         kept, before = two.listener(), one.listener()
         two.config.write_text("nonsense=1\n")
-        assert shelf.call("vsftpd", DEPLOY, **one.env).verdict is Verdict.DONE
+        assert shelf.call("vsftpd", DEPLOY, **one.env).verdict is HookVerdict.DONE
         assert one.listener() != before
-        assert shelf.call("vsftpd", TEST, **two.env).verdict is not Verdict.DONE
+        assert shelf.call("vsftpd", TEST, **two.env).verdict is not HookVerdict.DONE
         assert two.listener() == kept
 
 

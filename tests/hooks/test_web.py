@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.hooks import Verdict
+from renewer.hooks import HookVerdict
 from tests.hooks.alone import DEPLOY, ROLLBACK, TEST, Shelf
 from tests.hooks.bed import NAME
 from tests.hooks.web import Apache, Caddy, Haproxy, Lighttpd, WebServer
@@ -73,10 +73,10 @@ def test_it_tests_and_loads(server: WebServer, shelf: Shelf) -> None:
         shelf.put()
         lay(server)
         result = shelf.call(server.hook, TEST, **server.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         assert serial(server) == before
         result = shelf.call(server.hook, event, **server.env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         wait_until(lambda: serial(server) == wanted(shelf), what=f"{event} at the port")
 
 
@@ -88,7 +88,7 @@ def test_a_broken_pair_is_refused(server: WebServer, shelf: Shelf) -> None:
     lay(server)
     for event in EVENTS:
         result = shelf.call(server.hook, event, **server.env)
-        assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+        assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
         assert " key " in (result.error or ""), result.output
     assert (server.pid, serial(server)) == (pid, before)
 
@@ -108,7 +108,7 @@ def test_not_running_is_later(server: WebServer, shelf: Shelf, left: str) -> Non
         server.pid_file.write_text(content)
     for event in EVENTS:
         result = shelf.call(server.hook, event, **server.env)
-        assert (result.verdict, result.code) == (Verdict.LATER, 75)
+        assert (result.verdict, result.code) == (HookVerdict.LATER, 75)
         assert "is not running" in (result.error or "")
     assert (server.pid_file.read_text() if server.pid_file.exists() else None) == content
 
@@ -117,17 +117,17 @@ def test_a_crashed_server_is_later(server: WebServer, shelf: Shelf) -> None:
     """After a crash the pid file is still there; started again, it is reloaded."""
     server.start()
     server.kill()
-    assert shelf.call(server.hook, DEPLOY, **server.env).verdict is Verdict.LATER
+    assert shelf.call(server.hook, DEPLOY, **server.env).verdict is HookVerdict.LATER
     server.start()
     result = shelf.call(server.hook, DEPLOY, **server.env)
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
 
 
 def test_no_such_program(server: WebServer, shelf: Shelf) -> None:
     """A missing binary is a failure that says what to set."""
     variable = server.hook.upper()
     result = shelf.call(server.hook, TEST, **{**server.env, variable: "/no/such/program"})
-    assert (result.verdict, result.code) == (Verdict.FAILED, 1)
+    assert (result.verdict, result.code) == (HookVerdict.FAILED, 1)
     assert f"set {variable} in the hook's env" in (result.error or "")
 
 
@@ -149,7 +149,7 @@ def test_systemd_is_asked_only_for_its_own(server: WebServer, shelf: Shelf, *, o
     systemctl.chmod(0o755)
     path = f"{systemctl.parent}:/usr/sbin:/usr/bin:/bin"
     result = shelf.call(server.hook, DEPLOY, **server.env, PATH=path)
-    assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+    assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
     unit = {"apache": "apache2"}.get(server.hook, server.hook)
     assert (note.read_text() if note.exists() else "") == (f"reload {unit}.service\n" if ours else "")
 
@@ -163,9 +163,9 @@ def test_a_failed_unit_is_restarted_at_rollback(server: WebServer, shelf: Shelf)
     systemctl.touch(0o755)
     unit = {"apache": "apache2"}.get(server.hook, server.hook)
     for failed, restarts, expected in (
-        (False, True, Verdict.LATER),
-        (True, True, Verdict.DONE),
-        (True, False, Verdict.FAILED),
+        (False, True, HookVerdict.LATER),
+        (True, True, HookVerdict.DONE),
+        (True, False, HookVerdict.FAILED),
     ):
         systemctl.write_text(
             f"#!/bin/sh\ncase $1 in show) echo 0 ;; is-failed) exec {'true' if failed else 'false'} ;;\n"
@@ -174,8 +174,8 @@ def test_a_failed_unit_is_restarted_at_rollback(server: WebServer, shelf: Shelf)
         note.write_text("")
         env = {**server.env, "PATH": f"{systemctl.parent}:/usr/sbin:/usr/bin:/bin"}
         assert [shelf.call(server.hook, event, **env).verdict for event in (TEST, DEPLOY)] == [
-            Verdict.LATER,
-            Verdict.LATER,
+            HookVerdict.LATER,
+            HookVerdict.LATER,
         ]
         assert note.read_text() == ""
         result = shelf.call(server.hook, ROLLBACK, **env)
@@ -207,7 +207,7 @@ def test_the_servers_environment_is_no_argument(
     }
     for event in EVENTS:
         result = shelf.call(server.hook, event, **env)
-        assert (result.verdict, result.error) == (Verdict.DONE, None), result.output
+        assert (result.verdict, result.error) == (HookVerdict.DONE, None), result.output
         given = environ.read_bytes().split(b"\0")
         configured_by_it = server.hook != "lighttpd"
         assert (f"API_TOKEN={secret}".encode() in given) is configured_by_it

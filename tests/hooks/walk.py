@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from renewer.hooks import EXITS, Verdict
+from renewer.hooks import EXITS, HookVerdict
 from renewer.model.decision import Result
 from renewer.model.facts import Version
 from tests.hooks import table
@@ -76,7 +76,7 @@ def _broken_pair(bed: Bed, serving: Version) -> None:
     _sees(bed, serving)
     if bed.server.notices:
         with bed.forced(broken):
-            assert EXITS.get(bed.call("test"), Verdict.FAILED) is Verdict.FAILED
+            assert EXITS.get(bed.call("test"), HookVerdict.FAILED) is HookVerdict.FAILED
         _sees(bed, serving)
     bed.remove(broken)
     assert bed.run().exit == 0

@@ -45,7 +45,7 @@ from renewer.network.acme.messages import (
 )
 from renewer.network.acme.resources import AcmeOrder
 from renewer.network.door import Asker
-from renewer.network.protocol import Message
+from renewer.network.protocol import DoorMessage
 from tests.acme.conftest import Answerer, authority_of, csr, name, obtain
 from tests.faults.conftest import HostFactory
 from tests.faults.host import failed
@@ -64,10 +64,10 @@ class BentSpeaker(duty.Speaker):
     """Wishes for something when it is asked for something, then works on as if nothing had been."""
 
     wish: ClassVar[Any]
-    at: ClassVar[type[Message]]
+    at: ClassVar[type[DoorMessage]]
     got: ClassVar[list[bytes]] = []
 
-    def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+    def answer(self, request: Any, main: Asker) -> Iterator[DoorMessage]:
         """First its own wish, whatever comes of it."""
         if type(request) is type(self).at:
             with contextlib.suppress(RenewerError):
@@ -167,7 +167,7 @@ def doubt(_: Bendable, request: Any, main: Asker) -> None:
     main.ask(Doubt(account=request.account, sure=True), AccountNow)
 
 
-BREACHES: dict[str, tuple[type[Message], Wish]] = {
+BREACHES: dict[str, tuple[type[DoorMessage], Wish]] = {
     "another key for the account": (LookAtOrder, sign(SignKind.KEY_CHANGE)),
     "the account's end": (NewOrder, sign(SignKind.END_ACCOUNT)),
     "the account's end while an authorization is given up": (DeactivateAuthorization, deactivate_account),
@@ -327,7 +327,7 @@ def test_a_breach_is_told(
 class Liar(duty.Speaker):
     """Answers for another order than was asked for, or for another name's authorization."""
 
-    def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+    def answer(self, request: Any, main: Asker) -> Iterator[DoorMessage]:
         """The truth, but for whose it is."""
         for said in super().answer(request, main):
             if isinstance(said, OrderShown):
@@ -415,7 +415,7 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     frames: list[bytes] = []
     real = protocol.frame
 
-    def spied(number: int, message: Message) -> bytes:
+    def spied(number: int, message: DoorMessage) -> bytes:
         frames.append(real(number, message))
         return frames[-1]
 

@@ -12,25 +12,25 @@ from renewer.decoding import UndecodableError
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Endpoint
 from renewer.network.door import Asker, Door
-from renewer.network.protocol import FRAME, BreachError, Done, Failed, Message, frame, message
+from renewer.network.protocol import FRAME, BreachError, Done, DoorMessage, Failed, frame, message
 from renewer.network.verify import Sight, Target
 from renewer.network.verify.looks import Looks
 from renewer.network.verify.messages import Look, Sights
 
 
-class Question(Message):
+class Question(DoorMessage):
     """What the tests ask."""
 
     text: str = ""
 
 
-class Word(Message):
+class Word(DoorMessage):
     """What a worker answers."""
 
     text: str
 
 
-class Please(Message):
+class Please(DoorMessage):
     """What a worker asks of main."""
 
     text: str
@@ -41,10 +41,10 @@ class Worker:
 
     asks = Question
 
-    def __init__(self, *answers: Message | RenewerError) -> None:
+    def __init__(self, *answers: DoorMessage | RenewerError) -> None:
         self.answers = answers
 
-    def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+    def answer(self, request: Any, main: Asker) -> Iterator[DoorMessage]:
         """What it was made with; the question decides what else happens."""
         if request.text == "note":
             main.note("odd")
@@ -112,7 +112,7 @@ def test_a_worker_asks_main_only_for_what_it_is_granted() -> None:
 
 
 @pytest.mark.parametrize("answers", [(), (Word(text="1"), Word(text="2")), (Please(text="what"),)])
-def test_nonsense_ends_the_question(answers: tuple[Message, ...]) -> None:
+def test_nonsense_ends_the_question(answers: tuple[DoorMessage, ...]) -> None:
     """No answer, two of them or one of another kind: tried again later, by a worker that is in its senses."""
     with pytest.raises(RetryLater, match="nonsense"):
         Door[Word](Worker(*answers)).ask(Question(), Word)
@@ -139,13 +139,13 @@ def test_a_request_brings_what_may_be_asked_of_main() -> None:
     """A grant is for one request alone; who asks beyond it is not believed, also if it goes on regardless."""
 
     class Stubborn(Worker):
-        def answer(self, request: Any, main: Asker) -> Iterator[Message]:
+        def answer(self, request: Any, main: Asker) -> Iterator[DoorMessage]:
             try:
                 yield from super().answer(request, main)
             except RenewerError:
                 yield Word(text="all is well")
 
-    def refuses(_: Any) -> Message:
+    def refuses(_: Any) -> DoorMessage:
         raise BreachError("not that", kind="worker")
 
     door = Door[Word](Stubborn(), grants=Please)
@@ -162,7 +162,7 @@ def test_the_end_of_waiting_may_come_nearer() -> None:
     end = [9.0]
 
     class Waiting(Worker):
-        def answer(self, request: Any, main: Asker) -> Iterator[Message]:  # noqa: ARG002
+        def answer(self, request: Any, main: Asker) -> Iterator[DoorMessage]:  # noqa: ARG002
             yield Word(text=str(main.until()))
             yield Word(text=str(main.until()))
 

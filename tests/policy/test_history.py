@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from renewer.model.facts import DeploymentState, EndpointState, Situation, Standing
-from renewer.policy.history import Event, untold
+from renewer.policy.history import HistoryLine, untold
 from tests.builders import (
     DAY,
     HOUR,
@@ -26,16 +26,16 @@ OLD = version(1, age=60 * DAY)
 NEW = version(2, age=HOUR)
 
 
-def _after(*steps: Situation) -> tuple[list[Event], Standing | None]:
+def _after(*steps: Situation) -> tuple[list[HistoryLine], Standing | None]:
     """What the last of these situations adds, and how things stand then; an hour between them."""
     standing: Standing | None = None
-    events: tuple[Event, ...] = ()
+    events: tuple[HistoryLine, ...] = ()
     for number, step in enumerate(steps):
         events, standing = untold(step, standing, NOW + number * HOUR)
     return list(events), standing
 
 
-def _names(events: list[Event]) -> list[str]:
+def _names(events: list[HistoryLine]) -> list[str]:
     return [event.name.value for event in events]
 
 

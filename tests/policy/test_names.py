@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from renewer.model.inspection import Asked, Candidate, Hop, NameSeen, PortSeen, Said, Signed, Trail
+from renewer.model.inspection import Candidate, Hop, NameAsked, NameSeen, PortSeen, Said, Signed, Trail
 from renewer.model.persist import hashes
 from renewer.policy.name_checks import judge
 
@@ -18,7 +18,7 @@ def codes(
 ) -> dict[str, str]:
     """The codes and severities of what is found."""
     authority = Candidate(name="ours", identities=("ca.example",), account=URL, public=public)
-    asked = Asked(
+    asked = NameAsked(
         certificate="www",
         name="www.example.org",
         wildcard=False,
@@ -137,7 +137,7 @@ def test_a_hashed_account_is_told_from_its_url(uri: str, said: str | None) -> No
         hash_prefix="https://ca.example/h/",
         thumbprint="k" * 43,
     )
-    asked = Asked(
+    asked = NameAsked(
         certificate="www",
         name="www.example.org",
         wildcard=False,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from renewer.model.inspection import Asked, Caa, CaaRecord, Candidate, Severity
+from renewer.model.inspection import Caa, CaaRecord, Candidate, NameAsked, Severity
 from renewer.policy.name_checks.records import judge_caa
 
 ACCOUNT = "https://acme-v02.api.letsencrypt.org/acme/acct/1"
@@ -30,7 +30,7 @@ def found(*records: str, **asked: Any) -> dict[str, str]:
         "challenge": "http-01",
         "authorities": (OURS,),
     }
-    return {one.code: one.severity.value for one in judge_caa(seen, Asked(**(usual | asked)))}
+    return {one.code: one.severity.value for one in judge_caa(seen, NameAsked(**(usual | asked)))}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,9 @@ def test_an_authority_that_nobody_knows_by_name() -> None:
 def test_what_to_add_is_said() -> None:
     """The hint is the very record."""
     seen = Caa(owner="example.org", records=(CaaRecord(flags=0, tag="issue", value="pki.goog"),))
-    asked = Asked(certificate="w", name="www.example.org", wildcard=False, challenge="x", authorities=(OURS,))
+    asked = NameAsked(
+        certificate="w", name="www.example.org", wildcard=False, challenge="x", authorities=(OURS,)
+    )
 
     (finding,) = judge_caa(seen, asked)
     assert finding.hint == 'add: example.org. CAA 0 issue "letsencrypt.org"'
@@ -134,7 +136,9 @@ def test_what_to_add_is_said() -> None:
 
 def test_caa_that_cannot_be_looked_up() -> None:
     """Authorities must refuse then (RFC 8659 §3)."""
-    asked = Asked(certificate="w", name="www.example.org", wildcard=False, challenge="x", authorities=(OURS,))
+    asked = NameAsked(
+        certificate="w", name="www.example.org", wildcard=False, challenge="x", authorities=(OURS,)
+    )
 
     (finding,) = judge_caa(Caa(owner="example.org", trouble="the resolver says SERVFAIL"), asked)
     assert (finding.code, finding.severity) == ("caa-failed", Severity.ERROR)

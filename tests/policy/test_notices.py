@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from renewer.model.desired import Program, Topic
 from renewer.model.told import ESCALATED, OUTAGE, RENEWED, Ack, Matter, Notice, Outage
 from renewer.policy import notices, trouble
-from renewer.policy.notices import Agenda, Renewals, Standing
+from renewer.policy.notices import Agenda, NoticeSubject, Renewals
 from tests.builders import DAY, HOUR, NOW, failure, situation, version
 
 ALL = frozenset(Topic)
@@ -32,7 +32,7 @@ class Desk:
     def run(
         self,
         now: datetime,
-        *standings: Standing,
+        *standings: NoticeSubject,
         takes: bool = True,
         renewals: Renewals | None = None,
         acks: dict[str, Ack] | None = None,
@@ -50,7 +50,7 @@ class Desk:
     def agenda(
         self,
         now: datetime,
-        *standings: Standing,
+        *standings: NoticeSubject,
         renewals: Renewals | None = None,
         acks: dict[str, Ack] | None = None,
     ) -> Agenda:
@@ -67,17 +67,17 @@ class Desk:
             self.records[one.certificate, one.key] = one
 
 
-def failing(now: datetime, *, end: datetime = END, name: str = "www", **changes: Any) -> Standing:
+def failing(now: datetime, *, end: datetime = END, name: str = "www", **changes: Any) -> NoticeSubject:
     """A certificate of 90 days that nobody can renew."""
     live = version(age=now - (end - 90 * DAY), at=now)
     of = situation(versions=[live], failures=(failure(5, at=END - 30 * DAY),))
     matters = tuple(replace(one, certificate=name) for one in trouble.of(of, now))
-    return Standing(name=name, well=False, matters=matters, not_after=end, **changes)
+    return NoticeSubject(name=name, well=False, matters=matters, not_after=end, **changes)
 
 
-def well(name: str = "www") -> Standing:
+def well(name: str = "www") -> NoticeSubject:
     """The same, renewed."""
-    return Standing(name=name, well=True, not_after=END + 60 * DAY)
+    return NoticeSubject(name=name, well=True, not_after=END + 60 * DAY)
 
 
 def stages(desk: Desk) -> list[int | None]:
@@ -168,7 +168,7 @@ def test_not_failing_any_more_is_not_yet_well() -> None:
     """Issued and not deployed yet: nobody is told that it is well, and the trouble is not forgotten."""
     desk = Desk()
     desk.run(END - 5 * DAY, failing(END - 5 * DAY))
-    assert desk.run(END - 4 * DAY, Standing(name="www", well=False)) == ()
+    assert desk.run(END - 4 * DAY, NoticeSubject(name="www", well=False)) == ()
     assert [one.topic for one in desk.run(END - 4 * DAY, well())] == [Topic.RECOVERED]
 
 
@@ -205,7 +205,7 @@ def test_an_ack_silences_until_its_end_and_never_past_expiry(until: datetime | N
 def test_an_ack_where_nothing_expires_ends_by_itself() -> None:
     """There never was a certificate: thirty days of silence at most."""
     ack = Ack(certificate="www", at=NOW, by="ops")
-    absent = Standing(name="www", well=False)
+    absent = NoticeSubject(name="www", well=False)
     assert notices.silenced(absent, ack, NOW + 29 * DAY)
     assert not notices.silenced(absent, ack, NOW + 30 * DAY)
     assert not notices.silenced(absent, replace(ack, at=NOW + DAY), NOW)  # from a clock that was wrong

@@ -15,7 +15,7 @@ from renewer.network.acme.messages import (
     Signature,
     SignKind,
 )
-from renewer.network.acme.once import Once
+from renewer.network.acme.once import Renewable
 from renewer.network.acme.reply import Reply, join
 from renewer.network.acme.resources import Directory
 from renewer.network.acme.transport import REDIRECTS, Transport
@@ -34,7 +34,7 @@ class Conversation:
         self.name = given.name
         self.transport = Transport(ca_bundle=given.ca_bundle, proxy=given.proxy, timeout=given.timeout)
         self._url = given.directory
-        self._directory = Once(self._fetch_directory)
+        self._directory = Renewable(self._fetch_directory)
 
     @property
     def directory(self) -> Directory:

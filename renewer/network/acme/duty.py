@@ -20,7 +20,7 @@ from renewer.network.acme.messages import SignKind
 from renewer.network.acme.reply import Reply
 from renewer.network.acme.resources import AcmeOrder, Authorization, AuthorizationStatus, Offer, Problem
 from renewer.network.door import Asker
-from renewer.network.protocol import Message
+from renewer.network.protocol import DoorMessage
 
 _TOLD = 20
 _SHOW = "to show the authorization"
@@ -43,7 +43,7 @@ class Speaker:
 
     def answer(
         self, request: said.InGeneral | said.OfOrders | said.OfNames | said.OfAccount, main: Asker
-    ) -> Iterator[Message]:
+    ) -> Iterator[DoorMessage]:
         """What the authority said to it."""
         if isinstance(request, said.InGeneral):
             return self._in_general(request)
@@ -54,7 +54,7 @@ class Speaker:
             return _of_names(voice, request, main)
         return _of_account(voice, request)
 
-    def _in_general(self, request: said.InGeneral) -> Iterator[Message]:
+    def _in_general(self, request: said.InGeneral) -> Iterator[DoorMessage]:
         match request:
             case said.Configure():
                 self._talk = Conversation(request)
@@ -72,7 +72,7 @@ class Speaker:
                 yield said.WindowShown(renewal=ari.fetch(get, base, ari_id, failures) if base else None)
 
 
-def _of_orders(voice: Voice, request: said.OfOrders, main: Asker) -> Iterator[Message]:
+def _of_orders(voice: Voice, request: said.OfOrders, main: Asker) -> Iterator[DoorMessage]:
     match request:
         case said.NewOrder():
             yield orders.place(voice, replaces=request.replaces)
@@ -90,7 +90,7 @@ def _of_orders(voice: Voice, request: said.OfOrders, main: Asker) -> Iterator[Me
             yield orders.chain(voice, request.url)
 
 
-def _of_names(voice: Voice, request: said.OfNames, main: Asker) -> Iterator[Message]:
+def _of_names(voice: Voice, request: said.OfNames, main: Asker) -> Iterator[DoorMessage]:
     match request:
         case said.LookAtAuthorization():
             seen, _ = voice.look(request.url, wire.authorization, _SHOW)
@@ -105,7 +105,7 @@ def _of_names(voice: Voice, request: said.OfNames, main: Asker) -> Iterator[Mess
                 raise problems.error(reply.problem(), "to deactivate an authorization", voice.name)
 
 
-def _of_account(voice: Voice, request: said.OfAccount) -> Iterator[Message]:
+def _of_account(voice: Voice, request: said.OfAccount) -> Iterator[DoorMessage]:
     match request:
         case said.RevokeCertificate():
             _revoke(voice)
@@ -113,7 +113,7 @@ def _of_account(voice: Voice, request: said.OfAccount) -> Iterator[Message]:
             yield _about_account(voice, request)
 
 
-def _await_order(voice: Voice, request: said.AwaitOrder, main: Asker) -> Iterator[Message]:
+def _await_order(voice: Voice, request: said.AwaitOrder, main: Asker) -> Iterator[DoorMessage]:
     def look(url: str) -> tuple[AcmeOrder, Reply]:
         return orders.look(voice, url, request.known)
 
@@ -122,7 +122,9 @@ def _await_order(voice: Voice, request: said.AwaitOrder, main: Asker) -> Iterato
         yield said.OrderShown(order=seen)
 
 
-def _await_authorizations(voice: Voice, request: said.AwaitAuthorizations, main: Asker) -> Iterator[Message]:
+def _await_authorizations(
+    voice: Voice, request: said.AwaitAuthorizations, main: Asker
+) -> Iterator[DoorMessage]:
     seen: dict[str, Authorization] = {}
 
     def look(url: str) -> tuple[Authorization, Reply]:

@@ -17,7 +17,7 @@ from renewer.network.acme.resources import (
     Problem,
     Renewal,
 )
-from renewer.network.protocol import Message, Moment
+from renewer.network.protocol import DoorMessage, Moment
 
 CHAIN = 64 * 1024
 """Octets that a chain may have."""
@@ -46,7 +46,7 @@ class SignKind(StrEnum):
 # --- what main asks: in general -----------------------------------------------------------------------------
 
 
-class Configure(Message):
+class Configure(DoorMessage):
     """The authority that is spoken to: said first and once. `timeout` (seconds) bounds each request to it."""
 
     name: str
@@ -56,40 +56,40 @@ class Configure(Message):
     proxy: str | None = None
 
 
-class HangUp(Message):
+class HangUp(DoorMessage):
     """Close the kept connections; what is asked after that opens new ones."""
 
 
-class ShowDirectory(Message):
+class ShowDirectory(DoorMessage):
     """What the authority offers, fetched once."""
 
 
-class DirectoryShown(Message):
+class DirectoryShown(DoorMessage):
     """The answer to `ShowDirectory`."""
 
     directory: Directory
 
 
-class CompareClocks(Message):
+class CompareClocks(DoorMessage):
     """How far the authority's clock is ahead; with `ask` it is asked now if it said nothing yet."""
 
     ask: bool
 
 
-class ClocksCompared(Message):
+class ClocksCompared(DoorMessage):
     """The authority's Date minus our clock, None if it said none."""
 
     ahead: timedelta | None = None
 
 
-class AskWindow(Message):
+class AskWindow(DoorMessage):
     """When a certificate should be renewed (RFC 9773); `failures` temporary errors in a row came before."""
 
     ari_id: str
     failures: int = 0
 
 
-class WindowShown(Message):
+class WindowShown(DoorMessage):
     """The answer to `AskWindow`; None if the authority has no such thing."""
 
     renewal: Renewal | None = None
@@ -98,21 +98,21 @@ class WindowShown(Message):
 # --- what main asks in the name of the account, whose URL is `account` --------------------------------------
 
 
-class NewOrder(Message):
+class NewOrder(DoorMessage):
     """Order; for which names main says where it signs. `replaces` is whether that says what is replaced."""
 
     account: str
     replaces: bool = False
 
 
-class OrderPlaced(Message):
+class OrderPlaced(DoorMessage):
     """The new order; None if it was `refused`, perhaps for what it replaces, with what was said."""
 
     order: AcmeOrder | None = None
     refused: str = ""
 
 
-class LookAtOrder(Message):
+class LookAtOrder(DoorMessage):
     """An order as it stands; what the answer leaves out is taken from the order as it is `known`."""
 
     account: str
@@ -129,20 +129,20 @@ class AwaitOrder(LookAtOrder):
     until: float | None = None
 
 
-class FinalizeOrder(Message):
+class FinalizeOrder(DoorMessage):
     """Hand in the CSR, which main has."""
 
     account: str
     order: AcmeOrder
 
 
-class OrderShown(Message):
+class OrderShown(DoorMessage):
     """An order as it was when it was looked at."""
 
     order: AcmeOrder
 
 
-class FindOrder(Message):
+class FindOrder(DoorMessage):
     """Look for an order for exactly these names in the account's list: one that is not finished.
 
     With `finished_after` it is one that is finished, and whose time is not over then.
@@ -153,35 +153,35 @@ class FindOrder(Message):
     finished_after: Moment | None = None
 
 
-class OrderSearched(Message):
+class OrderSearched(DoorMessage):
     """The answer to `FindOrder`; `listed` is whether there is a list at all."""
 
     order: AcmeOrder | None = None
     listed: bool = False
 
 
-class FetchChain(Message):
+class FetchChain(DoorMessage):
     """A chain, from its own URL."""
 
     account: str
     url: str
 
 
-class ChainFetched(Message):
+class ChainFetched(DoorMessage):
     """The chain as PEM, and where others of the same certificate are."""
 
     chain: bytes
     alternates: tuple[str, ...] = ()
 
 
-class LookAtAuthorization(Message):
+class LookAtAuthorization(DoorMessage):
     """An authorization as it stands."""
 
     account: str
     url: str
 
 
-class AwaitAuthorizations(Message):
+class AwaitAuthorizations(DoorMessage):
     """Each authorization once it is not pending any more; until the moment `until`, as in `AwaitOrder`."""
 
     account: str
@@ -189,40 +189,40 @@ class AwaitAuthorizations(Message):
     until: float | None = None
 
 
-class AuthorizationShown(Message):
+class AuthorizationShown(DoorMessage):
     """An authorization as it was when it was looked at."""
 
     authorization: Authorization
 
 
-class AnswerChallenge(Message):
+class AnswerChallenge(DoorMessage):
     """Tell the authority that a challenge's answer is in its place."""
 
     account: str
     offer: Offer
 
 
-class DeactivateAuthorization(Message):
+class DeactivateAuthorization(DoorMessage):
     """Give an authorization up."""
 
     account: str
     url: str
 
 
-class RevokeCertificate(Message):
+class RevokeCertificate(DoorMessage):
     """Revoke the certificate that main has; without `account` by the certificate's own key."""
 
     account: str | None = None
 
 
-class AccountRequest(Message):
+class AccountRequest(DoorMessage):
     """One request about the account itself; `account` is its URL where there is one."""
 
     kind: SignKind
     account: str | None = None
 
 
-class AccountReply(Message):
+class AccountReply(DoorMessage):
     """What came of an `AccountRequest`: an HTTP status, and if it is a success the account and where it is.
 
     Of a refusal `problem` says why, `gone` that there is no such thing any more, and `doubtful` that the
@@ -247,7 +247,7 @@ OfAccount = RevokeCertificate | AccountRequest
 # --- what the worker asks -----------------------------------------------------------------------------------
 
 
-class Sign(Message):
+class Sign(DoorMessage):
     """A signature for one request: to this URL, with this nonce, for what it is meant to do.
 
     `again` says that the last one of this kind came to nothing: its nonce or its media type was refused, or
@@ -260,13 +260,13 @@ class Sign(Message):
     again: bool = False
 
 
-class Signature(Message):
+class Signature(DoorMessage):
     """The request as it is sent (RFC 8555 §6.2)."""
 
     body: bytes
 
 
-class Doubt(Message):
+class Doubt(DoorMessage):
     """The authority refused what was said in an account's name as if it had no such account.
 
     `sure` is whether it said so in as many words.
@@ -276,7 +276,7 @@ class Doubt(Message):
     sure: bool
 
 
-class AccountNow(Message):
+class AccountNow(DoorMessage):
     """The account from now on: the same, found again, or another one."""
 
     url: str

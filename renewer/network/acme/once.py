@@ -10,7 +10,7 @@ from renewer.errors import RenewerError
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
+class Renewable(Generic[T]):
     """Made by whoever needs it first; those who waited share what came of it, also a failure.
 
     Without that, each of many workers would in turn wait for an authority that does not answer.

@@ -35,7 +35,7 @@ _LARGEST = 65535
 _NO_ROUTE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN}
 
 
-class Server(Value):
+class NameServer(Value):
     """A name server at one address; `name` is what the zone calls it, or the address again."""
 
     name: str
@@ -71,7 +71,7 @@ RESOLVER = dns.flags.RD  # a resolver is asked to look for it
 
 
 def ask(
-    server: Server, questions: Sequence[Question], *, flags: int, timeout: float, dnssec: bool = False
+    server: NameServer, questions: Sequence[Question], *, flags: int, timeout: float, dnssec: bool = False
 ) -> Mapping[Question, Answer]:
     """What the server says to each question within so many seconds, over UDP and where needed TCP.
 
@@ -140,7 +140,7 @@ def _replies(
                 yield question, reply
 
 
-def _by_tcp(server: Server, query: dns.message.QueryMessage, deadline: float) -> Answer:
+def _by_tcp(server: NameServer, query: dns.message.QueryMessage, deadline: float) -> Answer:
     left = deadline - clock.monotonic()
     if left <= 0:
         return Silence("its answer is too long for UDP, and there was no time left for TCP")

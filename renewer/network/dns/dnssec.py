@@ -19,7 +19,7 @@ import dns.rrset
 
 from renewer import clock, words
 from renewer.model.inspection import SignatureFault, Signed
-from renewer.network.dns.ask import Answer, Server, Silence, has_authority, records, said, text, together
+from renewer.network.dns.ask import Answer, NameServer, Silence, has_authority, records, said, text, together
 from renewer.network.dns.resolvers import Lookups
 from renewer.network.dns.zones import Zone
 
@@ -64,7 +64,7 @@ def _refused_from(lookups: Lookups, name: dns.name.Name) -> str:
     return refused
 
 
-def _faults(seen: dict[Server, _Seen]) -> Iterator[SignatureFault]:
+def _faults(seen: dict[NameServer, _Seen]) -> Iterator[SignatureFault]:
     """Each fault once, with the servers that show it."""
     for fault in dict.fromkeys(one.fault for one in seen.values() if one.fault):
         code, text = fault
@@ -72,7 +72,7 @@ def _faults(seen: dict[Server, _Seen]) -> Iterator[SignatureFault]:
         yield SignatureFault(code=code, text=f"{text} (at {words.several(at)})")
 
 
-def _at(lookups: Lookups, server: Server, zone: dns.name.Name, ds: dns.rrset.RRset | None) -> _Seen:
+def _at(lookups: Lookups, server: NameServer, zone: dns.name.Name, ds: dns.rrset.RRset | None) -> _Seen:
     """The zone's keys and SOA at one server, held against the parent's DS."""
     answers = [lookups.ask(server, zone, kind) for kind in (dns.rdatatype.DNSKEY, dns.rdatatype.SOA)]
     if any(said(answer) for answer in answers) or not has_authority(answers[1]):

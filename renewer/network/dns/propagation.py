@@ -18,9 +18,19 @@ from renewer import clock, words
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
 from renewer.model.value import Value, Warn
-from renewer.network.dns.ask import AUTHORITY, RESOLVER, USUAL, Answer, Question, Server, Silence, ask, rcode
+from renewer.network.dns.ask import (
+    AUTHORITY,
+    RESOLVER,
+    USUAL,
+    Answer,
+    NameServer,
+    Question,
+    Silence,
+    ask,
+    rcode,
+)
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import Place, Zones
+from renewer.network.dns.zones import RecordPlace, Zones
 
 GRACE = 4.0  # seconds without a usable answer after which a server counts as unreachable
 FIRST, GROWTH, LONGEST = 0.05, 1.6, 5.0  # seconds between two questions to a server: first, factor, most
@@ -31,20 +41,20 @@ ONE_VALUE = "one-value"  # the kind of such an error
 _SHOWN = 3  # values of a record in a message
 _MOST = 12  # servers in one message
 
-Wanted = Mapping[Place, frozenset[str]]
+Wanted = Mapping[RecordPlace, frozenset[str]]
 """What must be seen: the values, by place."""
 
 
 class Group(Value):
     """One server and what it must show: values by name. `where` says for people why it is asked."""
 
-    server: Server
+    server: NameServer
     where: str
     recursive: bool
     wanted: Mapping[str, frozenset[str]]
 
 
-class Verdict:
+class Visibility:
     """What one server said so far. `grace` is after how many silent seconds it is given up; None: never."""
 
     def __init__(self, group: Group, grace: float | None) -> None:
@@ -116,7 +126,7 @@ class Verdict:
         return f"{self.group.server}: {name} {self.said.get(name, 'was not asked yet')}{more}"
 
 
-class Watch:
+class PropagationWatch:
     """Waits as the config says. `until` gives the end of all waiting, on `clock.monotonic`."""
 
     def __init__(self, rule: Propagation, zones: Zones, *, until: Callable[[], float]) -> None:
@@ -165,13 +175,13 @@ class Watch:
             for server in resolvers.servers
         ]
 
-    def _look(self, groups: Sequence[Group], deadline: float) -> list[Verdict]:
+    def _look(self, groups: Sequence[Group], deadline: float) -> list[Visibility]:
         """Ask until nothing more is to be expected, or the time is over."""
         stop = threading.Event()
         news = threading.Condition()
         # A server that must answer is asked to the end; else it counts as unreachable after a moment.
         must = self._rule.unreachable is Unreachable.REQUIRE
-        verdicts = [Verdict(group, None if must else GRACE) for group in groups]
+        verdicts = [Visibility(group, None if must else GRACE) for group in groups]
         for verdict in verdicts:
             threading.Thread(target=_follow, args=(verdict, stop, news), daemon=True).start()
         try:
@@ -186,7 +196,7 @@ class Watch:
         return verdicts
 
 
-def _follow(verdict: Verdict, stop: threading.Event, news: threading.Condition) -> None:
+def _follow(verdict: Visibility, stop: threading.Event, news: threading.Condition) -> None:
     """Ask one server until it shows everything."""
     interval, turn = FIRST, 0
     flags = RESOLVER if verdict.group.recursive else AUTHORITY
@@ -207,7 +217,7 @@ def _follow(verdict: Verdict, stop: threading.Event, news: threading.Condition) 
         interval, turn = min(interval * GROWTH, LONGEST), turn + 1
 
 
-def _note(verdict: Verdict, name: str, question: Question, answer: Answer) -> None:
+def _note(verdict: Visibility, name: str, question: Question, answer: Answer) -> None:
     if isinstance(answer, Silence):
         verdict.silent(name, answer.why, no_route=answer.no_route)
     elif answer.rcode() not in USUAL:
@@ -219,7 +229,7 @@ def _note(verdict: Verdict, name: str, question: Question, answer: Answer) -> No
         verdict.heard(name, values, _said(answer, values))
 
 
-def shown(zones: Zones, place: Place, check: PropagationCheck, end: float) -> Iterator[frozenset[str]]:
+def shown(zones: Zones, place: RecordPlace, check: PropagationCheck, end: float) -> Iterator[frozenset[str]]:
     """The values that are there already, as one server after the other shows them until `end`.
 
     `end` is of clock.monotonic. Raises RetryLater or GiveUp if the servers cannot be found.
@@ -265,7 +275,7 @@ def _said(message: dns.message.Message, values: frozenset[str]) -> str:
 # --- the rule -----------------------------------------------------------------------------------------------
 
 
-def replaced(verdicts: Sequence[Verdict]) -> bool:
+def replaced(verdicts: Sequence[Visibility]) -> bool:
     """Whether some record shows one of its values alone at every server that answers: the others are gone."""
     alive = [one for one in verdicts if one.answers]
     return any(
@@ -274,13 +284,13 @@ def replaced(verdicts: Sequence[Verdict]) -> bool:
     )
 
 
-def judge(verdicts: Sequence[Verdict], rule: Propagation, warn: Warn) -> None:
+def judge(verdicts: Sequence[Visibility], rule: Propagation, warn: Warn) -> None:
     """Decide by the rule; what is left out is told. Raises RetryLater if it is too early to ask."""
     for where in dict.fromkeys(one.group.where for one in verdicts):
         _judge(where, [one for one in verdicts if one.group.where == where], rule, warn)
 
 
-def _judge(where: str, verdicts: Sequence[Verdict], rule: Propagation, warn: Warn) -> None:
+def _judge(where: str, verdicts: Sequence[Visibility], rule: Propagation, warn: Warn) -> None:
     no_way = [one for one in verdicts if one.missing and one.no_route]
     silent = [one for one in verdicts if one.missing and not one.no_route and not one.answers]
     lagging = [one for one in verdicts if one.missing and not one.no_route and one.answers]
@@ -294,7 +304,7 @@ def _judge(where: str, verdicts: Sequence[Verdict], rule: Propagation, warn: War
         warn(f"not asked, since this host has no way there ({where}): {servers}")
 
 
-def _not_seen(where: str, verdicts: Sequence[Verdict], rule: Propagation, *, alive: bool) -> RetryLater:
+def _not_seen(where: str, verdicts: Sequence[Visibility], rule: Propagation, *, alive: bool) -> RetryLater:
     missing = dict.fromkeys(name for one in verdicts for name in one.missing)
     said = [one.words for one in sorted(verdicts, key=lambda one: not one.missing)]
     more = f"; and {len(said) - _MOST} more" if len(said) > _MOST else ""

@@ -22,8 +22,8 @@ from renewer.network.dns.ask import (
     RESOLVER,
     USUAL,
     Answer,
+    NameServer,
     Question,
-    Server,
     Silence,
     ask,
     rcode,
@@ -46,10 +46,10 @@ class Resolvers:
 
     def __init__(self, given: tuple[str, ...] = ()) -> None:
         self._given = given
-        self._servers: tuple[Server, ...] = ()
+        self._servers: tuple[NameServer, ...] = ()
 
     @property
-    def servers(self) -> tuple[Server, ...]:
+    def servers(self) -> tuple[NameServer, ...]:
         """Who is asked. Raises GiveUp if the system names nobody."""
         if not self._servers:
             self._servers = tuple(map(server_at, self._given)) or _of_the_system()
@@ -58,7 +58,7 @@ class Resolvers:
     def ask(self, questions: Sequence[Question]) -> dict[Question, dns.message.Message]:
         """An answer, also a negative one, to each question. Raises RetryLater with what each one said."""
         found: dict[Question, dns.message.Message] = {}
-        heard: dict[Server, str] = {}
+        heard: dict[NameServer, str] = {}
         for timeout in _TIMEOUTS:
             for server in self.servers:
                 left = [one for one in questions if one not in found]
@@ -83,12 +83,12 @@ class Resolvers:
 class Lookups:
     """Asks until `deadline` (of clock.monotonic); `port` is where name servers listen: 53 but for tests."""
 
-    def __init__(self, resolvers: Sequence[Server], *, deadline: float, port: int = 53) -> None:
+    def __init__(self, resolvers: Sequence[NameServer], *, deadline: float, port: int = 53) -> None:
         self.deadline = deadline
         self.port = port
         self._resolvers = resolvers
         self._once = Once()
-        self._silent: dict[Server, Silence] = {}
+        self._silent: dict[NameServer, Silence] = {}
 
     def resolve(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, *, check: bool = False) -> Answer:
         """What the resolvers say; unless `check`, also of zones whose DNSSEC is broken (RFC 4035 §3.2.2)."""
@@ -102,7 +102,7 @@ class Lookups:
         found = together(work, self.deadline, workers=8)
         return {one: found.get(one, LATE) for one in questions}
 
-    def ask(self, server: Server, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
+    def ask(self, server: NameServer, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
         """What one name server says for itself."""
         question = Question(name, kind)
         return self._once.get(("ask", server, question), lambda: self._ask(server, question))
@@ -120,7 +120,7 @@ class Lookups:
                 break
         return last
 
-    def _ask(self, server: Server, question: Question) -> Answer:
+    def _ask(self, server: NameServer, question: Question) -> Answer:
         if server in self._silent:
             return self._silent[server]
         answer: Answer = LATE
@@ -132,7 +132,7 @@ class Lookups:
             self._silent[server] = answer  # who does not even say that is not waited for again
         return answer
 
-    def _try(self, server: Server, question: Question, flags: int, timeout: float) -> Answer:
+    def _try(self, server: NameServer, question: Question, flags: int, timeout: float) -> Answer:
         left = min(timeout, self.deadline - clock.monotonic())
         if left <= 0:
             return LATE
@@ -151,7 +151,7 @@ def silent(given: tuple[str, ...], timeout: float) -> tuple[str, ...]:
     servers = Resolvers(given).servers
     deadline = clock.monotonic() + timeout
 
-    def speaks(server: Server) -> bool:
+    def speaks(server: NameServer) -> bool:
         answer = Lookups((server,), deadline=deadline).resolve(dns.name.root, dns.rdatatype.NS)
         return not isinstance(answer, Silence)
 
@@ -177,14 +177,14 @@ def addresses(lookups: Lookups, name: str) -> Resolved:
     )
 
 
-def server_at(address: str) -> Server:
+def server_at(address: str) -> NameServer:
     """'192.0.2.1:53', '[2001:db8::1]:53' → the server there."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    return Server(name=host, address=host, port=int(port))
+    return NameServer(name=host, address=host, port=int(port))
 
 
-def _of_the_system() -> tuple[Server, ...]:
+def _of_the_system() -> tuple[NameServer, ...]:
     try:
         found = dns.resolver.Resolver()
     except dns.resolver.NoResolverConfiguration:
@@ -197,4 +197,4 @@ def _of_the_system() -> tuple[Server, ...]:
             hint='name one: propagation = { resolvers = ["192.0.2.1:53"] }',
             kind="dns",
         )
-    return tuple(Server(name=one, address=one, port=found.port) for one in addresses)
+    return tuple(NameServer(name=one, address=one, port=found.port) for one in addresses)

@@ -27,8 +27,8 @@ from renewer.network.dns.ask import (
     AUTHORITY,
     USUAL,
     Answer,
+    NameServer,
     Question,
-    Server,
     Silence,
     ask,
     has_authority,
@@ -55,7 +55,7 @@ _ADDRESSES: Kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
 _HOST: Kinds = (*_ADDRESSES, dns.rdatatype.CAA)
 
 
-class Place(Value):
+class RecordPlace(Value):
     """Where the record that is asked for as `asked` has to lie; names without the final dot."""
 
     asked: str
@@ -67,7 +67,7 @@ class Zone(NamedTuple):
     """A zone and every address of its name servers; `without_address` are those that have none."""
 
     name: dns.name.Name
-    servers: tuple[Server, ...]
+    servers: tuple[NameServer, ...]
     without_address: tuple[str, ...]
 
 
@@ -96,16 +96,16 @@ class Zones:
         self.met: dict[str, Zone] = {}
         self._lookups = lookups
         self._once = Once()
-        self._silent: set[Server] = set()
+        self._silent: set[NameServer] = set()
 
-    def place(self, asked: str) -> Place:
+    def place(self, asked: str) -> RecordPlace:
         """Where the record belongs: the end of the trail, and the zone there.
 
         Raises GiveUp for a loop or a chain without end, RetryLater if nobody answers.
         """
         return self._once.get(("place", asked), lambda: _end(asked, self.record(asked)))
 
-    def servers(self, zone: str) -> tuple[Server, ...]:
+    def servers(self, zone: str) -> tuple[NameServer, ...]:
         """Every address of every name server of a zone. Raises RetryLater or GiveUp if there is none."""
         found = self.met.get(zone) or self._zone(dns.name.from_text(zone))
         if not found.servers:
@@ -204,7 +204,9 @@ class Zones:
                 return [_Heard(Said(server=str(server), alias=text(alias) if alias else ""), below, alias)]
         return []
 
-    def _at(self, lookups: Lookups, server: Server, name: dns.name.Name, zone: Zone, kinds: Kinds) -> _Heard:
+    def _at(
+        self, lookups: Lookups, server: NameServer, name: dns.name.Name, zone: Zone, kinds: Kinds
+    ) -> _Heard:
         """One server: whether it serves the zone at all, and what it says of the name."""
         soa = lookups.ask(server, zone.name, dns.rdatatype.SOA)
         if isinstance(soa, Silence):
@@ -223,7 +225,7 @@ class Zones:
 
     def _answers(
         self, zone: Zone, question: Question, deadline: float
-    ) -> Iterator[tuple[Server, dns.message.Message]]:
+    ) -> Iterator[tuple[NameServer, dns.message.Message]]:
         """What the zone's servers say, one after the other; those that were silent before come last."""
         servers = sorted(self.servers(text(zone.name)), key=lambda one: one in self._silent)
         for timeout in _TIMEOUTS:
@@ -323,7 +325,7 @@ class Zones:
             addresses[host] += [one.address for found in records(answer, host, kind) for one in found]
         port = self._lookups.port if self._lookups else PORT
         servers = [
-            Server(name=text(host), address=address, port=port)
+            NameServer(name=text(host), address=address, port=port)
             for host in hosts
             for address in dict.fromkeys(addresses[host])
         ]
@@ -332,12 +334,12 @@ class Zones:
         return Zone(name, tuple(servers[:MAX_SERVERS]), without)
 
 
-def _end(asked: str, trail: Trail) -> Place:
+def _end(asked: str, trail: Trail) -> RecordPlace:
     """The place at the end of a trail. Raises GiveUp if it has none."""
     shown, hint = " → ".join(trail.chain), ""
     match trail.stop:
         case None:
-            return Place(asked=asked, name=trail.end.name, zone=trail.end.zone)
+            return RecordPlace(asked=asked, name=trail.end.name, zone=trail.end.zone)
         case Stop.CIRCLE:
             why = f"the aliases of {asked} run in a circle: {shown}"
             hint = "mend these CNAME records: they must end at a name that is none"
@@ -360,12 +362,12 @@ def _end(asked: str, trail: Trail) -> Place:
     raise GiveUp(why, hint=hint, kind="dns")
 
 
-def _silent(server: Server, silence: Silence) -> Said:
+def _silent(server: NameServer, silence: Silence) -> Said:
     return Said(server=str(server), trouble=silence.why, no_route=silence.no_route)
 
 
 def _told(
-    server: Server,
+    server: NameServer,
     name: dns.name.Name,
     answers: Mapping[dns.rdatatype.RdataType, Answer],
     serial: int,

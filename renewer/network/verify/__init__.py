@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from renewer.model.desired import Endpoint
-from renewer.network.verify.sight import ANY, Sight, Target, Trouble
+from renewer.network.verify.sight import ANY, PortTrouble, Sight, Target
 
 if TYPE_CHECKING:
     from renewer.network.door import Door
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["ANY", "Sight", "Target", "Trouble", "look", "settle", "settle_all"]
+__all__ = ["ANY", "PortTrouble", "Sight", "Target", "look", "settle", "settle_all"]
 
 
 def look(  # noqa: PLR0913  each by its name

@@ -14,23 +14,23 @@ from renewer.model.desired import KeyFamily
 from renewer.model.facts import Leaf
 from renewer.network import tls
 from renewer.network.verify import bounded
-from renewer.network.verify.sight import ANY, Place, Sight, Trouble, name_matches, unresolved
+from renewer.network.verify.sight import ANY, PortTrouble, Sight, TargetAddress, name_matches, unresolved
 from renewer.network.verify.starttls import StarttlsError, upgrade
 
 # OpenSSL's X509_V_ERR_… codes (openssl-verification-options(1)) in our words
 _TROUBLES = {
-    9: Trouble.NOT_YET_VALID,
-    10: Trouble.EXPIRED,
-    18: Trouble.SELF_SIGNED,
-    19: Trouble.UNKNOWN_ROOT,
-    2: Trouble.CHAIN_INCOMPLETE,
-    20: Trouble.CHAIN_INCOMPLETE,
-    21: Trouble.CHAIN_INCOMPLETE,
+    9: PortTrouble.NOT_YET_VALID,
+    10: PortTrouble.EXPIRED,
+    18: PortTrouble.SELF_SIGNED,
+    19: PortTrouble.UNKNOWN_ROOT,
+    2: PortTrouble.CHAIN_INCOMPLETE,
+    20: PortTrouble.CHAIN_INCOMPLETE,
+    21: PortTrouble.CHAIN_INCOMPLETE,
 }
 _MEANINGS = {
-    Trouble.SELF_SIGNED: "the certificate is self-signed",
-    Trouble.UNKNOWN_ROOT: "the chain ends at a root that is not trusted",
-    Trouble.CHAIN_INCOMPLETE: "the chain stops short of a trusted root: an intermediate is not sent, "
+    PortTrouble.SELF_SIGNED: "the certificate is self-signed",
+    PortTrouble.UNKNOWN_ROOT: "the chain ends at a root that is not trusted",
+    PortTrouble.CHAIN_INCOMPLETE: "the chain stops short of a trusted root: an intermediate is not sent, "
     "or its root is not trusted",
 }
 
@@ -40,13 +40,13 @@ class Shown(NamedTuple):
 
     connected: bool
     der: bytes | None
-    trouble: Trouble | None = None
+    trouble: PortTrouble | None = None
     error: str | None = None
     tls_refused: bool = False  # it failed in TLS itself, so that a less demanding handshake may succeed
     trusted: bool | None = None  # what a handshake that went on regardless thinks of the chain
 
 
-def see(place: Place, timeout: float, again: int = 0) -> Sight:
+def see(place: TargetAddress, timeout: float, again: int = 0) -> Sight:
     """Everything about one address: a handshake that checks the chain, and if need be one that does not.
 
     If it completes, as many more as `again` says, for whatever else is served there in turn.
@@ -73,7 +73,7 @@ def see(place: Place, timeout: float, again: int = 0) -> Sight:
     return msgspec.structs.replace(sight, others=tuple(others))
 
 
-def _see(place: Place, timeout: float) -> Sight:
+def _see(place: TargetAddress, timeout: float) -> Sight:
     if place.error is not None:
         return unresolved(place)
     roots = place.target.roots
@@ -83,7 +83,7 @@ def _see(place: Place, timeout: float) -> Sight:
     try:
         context = tls.blind() if roots == ANY else tls.verifying(roots, names=False)
     except GiveUp as error:
-        return _sight(place, show(place, tls.blind(), timeout), Trouble.ROOTS, error.text)
+        return _sight(place, show(place, tls.blind(), timeout), PortTrouble.ROOTS, error.text)
     shown = show(place, context, timeout)
     if shown.der is not None or not shown.tls_refused:
         return _sight(place, shown, shown.trouble, shown.error, trusted=None if roots == ANY else True)
@@ -94,12 +94,12 @@ def _see(place: Place, timeout: float) -> Sight:
         wanting = show_politely(place, timeout)
         if wanting.der is not None:
             return _sight(place, wanting, wanting.trouble, wanting.error, trusted=wanting.trusted)
-    if again.der is not None and trouble is Trouble.NO_TLS:
-        trouble = Trouble.OLD_TLS
+    if again.der is not None and trouble is PortTrouble.NO_TLS:
+        trouble = PortTrouble.OLD_TLS
     return _sight(place, again, trouble, shown.error)
 
 
-def show(place: Place, context: ssl.SSLContext, timeout: float) -> Shown:
+def show(place: TargetAddress, context: ssl.SSLContext, timeout: float) -> Shown:
     """One connection: TCP, the talk before TLS if any, the handshake, all within `timeout` seconds.
 
     Where the protocol wants a goodbye it is said, and the context does not matter.
@@ -114,7 +114,7 @@ def show(place: Place, context: ssl.SSLContext, timeout: float) -> Shown:
     return _connected(place, timeout, shake)
 
 
-def show_what_is_meant(place: Place, timeout: float) -> Shown:
+def show_what_is_meant(place: TargetAddress, timeout: float) -> Shown:
     """One connection; and another where that showed a certificate with another kind of key than is meant."""
     shown = show(place, tls.blind(), timeout)
     if shown.der is None or place.target.family is None:
@@ -127,7 +127,7 @@ def show_what_is_meant(place: Place, timeout: float) -> Shown:
     return only if only.der is not None else shown
 
 
-def show_kind(place: Place, timeout: float) -> Shown:
+def show_kind(place: TargetAddress, timeout: float) -> Shown:
     """What the server shows to clients that take one kind of key only.
 
     Who wants the whole chain signed by that kind, as Java does, is asked with TLS 1.2, whose ciphers name it;
@@ -143,12 +143,12 @@ def show_kind(place: Place, timeout: float) -> Shown:
     return shown
 
 
-def _is_another_kind(place: Place, shown: KeyFamily | None) -> bool:
+def _is_another_kind(place: TargetAddress, shown: KeyFamily | None) -> bool:
     return place.target.family is not None and shown is not place.target.family
 
 
 def show_politely(
-    place: Place, timeout: float, family: KeyFamily | None = None, *, by_cipher: bool = False
+    place: TargetAddress, timeout: float, family: KeyFamily | None = None, *, by_cipher: bool = False
 ) -> Shown:
     """One connection whose handshake is completed whatever the certificate, judged, and taken leave of.
 
@@ -168,22 +168,23 @@ def show_politely(
         judged = polite.handshake(plain, place.target.endpoint, context, deadline)
         trusted = None if roots is None else judged.verdict == 0
         if unusable is not None:
-            return Shown(True, judged.der, Trouble.ROOTS, unusable, trusted=False)
+            return Shown(True, judged.der, PortTrouble.ROOTS, unusable, trusted=False)
         shown = Shown(True, judged.der, trusted=trusted)
         if judged.verdict:
-            trouble = _TROUBLES.get(judged.verdict, Trouble.UNTRUSTED)
+            trouble = _TROUBLES.get(judged.verdict, PortTrouble.UNTRUSTED)
             error = f"{place.address}: {_MEANINGS.get(trouble) or polite.meaning(judged.verdict)}"
             return shown._replace(trouble=trouble, error=error)
         if judged.old:
             return shown._replace(
-                trouble=Trouble.OLD_TLS, error=f"{place.address}: only protocols that clients refuse today"
+                trouble=PortTrouble.OLD_TLS,
+                error=f"{place.address}: only protocols that clients refuse today",
             )
         return shown
 
     return _connected(place, timeout, shake)
 
 
-def _connected(place: Place, timeout: float, shake: Callable[[socket.socket, float], Shown]) -> Shown:
+def _connected(place: TargetAddress, timeout: float, shake: Callable[[socket.socket, float], Shown]) -> Shown:
     """Connect, say what is said before TLS, and shake hands, all within `timeout` seconds."""
     deadline = clock.monotonic() + timeout
     endpoint = place.target.endpoint
@@ -209,62 +210,72 @@ def _header(plain: socket.socket) -> bytes:
     return f"PROXY {family} {source} {target} {sport} {tport}\r\n".encode("ascii")
 
 
-def _failure(error: OSError | ValueError, place: Place, timeout: float, *, connected: bool) -> Shown:
+def _failure(error: OSError | ValueError, place: TargetAddress, timeout: float, *, connected: bool) -> Shown:
     trouble, text = words(error, timeout, connected=connected)
     return Shown(
         connected, None, trouble, f"{place.address}: {text}", tls_refused=isinstance(error, ssl.SSLError)
     )
 
 
-def words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tuple[Trouble, str]:
+def words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tuple[PortTrouble, str]:
     """What ended a handshake, as a word and as a sentence; `timeout` is how many seconds it had."""
     match error:
         case ssl.SSLCertVerificationError():
-            trouble = _TROUBLES.get(error.verify_code, Trouble.UNTRUSTED)
+            trouble = _TROUBLES.get(error.verify_code, PortTrouble.UNTRUSTED)
             found = trouble, _MEANINGS.get(trouble, str(error.verify_message))
         case bounded.EndlessError():
-            found = Trouble.NO_TLS, str(error)
+            found = PortTrouble.NO_TLS, str(error)
         case StarttlsError():
-            found = Trouble.STARTTLS, str(error)
+            found = PortTrouble.STARTTLS, str(error)
         case TimeoutError():
-            found = Trouble.TIMEOUT, f"no {'TLS' if connected else 'connection'} within {timeout:g} s"
+            found = PortTrouble.TIMEOUT, f"no {'TLS' if connected else 'connection'} within {timeout:g} s"
         case ConnectionRefusedError():
-            found = Trouble.REFUSED, "connection refused, nobody listens there"
+            found = PortTrouble.REFUSED, "connection refused, nobody listens there"
         case ssl.SSLEOFError():
-            found = Trouble.NO_TLS, "closed during the handshake"
+            found = PortTrouble.NO_TLS, "closed during the handshake"
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST" | "PACKET_LENGTH_TOO_LONG"):
-            found = Trouble.NO_TLS, "what answers there does not speak TLS"
+            found = PortTrouble.NO_TLS, "what answers there does not speak TLS"
         case ssl.SSLError():
-            found = Trouble.NO_TLS, (error.reason or "the handshake failed").replace("_", " ").lower()
+            found = PortTrouble.NO_TLS, (error.reason or "the handshake failed").replace("_", " ").lower()
         case OSError():
-            found = Trouble.NETWORK, error.strerror or str(error)
+            found = PortTrouble.NETWORK, error.strerror or str(error)
         case _:
-            found = Trouble.NO_TLS, str(error)
+            found = PortTrouble.NO_TLS, str(error)
     return found
 
 
+def _read(der: bytes) -> tuple[Leaf | None, str | None]:
+    """The leaf, and what is strange about it, if anything; no leaf of what cannot be read."""
+    from renewer.certs import leaf_from_der, unfamiliar_der
+
+    try:
+        return leaf_from_der(der), unfamiliar_der(der)
+    except Exception:  # noqa: BLE001  a stranger's bytes: whatever the parser makes of them
+        return None, "it shows a certificate of a kind that this program cannot read"
+
+
 def _sight(
-    place: Place, shown: Shown, trouble: Trouble | None, error: str | None, *, trusted: bool | None = False
+    place: TargetAddress,
+    shown: Shown,
+    trouble: PortTrouble | None,
+    error: str | None,
+    *,
+    trusted: bool | None = False,
 ) -> Sight:
     leaf: Leaf | None = None
     digest: str | None = None
     if shown.der is not None:
-        from renewer.certs import leaf_from_der, unfamiliar_der
-
-        try:
-            leaf = leaf_from_der(shown.der)
-            strange = unfamiliar_der(shown.der)
-        except Exception:  # noqa: BLE001  a stranger's bytes: whatever the parser makes of them
-            strange = "it shows a certificate of a kind that this program cannot read"
-            digest = hashlib.sha256(shown.der).hexdigest()
+        leaf, strange = _read(shown.der)
+        digest = hashlib.sha256(shown.der).hexdigest() if leaf is None else None
         if strange is not None and (trusted is False or leaf is None):
-            trouble, error, trusted = Trouble.UNREADABLE, f"{place.address}: {strange}", None
-    if leaf and trouble is Trouble.EXPIRED and leaf.not_after > clock.now():
-        trouble, error = Trouble.UNTRUSTED, f"{place.address}: a certificate above the leaf has expired"
+            trouble, error, trusted = PortTrouble.UNREADABLE, f"{place.address}: {strange}", None
+    if leaf and trouble is PortTrouble.EXPIRED and leaf.not_after > clock.now():
+        trouble, error = PortTrouble.UNTRUSTED, f"{place.address}: a certificate above the leaf has expired"
     server_name = place.target.endpoint.server_name
     matches = name_matches(leaf, server_name) if leaf else None
     if matches is False and trouble is None:
-        trouble, error = Trouble.NAME_MISMATCH, f"{place.address}: the certificate is not for {server_name}"
+        trouble = PortTrouble.NAME_MISMATCH
+        error = f"{place.address}: the certificate is not for {server_name}"
     return Sight(
         endpoint=place.target.endpoint,
         address=place.address,

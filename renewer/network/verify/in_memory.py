@@ -11,7 +11,7 @@ from typing import NamedTuple
 from renewer.errors import GiveUp
 from renewer.network import tls
 from renewer.network.verify.handshake import words
-from renewer.network.verify.sight import ANY, Trouble
+from renewer.network.verify.sight import ANY, PortTrouble
 
 _FLIGHTS = 12  # turns of both ends; TLS 1.3 takes three
 
@@ -20,7 +20,7 @@ class Judgement(NamedTuple):
     """Whether a client accepts it; None if that could not be found out. `trouble` and `error` say why not."""
 
     accepted: bool | None
-    trouble: Trouble | None = None
+    trouble: PortTrouble | None = None
     error: str = ""
 
 
@@ -41,7 +41,7 @@ def judge(pair: bytes, server_name: str, roots: str, *, timely: bool) -> Judgeme
         if _is_early(refused) and timely:
             refused = _shake(tls.verifying(roots, names=False, times=False), server, server_name)
     except GiveUp as error:
-        return Judgement(None, Trouble.ROOTS, error.text)
+        return Judgement(None, PortTrouble.ROOTS, error.text)
     if refused is None:
         return Judgement(accepted=True)
     if _shake(tls.blind(), server, server_name) is not None:

@@ -2,13 +2,16 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+from renewer import clock
 from renewer.network.door import Asker
-from renewer.network.protocol import Message
+from renewer.network.protocol import DoorMessage
+from renewer.network.verify.handshake import see
 from renewer.network.verify.messages import SIGHTS, Look, Settle, Sights
 from renewer.network.verify.settling import settle
-from renewer.network.verify.sight import Sight, look
+from renewer.network.verify.sight import RESOLVING, Sight, Target, resolve
 
 
 class Looks:
@@ -16,12 +19,12 @@ class Looks:
 
     asks = Look | Settle
 
-    def answer(self, request: Look | Settle, main: Asker) -> Iterator[Message]:
+    def answer(self, request: Look | Settle, main: Asker) -> Iterator[DoorMessage]:
         """What was seen, in the order of what was asked."""
         match request:
             case Look():
                 return _together(
-                    look(
+                    _look(
                         request.targets,
                         timeout=request.timeout,
                         workers=request.workers,
@@ -43,8 +46,39 @@ class Looks:
                 )
 
 
-def _together(sights: Iterable[Sight]) -> Iterator[Message]:
+def _together(sights: Iterable[Sight]) -> Iterator[DoorMessage]:
     """Some sights a message."""
     found = iter(sights)
     while some := tuple(itertools.islice(found, SIGHTS)):
         yield Sights(sights=some)
+
+
+def _look(  # noqa: PLR0913  each by its name
+    targets: Sequence[Target],
+    *,
+    timeout: float | None,
+    workers: int,
+    until: float,
+    again: Mapping[str, int],
+    cancelled: Callable[[], bool],
+) -> Iterator[Sight]:
+    """See every address of every target once, many at a time; in the order of the targets, as they are seen.
+
+    What `verify.look` does, on the worker's side of the door.
+    """
+
+    def may_go_on() -> bool:
+        return clock.monotonic() < until and not cancelled()
+
+    with ThreadPoolExecutor(max_workers=min(workers, len(targets) * 2), thread_name_prefix="look") as pool:
+        found = pool.map(lambda one: resolve(one, timeout or RESOLVING) if may_go_on() else [], targets)
+        places = [place for several in found for place in several]
+        seen = pool.map(
+            lambda place: (
+                see(place, timeout or place.patience, again.get(str(place.target.endpoint), 0))
+                if may_go_on()
+                else None
+            ),
+            places,
+        )
+        yield from (sight for sight in seen if sight is not None)

@@ -1,13 +1,13 @@
 """What is said at the door about looks: `Look` and `Settle` are asked, `Sights` are the answers."""
 
-from renewer.network.protocol import Message
+from renewer.network.protocol import DoorMessage
 from renewer.network.verify.sight import Sight, Target
 
 TARGETS, SIGHTS = 200, 50
 """How many of them go into one message at most."""
 
 
-class Look(Message):
+class Look(DoorMessage):
     """See every address of these targets once; `timeout` and `until` as for `verify.look`.
 
     `again` says by endpoint how many more handshakes a look takes.
@@ -20,7 +20,7 @@ class Look(Message):
     again: tuple[tuple[str, int], ...] = ()
 
 
-class Settle(Message):
+class Settle(DoorMessage):
     """Watch the targets until each shows its leaf (a fingerprint) for good, as for `verify.settle_all`."""
 
     wanted: tuple[tuple[Target, str], ...]
@@ -31,7 +31,7 @@ class Settle(Message):
     once: tuple[tuple[str, str], ...] = ()
 
 
-class Sights(Message):
+class Sights(DoorMessage):
     """What was seen, in the order of what was asked; an answer has as many of these as it takes."""
 
     sights: tuple[Sight, ...]

@@ -11,7 +11,15 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from renewer import clock
-from renewer.network.verify.sight import RESOLVING, Place, Sight, Target, Trouble, resolve, unresolved
+from renewer.network.verify.sight import (
+    RESOLVING,
+    PortTrouble,
+    Sight,
+    Target,
+    TargetAddress,
+    resolve,
+    unresolved,
+)
 
 PAUSE = 0.05  # seconds between looks while the new certificate is not there
 
@@ -44,7 +52,7 @@ class _Watch:
         self.times = times
         self.pause = over / max(times - 1, 1)
 
-    def one(self, place: Place, expect: str) -> Sight:
+    def one(self, place: TargetAddress, expect: str) -> Sight:
         """Watch one address; the last of the handshakes is the one whose sight is returned."""
         from renewer.network.verify.handshake import see
 
@@ -77,7 +85,7 @@ class _Watch:
             if fitted or not late:  # what fits so far is watched to its end
                 clock.sleep(self.pause if fitted else min(PAUSE, deadline - clock.monotonic()))
 
-    def _peek(self, place: Place, deadline: float) -> tuple[str | None, bool]:
+    def _peek(self, place: TargetAddress, deadline: float) -> tuple[str | None, bool]:
         """The leaf's fingerprint, and whether it is pointless to go on; a single cheap handshake."""
         import hashlib
 
@@ -85,10 +93,10 @@ class _Watch:
 
         shown = show_what_is_meant(place, self._timeout(place, deadline))
         # Behind NAT a host often cannot reach its own public address: silence there is no fault of a reload.
-        silent = not shown.connected and shown.trouble in (Trouble.TIMEOUT, Trouble.NETWORK)
+        silent = not shown.connected and shown.trouble in (PortTrouble.TIMEOUT, PortTrouble.NETWORK)
         seen = hashlib.sha256(shown.der).hexdigest() if shown.der is not None else None
         return seen, silent and not place.local
 
-    def _timeout(self, place: Place, deadline: float) -> float:
+    def _timeout(self, place: TargetAddress, deadline: float) -> float:
         """A connection's share: not past the deadline, but always enough for a server that is awake."""
         return min(place.patience, max(deadline - clock.monotonic(), 1.0))

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address
@@ -29,7 +28,7 @@ class Target(Value):
     family: KeyFamily | None = None
 
 
-class Trouble(StrEnum):
+class PortTrouble(StrEnum):
     """What was wrong at a port, as a word that scripts may match."""
 
     UNRESOLVED = "unresolved"  # the name has no address
@@ -73,7 +72,7 @@ class Sight(Value):
     trusted: bool | None = None
     name_matches: bool | None = None
     error: str | None = None
-    trouble: Trouble | None = None
+    trouble: PortTrouble | None = None
     fitted: int = 0
     expected: int = 0
     others: tuple[str, ...] = ()
@@ -98,7 +97,7 @@ class Sight(Value):
         return self.leaf.not_after if self.leaf else None
 
 
-class Place(Value):
+class TargetAddress(Value):
     """One address of a target, found by resolving it; `error` instead of one if it has none."""
 
     target: Target
@@ -121,50 +120,16 @@ class Place(Value):
         return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
 
 
-def look(  # noqa: PLR0913  each by its name
-    targets: Sequence[Target],
-    *,
-    timeout: float | None,
-    workers: int,
-    until: float,
-    again: Mapping[str, int],
-    cancelled: Callable[[], bool],
-) -> Iterator[Sight]:
-    """See every address of every target once, many at a time; in the order of the targets, as they are seen.
-
-    What `verify.look` does, on the worker's side of the door.
-    """
-    from concurrent.futures import ThreadPoolExecutor  # brings logging: 15 ms that only those pay who look
-
-    from renewer.network.verify.handshake import see
-
-    def may_go_on() -> bool:
-        return clock.monotonic() < until and not cancelled()
-
-    with ThreadPoolExecutor(max_workers=min(workers, len(targets) * 2), thread_name_prefix="look") as pool:
-        found = pool.map(lambda one: resolve(one, timeout or RESOLVING) if may_go_on() else [], targets)
-        places = [place for several in found for place in several]
-        seen = pool.map(
-            lambda place: (
-                see(place, timeout or place.patience, again.get(str(place.target.endpoint), 0))
-                if may_go_on()
-                else None
-            ),
-            places,
-        )
-        yield from (sight for sight in seen if sight is not None)
-
-
-def resolve(target: Target, timeout: float) -> list[Place]:
+def resolve(target: Target, timeout: float) -> list[TargetAddress]:
     """Every address of a target, IPv4 and IPv6, each once; at least one Place, if only to say why not."""
     endpoint = target.endpoint
     host = endpoint.host or endpoint.server_name
     found = _addresses(host, endpoint.port, timeout)
     if isinstance(found, str):
         named_here = endpoint.host is not None
-        return [Place(target=target, local=named_here, error=f"{host} cannot be resolved: {found}")]
+        return [TargetAddress(target=target, local=named_here, error=f"{host} cannot be resolved: {found}")]
     return [
-        Place(
+        TargetAddress(
             target=target,
             family=family,
             sockaddr=sockaddr,
@@ -174,7 +139,7 @@ def resolve(target: Target, timeout: float) -> list[Place]:
     ]
 
 
-def unresolved(place: Place) -> Sight:
+def unresolved(place: TargetAddress) -> Sight:
     """The sight of a name without an address."""
     return Sight(
         endpoint=place.target.endpoint,
@@ -182,7 +147,7 @@ def unresolved(place: Place) -> Sight:
         at=clock.now(),
         local=place.local,
         error=place.error,
-        trouble=Trouble.UNRESOLVED,
+        trouble=PortTrouble.UNRESOLVED,
         roots=place.target.roots,
         family=place.target.family,
     )

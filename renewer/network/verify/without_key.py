@@ -12,7 +12,7 @@ from renewer.errors import GiveUp
 from renewer.model.names import Identifier
 from renewer.network import tls
 from renewer.network.verify.in_memory import Judgement
-from renewer.network.verify.sight import ANY, Trouble
+from renewer.network.verify.sight import ANY, PortTrouble
 
 
 def judge(fullchain: bytes, names: Iterable[Identifier], roots: str, now: datetime) -> Judgement:
@@ -29,10 +29,10 @@ def judge(fullchain: bytes, names: Iterable[Identifier], roots: str, now: dateti
     try:
         trusted = tls.verifying(roots).get_ca_certs(binary_form=True)
     except GiveUp as error:
-        return Judgement(None, Trouble.ROOTS, error.text)
+        return Judgement(None, PortTrouble.ROOTS, error.text)
     begins, _ = certs.span(fullchain)
     try:
         refused = certs.refused_by(fullchain, trusted, max(begins, now))
     except ValueError as error:
         return Judgement(None, error=str(error))
-    return Judgement(False, Trouble.UNTRUSTED, refused) if refused else Judgement(accepted=True)
+    return Judgement(False, PortTrouble.UNTRUSTED, refused) if refused else Judgement(accepted=True)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from renewer.model.inspection import Asked, Finding, NameSeen, Severity
+from renewer.model.inspection import Finding, NameAsked, NameSeen, Severity
 from renewer.policy.name_checks import addresses, proof, records, servers
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -16,7 +16,7 @@ _PARTS = {
 }
 
 
-def judge(seen: NameSeen, asked: Asked, now: datetime) -> tuple[Finding, ...]:
+def judge(seen: NameSeen, asked: NameAsked, now: datetime) -> tuple[Finding, ...]:
     """Everything worth saying, the worst first, nothing twice."""
     found = [
         *addresses.judge(seen, asked),

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from renewer.model.inspection import Asked, Finding, NameSeen, PortSeen, Severity, Stop, Trail
+from renewer.model.inspection import Finding, NameAsked, NameSeen, PortSeen, Severity, Stop, Trail
 from renewer.policy.name_checks.words import Make, arrows, error, info, listed, warning
 
 _BY_ADDRESS = ("http-01", "tls-alpn-01")  # challenges for which the authority connects to the name
 
 
-def judge(seen: NameSeen, asked: Asked) -> Iterator[Finding]:
+def judge(seen: NameSeen, asked: NameAsked) -> Iterator[Finding]:
     """Names that lead nowhere stop the challenges that need an address; for others they are good to know."""
     needed = asked.challenge in _BY_ADDRESS and not asked.wildcard
     bad: Make = error if needed else info
@@ -20,7 +20,7 @@ def judge(seen: NameSeen, asked: Asked) -> Iterator[Finding]:
         yield from _whereabouts(seen, asked)
 
 
-def _trail(seen: NameSeen, host: Trail, bad: Make, asked: Asked) -> Iterator[Finding]:
+def _trail(seen: NameSeen, host: Trail, bad: Make, asked: NameAsked) -> Iterator[Finding]:
     name, end = host.asked, host.end
     if host.stop is Stop.CIRCLE:
         yield bad(
@@ -47,7 +47,7 @@ def _trail(seen: NameSeen, host: Trail, bad: Make, asked: Asked) -> Iterator[Fin
         )
 
 
-def _missing(host: Trail, bad: Make, asked: Asked) -> Finding:
+def _missing(host: Trail, bad: Make, asked: NameAsked) -> Finding:
     end = host.end
     breaks = f"; {asked.challenge} cannot be validated" if bad is error else ""
     if len(host.chain) > 1:
@@ -91,7 +91,7 @@ def _varies(seen: NameSeen) -> bool:
     return seen.host is not None and len({one.addresses for one in seen.host.end.said if not one.trouble}) > 1
 
 
-def _whereabouts(seen: NameSeen, asked: Asked) -> Iterator[Finding]:
+def _whereabouts(seen: NameSeen, asked: NameAsked) -> Iterator[Finding]:
     public = any(one.public for one in asked.authorities)
     private = [one.address for one in seen.ports if is_private(one.address)]
     if private and public:
@@ -125,7 +125,7 @@ _FROM_HERE = "; behind NAT or a firewall our own look can be wrong"
 _REFUSED = "refused"
 
 
-def judge_ports(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Finding]:
+def judge_ports(seen: Sequence[PortSeen], asked: NameAsked) -> Iterator[Finding]:
     """Every address must work, since an authority may take any; IPv6 first (RFC 8555 §8.3 leaves it free)."""
     reached = [one for one in seen if not one.no_route]
     for port in dict.fromkeys(one.port for one in reached):
@@ -138,7 +138,7 @@ def judge_ports(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Finding]:
             yield from _http(here, asked)
 
 
-def _http(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Finding]:
+def _http(seen: Sequence[PortSeen], asked: NameAsked) -> Iterator[Finding]:
     closed = [one for one in seen if not one.connected]
     if closed:
         everywhere = len(closed) == len(seen)
@@ -156,7 +156,7 @@ def _http(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Finding]:
             yield finding
 
 
-def _answer(one: PortSeen, asked: Asked) -> Finding | None:
+def _answer(one: PortSeen, asked: NameAsked) -> Finding | None:
     """A file that is not there: 404 is what a well-configured server says."""
     where = f"{asked.name} at {one.address}"
     if one.error:
@@ -184,7 +184,7 @@ _SERVE = (
 )
 
 
-def _before_listening(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Finding]:
+def _before_listening(seen: Sequence[PortSeen], asked: NameAsked) -> Iterator[Finding]:
     """Nobody listens yet, so a refusal is right; silence is a firewall's; an answer is somebody else's."""
     dropped = [one for one in seen if not one.connected and _REFUSED not in one.error]
     if dropped:
@@ -205,7 +205,7 @@ def _before_listening(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Findin
         )
 
 
-def _tls(seen: Sequence[PortSeen], asked: Asked) -> Iterator[Finding]:
+def _tls(seen: Sequence[PortSeen], asked: NameAsked) -> Iterator[Finding]:
     closed = [one for one in seen if not one.connected and not (asked.listens and _REFUSED in one.error)]
     if closed:
         yield (error if len(closed) == len(seen) else warning)(

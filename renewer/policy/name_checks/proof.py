@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from renewer.model.inspection import Asked, Candidate, Finding, NameSeen, Stop, Trail
+from renewer.model.inspection import Candidate, Finding, NameAsked, NameSeen, Stop, Trail
 from renewer.model.persist import Claim, hashes, misfit
 from renewer.policy.name_checks.words import arrows, error, info, listed, warning
 
 
-def judge(seen: NameSeen, asked: Asked, now: datetime) -> Iterator[Finding]:
+def judge(seen: NameSeen, asked: NameAsked, now: datetime) -> Iterator[Finding]:
     """Nothing here for challenges without a record."""
     trail = seen.proof
     if trail is None:
@@ -34,7 +34,7 @@ def judge(seen: NameSeen, asked: Asked, now: datetime) -> Iterator[Finding]:
         )
 
 
-def _chain(trail: Trail, asked: Asked) -> Iterator[Finding]:
+def _chain(trail: Trail, asked: NameAsked) -> Iterator[Finding]:
     name, end = trail.asked, trail.end
     breaks = f"{asked.challenge} cannot be validated"
     if trail.stop is Stop.CIRCLE:
@@ -75,7 +75,7 @@ def _chain(trail: Trail, asked: Asked) -> Iterator[Finding]:
 TYPE = "dns-persist-01"
 
 
-def judge_persistent(trail: Trail, asked: Asked, now: datetime) -> Iterator[Finding]:
+def judge_persistent(trail: Trail, asked: NameAsked, now: datetime) -> Iterator[Finding]:
     """Whether one of the values lets one of the authorities in."""
     said = [one for one in trail.end.said if not one.trouble]
     if not said or trail.stop is not None:
@@ -98,7 +98,7 @@ def judge_persistent(trail: Trail, asked: Asked, now: datetime) -> Iterator[Find
     )
 
 
-def _misfit(value: str, authority: Candidate, asked: Asked, now: datetime) -> str:
+def _misfit(value: str, authority: Candidate, asked: NameAsked, now: datetime) -> str:
     """Why a value does not let an authority in; "" if it does, as far as is known."""
     claim = Claim(
         issuers=authority.identities,

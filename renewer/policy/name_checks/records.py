@@ -5,7 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from renewer.model.inspection import Asked, Caa, CaaRecord, Candidate, Finding, Pinned, Severity, Signed, Tlsa
+from renewer.model.inspection import (
+    Caa,
+    CaaRecord,
+    Candidate,
+    Finding,
+    NameAsked,
+    Pinned,
+    Severity,
+    Signed,
+    Tlsa,
+)
 from renewer.policy.name_checks.words import error, info, listed, warning
 
 # Directory → the identities that it answers to, for when its directory does not say them or cannot be had.
@@ -38,7 +48,7 @@ class _Fit(IntEnum):
     ALLOWED = 4
 
 
-def judge_caa(caa: Caa | None, asked: Asked) -> Iterator[Finding]:
+def judge_caa(caa: Caa | None, asked: NameAsked) -> Iterator[Finding]:
     """If no authority may issue that is an error; if only some may not, a warning for each."""
     if caa is None:
         return
@@ -86,11 +96,11 @@ def _relevant(records: Sequence[CaaRecord], *, wildcard: bool) -> list[CaaRecord
     return issuewild or issue if wildcard else issue
 
 
-def _fit(records: Sequence[CaaRecord], authority: Candidate, asked: Asked) -> _Fit:
+def _fit(records: Sequence[CaaRecord], authority: Candidate, asked: NameAsked) -> _Fit:
     return max(_fits_one(one, authority, asked) for one in records)
 
 
-def _fits_one(record: CaaRecord, authority: Candidate, asked: Asked) -> _Fit:
+def _fits_one(record: CaaRecord, authority: Candidate, asked: NameAsked) -> _Fit:
     issuer, parameters = _read(record.value)
     if issuer not in authority.identities or parameters is None:
         return _Fit.NOBODY
@@ -122,7 +132,7 @@ def _read(value: str) -> tuple[str, list[tuple[str, str]] | None]:
 
 
 def _refusal(  # noqa: PLR0913  a refusal has that many sides
-    caa: Caa, relevant: Sequence[CaaRecord], one: Candidate, asked: Asked, fit: _Fit, *, final: bool
+    caa: Caa, relevant: Sequence[CaaRecord], one: Candidate, asked: NameAsked, fit: _Fit, *, final: bool
 ) -> Finding:
     tag, make = relevant[0].tag, error if final else warning
     name = f"*.{asked.name}" if asked.wildcard else asked.name

@@ -14,9 +14,9 @@ from renewer import clock
 from renewer.errors import RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
 from renewer.network.dns import propagation, zones
-from renewer.network.dns.propagation import Watch
+from renewer.network.dns.propagation import PropagationWatch
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import Place, Zones
+from renewer.network.dns.zones import RecordPlace, Zones
 from tests.challenges.dns01.bed import BIND, LAGGING_ZONE, SECONDARY, Bed, tasks
 from tests.challenges.dns01.scripted import Script, Scripted, reply
 from tests.servers.bind import Bind
@@ -25,7 +25,7 @@ from tests.servers.ports import free_port
 
 RESOLVER, FIRST, SECOND = "127.0.0.21", "127.0.0.22", "127.0.0.23"
 NAME = "_acme-challenge.example"
-PLACE = Place(asked=NAME, name=NAME, zone="example")
+PLACE = RecordPlace(asked=NAME, name=NAME, zone="example")
 VALUE = "V" * 43
 
 
@@ -81,7 +81,7 @@ def wait(
     """Wait for the value at two scripted servers (None: nobody listens), and return what was warned of."""
     warned: list[str] = []
     settings = {"timeout": timedelta(seconds=0.5), **rule}
-    watch = Watch(Propagation(**settings), Zones(Resolvers((f"{RESOLVER}:{port}",))), until=until)
+    watch = PropagationWatch(Propagation(**settings), Zones(Resolvers((f"{RESOLVER}:{port}",))), until=until)
     with Scripted(RESOLVER, port, rule.pop("resolver", resolver)):
         first_server = Scripted(FIRST, port, first) if first else None
         second_server = Scripted(SECOND, port, second) if second else None
@@ -205,7 +205,7 @@ def test_oversized_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return message
 
     warned: list[str] = []
-    watch = Watch(
+    watch = PropagationWatch(
         Propagation(timeout=timedelta(seconds=20)),
         Zones(Resolvers((f"{RESOLVER}:{port}",))),
         until=lambda: math.inf,
@@ -244,7 +244,7 @@ def test_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "sleep", sleep)
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     rule = Propagation(check=PropagationCheck.NONE, wait=timedelta(seconds=60))
-    Watch(rule, Zones(Resolvers(("127.0.0.29:1",))), until=lambda: math.inf).wait({}, pytest.fail)
+    PropagationWatch(rule, Zones(Resolvers(("127.0.0.29:1",))), until=lambda: math.inf).wait({}, pytest.fail)
     assert sum(slept) == 60
 
 
@@ -264,6 +264,6 @@ def test_resolvers_are_asked_last(port: int) -> None:
 
     with Scripted(RESOLVER, port, remembering), Scripted(FIRST, port, late), Scripted(SECOND, port, shows):
         rule = Propagation(check=PropagationCheck.RESOLVERS, timeout=timedelta(seconds=20))
-        watch = Watch(rule, Zones(Resolvers((f"{RESOLVER}:{port}",))), until=lambda: math.inf)
+        watch = PropagationWatch(rule, Zones(Resolvers((f"{RESOLVER}:{port}",))), until=lambda: math.inf)
         watch.wait({PLACE: frozenset({VALUE})}, pytest.fail)
     assert order == ["server"] * 4 + ["resolver"]

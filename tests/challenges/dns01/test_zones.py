@@ -7,7 +7,7 @@ import pytest
 from renewer.errors import GiveUp, RetryLater
 from renewer.network.dns import resolvers, zones
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import Place, Zones
+from renewer.network.dns.zones import RecordPlace, Zones
 from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, SIX_ZONE, Bed
 from tests.challenges.dns01.scripted import Script, Scripted, reply
 from tests.servers.ports import free_port
@@ -31,7 +31,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
     return number
 
 
-def place(port: int, asked: str = "_acme-challenge.www.example") -> Place:
+def place(port: int, asked: str = "_acme-challenge.www.example") -> RecordPlace:
     """Ask the scripted resolver."""
     return Zones(Resolvers((f"{HERE}:{port}",))).place(asked)
 

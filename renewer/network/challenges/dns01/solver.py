@@ -16,9 +16,9 @@ from renewer.model.names import Identifier
 from renewer.model.solver import HoldsNothing, Presented, Task
 from renewer.model.value import Warn
 from renewer.network.challenges.dns01 import leftover
-from renewer.network.dns.propagation import Watch
+from renewer.network.dns.propagation import PropagationWatch
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import Place, Zones
+from renewer.network.dns.zones import RecordPlace, Zones
 
 PREFIX = "_acme-challenge"  # RFC 8555 §8.4
 PARALLEL = 8  # names looked up, and zones changed, at a time
@@ -41,7 +41,7 @@ class Dns01Solver(HoldsNothing):
         self._challenge = challenge
         self._make = provider
         self._zones = Zones(Resolvers(challenge.propagation.resolvers))
-        self._watch = Watch(challenge.propagation, self._zones, until=until)
+        self._watch = PropagationWatch(challenge.propagation, self._zones, until=until)
         self._lock = threading.Lock()
         self._made: Provider | None = None
         self._untouched: set[Task] = set()  # what was certainly never published
@@ -111,7 +111,7 @@ class Dns01Solver(HoldsNothing):
 
     def wait(self, presented: Sequence[Presented], warn: Warn) -> None:
         """Return when the records can be seen as the config says. Raises RetryLater."""
-        wanted: dict[Place, set[str]] = {}
+        wanted: dict[RecordPlace, set[str]] = {}
         names: dict[str, str] = {}
         for one in presented:
             place = self._seen_at(self.asked(one.task))
@@ -206,23 +206,23 @@ class Dns01Solver(HoldsNothing):
         )
         return record, place.zone
 
-    def _place(self, asked: str) -> Place:
+    def _place(self, asked: str) -> RecordPlace:
         return self._zones.place(asked)
 
-    def _seen_at(self, asked: str) -> Place:
+    def _seen_at(self, asked: str) -> RecordPlace:
         """Where it is looked for; who asks no server of a zone needs to know none."""
         if self._challenge.propagation.check is PropagationCheck.AUTHORITATIVE:
             return self._place(asked)
         return self._try_place(asked)
 
-    def _try_place(self, asked: str) -> Place:
+    def _try_place(self, asked: str) -> RecordPlace:
         """The place; for a provider that needs no zone also if there is none to be found."""
         try:
             return self._place(asked)
         except RenewerError:
             if self._provider().needs_zone:
                 raise
-            return Place(asked=asked, name=asked, zone="")
+            return RecordPlace(asked=asked, name=asked, zone="")
 
 
 def value_of(task: Task) -> str:

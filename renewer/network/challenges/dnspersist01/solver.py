@@ -16,9 +16,9 @@ from renewer.model.names import Identifier
 from renewer.model.solver import HoldsNothing, OneByOne, Presented, Task
 from renewer.model.value import Warn
 from renewer.network.challenges.dns01 import leftover
-from renewer.network.dns.propagation import Watch, shown
+from renewer.network.dns.propagation import PropagationWatch, shown
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import Place, Zones
+from renewer.network.dns.zones import RecordPlace, Zones
 
 PARALLEL = 8  # names looked up at a time
 LOOK_LIMIT = 20.0  # seconds for the servers of one name to show their values
@@ -33,7 +33,7 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
     def __init__(self, challenge: DnsPersist01, *, until: Callable[[], float]) -> None:
         self._rule = challenge.propagation
         self._zones = Zones(Resolvers(self._rule.resolvers))
-        self._watch = Watch(self._rule, self._zones, until=until)
+        self._watch = PropagationWatch(self._rule, self._zones, until=until)
         self._until = until
 
     def ready(self, names: Sequence[Identifier]) -> None:
@@ -56,7 +56,7 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
             looks = list(pool.map(self._look, [one.task for one in presented]))
         if missing := [one for one in looks if isinstance(one, RenewerError)]:
             raise _joined(missing)
-        wanted: dict[Place, frozenset[str]] = {}
+        wanted: dict[RecordPlace, frozenset[str]] = {}
         for found in looks:
             if not isinstance(found, RenewerError):
                 wanted[found[0]] = wanted.get(found[0], frozenset()) | {found[1]}
@@ -73,7 +73,7 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
     def close(self) -> None:
         """Nothing is open."""
 
-    def _look(self, task: Task) -> tuple[Place, str] | RenewerError:
+    def _look(self, task: Task) -> tuple[RecordPlace, str] | RenewerError:
         """Where a value stands that proves the claim, and that value; or why there is none."""
         claim, asked = _claim(task), record.name_of(task.identifier.base)
         try:
@@ -92,7 +92,7 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
                 return place, value
         return _missing(task, claim, asked, values)
 
-    def _values(self, place: Place, claim: record.Claim) -> list[str]:
+    def _values(self, place: RecordPlace, claim: record.Claim) -> list[str]:
         """Every value that is shown, up to the first server that shows one which proves the claim."""
         seen: dict[str, None] = {}
         end = min(clock.monotonic() + LOOK_LIMIT, self._until())
