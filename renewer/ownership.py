@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+_TRIES = 20
 _LINKS = 40  # as many symbolic links as Linux follows
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -152,6 +153,17 @@ class LinkError(OSError):
     def __init__(self, path: str, danger: Danger) -> None:
         super().__init__(errno.ELOOP, f"a symbolic link on the way is not followed: {danger.text}", path)
         self.danger = danger
+
+
+def resolved(path: str) -> str:
+    """Where a path leads, for a first look or a message; never raises.
+
+    Links that somebody swaps for something else meanwhile are followed anew, a few times.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(OSError):  # a link was none any more when it was read
+            return os.path.realpath(path)
+    return path
 
 
 class Place(NamedTuple):

@@ -138,8 +138,8 @@ def test_who_speaks_to_strangers_needs_no_rights() -> None:
 
 
 def test_who_has_rights_speaks_to_no_stranger() -> None:
-    """No room beside `network/` at its level, nor the inventory, imports it: acts bring them together."""
-    beside = (LAYERS[LINE_OF["network"]] | LAYERS[LINE_OF["context"]]) - {"network", "context", "accounts"}
+    """Of the rooms beside `network/` and of what gathers, `accounts` alone imports it, before its door."""
+    beside = (LAYERS[LINE_OF["network"]] | LAYERS[LINE_OF["context"]]) - {"network", "accounts"}
     wrong = [
         f"{module.path}:{line}"
         for module in modules()

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,26 @@ def test_a_relative_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.chmod(0o666)
 
     assert text(Path("file")).startswith(f"{file} can be written")
+
+
+SWAP = """
+import os
+while True:
+    os.symlink("real", "link")
+    os.rename("link", "place")
+    os.unlink("place")
+    os.mkdir("place")
+    os.rmdir("place")
+"""
+
+
+def test_links_that_are_swapped_meanwhile(tmp_path: Path) -> None:
+    """Whoever puts a directory and a link in each other's place makes no look at it fail."""
+    (tmp_path / "real").mkdir()
+    below = tmp_path / "place" / "below"
+    with subprocess.Popen([sys.executable, "-c", SWAP], cwd=tmp_path) as swapping:
+        try:
+            seen = {ownership.resolved(str(below)) for _ in range(20_000)}
+        finally:
+            swapping.kill()
+    assert seen <= {str(tmp_path / "real" / "below"), str(below)}

@@ -293,7 +293,7 @@ class Copies:
 
     def _check(self, path: str, at: Path, certificate: str) -> None:
         # Whatever links lead to its directory; one at the path itself is replaced, and leads nowhere
-        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        real = os.path.join(ownership.resolved(os.path.dirname(path)), os.path.basename(path))
         if any(one == self._state or one.startswith(self._state + "/") for one in (path, real)) or any(
             os.path.realpath(self._state) == one for one in _above(real)
         ):

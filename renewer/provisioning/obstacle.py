@@ -4,8 +4,8 @@ import errno
 import os
 import stat
 
+from renewer import ownership
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.ownership import LinkError
 
 # what frees itself, or is freed without a change of our config: worth trying again soon
 _PASSING = frozenset(
@@ -44,14 +44,14 @@ def explain(error: OSError, path: str) -> RenewerError:
     if place == os.path.basename(path):
         place = path
     text, hint = f"cannot write the challenge {path}: ", _HINTS.get(error.errno or 0, "")
-    if isinstance(error, LinkError):
+    if isinstance(error, ownership.LinkError):
         hint = f"point `webroot` to the real directory, or {error.danger.hint}"
         return GiveUp(f"{text}{error.strerror}", hint=hint, kind="webroot")
     if error.errno in (errno.ENOTDIR, errno.ELOOP):
         return GiveUp(text + _what_stands_there(place), hint=_way_round(place), kind="webroot")
     if error.errno == errno.ENOENT and "/.well-known" not in place:
         missing = (
-            f"leads to {os.path.realpath(place)}, which does not exist"
+            f"leads to {ownership.resolved(place)}, which does not exist"
             if _is_link(place)
             else "does not exist"
         )
