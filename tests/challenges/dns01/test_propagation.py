@@ -108,7 +108,7 @@ def test_lagging_secondary(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
         address=SECONDARY,
         port=bed.port,
         secondary={LAGGING_ZONE: (BIND, bed.port)},
-        refresh=2,
+        refresh=6,
     )
     solver, ours = bed.solver(), tasks(f"lag.{LAGGING_ZONE}", f"*.lag.{LAGGING_ZONE}", run="lag")
     name = f"_acme-challenge.lag.{LAGGING_ZONE}"
