@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from renewer import clock
-from renewer.accounts import rollover
 from renewer.accounts.card import ACCOUNT, KEY, about, document, place
 from renewer.accounts.door import AuthorityDoor
 from renewer.accounts.key import AccountKey
@@ -147,18 +146,18 @@ class Account:
         self._registry.may_register()
         old = self.key
         self._key, pem = AccountKey.generate(self.authority.account_key)
-        folder.put(rollover.NEXT, pem)
+        folder.put(NEXT, pem)
         try:
             url, _ = self._registry.register(self.key)
         except Lost:
             raise
         except RenewerError:
-            folder.discard(rollover.NEXT)
+            folder.discard(NEXT)
             folder.sync()
             self._key = old
             raise
         self._put_by(folder)
-        folder.rename(rollover.NEXT, KEY)
+        folder.rename(NEXT, KEY)
         self._remember(folder, url, terms_agreed=self.door.directory().terms, registered_at=_now())
         return url
 
@@ -167,7 +166,7 @@ class Account:
         with held(self._state, *self._parts) as folder:
             url = self._in(folder)
             self._must_exist()
-            rollover.roll(self, folder, url)
+            roll(self, folder, url)
             self._remember(folder, url)
             return url
 
@@ -196,8 +195,8 @@ class Account:
                 return self._adopt(folder, *AccountKey.read(given, "the given key"))
             if self._load(folder) and (url := self._found(folder)):
                 return url
-            if (pem := folder.peek(rollover.UNUSED)) is not None:
-                return self._adopt(folder, *AccountKey.read(pem, rollover.UNUSED))
+            if (pem := folder.peek(UNUSED)) is not None:
+                return self._adopt(folder, *AccountKey.read(pem, UNUSED))
             raise self._unknown("no key here opens an account")
 
     def about(self) -> dict[str, Any]:
@@ -242,7 +241,7 @@ class Account:
         if pem is None:
             return False
         self._key = AccountKey.load(pem, f"{self.path}/{KEY}")
-        rollover.settle(self, folder)
+        settle(self, folder)
         return True
 
     def _in(self, folder: StateDirectory) -> str:
@@ -344,3 +343,56 @@ class Account:
 
 def _now() -> str:
     return clock.now().isoformat(timespec="seconds")
+
+
+NEXT = "next.pem"
+UNUSED = "unused.pem"
+
+
+def roll(account: "Account", folder: StateDirectory, url: str) -> None:
+    """Change the account's key; `account` signs with the new one afterwards.
+
+    Raises what the authority said if it refused, RetryLater if nobody knows yet whether it did it.
+    """
+    name = account.authority.name
+    if account.door.directory().key_change is None:
+        raise GiveUp(f"{name} offers no change of keys", kind="rollover")
+    old = account.key
+    new, pem = AccountKey.generate(account.authority.account_key)
+    folder.put(NEXT, pem)
+    lost, said = None, None
+    try:
+        said = account.door.say(
+            SignKind.KEY_CHANGE, lambda at: msgspec.json.encode(new.take_over(old, url, at)), old, url
+        )
+    except Lost as error:
+        lost = error
+    if said is not None and said.problem is None:
+        account.hold(new)
+        folder.rename(NEXT, KEY)
+        return
+    settle(account, folder)
+    if account.key is not old:
+        return  # it was done, only the reply got lost
+    if said is not None and said.problem is not None:
+        raise problems.error(said.problem, "to change the key", name)
+    raise lost or GiveUp(f"{name} did not change the key", kind="rollover")
+
+
+def settle(account: "Account", folder: StateDirectory) -> None:
+    """If a rollover was broken off: find which of two keys opens the account, and keep that one."""
+    pem = folder.peek(NEXT)
+    if pem is None:
+        return
+    old = account.key
+    account.hold(AccountKey.load(pem, f"{folder.path}/{NEXT}"))
+    try:
+        if account.find() is not None:
+            # One rename: before it the old key is the one on disk, after it the account is found by the new.
+            folder.rename(NEXT, KEY)
+            return
+    except BaseException:
+        account.hold(old)
+        raise
+    account.hold(old)
+    folder.rename(NEXT, UNUSED)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from josepy.jwk import JWKRSA
 
-from renewer.accounts import rollover
+from renewer.accounts import account
 from renewer.accounts.keeper import Keeper
 from renewer.accounts.key import AccountKey
 from renewer.accounts.session import Session
@@ -130,7 +130,7 @@ def test_a_rollover_killed_anywhere_loses_no_account(
             done = count() < moment
         assert keeper(pebble, state).url() == url
         assert orders(pebble, state)
-        assert not (folder(state) / rollover.NEXT).exists()
+        assert not (folder(state) / account.NEXT).exists()
     assert moment > 5
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewer.network.challenges.http01.request import MAX_HEAD, Refusal, Request, parse, response
+from renewer.network.challenges.http01.server import MAX_HEAD, Refusal, Request, parse, response
 
 GET = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n"
 

@@ -20,8 +20,7 @@ from renewer.issue.solvers import solver_for
 from renewer.model.desired import KeyType, TlsAlpn01
 from renewer.model.names import Identifier
 from renewer.model.solver import Task
-from renewer.network.challenges.tlsalpn01.hello import Hello, NotTls, parse
-from renewer.network.challenges.tlsalpn01.server import PROTOCOL, TlsServer
+from renewer.network.challenges.tlsalpn01.server import PROTOCOL, Hello, NotTls, TlsServer, parse
 from renewer.provisioning import sockets
 from renewer.provisioning import tlsalpn as room
 from renewer.provisioning.tlsalpn import TlsAlpn01Solver, server_name
