@@ -28,7 +28,7 @@ SLOW_FILES = {  # many whole processes
     *("cli/test_closed.py", "cli/test_copies.py", "cli/test_run_name.py", "cli/test_status.py"),
     *("tell/test_files.py", "tell/test_killed.py", "tell/test_report.py", "tell/test_thirty_days.py"),
     *("tell/test_concerns.py", "tell/test_commands.py", "store/test_mutations.py"),
-    "test_nothing_due.py",
+    *("test_extending.py", "test_nothing_due.py"),
 }
 
 # Parts of tests/servers that live in the test's own process; the others start programs of the machine.

@@ -7,7 +7,7 @@ import pytest
 from renewer import clock
 from renewer.model.desired import Endpoint
 from renewer.network import verify
-from renewer.network.verify import handshake
+from renewer.network.verify import handshake, looks
 
 
 def test_nothing_is_looked_at_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +20,7 @@ def test_nothing_is_looked_at_after_the_end(monkeypatch: pytest.MonkeyPatch) -> 
         now[0] += 10
         return real(*given)
 
-    monkeypatch.setattr(handshake, "see", slow)
+    monkeypatch.setattr(looks, "see", slow)
     targets = [
         verify.Target(endpoint=Endpoint(server_name="a.example.org", port=1, host=f"127.0.0.{number}"))
         for number in range(1, 9)

@@ -302,7 +302,7 @@ from renewer.network.challenges.http01.preflight import Preflight
 from renewer.network.challenges.http01.server import Server
 from renewer.errors import GiveUp
 from renewer.model.desired import Preflight as Mode
-from renewer.provisioning import holders
+from renewer.provisioning import sockets
 from tests.challenges.tasks import task
 os.setgid(65534); os.setuid(65534)
 try:
