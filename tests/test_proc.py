@@ -233,7 +233,7 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
 
     def interrupt() -> None:
         wait_for(note)
-        time.sleep(0.5)  # Python cannot be interrupted safely before Popen has returned
+        time.sleep(3)  # Python cannot be interrupted safely before Popen has returned; machines are busy
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
