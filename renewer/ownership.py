@@ -65,6 +65,18 @@ def danger(path: str) -> Danger | None:
     return None
 
 
+def danger_of_additions(directory: str) -> Danger | None:
+    """Why others could put a file there, the restricted deletion of /tmp or none; None if nobody could.
+
+    As `danger`, but for what does not stand there yet. Raises OSError.
+    """
+    if found := danger(directory):
+        return found
+    if os.stat(directory).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return Danger(f"others may put files into {directory}", "use a directory where only root may write")
+    return None
+
+
 def _fault_of(path: str, entry: os.stat_result, above: os.stat_result | None) -> Danger | None:
     """Why others could change what has this entry, in a directory with that one; None if nobody could."""
     link = stat.S_ISLNK(entry.st_mode)

@@ -359,7 +359,7 @@ def _check_rights(given: Given[Copy], paths: tuple[tuple[CopyPart, str], ...]) -
             given.wrong("mode", str(error))
     for path in keys if given.get("in_place") else ():
         try:
-            danger = ownership.danger(os.path.dirname(path))
+            danger = ownership.danger_of_additions(os.path.dirname(path))
         except OSError:  # told when it is written
             continue
         if danger is not None:

@@ -66,12 +66,16 @@ def _of_a_group(place: Path) -> None:
     place.chmod(0o775)
 
 
+def _as_tmp(place: Path) -> None:
+    place.chmod(0o1777)
+
+
 def _below_an_open_one(place: Path) -> None:
     place.parent.chmod(0o777)
 
 
 @pytest.mark.parametrize("part", ["key", "combined"])
-@pytest.mark.parametrize("way", [_open, _of_a_group, _below_an_open_one])
+@pytest.mark.parametrize("way", [_open, _of_a_group, _as_tmp, _below_an_open_one])
 def test_a_key_in_place_where_others_may_write(served: Bed, way: Callable[[Path], None], part: str) -> None:
     """Whoever may put another file there would get the key: said before anything is written."""
     place = served.directory / "others" / "tls"
