@@ -4,6 +4,7 @@ Nothing here puts a secret into an error, a log or a repr; a program's complaint
 """
 
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterable, Iterator
@@ -75,6 +76,28 @@ def hidden(text: str, found: Iterable[str]) -> str:
         if len(secret) >= SHORTEST:
             text = text.replace(secret, "…")
     return text
+
+
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN (X509 |)CERTIFICATE-----\s[A-Za-z0-9+/=\s]*-----END \1CERTIFICATE-----"
+)
+
+
+def roots(path: str) -> str:
+    """The certificates in a PEM file, for who has to trust them and reads no files.
+
+    Raises GiveUp if it cannot be read or has none. (No secret, but it is taken where these are, as they are.)
+    """
+    try:
+        with open(path, "rb") as file:
+            found = [one[0].decode("ascii") + "\n" for one in _CERTIFICATE.finditer(file.read())]
+        why = "no certificate in PEM in it"
+    except OSError as error:
+        found, why = [], error.strerror or str(error)
+    if not found:
+        text, hint = f"the roots in {path} cannot be used: {why}", "name a PEM file of certificates"
+        raise GiveUp(text, hint=hint, kind="roots")
+    return "".join(found)
 
 
 def proxy(given: str | Secret) -> str:

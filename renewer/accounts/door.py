@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from renewer import secrets
 from renewer.accounts.permit import Permit, Signer
+from renewer.errors import GiveUp
 from renewer.model.desired import Authority
 from renewer.network.acme.lost import Lost  # with it the errors of this duty are known at the door
 from renewer.network.acme.messages import (
@@ -20,7 +21,7 @@ from renewer.network.acme.messages import (
     SignKind,
 )
 from renewer.network.acme.resources import Directory, place_of, places
-from renewer.network.protocol import DoorMessage
+from renewer.network.protocol import DoorMessage, trusting
 
 if TYPE_CHECKING:
     from renewer.accounts.key import AccountKey
@@ -119,15 +120,26 @@ class AuthorityDoor:
                 given = self._authority.proxy
                 # When it is first needed: an error is told as any other
                 proxy = given if given is None or isinstance(given, str) else secrets.proxy(given)
+                bundle = self._authority.ca_bundle
+                roots = _trusted(bundle) if bundle else ""
                 door = Door[Any](Speaker(), grants=Asked)
+                for share in trusting(roots):
+                    door.do(share)
                 door.do(
                     Configure(
                         name=self.name,
                         directory=self._authority.directory,
                         timeout=self._timeout,
-                        ca_bundle=self._authority.ca_bundle,
+                        ca_bundle=bundle,
                         proxy=proxy,
                     )
                 )
                 self._door = door
             return self._door
+
+
+def _trusted(bundle: str) -> str:
+    try:
+        return secrets.roots(bundle)
+    except GiveUp as error:
+        raise GiveUp(f"ca_bundle: {error.text}", kind="ca_bundle", hint=error.hint) from error

@@ -54,19 +54,22 @@ Grant = Callable[[Any], DoorMessage]
 class _Request:
     """What main keeps of a request until it is answered."""
 
-    __slots__ = ("breach", "grant", "until")
+    __slots__ = ("breach", "grant", "note", "until")
 
-    def __init__(self, grant: Grant | None, until: Callable[[], float] | None) -> None:
+    def __init__(
+        self, grant: Grant | None, until: Callable[[], float] | None, note: Callable[[str], None]
+    ) -> None:
         self.grant = grant
         self.until = until
+        self.note = note
         self.breach: BreachError | None = None
 
 
 class Door(Generic[A]):
     """The way to one worker; may be used by many threads at once.
 
-    `grant` answers what the worker asks of main (`grants` are the messages that it may ask), unless a request
-    brings a `grant` of its own; `note` takes its notes. `stopping` is set when nothing new is wanted. A
+    `grant` answers what the worker asks of main (`grants` are the messages that it may ask), and `note` takes
+    its notes, unless a request brings one of its own. `stopping` is set when nothing new is wanted. A
     request's `until` says how long its answer is waited for.
     """
 
@@ -93,10 +96,17 @@ class Door(Generic[A]):
             raise _nonsense(f"{len(answers)} answers to {type(request).__name__}")
         return answers[0]
 
-    def do(self, request: DoorMessage, *, grant: Grant | None = None) -> None:
+    def do(
+        self,
+        request: DoorMessage,
+        *,
+        grant: Grant | None = None,
+        until: Callable[[], float] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
         """A request that is answered by its being done."""
         nothing: Any = Done  # ends it: none is handed on
-        for _ in self.ask_all(request, nothing, grant=grant):
+        for _ in self.ask_all(request, nothing, grant=grant, until=until, note=note):
             raise _nonsense(f"an answer to {type(request).__name__}")
 
     def ask_all(
@@ -106,10 +116,11 @@ class Door(Generic[A]):
         *,
         grant: Grant | None = None,
         until: Callable[[], float] | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> Iterator[A]:
         """The answers to a request as they come."""
         number = next(_numbers)
-        self._requests[number] = _Request(grant or self._grant, until)
+        self._requests[number] = _Request(grant or self._grant, until, note or self._note)
         try:
             yield from self._answers(number, request, kind)
         finally:
@@ -128,7 +139,7 @@ class Door(Generic[A]):
             if isinstance(answer, Failed):
                 raise answer.error()
             if isinstance(answer, Remark):
-                self._note(words.clean(answer.text))
+                self._requests[number].note(words.clean(answer.text))
             elif isinstance(answer, Done):
                 return
             else:

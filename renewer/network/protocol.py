@@ -7,6 +7,7 @@ duty's messages stand beside what they ask for (`verify/messages.py`).
 """
 
 import struct
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +21,8 @@ from renewer.model.value import Value
 VERSION = 1
 FRAME = 256 * 1024
 """Octets that a frame may have: what is larger is said in several."""
+SHARE = 192 * 1024
+"""Characters of a long text that go into one message."""
 _HEAD = struct.Struct("!IBI")
 _TEXT, _NAMES, _DETAILS, _DETAIL = 20_000, 400, 40_000, 2000
 """Characters of a sentence of an error; names, and of what is said of all and of one: so that it fits."""
@@ -38,6 +41,17 @@ class Remark(DoorMessage):
     """A worker's sentence for the operator, about something odd that does not stop the work."""
 
     text: str
+
+
+class Trust(DoorMessage):
+    """A share of the certificates that lead to trust, in PEM: each of them said before what needs them."""
+
+    pem: str
+
+
+def trusting(pem: str) -> Iterator[Trust]:
+    """As many of them as it takes."""
+    return (Trust(pem=pem[at : at + SHARE]) for at in range(0, len(pem), SHARE))
 
 
 class Done(DoorMessage):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from OpenSSL.SSL import Connection, Context
 
 SYSTEM = "system"
+PEM = "-----BEGIN"  # of roots that are given as they are
 _LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT, which Python names from 3.12 on
 
 
@@ -29,7 +30,7 @@ _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python does not na
 
 @cache
 def verifying(roots: str = SYSTEM, *, names: bool = True, times: bool = True) -> ssl.SSLContext:
-    """A context that insists on a chain to `roots`: the system's, or those in a PEM file.
+    """A context that insists on a chain to `roots`: the system's, those in a PEM file, or in PEM itself.
 
     With `names` false the chain alone is checked, for callers that compare the names themselves, with `times`
     false no dates are. A certificate in the PEM file is trusted also if it is no root, for that is why it was
@@ -49,11 +50,15 @@ def verifying(roots: str = SYSTEM, *, names: bool = True, times: bool = True) ->
         return context
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     try:
-        context.load_verify_locations(cafile=roots)
+        if roots.startswith(PEM):
+            context.load_verify_locations(cadata=roots)
+        else:
+            context.load_verify_locations(cafile=roots)
     except OSError as error:  # ssl.SSLError is one: a file without a certificate in it
         why = error.strerror if not isinstance(error, ssl.SSLError) else "no certificate in PEM in it"
+        where = "PEM that was given" if roots.startswith(PEM) else roots
         raise GiveUp(
-            f"the roots in {roots} cannot be used: {why}",
+            f"the roots in {where} cannot be used: {why}",
             hint="name a PEM file of certificates",
             kind="roots",
         ) from None

@@ -3,16 +3,27 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from renewer import clock
+from renewer import clock, secrets
 from renewer.decoding import UndecodableError
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.model.desired import Endpoint
 from renewer.network.door import Asker, Door
-from renewer.network.protocol import FRAME, BreachError, Done, DoorMessage, Failed, frame, message
+from renewer.network.protocol import (
+    FRAME,
+    BreachError,
+    Done,
+    DoorMessage,
+    Failed,
+    Trust,
+    frame,
+    message,
+    trusting,
+)
 from renewer.network.verify import Sight, Target
 from renewer.network.verify.looks import Looks
 from renewer.network.verify.messages import Look, Sights
@@ -197,3 +208,24 @@ def test_looks_cross_as_they_are() -> None:
     assert [one.address for one in sent] == ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
     assert {one.endpoint for one in sent} == {one.endpoint for one in targets}
     assert all(one.error for one in sent)
+
+
+def test_a_request_brings_who_hears_its_notes() -> None:
+    """Two that wait at one door are each told what goes for them."""
+    mine: list[str] = []
+    others: list[str] = []
+    door = Door[Word](Worker(), note=others.append)
+    door.do(Question(text="note"), note=mine.append)
+    assert (mine, others) == (["odd"], [])
+
+
+def test_what_is_trusted_crosses_as_certificates(tmp_path: Path) -> None:
+    """Of a bundle of any size the certificates go through the door, and nothing else that is in the file."""
+    block = "-----BEGIN CERTIFICATE-----\n" + ("A" * 64 + "\n") * 400 + "-----END CERTIFICATE-----\n"
+    key = block.replace("CERTIFICATE", "PRIVATE KEY")
+    (tmp_path / "ca.pem").write_text("# ours\n" + block * 20 + key + block.replace("CERT", "X509 CERT"))
+    roots = secrets.roots(str(tmp_path / "ca.pem"))
+    assert (roots.count("BEGIN"), "KEY" in roots, "ours" in roots) == (21, False, False)
+    shares = [message(frame(1, share), Trust)[1] for share in trusting(roots)]
+    assert len(shares) > 1
+    assert "".join(share.pem for share in shares) == roots

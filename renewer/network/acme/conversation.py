@@ -28,11 +28,13 @@ _MOVED = (*REDIRECTS, 404, 405, 410)  # what a URL from a stale directory may be
 
 
 class Conversation:
-    """With one authority; safe for threads."""
+    """With one authority; safe for threads. `roots` (PEM) are trusted; the system's, if there are none."""
 
-    def __init__(self, given: Configure) -> None:
+    def __init__(self, given: Configure, roots: str) -> None:
         self.name = given.name
-        self.transport = Transport(ca_bundle=given.ca_bundle, proxy=given.proxy, timeout=given.timeout)
+        self.transport = Transport(
+            roots=roots, ca_bundle=given.ca_bundle, proxy=given.proxy, timeout=given.timeout
+        )
         self._url = given.directory
         self._directory = Renewable(self._fetch_directory)
 

@@ -20,7 +20,7 @@ from renewer.network.acme.messages import SignKind
 from renewer.network.acme.reply import Reply
 from renewer.network.acme.resources import AcmeOrder, Authorization, AuthorizationStatus, Offer, Problem
 from renewer.network.door import Asker
-from renewer.network.protocol import DoorMessage
+from renewer.network.protocol import DoorMessage, Trust
 
 _TOLD = 20
 _SHOW = "to show the authorization"
@@ -33,6 +33,7 @@ class Speaker:
 
     def __init__(self) -> None:
         self._talk: Conversation | None = None
+        self._roots = ""
 
     @property
     def talk(self) -> Conversation:
@@ -56,8 +57,10 @@ class Speaker:
 
     def _in_general(self, request: said.InGeneral) -> Iterator[DoorMessage]:
         match request:
+            case Trust(pem=pem):
+                self._roots += pem
             case said.Configure():
-                self._talk = Conversation(request)
+                self._talk = Conversation(request, self._roots)
             case said.HangUp():
                 self.talk.transport.close()
             case said.ShowDirectory():

@@ -17,7 +17,7 @@ from renewer.network.acme.resources import (
     Problem,
     Renewal,
 )
-from renewer.network.protocol import DoorMessage, Moment
+from renewer.network.protocol import DoorMessage, Moment, Trust
 
 CHAIN = 64 * 1024
 """Octets that a chain may have."""
@@ -47,7 +47,10 @@ class SignKind(StrEnum):
 
 
 class Configure(DoorMessage):
-    """The authority that is spoken to: said first and once. `timeout` (seconds) bounds each request to it."""
+    """The authority that is spoken to: said once, first or after what is trusted (`Trust`).
+
+    `timeout` (seconds) bounds each request to it, `ca_bundle` is for people where that is from.
+    """
 
     name: str
     directory: str
@@ -238,7 +241,7 @@ class AccountReply(DoorMessage):
     doubtful: bool = False
 
 
-InGeneral = Configure | HangUp | ShowDirectory | CompareClocks | AskWindow
+InGeneral = Trust | Configure | HangUp | ShowDirectory | CompareClocks | AskWindow
 OfOrders = NewOrder | LookAtOrder | AwaitOrder | FindOrder | FinalizeOrder | FetchChain
 OfNames = LookAtAuthorization | AwaitAuthorizations | AnswerChallenge | DeactivateAuthorization
 OfAccount = RevokeCertificate | AccountRequest

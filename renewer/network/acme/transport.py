@@ -86,10 +86,14 @@ class _Adapter(HTTPAdapter):
 
 
 class Transport:
-    """The way to one authority. `timeout` (seconds) bounds each request as a whole, to its last octet."""
+    """The way to one authority. `timeout` (seconds) bounds each request as a whole, to its last octet.
 
-    def __init__(self, *, ca_bundle: str | None, proxy: str | None, timeout: float) -> None:
+    `roots` (PEM) are trusted, and are from `ca_bundle`; if there are none, the system's.
+    """
+
+    def __init__(self, *, roots: str = "", ca_bundle: str | None, proxy: str | None, timeout: float) -> None:
         self.timeout = timeout
+        self._roots = roots
         self._ca_bundle = ca_bundle
         self.date_skew: timedelta | None = None
         self._proxy = proxy
@@ -250,7 +254,7 @@ class Transport:
             if self._adapter is None:
                 # Not the shared context: urllib3 sets ALPN and more on the one it is given.
                 try:
-                    context = tls.verifying.__wrapped__(self._ca_bundle or tls.SYSTEM)
+                    context = tls.verifying.__wrapped__(self._roots or tls.SYSTEM)
                 except GiveUp as error:
                     raise GiveUp(f"ca_bundle: {error.text}", kind="ca_bundle", hint=error.hint) from error
                 context.sslsocket_class = _BoundedSocket
