@@ -2,10 +2,11 @@
 
 A hook is an executable, called without a shell in a scrubbed environment, in `/`, with a time limit:
 
-- argv[1] is the event: `test` (could the server load what is at `live`? change nothing), `deploy` (make it
-  load that), `rollback` (`live` is the old version again: make it load that), `publish` (a version is about
-  to go live: let others know of its key; RENEWER_SPKI_SHA256 and RENEWER_CERT_SHA256 have its fingerprints,
-  one a line in the order of the names).
+- argv[1] is the event (RENEWER_EVENT alone says it where `run` is a list with arguments of its own): `test`
+  (could the server load what is at `live`? change nothing), `deploy` (make it load that), `rollback`
+  (`live` is the old version again: make it load that), `publish` (a version is about to go live: let others
+  know of its key; RENEWER_SPKI_SHA256 and RENEWER_CERT_SHA256 have its fingerprints, one a line in the
+  order of the names).
 - stdin is one JSON document: `{schema, event, host, run, hook, certificates: [HookCertificate, …]}`; all the
   certificates of the batch that name this hook.
 - the environment has RENEWER_EVENT, RENEWER_HOOK, RENEWER_HOST, RENEWER_RUN, RENEWER_CERTIFICATES (names,
@@ -208,9 +209,9 @@ def _unstarted(hook: Hook, occasion: _Occasion, verdict: HookVerdict, error: str
 def _call(hook: Hook, occasion: _Occasion) -> HookResult:
     env = _environment(hook, occasion)
     if hook.convention is not Convention.CERTBOT:
-        return _start(hook, occasion, [hook.run, occasion.event.value], env, _document(hook, occasion))
+        return _start(hook, occasion, hook.called_for(occasion.event.value), env, _document(hook, occasion))
     if not os.path.isdir(hook.run):
-        return _start(hook, occasion, [hook.run], env)
+        return _start(hook, occasion, hook.argv, env)
     try:
         scripts = ownership.programs_in(hook.run)
     except OSError as error:

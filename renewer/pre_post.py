@@ -6,6 +6,7 @@ before any pre is called, and until it went well: what a pre hook stopped is sta
 this one is killed.
 """
 
+import shlex
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -61,7 +62,7 @@ class Around:
         for hook, result in results:
             failed = result.verdict in (HookVerdict.FAILED, HookVerdict.LATER)
             if failed and hook.convention is not Convention.CERTBOT:
-                hint = f"nothing was ordered; run it by hand: {hook.run} {HookEvent.PRE}"
+                hint = f"nothing was ordered; run it by hand: {shlex.join(hook.called_for(HookEvent.PRE))}"
                 raise RetryLater(result.error or "", hint=hint, kind="pre", local=True, disturbing=True)
 
     def after(self) -> list[Outcome]:
@@ -111,7 +112,7 @@ def _pay(context: Context, store: Store, name: str, owed: Sequence[Owed]) -> lis
         return []
     error = result.error or ""
     context.ledger.save(*(msgspec.structs.replace(record, error=error) for record in owed))
-    hint = f"the next run calls it again; or run it by hand: {hook.run}"
+    hint = f"the next run calls it again; or run it by hand: {shlex.join(hook.argv)}"
     return [
         Outcome(
             certificate=record.certificate,

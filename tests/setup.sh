@@ -4,8 +4,8 @@
 #   tests/setup.sh demo|check|test|bench
 #
 # On the machine:   nginx, Python's venv, and for the tests make, shellcheck, systemd-analyze, BIND, nsupdate, Knot,
-#                   PowerDNS, bindfs, nginx's stream module, and the servers that the shipped hooks are for; by apt, as
-#                   root, with every service kept from starting. Nothing is removed, no apt source is changed.
+#                   PowerDNS, bindfs, nginx's stream module, and the servers that the shipped hooks are for, and the
+#                   clients that people move from (certbot, lego, dehydrated, uacme); by apt, as root, with every service kept from starting. Nothing is removed, no apt source is changed.
 #                   The user Debian-exim, whom exim asks for.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .venv/servers (exim, opensmtpd: apt has room for one mail server only, and that is postfix),
@@ -129,6 +129,10 @@ if [ "$mode" = test ]; then
     have slapd || missing+=(slapd)
     have sshd || missing+=(openssh-server)
     have kubectl || missing+=(kubernetes-client)
+    have certbot || missing+=(certbot)
+    have lego || missing+=(lego)
+    have dehydrated || missing+=(dehydrated)
+    have uacme || missing+=(uacme)
     have openssl || missing+=(openssl)
     have curl || missing+=(curl)
     have wrk || missing+=(wrk)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from renewer import hooks
+from renewer.config.load import load
 from renewer.hooks import HookCertificate, HookResult, HookVerdict
 from renewer.model.desired import Convention, Hook, HookEvent, Secret, SecretSource
 
@@ -90,6 +91,16 @@ def call(hook: Hook, event: HookEvent = DEPLOY, told: Sequence[HookCertificate] 
 def test_the_event_is_the_only_argument(script: Script, event: HookEvent) -> None:
     """argv[1] is the event and there is nothing after it."""
     assert call(script('echo "$# $1"'), event).output == f"1 {event}\n"
+
+
+def test_a_program_with_arguments_of_its_own(tmp_path: Path) -> None:
+    """`run` as a list is called as it stands, also through a shell; the event is in the environment."""
+    (tmp_path / "config.toml").write_text(
+        '[hook.own]\nrun = ["/bin/sh", "-c", \'echo "$RENEWER_EVENT $#" "$@"\', "sh", "a b"]\n'
+    )
+    hook = load(str(tmp_path / "config.toml")).hooks["own"]
+    (result,) = hooks.run(hook, DEPLOY, [WWW], host="web-1", run_id="r")
+    assert result.output == "deploy 1 a b\n"
 
 
 def test_the_document_on_stdin(script: Script) -> None:

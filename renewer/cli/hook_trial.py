@@ -107,7 +107,7 @@ class Trial:
         """What it says to an event of a later day."""
         own, found = secrets.variables(self.hook.env)
         env = self._environment(UNKNOWN) | own
-        ended = proc.run([self.hook.run, UNKNOWN], stdin=b"{}", env=env, timeout=self.hook.timeout)
+        ended = proc.run(self.hook.called_for(UNKNOWN), stdin=b"{}", env=env, timeout=self.hook.timeout)
         verdict = HookVerdict.FAILED if ended.code is None else HookVerdict.DONE
         return HookResult(
             hook=self.hook.name,
@@ -125,10 +125,8 @@ class Trial:
         return env | {"RENEWER_EVENT": event}
 
     def _argv(self, event: str) -> tuple[str, ...]:
-        if self.hook.convention is not Convention.CERTBOT:
-            return (self.hook.run, event)
-        if not os.path.isdir(self.hook.run):
-            return (self.hook.run,)
+        if self.hook.convention is not Convention.CERTBOT or not os.path.isdir(self.hook.run):
+            return self.hook.called_for(event)
         return tuple(ownership.programs_in(self.hook.run))
 
     def _note(self, event: str, result: HookResult) -> str | None:
@@ -213,6 +211,7 @@ def document(hook: Hook, problem: str | None, calls: list[TrialCall]) -> Mapping
         "hook": {
             "name": hook.name,
             "run": hook.run,
+            "arguments": hook.arguments,
             "shipped": hook.shipped,
             "convention": hook.convention,
             "events": hears(hook),

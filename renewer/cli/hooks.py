@@ -1,6 +1,7 @@
 """`renewer hooks`: the deploy hooks that come with the package, to use or to begin from; hooks tried out."""
 
 import os
+import shlex
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,7 +158,7 @@ def _warn(hook: Hook, events: list[str], *, yes: bool) -> None:
 
 def _tell(hook: Hook, problem: str | None, calls: "list[TrialCall]") -> None:
     kind = "shipped" if hook.shipped else f"convention {hook.convention}"
-    screen.out(f"{hook.name}: {hook.run} ({kind}, time limit {hook.timeout:g} s)")
+    screen.out(f"{hook.name}: {shlex.join(hook.argv)} ({kind}, time limit {hook.timeout:g} s)")
     if problem:
         screen.out(f"  it would not be run: {problem}")
         return

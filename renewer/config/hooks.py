@@ -2,7 +2,7 @@
 
 import os.path
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from renewer.config.faults import Faults, Path, did_you_mean
 from renewer.config.given import Given
@@ -84,9 +84,16 @@ class Hooks:
 def hook(given: Given[Hook]) -> Hook | None:
     """The rule of [hook.X]."""
     name = str(given.path[1])
-    run = given.get("run", name)
+    run, *arguments = given.get("run") or (name,)
     ours = "/" not in run
-    path = _shipped(given, run) if ours else _own(given, run)
+    if ours and arguments:
+        hint = 'give the program\'s path: run = ["/usr/bin/systemctl", "reload", "nginx"]'
+        given.wrong("run", f"'{run}' is no path, and a shipped hook takes no arguments", hint)
+        return None
+    if any("\0" in one for one in arguments):
+        given.wrong("run", "holds a NUL character")
+        return None
+    path = _shipped(given, run) if ours else _own(given, run, arguments)
     if path is None:
         return None
     convention = given.get("convention")
@@ -105,6 +112,7 @@ def hook(given: Given[Hook]) -> Hook | None:
     return given.make(
         name=name,
         run=path,
+        arguments=tuple(arguments),
         shipped=ours,
         events=events,
         ports=given.get("ports", usual),
@@ -112,14 +120,14 @@ def hook(given: Given[Hook]) -> Hook | None:
     )
 
 
-def _own(given: Given[Hook], run: str) -> str | None:
+def _own(given: Given[Hook], run: str, arguments: Sequence[str]) -> str | None:
     """A program of the operator's; its path may begin at the directory of its file."""
     try:
         path = absolute(os.path.join(os.path.dirname(given.source.path), run))
     except ValueError as error:
         given.wrong("run", str(error))
         return None
-    if given.get("convention") is not Convention.CERTBOT and os.path.isdir(path):
+    if (given.get("convention") is not Convention.CERTBOT or arguments) and os.path.isdir(path):
         hint = 'name the program that is to be run; scripts written for certbot: convention = "certbot"'
         given.wrong("run", f"{path} is a directory", hint)
     return path

@@ -184,15 +184,25 @@ CERTBOT_EVENTS = (HookEvent.DEPLOY, HookEvent.PRE, HookEvent.POST)  # those that
 class Hook(Value):
     """A program that makes a server load the certificate.
 
-    `run` is an absolute path. One that hears only `pre`, `post` or `publish` loads nothing, and nothing
-    waits for it to `deploy`. The failure of one that is not `required` is told and retried; it turns nothing
-    back and holds nothing up. `ports` are those of its server, as far as they are known: if another one is
-    stale, it need not be called again.
+    `run` is an absolute path; one with `arguments` is not told the event as another one. One that hears
+    only `pre`, `post` or `publish` loads nothing, and nothing waits for it to `deploy`. The failure of
+    one that is not `required` is told and retried; it turns nothing back and holds nothing up. `ports`
+    are those of its server, as far as they are known: if another one is stale, it need not be called
+    again.
     """
 
     name: str
-    run: Annotated[str, Key("A shipped hook by name, or a path.")]
+    run: Annotated[
+        str,
+        Key(
+            "A shipped hook by name, or a path; or a program with its arguments, as a list.",
+            of=tuple[str, ...],
+            single=True,
+            some='name a program: run = "/path", or ["/path", "argument"]',
+        ),
+    ]
     shipped: bool
+    arguments: tuple[str, ...] = ()
     convention: Annotated[Convention, Key("How it is spoken to; certbot: RENEWED_LINEAGE, a directory.")] = (
         Convention.RENEWER
     )
@@ -209,6 +219,16 @@ class Hook(Value):
             some="take it out, or name the ports of its server",
         ),
     ] = ()
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The program with its own arguments."""
+        return (self.run, *self.arguments)
+
+    def called_for(self, event: str) -> tuple[str, ...]:
+        """How it is called: with the event, unless it has arguments of its own or was written for certbot."""
+        told = self.convention is not Convention.CERTBOT and not self.arguments
+        return (*self.argv, event) if told else self.argv
 
     @property
     def deploys(self) -> bool:

@@ -126,6 +126,15 @@ CASES = [
     (PROPAGATION + "unreachable='no'", "challenge.x.propagation.unreachable", "not allowed", "require"),
     # hooks
     ("[hook.own]", "hook.own.run", "is missing", 'run = "/path/to/program"'),
+    (
+        "[hook.own]\nrun = ['systemctl', 'reload']",
+        *(
+            "hook.own.run",
+            "'systemctl' is no path, and a shipped hook takes no arguments",
+            "/usr/bin/systemctl",
+        ),
+    ),
+    ("[hook.own]\nrun = []", "hook.own.run", "is empty", "name a program"),
     ("[hook.own]\nrun = 'ngin'", "hook.own.run", "no hook 'ngin' is shipped", "did you mean 'nginx'"),
     ("[hook.nginx]\nconvention='certbot'", "hook.nginx.convention", "does not speak", "take"),
     ("[hook.x]\nrun='/x'\nevents=['test']", "hook.x.events", "must have deploy", ""),
