@@ -8,7 +8,6 @@ files.
 
 import base64
 import contextlib
-import math
 import posixpath
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -176,7 +175,7 @@ class Session:
         `known` as in `order`; `note` is told of each answer.
         """
         until = _until(deadline)
-        request = say.AwaitOrder(account=self.account, url=url, known=known, until=_said(until()))
+        request = say.AwaitOrder(account=self.account, url=url, known=known)
         seen = None
         for shown in self._door.ask_all(request, say.OrderShown, self._permit().read(url), until):
             seen = self._shown(shown, url, known)
@@ -254,7 +253,7 @@ class Session:
         `deadline` is on clock.monotonic(). Raises RetryLater as `wait_order` does.
         """
         until = _until(deadline)
-        request = say.AwaitAuthorizations(account=self.account, urls=tuple(urls), until=_said(until()))
+        request = say.AwaitAuthorizations(account=self.account, urls=tuple(urls))
         found: dict[str, Authorization] = {}
         for shown in self._door.ask_all(request, say.AuthorizationShown, self._permit().read(*urls), until):
             found[shown.authorization.url] = shown.authorization
@@ -383,10 +382,6 @@ def _is_same(url: str, account: str) -> bool:
 
 def _until(deadline: Deadline) -> Callable[[], float]:
     return deadline if callable(deadline) else lambda: deadline
-
-
-def _said(moment: float) -> float | None:
-    return None if math.isinf(moment) else moment
 
 
 def _json(words: dict[str, Any]) -> bytes:

@@ -11,10 +11,20 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
-from renewer import words
+from renewer import clock, words
 from renewer.decoding import UndecodableError
 from renewer.errors import OurFault, RenewerError, RetryLater
-from renewer.network.protocol import BreachError, Done, DoorMessage, Failed, Remark, frame, message
+from renewer.network.protocol import (
+    BreachError,
+    Cancel,
+    Done,
+    DoorMessage,
+    Failed,
+    Remark,
+    frame,
+    message,
+    within,
+)
 
 A = TypeVar("A", bound=DoorMessage)
 _numbers = itertools.count(1)
@@ -30,7 +40,7 @@ class Asker(Protocol):
         """Whether main wants no more of it: what is in flight is finished, nothing new begun."""
 
     def until(self) -> float:
-        """The moment on `clock.monotonic` from which main waits no longer; it may come nearer."""
+        """The moment on this side's `clock.monotonic` from which nobody waits any more; may come nearer."""
 
     def ask(self, request: DoorMessage, kind: type[A]) -> A:
         """Ask main for what only main can do: sign."""
@@ -54,15 +64,22 @@ Grant = Callable[[Any], DoorMessage]
 class _Request:
     """What main keeps of a request until it is answered."""
 
-    __slots__ = ("breach", "grant", "note", "until")
+    __slots__ = ("breach", "cancelled", "grant", "note", "said", "until")
 
     def __init__(
         self, grant: Grant | None, until: Callable[[], float] | None, note: Callable[[str], None]
     ) -> None:
         self.grant = grant
-        self.until = until
+        self.until = until or (lambda: math.inf)
         self.note = note
         self.breach: BreachError | None = None
+        self.cancelled = False
+        self.said = self.until()
+        """The end of waiting that the worker knows of."""
+
+    def left(self) -> float:
+        """Seconds until the end of waiting."""
+        return self.until() - clock.monotonic()
 
 
 class Door(Generic[A]):
@@ -70,7 +87,8 @@ class Door(Generic[A]):
 
     `grant` answers what the worker asks of main (`grants` are the messages that it may ask), and `note` takes
     its notes, unless a request brings one of its own. `stopping` is set when nothing new is wanted. A
-    request's `until` says how long its answer is waited for.
+    request's `until` (on `clock.monotonic`) is how long its answer is waited for; the worker is told, also if
+    it comes nearer.
     """
 
     def __init__(
@@ -127,7 +145,7 @@ class Door(Generic[A]):
             del self._requests[number]
 
     def _answers(self, number: int, request: DoorMessage, kind: type[A]) -> Iterator[A]:
-        for octets in self._worker(frame(number, request)):
+        for octets in self._worker(frame(number, request, self._requests[number].left())):
             if breach := self._requests[number].breach:
                 raise breach
             try:
@@ -145,21 +163,6 @@ class Door(Generic[A]):
             else:
                 yield answer
         raise _nonsense("no end of an answer")
-
-    # --- the worker's side ----------------------------------------------------------------------------------
-
-    def _worker(self, octets: bytes) -> Iterator[bytes]:
-        number, request = message(octets, self._duty.asks)
-        side = _Side(self, number)
-        try:
-            for answer in self._duty.answer(request, side):
-                yield from side.notes()
-                yield frame(number, answer)
-            yield from side.notes()
-            yield frame(number, Done())
-        except RenewerError as error:
-            yield from side.notes()
-            yield frame(number, Failed.of(error))
 
     def granted(self, octets: bytes) -> bytes:
         """What the worker asks of main, as frames both ways."""
@@ -182,22 +185,41 @@ class Door(Generic[A]):
         except RenewerError as error:
             return frame(number, Failed.of(error))
 
-    def end(self, number: int) -> float:
-        """How long the answer to a request is waited for, on `clock.monotonic`."""
+    def cancellation(self, number: int) -> bytes | None:
+        """What a request's worker must hear meanwhile: nothing new is wanted, or there is less time."""
         asked = self._requests.get(number)
-        return asked.until() if asked and asked.until else math.inf
+        if asked is None:
+            return None
+        stopped = self._stopping is not None and self._stopping.is_set() and not asked.cancelled
+        if not stopped and asked.until() >= asked.said:
+            return None
+        asked.cancelled, asked.said = True, asked.until()
+        return frame(number, Cancel(within=None if math.isinf(asked.said) else asked.left()))
 
-    def stopped(self) -> bool:
-        """Whether nothing new is wanted."""
-        return self._stopping is not None and self._stopping.is_set()
+    # --- the worker's side ----------------------------------------------------------------------------------
+
+    def _worker(self, octets: bytes) -> Iterator[bytes]:
+        number, request = message(octets, self._duty.asks)
+        side = _Side(self, number, within(octets))
+        try:
+            for answer in self._duty.answer(request, side):
+                yield from side.notes()
+                yield frame(number, answer)
+            yield from side.notes()
+            yield frame(number, Done())
+        except RenewerError as error:
+            yield from side.notes()
+            yield frame(number, Failed.of(error))
 
 
 class _Side:
     """Main as one request's worker sees it."""
 
-    def __init__(self, door: Door[Any], number: int) -> None:
+    def __init__(self, door: Door[Any], number: int, seconds: float) -> None:
         self._door = door
         self._number = number
+        self._end = clock.monotonic() + seconds
+        self._cancelled = False
         self._noted: list[str] = []
         self._guard = threading.Lock()
 
@@ -212,10 +234,20 @@ class _Side:
             yield frame(self._number, Remark(text=text))
 
     def cancelled(self) -> bool:
-        return self._door.stopped()
+        self._listen()
+        return self._cancelled
 
     def until(self) -> float:
-        return self._door.end(self._number)
+        self._listen()
+        return self._end
+
+    def _listen(self) -> None:
+        octets = self._door.cancellation(self._number)
+        if octets is not None:
+            _, said = message(octets, Cancel)
+            self._cancelled = True
+            if said.within is not None:
+                self._end = min(self._end, clock.monotonic() + said.within)
 
     def ask(self, request: DoorMessage, kind: type[A]) -> A:
         _, answer = message(self._door.granted(frame(self._number, request)), kind | Failed)

@@ -1,11 +1,13 @@
 """The wire between main and a worker: frames, and what every duty's messages have in common.
 
 Main has rights and parses nothing that a stranger sent; workers talk to strangers and shall have no rights.
-Between them go frames: four octets of length, one of version, four of the request's number, then one message
-in JSON whose `type` says what it is. Nothing else crosses: no exception, no callback, no open object. Each
-duty's messages stand beside what they ask for (`verify/messages.py`).
+Between them go frames: four octets of length, one of version, four of the request's number, eight of how many
+seconds its answer is waited for, then one message in JSON whose `type` says what it is. Nothing else crosses:
+no exception, no callback, no open object, no moment of the monotonic clock. Each duty's messages stand beside
+what they ask for (`verify/messages.py`).
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -23,7 +25,7 @@ FRAME = 256 * 1024
 """Octets that a frame may have: what is larger is said in several."""
 SHARE = 192 * 1024
 """Characters of a long text that go into one message."""
-_HEAD = struct.Struct("!IBI")
+_HEAD = struct.Struct("!IBId")
 _TEXT, _NAMES, _DETAILS, _DETAIL = 20_000, 400, 40_000, 2000
 """Characters of a sentence of an error; names, and of what is said of all and of one: so that it fits."""
 LONGEST = timedelta(days=366)
@@ -35,6 +37,12 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 class DoorMessage(Value, tag=True, tag_field="type"):
     """One thing that is said; its class is its type."""
+
+
+class Cancel(DoorMessage):
+    """Nothing new is wanted for a request; its answer is waited for `within` more seconds (None: no end)."""
+
+    within: float | None = None
 
 
 class Remark(DoorMessage):
@@ -122,23 +130,32 @@ class BreachError(RetryLater):
     """A worker asked of main what it must not: it is no use any more, whatever it answers afterwards."""
 
 
-def frame(number: int, message: DoorMessage) -> bytes:
-    """A message as it crosses. Raises OurFault if it is too large for one frame."""
+def frame(number: int, message: DoorMessage, within: float = math.inf) -> bytes:
+    """A message as it crosses; a request's answer is waited for `within` seconds.
+
+    Raises OurFault if it is too large for one frame.
+    """
     body = msgspec.json.encode(message)
     if len(body) + _HEAD.size > FRAME:
         text = f"a defect of this program: a message of {len(body)} octets ({type(message).__name__})"
         raise OurFault(text, hint="please report it", kind="defect")
-    return _HEAD.pack(len(body), VERSION, number) + body
+    return _HEAD.pack(len(body), VERSION, number, within) + body
 
 
 def message(octets: bytes, kinds: Any) -> tuple[int, Any]:
     """A frame's number and message, one of `kinds` (a class, or a union). Raises UndecodableError."""
     if not _HEAD.size <= len(octets) <= FRAME:
         raise UndecodableError(f"a frame of {len(octets)} octets")
-    length, version, number = _HEAD.unpack_from(octets)
+    length, version, number, _ = _HEAD.unpack_from(octets)
     if version != VERSION or length != len(octets) - _HEAD.size:
         raise UndecodableError(f"a frame of version {version}, {length} octets said, {len(octets)} sent")
     return number, decode(octets[_HEAD.size :], kinds)
+
+
+def within(octets: bytes) -> float:
+    """How many seconds the answer to a request is waited for, as its frame says."""
+    seconds: float = _HEAD.unpack_from(octets)[3]
+    return math.inf if math.isnan(seconds) else seconds
 
 
 def _short(text: str, limit: int) -> str:

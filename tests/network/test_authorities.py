@@ -4,6 +4,7 @@ import base64
 import contextlib
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -415,8 +416,8 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     frames: list[bytes] = []
     real = protocol.frame
 
-    def spied(number: int, message: DoorMessage) -> bytes:
-        frames.append(real(number, message))
+    def spied(number: int, message: DoorMessage, within: float = math.inf) -> bytes:
+        frames.append(real(number, message, within))
         return frames[-1]
 
     monkeypatch.setattr(door, "frame", spied)

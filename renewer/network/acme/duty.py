@@ -1,6 +1,5 @@
 """The duty of speaking to one authority, on the worker's side of the door."""
 
-import math
 from collections.abc import Iterator
 
 import msgspec
@@ -121,7 +120,7 @@ def _await_order(voice: Voice, request: said.AwaitOrder, main: Asker) -> Iterato
         return orders.look(voice, url, request.known)
 
     waiting = f"{voice.name} is still at work on the order"
-    for seen in polling.until([request.url], look, orders.is_settled, _end(request.until, main), waiting):
+    for seen in polling.until([request.url], look, orders.is_settled, main.until, waiting):
         yield said.OrderShown(order=seen)
 
 
@@ -138,16 +137,12 @@ def _await_authorizations(
 
     waiting = f"{voice.name} is still validating"
     try:
-        for found in polling.until(request.urls, look, done, _end(request.until, main), waiting):
+        for found in polling.until(request.urls, look, done, main.until, waiting):
             seen[found.url] = found
             if done(found):
                 yield said.AuthorizationShown(authorization=found)
     except RenewerError as error:
         raise problems.with_causes(error, seen.values()) from None
-
-
-def _end(until: float | None, main: Asker) -> polling.Deadline:
-    return lambda: min(math.inf if until is None else until, main.until())
 
 
 def _answer(voice: Voice, offer: Offer) -> None:

@@ -124,12 +124,7 @@ class LookAtOrder(DoorMessage):
 
 
 class AwaitOrder(LookAtOrder):
-    """An order, each time it is looked at, until it is neither pending nor processing.
-
-    Waited for until the moment `until`, on `clock.monotonic`.
-    """
-
-    until: float | None = None
+    """An order, each time it is looked at, until it is neither pending nor processing, or nobody waits."""
 
 
 class FinalizeOrder(DoorMessage):
@@ -185,11 +180,10 @@ class LookAtAuthorization(DoorMessage):
 
 
 class AwaitAuthorizations(DoorMessage):
-    """Each authorization once it is not pending any more; until the moment `until`, as in `AwaitOrder`."""
+    """Each authorization once it is not pending any more, as in `AwaitOrder`."""
 
     account: str
     urls: tuple[str, ...]
-    until: float | None = None
 
 
 class AuthorizationShown(DoorMessage):

@@ -48,10 +48,9 @@ def look(  # noqa: PLR0913  each by its name
             targets=tuple(some),
             timeout=timeout,
             workers=workers,
-            until=None if math.isinf(until) else until,
             again=tuple((place, times[place]) for place in {str(t.endpoint) for t in some} & times.keys()),
         )
-        for answer in door.ask_all(request, Sights):
+        for answer in door.ask_all(request, Sights, until=lambda: until):
             found += answer.sights
     return found
 

@@ -1,7 +1,6 @@
 """The duty of looking at ports, on the worker's side of the door."""
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,7 +27,7 @@ class Looks:
                         request.targets,
                         timeout=request.timeout,
                         workers=request.workers,
-                        until=math.inf if request.until is None else request.until,
+                        until=main.until,
                         again=dict(request.again),
                         cancelled=main.cancelled,
                     )
@@ -58,7 +57,7 @@ def _look(  # noqa: PLR0913  each by its name
     *,
     timeout: float | None,
     workers: int,
-    until: float,
+    until: Callable[[], float],
     again: Mapping[str, int],
     cancelled: Callable[[], bool],
 ) -> Iterator[Sight]:
@@ -68,7 +67,7 @@ def _look(  # noqa: PLR0913  each by its name
     """
 
     def may_go_on() -> bool:
-        return clock.monotonic() < until and not cancelled()
+        return clock.monotonic() < until() and not cancelled()
 
     with ThreadPoolExecutor(max_workers=min(workers, len(targets) * 2), thread_name_prefix="look") as pool:
         found = pool.map(lambda one: resolve(one, timeout or RESOLVING) if may_go_on() else [], targets)

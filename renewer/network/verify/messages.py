@@ -8,7 +8,7 @@ TARGETS, SIGHTS = 200, 50
 
 
 class Look(DoorMessage):
-    """See every address of these targets once; `timeout` and `until` as for `verify.look`.
+    """See every address of these targets once; `timeout` as for `verify.look`.
 
     `again` says by endpoint how many more handshakes a look takes.
     """
@@ -16,7 +16,6 @@ class Look(DoorMessage):
     targets: tuple[Target, ...]
     timeout: float | None = None
     workers: int = 16
-    until: float | None = None
     again: tuple[tuple[str, int], ...] = ()
 
 
