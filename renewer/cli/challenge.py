@@ -286,7 +286,7 @@ def _ways(
 
 
 def _of_account(name: Identifier, known: _Known) -> ShownRecord:
-    from renewer.network.challenges.dns01.account import record_name
+    from renewer.issue.dns01 import record_name
 
     kind = "dns-account-01"
     try:

@@ -1,137 +1,233 @@
-"""A provider by its name: ours by a table, also where no package metadata is installed; then others'.
+"""A provider by its name: scripts of the operator's here, others behind a door, each with its own secrets.
 
-What ours need of this host is put in here: those that speak to strangers take secrets, accounts and the start
-of a process as values. They are made anew for each call, of what is there at that moment, and keep nothing.
-Those of others take the challenge as the config has it, with references to secrets.
+Secrets, accounts and what is trusted are taken from this host at the moment of the call, and go in as values.
+A provider of ours is employed anew for each call; one of others once, for it may remember something.
 """
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import cast
+import re
+import threading
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from renewer import secrets
-from renewer.errors import GiveUp
-from renewer.model.desired import Dns01, OptionValue, Secret
-from renewer.model.dns_options import option_faults
-from renewer.model.dns_provider import AcmeDnsAccount, Provider, ProviderFactory, TxtRecord, untouched
+from renewer.errors import GiveUp, RenewerError
+from renewer.model.desired import Dns01, OptionValue, Secret, SecretSource
+from renewer.model.dns_options import BUILT_IN, Rules, option_faults
+from renewer.model.dns_provider import AcmeDnsAccount, Provider, TxtRecord, untouched
+from renewer.network.door import Door
+from renewer.network.protocol import DoorMessage, shares, trusting
+from renewer.network.providers import messages as say
 from renewer.provisioning import acme_dns as accounts
+from renewer.provisioning.dns_script import ScriptProvider
 
-GROUP = "renewer.dns_providers"
-OURS = {
-    "acme-dns": "renewer.network.challenges.dns01.providers.acme_dns:AcmeDnsProvider",
-    "httpreq": "renewer.network.challenges.dns01.providers.httpreq:HttpreqProvider",
-    "lexicon": "renewer.network.challenges.dns01.providers.lexicon:LexiconProvider",
-    "rfc2136": "renewer.network.challenges.dns01.providers.rfc2136:Rfc2136Provider",
-    "script": "renewer.provisioning.dns_script:ScriptProvider",
-}
+_NEED_ZONE = frozenset({"rfc2136"})  # of ours
+_ELSEWHERE = Secret(source=SecretSource.ENV, argument=())  # in the place of a reference that is followed
+_ACCOUNT = re.compile(r"[!-~]+( [!-~]+){3}")
 
 
 def make(challenge: Dns01) -> Provider:
     """The provider that a challenge names. Raises GiveUp if there is none, or if its options are wrong."""
-    factory = _factory(challenge.provider)
-    if faults := option_faults(factory.rules, challenge.options):
+    rules = BUILT_IN.get(challenge.provider)
+    if rules is None:
+        return _Foreign(challenge)
+    _check(challenge, rules)
+    match challenge.provider:
+        case "script":
+            return ScriptProvider(challenge)
+        case "acme-dns":
+            return _AcmeDns(challenge)
+        case "lexicon":
+            return _Lexicon(challenge)
+    return _Behind(challenge, needs_zone=challenge.provider in _NEED_ZONE)
+
+
+def _check(challenge: Dns01, rules: Rules) -> None:
+    if faults := option_faults(rules, challenge.options):
         said = "; ".join(f"{name} {text}" for name, text, _ in faults)
         hint = "; ".join(dict.fromkeys(hint for *_, hint in faults if hint))
         raise GiveUp(f"the options of the provider {challenge.provider}: {said}", hint=hint, kind="config")
-    if challenge.env and not factory.rules.env:
+    if challenge.env and not rules.env:
         hint = 'provider = "script"'
         raise GiveUp(f"the provider {challenge.provider} takes no env", hint=hint, kind="config")
-    if fill := _FILLED.get(challenge.provider):
-        if fill is _acme_dns:
-            _without_accounts(challenge)  # what is wrong with its options is told at once
-        return _Filled(challenge, fill, needs_zone=cast("type[Provider]", factory).needs_zone)
-    return factory(challenge)
 
 
-def _factory(name: str) -> ProviderFactory:
-    try:
-        if name in OURS:
-            module, _, attribute = OURS[name].partition(":")
-            return cast("ProviderFactory", getattr(import_module(module), attribute))
-        for point in entry_points(group=GROUP, name=name):
-            return cast("ProviderFactory", point.load())
-    except Exception as error:  # whatever a stranger's module does when it is imported
-        raise GiveUp(
-            f"the provider {name} cannot be used: {type(error).__name__}: {error}",
-            hint="is everything installed that it needs?",
-            kind="config",
-        ) from error
-    raise GiveUp(
-        f"there is no provider '{name}'",
-        hint="install the package that ships it, for the Python that runs renewer",
-        kind="config",
-    )
+class _Behind:
+    """One of ours, behind a door that is opened for each call."""
 
-
-class _Filled:
-    """One of ours, made for each call with what it needs at that moment."""
-
-    def __init__(self, challenge: Dns01, fill: Callable[[Dns01], Provider], *, needs_zone: bool) -> None:
+    def __init__(self, challenge: Dns01, *, needs_zone: bool) -> None:
         self._challenge = challenge
-        self._fill = fill
         self.needs_zone = needs_zone
 
     def ready(self, names: Sequence[str]) -> None:
         """Whether what is put in is there, and what else it needs."""
-        self._fill(self._challenge).ready(names)
+        self._ask(say.Prepare(names=tuple(names)))
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """As the provider does; what is put in and is not there has changed nothing."""
-        with untouched():
-            provider = self._fill(self._challenge)
-        provider.add(zone, records)
+        self._ask(*(say.Publish(zone=zone, records=tuple(some)) for some in shares(records, say.RECORDS)))
 
     def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
-        """As the provider does. acme-dns only forgets them: for that no file of accounts is needed."""
-        fill = _without_accounts if self._fill is _acme_dns else self._fill
-        fill(self._challenge).remove(zone, records)
+        """As the provider does."""
+        self._ask(*(say.Remove(zone=zone, records=tuple(some)) for some in shares(records, say.RECORDS)))
 
     def close(self) -> None:
         """Nothing is kept."""
 
+    def _ask(self, *requests: DoorMessage) -> None:
+        with untouched():
+            door, hidden = self._employed()
+        for number, request in enumerate(requests):
+            try:
+                door.do(request)
+            except RenewerError as error:
+                error.untouched = error.untouched and not number
+                raise _without(error, hidden) from None
 
-def _httpreq(challenge: Dns01) -> Provider:
-    from renewer.network.challenges.dns01.providers.httpreq import HttpreqProvider
-
-    return HttpreqProvider(_told(challenge)[0])
-
-
-def _lexicon(challenge: Dns01) -> Provider:
-    from renewer.network.challenges.dns01.providers.lexicon import LexiconProvider
-    from renewer.provisioning.dns_script import run_python
-
-    return LexiconProvider(*_told(challenge), run_python)
-
-
-def _rfc2136(challenge: Dns01) -> Provider:
-    from renewer.network.challenges.dns01.providers.rfc2136 import Rfc2136Provider
-
-    key = challenge.rfc2136.tsig if challenge.rfc2136 else None
-    return Rfc2136Provider(challenge, secrets.resolve(key.secret) if key else "")
+    def _employed(self) -> tuple[Door[Any], list[str]]:
+        return _employed(self._challenge)
 
 
-def _acme_dns(challenge: Dns01) -> Provider:
-    from renewer.network.challenges.dns01.providers.acme_dns import AcmeDnsProvider
+class _Lexicon:
+    """Every provider of dns-lexicon; the zones of a service take turns."""
 
-    storage = dict(challenge.options).get("storage")
-    return AcmeDnsProvider(challenge, accounts.load(str(storage)) if storage else {})
+    needs_zone = True
+
+    def __init__(self, challenge: Dns01) -> None:
+        self._challenge = challenge
+
+    def ready(self, names: Sequence[str]) -> None:
+        """Whether dns-lexicon is there and has that service, and the secrets are there."""
+        self._made()[0].ready(names)
+
+    def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
+        """Create the records, in one session."""
+        with untouched():
+            provider, hidden = self._made()
+        try:
+            provider.add(zone, records)
+        except RenewerError as error:
+            raise _without(error, hidden) from None
+
+    def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
+        """Delete exactly these values, in one session."""
+        provider, hidden = self._made()
+        try:
+            provider.remove(zone, records)
+        except RenewerError as error:
+            raise _without(error, hidden) from None
+
+    def close(self) -> None:
+        """Every session ends with its call."""
+
+    def _made(self) -> tuple[Provider, list[str]]:
+        from renewer.network.providers.lexicon import LexiconProvider
+        from renewer.provisioning.dns_script import run_python
+
+        told, hidden = _told(self._challenge)
+        return LexiconProvider(told, run_python), hidden
 
 
-def _without_accounts(challenge: Dns01) -> Provider:
-    from renewer.network.challenges.dns01.providers.acme_dns import AcmeDnsProvider
+class _Foreign(_Behind):
+    """One of others: made once, and asked what it takes before it is told anything."""
 
-    return AcmeDnsProvider(challenge, {})
+    def __init__(self, challenge: Dns01) -> None:
+        self._door = _opened()
+        found = self._door.ask(say.Describe(provider=challenge.provider), say.Described)
+        _check(challenge, found.rules)
+        super().__init__(challenge, needs_zone=found.needs_zone)
+        self._hidden: list[str] | None = None
+        self._making = threading.Lock()
+
+    def close(self) -> None:
+        """Let it go of its connections."""
+        if self._hidden is not None:
+            self._door.do(say.Dismiss())
+
+    def _employed(self) -> tuple[Door[Any], list[str]]:
+        with self._making:
+            if self._hidden is None:
+                _, self._hidden = _employed(self._challenge, self._door)
+            return self._door, self._hidden
 
 
-_FILLED: dict[str, Callable[[Dns01], Provider]] = {
-    "acme-dns": _acme_dns,
-    "httpreq": _httpreq,
-    "lexicon": _lexicon,
-    "rfc2136": _rfc2136,
-}
+class _AcmeDns(_Behind):
+    """acme-dns: whose account a record belongs to, and which of its places are in use, is known here."""
+
+    def __init__(self, challenge: Dns01) -> None:
+        super().__init__(challenge, needs_zone=False)
+        options = dict(challenge.options)
+        self._server = str(options["server"]).rstrip("/")
+        if "storage" not in options:
+            raise GiveUp("acme-dns needs a file for its accounts", hint='storage = "/path"', kind="config")
+        self._storage = str(options["storage"])
+
+    def ready(self, names: Sequence[str]) -> None:
+        """Whether there are any accounts: aliases may lead a name to any of them."""
+        if not accounts.load(self._storage) and names:
+            raise accounts.missing(names[0], self._storage)
+        super().ready(names)
+
+    def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
+        """Set each value at the account of its name."""
+        known = accounts.load(self._storage)
+        mine = [accounts.chosen(known, zone, record, self._storage) for record in records]
+        accounts.reserve(self._server, mine, records)
+        pairs = list(zip(mine, records, strict=True))
+        self._ask(
+            *(
+                say.Publish(
+                    zone=zone,
+                    records=tuple(record for _, record in some),
+                    accounts=tuple(account for account, _ in some),
+                )
+                for some in shares(pairs, say.RECORDS)
+            )
+        )
+
+    def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:  # noqa: ARG002  there is none to be told
+        """Free their places."""
+        accounts.free(self._server, records)
+
+
+def register(challenge: Dns01, domain: str) -> AcmeDnsAccount:
+    """Make an account at the challenge's acme-dns server for a domain, and store it.
+
+    Raises RetryLater, GiveUp or StateError.
+    """
+    options = dict(challenge.options)
+    door, _ = _employed(challenge)
+    account: AcmeDnsAccount = door.ask(say.Register(), say.Registered).account
+    if not _ACCOUNT.fullmatch(" ".join(msgspec.structs.astuple(account))):
+        text = f"the acme-dns server {options['server']} registered, but what it answered is no account"
+        raise GiveUp(text, hint="is it an acme-dns server?", kind="http")
+    accounts.add(str(options["storage"]), domain, account, str(options["server"]).rstrip("/"))
+    return account
+
+
+def _employed(challenge: Dns01, door: Door[Any] | None = None) -> tuple[Door[Any], list[str]]:
+    """The door to a provider that has what it needs at this moment, and the secrets among that."""
+    door = door or _opened()
+    told, hidden = _told(challenge)
+    options = dict(told.options)
+    if challenge.provider in BUILT_IN and "ca_bundle" in options:
+        for share in trusting(secrets.roots(str(options["ca_bundle"]))):
+            door.do(share)
+    key = ""
+    if told.rfc2136 is not None and told.rfc2136.tsig is not None:
+        key = secrets.resolve(told.rfc2136.tsig.secret)
+        tsig = msgspec.structs.replace(told.rfc2136.tsig, secret=_ELSEWHERE)
+        told = msgspec.structs.replace(told, rfc2136=msgspec.structs.replace(told.rfc2136, tsig=tsig))
+        hidden.append(key)
+    door.do(say.Employ(challenge=told, key=key))
+    return door, hidden
+
+
+def _opened() -> Door[Any]:
+    from renewer.network.providers.duty import Publisher
+
+    return Door[Any](Publisher())
 
 
 def _told(challenge: Dns01) -> tuple[Dns01, list[str]]:
@@ -144,23 +240,14 @@ def _told(challenge: Dns01) -> tuple[Dns01, list[str]]:
         found.append(secrets.resolve(value))
         return found[-1]
 
-    options = tuple((name, told(value)) for name, value in challenge.options)
-    shown = list(found)
-    env = tuple(
-        (name, secrets.resolve(value) if isinstance(value, Secret) else value)
-        for name, value in challenge.env
-    )
-    return msgspec.structs.replace(challenge, options=options, env=env), shown
+    options = tuple((name, told(value)) for name, value in challenge.options if name != "storage")
+    env = tuple((name, str(told(value))) for name, value in challenge.env)
+    given = Dns01(provider=challenge.provider, rfc2136=challenge.rfc2136, options=options, env=env)
+    return given, found
 
 
-def register(challenge: Dns01, domain: str) -> AcmeDnsAccount:
-    """Make an account at the challenge's acme-dns server for a domain, and store it.
-
-    Raises RetryLater, GiveUp or StateError.
-    """
-    from renewer.network.challenges.dns01.providers.acme_dns import AcmeDnsProvider
-
-    options = dict(challenge.options)
-    account = AcmeDnsProvider(challenge, {}).register()
-    accounts.add(str(options["storage"]), domain, account, str(options["server"]).rstrip("/"))
-    return account
+def _without(error: RenewerError, hidden: Sequence[str]) -> RenewerError:
+    """The error, and none of the secrets in what it says."""
+    error.text, error.hint = secrets.hidden(error.text, hidden), secrets.hidden(error.hint, hidden)
+    error.identifiers = tuple((name, secrets.hidden(said, hidden)) for name, said in error.identifiers)
+    return error

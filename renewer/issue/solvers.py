@@ -39,17 +39,17 @@ def solver_for(
     """
     match challenge:  # what only one of them needs is imported by those who have it
         case DnsAccount01():  # a Dns01, too
+            from renewer.issue.dns01 import DnsAccount01Solver
             from renewer.issue.providers import make
-            from renewer.network.challenges.dns01.account import DnsAccount01Solver
 
             return DnsAccount01Solver(challenge, provider=partial(make, challenge), until=until)
         case Dns01():
+            from renewer.issue.dns01 import Dns01Solver
             from renewer.issue.providers import make
-            from renewer.network.challenges.dns01.solver import Dns01Solver  # dnspython is not for everybody
 
             return Dns01Solver(challenge, provider=partial(make, challenge), until=until)
         case DnsPersist01():
-            from renewer.network.challenges.dnspersist01.solver import DnsPersist01Solver
+            from renewer.issue.dns_persist01 import DnsPersist01Solver
 
             return DnsPersist01Solver(challenge, until=until)
         case TlsAlpn01():

@@ -9,7 +9,7 @@ what they ask for (`verify/messages.py`).
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
@@ -128,6 +128,29 @@ SORTS: dict[str, type[RenewerError]] = {
 
 class BreachError(RetryLater):
     """A worker asked of main what it must not: it is no use any more, whatever it answers afterwards."""
+
+
+def breach(what: str) -> BreachError:
+    """The error for an answer that is none to what was asked."""
+    return BreachError(f"a worker answered nonsense: {what}", kind="worker")
+
+
+def cleaned(value: M) -> M:
+    """What a worker told for people to read: every text in it does nothing to a terminal."""
+
+    def walk(one: Any) -> Any:
+        if isinstance(one, dict):
+            return {key: walk(inner) for key, inner in one.items()}
+        if isinstance(one, list | tuple):
+            return [walk(inner) for inner in one]
+        return words.clean(one) if isinstance(one, str) else one
+
+    return msgspec.convert(walk(msgspec.to_builtins(value)), type(value))
+
+
+def shares(things: Sequence[M], size: int) -> Iterator[Sequence[M]]:
+    """As many at a time as go into one message."""
+    return (things[start : start + size] for start in range(0, len(things), size))
 
 
 def frame(number: int, message: DoorMessage, within: float = math.inf) -> bytes:

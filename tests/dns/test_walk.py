@@ -14,8 +14,9 @@ from renewer import clock
 from renewer.errors import GiveUp
 from renewer.model.inspection import Stop, Trail
 from renewer.network.dns import resolvers, zones
+from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import Lookups, Resolvers
-from renewer.network.dns.zones import NOBODY, RecordPlace, Zones
+from renewer.network.dns.zones import NOBODY, Zones
 from tests.servers.ports import free_port, release
 from tests.servers.scripted_dns import Handler, ScriptedDns, World, zone
 

@@ -140,7 +140,7 @@ def small_and_single(bound: int = 80) -> dict[str, str]:
 UNTYPED = re.compile(r"\b(?:dict|Mapping|MutableMapping)\[str, Any\]")
 _AT_JSONS_EDGE = (
     # the wire: what authorities and providers of DNS send and want
-    *("renewer/network/acme/", "renewer/network/challenges/dns01/providers/", "renewer/network/protocol.py"),
+    *("renewer/network/acme/", "renewer/network/providers/", "renewer/network/protocol.py"),
     # account.json, and what is signed
     "renewer/accounts/",
     # the loader: TOML before it is checked

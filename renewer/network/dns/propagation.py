@@ -29,8 +29,9 @@ from renewer.network.dns.ask import (
     ask,
     rcode,
 )
+from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import RecordPlace, Zones
+from renewer.network.dns.zones import Zones
 
 GRACE = 4.0  # seconds without a usable answer after which a server counts as unreachable
 FIRST, GROWTH, LONGEST = 0.05, 1.6, 5.0  # seconds between two questions to a server: first, factor, most

@@ -22,7 +22,6 @@ import dns.rrset
 from renewer import clock, words
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.inspection import Hop, Said, Stop, Trail
-from renewer.model.value import Value
 from renewer.network.dns.ask import (
     AUTHORITY,
     USUAL,
@@ -37,6 +36,7 @@ from renewer.network.dns.ask import (
     text,
     together,
 )
+from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.once import Once
 from renewer.network.dns.resolvers import LATE, MAX_VALUES, Lookups, Resolvers
 
@@ -53,14 +53,6 @@ _TIMEOUTS = (0.7, 2.5)  # seconds for a server, in the first and the second roun
 Kinds = tuple[dns.rdatatype.RdataType, ...]
 _ADDRESSES: Kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
 _HOST: Kinds = (*_ADDRESSES, dns.rdatatype.CAA)
-
-
-class RecordPlace(Value):
-    """Where the record that is asked for as `asked` has to lie; names without the final dot."""
-
-    asked: str
-    name: str
-    zone: str
 
 
 class Zone(NamedTuple):

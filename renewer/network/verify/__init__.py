@@ -7,17 +7,16 @@ door (`network/door.py`).
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from renewer.model.desired import Endpoint
+from renewer.network.protocol import shares
 from renewer.network.verify.sight import ANY, PortTrouble, Sight, Target
 
 if TYPE_CHECKING:
     from renewer.network.door import Door
     from renewer.network.verify.messages import Sights
-
-_T = TypeVar("_T")
 
 __all__ = ["ANY", "PortTrouble", "Sight", "Target", "look", "settle", "settle_all"]
 
@@ -43,7 +42,7 @@ def look(  # noqa: PLR0913  each by its name
     times = {str(target.endpoint): count for target in targets if (count := again(target.endpoint))}
     door = _door(stopping)
     found: list[Sight] = []
-    for some in _shares(targets, TARGETS):
+    for some in shares(targets, TARGETS):
         request = Look(
             targets=tuple(some),
             timeout=timeout,
@@ -86,7 +85,7 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
 
     door = _door(None)
     found: list[Sight] = []
-    for some in _shares(wanted, TARGETS):
+    for some in shares(wanted, TARGETS):
         places = {str(target.endpoint) for target, _ in some}
         request = Settle(
             wanted=tuple(some),
@@ -106,7 +105,3 @@ def _door(stopping: threading.Event | None) -> "Door[Sights]":
     from renewer.network.verify.looks import Looks
 
     return Door(Looks(), stopping=stopping)
-
-
-def _shares(things: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    return (things[start : start + size] for start in range(0, len(things), size))

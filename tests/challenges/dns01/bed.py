@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from renewer.issue.dns01 import Dns01Solver
 from renewer.issue.providers import make
 from renewer.model.desired import Dns01, Propagation, Rfc2136, Secret, SecretSource, Tsig, TsigAlgorithm
 from renewer.model.names import Identifier
 from renewer.model.solver import Task
-from renewer.network.challenges.dns01.solver import Dns01Solver
 from tests.servers.bind import Bind
 from tests.servers.knot import Knot
 from tests.servers.nameserver import Key, Zone

@@ -14,6 +14,8 @@ from dns.update import UpdateMessage
 
 from renewer import clock
 from renewer.errors import OurFault, RetryLater
+from renewer.issue.dns01 import DnsAccount01Solver, record_name
+from renewer.issue.dns_persist01 import DnsPersist01Solver
 from renewer.issue.solvers import solver_for
 from renewer.model.desired import DnsAccount01, DnsPersist01, Propagation, PropagationCheck
 from renewer.model.facts import Debris
@@ -21,8 +23,6 @@ from renewer.model.names import Identifier
 from renewer.model.persist import Claim, hashes, misfit, text_of, zone_line
 from renewer.model.solver import Task
 from renewer.network.acme import wire
-from renewer.network.challenges.dns01.account import DnsAccount01Solver, record_name
-from renewer.network.challenges.dnspersist01.solver import DnsPersist01Solver
 from tests.builders import NOW
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, Bed
 from tests.challenges.dns01.test_whole_runs import LIMIT, Host, left

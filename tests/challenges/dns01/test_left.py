@@ -13,9 +13,9 @@ from renewer import clock, refresh
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.errors import RenewerError
+from renewer.issue import leftover
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Debris
-from renewer.network.challenges.dns01 import leftover
 from renewer.policy.watchdog import left_behind
 from renewer.store.lock import Lock
 from tests import toml

@@ -14,9 +14,10 @@ from renewer import clock
 from renewer.errors import RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
 from renewer.network.dns import propagation, zones
+from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.propagation import PropagationWatch
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import RecordPlace, Zones
+from renewer.network.dns.zones import Zones
 from tests.challenges.dns01.bed import BIND, LAGGING_ZONE, SECONDARY, Bed, tasks
 from tests.challenges.dns01.scripted import Script, Scripted, reply
 from tests.servers.bind import Bind

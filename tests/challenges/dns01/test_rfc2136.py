@@ -154,7 +154,7 @@ def test_nobody_there(bed: Bed) -> None:
 
 def test_server_that_speaks_nonsense(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Garbage and silence cost a bounded time and give a clear message."""
-    monkeypatch.setattr("renewer.network.challenges.dns01.providers.rfc2136.TIME_LIMIT", 0.2)
+    monkeypatch.setattr("renewer.network.providers.rfc2136.TIME_LIMIT", 0.2)
     with Scripted("127.0.0.7", free_port(), lambda _: b"\0" * 40) as server:
         error = _at(bed, server)
     assert "does not speak DNS properly" in error.text

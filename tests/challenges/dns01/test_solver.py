@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from renewer.errors import GiveUp, RetryLater
-from renewer.issue import providers
+from renewer.issue import leftover, providers
+from renewer.issue.dns01 import Dns01Solver
 from renewer.issue.solvers import solver_for, sweep
 from renewer.model.desired import Dns01, Http01, Propagation
 from renewer.model.dns_options import BUILT_IN, Option, Rules, Sort, option_faults
 from renewer.model.dns_provider import TxtRecord
 from renewer.model.facts import Debris
-from renewer.network.challenges.dns01 import leftover
-from renewer.network.challenges.dns01.solver import Dns01Solver
+from renewer.network.providers import duty
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KNOT, KNOT_ZONE, OTHERS, Bed, tasks
 from tests.servers.nameserver import all_txt, txt_at
 
@@ -62,9 +62,9 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
             return Recorder
 
     monkeypatch.setattr(
-        providers,
+        duty,
         "entry_points",
-        lambda *, group, name: [Point] if (group, name) == (providers.GROUP, "recorder") else [],
+        lambda *, group, name: [Point] if (group, name) == (duty.GROUP, "recorder") else [],
     )
     monkeypatch.setattr(Recorder, "calls", [])
     monkeypatch.setattr(Recorder, "refuse", {})
@@ -165,7 +165,7 @@ def test_provider_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> No
         def load() -> None:
             raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(providers, "entry_points", lambda **_: [Point])
+    monkeypatch.setattr(duty, "entry_points", lambda **_: [Point])
     with pytest.raises(GiveUp, match="cannot be used: ZeroDivisionError: oh"):
         providers.make(Dns01(provider="broken"))
 
@@ -176,10 +176,12 @@ def test_ours_are_declared() -> None:
     from pathlib import Path
 
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
-    assert project["project"]["entry-points"][providers.GROUP] == providers.OURS
-    assert set(providers.OURS) == set(BUILT_IN)
-    for name in providers.OURS:
-        assert providers._factory(name).rules == BUILT_IN[name]
+    declared = project["project"]["entry-points"][duty.GROUP]
+    assert declared.pop("script") == "renewer.provisioning.dns_script:ScriptProvider"
+    assert declared == duty.OURS
+    assert {*duty.OURS, "script"} == set(BUILT_IN)
+    for name in duty.OURS:
+        assert duty.factory(name).rules == BUILT_IN[name]
 
 
 def test_rules_of_options() -> None:
@@ -287,7 +289,7 @@ def test_what_cannot_be_swept_stays_on_record(bed: Bed, recorder: type[Recorder]
 
 def test_value() -> None:
     """The value is the base64url of the SHA-256 of the key authorization (RFC 8555 §8.4)."""
-    from renewer.network.challenges.dns01.solver import value_of
+    from renewer.issue.dns01 import value_of
 
     (task,) = tasks("example.org")
     value = value_of(msgspec.structs.replace(task, key_authorization="abc"))

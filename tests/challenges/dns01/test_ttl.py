@@ -12,7 +12,7 @@ import dns.tsig
 import dns.update
 import pytest
 
-from renewer.network.challenges.dns01.providers.rfc2136 import TTL
+from renewer.network.providers.rfc2136 import TTL
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, KNOT, KNOT_ZONE, Bed, tasks
 
 pytestmark = pytest.mark.real

@@ -6,8 +6,9 @@ import pytest
 
 from renewer.errors import GiveUp, RetryLater
 from renewer.network.dns import resolvers, zones
+from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import RecordPlace, Zones
+from renewer.network.dns.zones import Zones
 from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, SIX_ZONE, Bed
 from tests.challenges.dns01.scripted import Script, Scripted, reply
 from tests.servers.ports import free_port

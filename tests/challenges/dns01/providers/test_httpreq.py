@@ -193,7 +193,7 @@ def test_record_of_a_killed_run() -> None:
     """What was remembered of a record is enough to remove it in either mode, unless it was tampered with."""
     import msgspec
 
-    from renewer.network.challenges.dns01 import leftover
+    from renewer.issue import leftover
 
     left = leftover.of(record(), "example.org", "httpreq", "www")
     found = leftover.read(left)

@@ -13,7 +13,7 @@ from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue.providers import make
 from renewer.model.desired import Dns01, OptionValue
 from renewer.model.dns_provider import Provider, TxtRecord
-from renewer.network.challenges.dns01.providers import lexicon
+from renewer.network.providers import lexicon
 from tests.agent import Agent
 from tests.challenges.dns01.providers.world import agent, provider, record, secret
 from tests.servers.jsonapi import Answer, JsonApi

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from renewer.issue.leftover import digest
 from renewer.issue.providers import make
 from renewer.model.desired import Dns01, OptionValue, Secret, SecretSource
 from renewer.model.dns_provider import Provider, TxtRecord
-from renewer.network.challenges.dns01.leftover import digest
 from tests.agent import Agent, authority
 from tests.challenges.dns01.bed import Bed
 from tests.servers.pebble import Pebble

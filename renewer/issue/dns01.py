@@ -1,27 +1,30 @@
-"""The solver for DNS-01: from tasks to records, zone by zone.
+"""The solvers of DNS-01, from tasks to records, zone by zone, and of DNS-ACCOUNT-01: the same elsewhere.
 
 All tasks of a certificate come together: their places are looked up at the same time, the records of a zone
-go to the provider in one call, and are waited for together.
+go to the provider in one call, and are waited for together. Who asks name servers, and who changes records,
+stands behind a door.
 """
 
+import base64
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
+from renewer.issue import leftover
 from renewer.model.desired import Dns01, PropagationCheck
 from renewer.model.dns_provider import Provider, TxtRecord
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
 from renewer.model.solver import HoldsNothing, Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.dns01 import leftover
-from renewer.network.dns.propagation import PropagationWatch
-from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import RecordPlace, Zones
+from renewer.network.dns import NameServers
+from renewer.network.dns.messages import RecordPlace
+from renewer.network.protocol import Failed
 
 PREFIX = "_acme-challenge"  # RFC 8555 §8.4
-PARALLEL = 8  # names looked up, and zones changed, at a time
+PARALLEL = 8  # zones changed at a time
 
 _zone_locks: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
@@ -40,8 +43,9 @@ class Dns01Solver(HoldsNothing):
     ) -> None:
         self._challenge = challenge
         self._make = provider
-        self._zones = Zones(Resolvers(challenge.propagation.resolvers))
-        self._watch = PropagationWatch(challenge.propagation, self._zones, until=until)
+        self._until = until
+        self._servers = NameServers(challenge.propagation.resolvers)
+        self._places: dict[str, RecordPlace | Failed] = {}
         self._lock = threading.Lock()
         self._made: Provider | None = None
         self._untouched: set[Task] = set()  # what was certainly never published
@@ -49,25 +53,17 @@ class Dns01Solver(HoldsNothing):
 
     def ready(self, names: Sequence[Identifier]) -> None:
         """Whether the provider has what it needs on this host, if it can tell."""
-        provider = self._provider()
-        if (
-            look := getattr(provider, "ready", None)
-        ) is None:  # one of others, from before there was such a method
-            return
         bases = {name.base: name for name in names}
         try:
-            look(list(bases))
+            self._provider().ready(list(bases))
         except RenewerError as error:
             concerned = {name for name, _ in error.identifiers}
             error.identifiers = tuple((str(one), error.text) for one in names if one.base in concerned)
             raise
-        except Exception as error:  # what others did not foresee is a fault of this provider alone
-            raise _broken(error, "?") from error
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Look up the places of all tasks at the same time; what fails is told by `present_all`."""
-        names = dict.fromkeys(self.asked(task) for task in tasks)
-        _each(self._try_place, names)
+        self._look_up({self.asked(task) for task in tasks})
 
     def debris_of(self, task: Task) -> Debris | None:
         """The value at the name where it will lie."""
@@ -118,9 +114,9 @@ class Dns01Solver(HoldsNothing):
             wanted.setdefault(place, set()).add(value_of(one.task))
             names[place.name] = names[place.asked] = one.task.identifier.base
         try:
-            self._watch.wait({place: frozenset(values) for place, values in wanted.items()}, warn)
+            self._servers.wait(wanted, self._challenge.propagation, until=self._until, warn=warn)
         except RenewerError as error:
-            identifiers = tuple((names.get(name, name), said) for name, said in error.identifiers)
+            identifiers = tuple((names[name], said) for name, said in error.identifiers if name in names)
             raise type(error)(
                 error.text, hint=error.hint, kind=error.kind, identifiers=identifiers
             ) from error
@@ -206,8 +202,16 @@ class Dns01Solver(HoldsNothing):
         )
         return record, place.zone
 
+    def _look_up(self, names: set[str]) -> None:
+        if new := sorted(names - self._places.keys()):
+            self._places |= self._servers.places(new)
+
     def _place(self, asked: str) -> RecordPlace:
-        return self._zones.place(asked)
+        self._look_up({asked})
+        found = self._places[asked]
+        if isinstance(found, Failed):
+            raise found.error()
+        return found
 
     def _seen_at(self, asked: str) -> RecordPlace:
         """Where it is looked for; who asks no server of a zone needs to know none."""
@@ -225,6 +229,28 @@ class Dns01Solver(HoldsNothing):
             return RecordPlace(asked=asked, name=asked, zone="")
 
 
+class DnsAccount01Solver(Dns01Solver):
+    """DNS-ACCOUNT-01 (draft-ietf-acme-dns-account-label): a name that only our account asks for.
+
+    So several accounts and clients prove one name without meeting, and each can be delegated on its own.
+    """
+
+    type = "dns-account-01"
+
+    def asked(self, task: Task) -> str:
+        """The name that the authority asks for."""
+        if task.account is None:
+            raise OurFault("dns-account-01 needs the account's URL, and the task has none")
+        return record_name(task.account, task.identifier.base)
+
+
+def record_name(account: str, name: str) -> str:
+    """`_` + lowercase(base32(SHA-256(account URL)[0:10])) + `._acme-challenge.` + name (§3.2)."""
+    digest = hashlib.sha256(account.encode("ascii")).digest()[:10]
+    label = base64.b32encode(digest).decode().lower()  # ten octets are sixteen letters, without padding
+    return f"_{label}.{PREFIX}.{name}"
+
+
 def value_of(task: Task) -> str:
     """RFC 8555 §8.4: the base64url of the SHA-256 of the key authorization."""
     return leftover.digest(task.key_authorization)
@@ -235,17 +261,7 @@ def _in_turn(zone: str, act: Callable[[], None]) -> None:
     with _guard:
         lock = _zone_locks.setdefault(zone, threading.Lock())
     with lock:
-        try:
-            act()
-        except RenewerError:
-            raise
-        except Exception as error:  # what others did not foresee must not keep the rest from work
-            raise _broken(error, zone or "?") from error
-
-
-def _broken(error: Exception, zone: str) -> OurFault:
-    text = f"the DNS provider broke at the zone {zone}: {type(error).__name__}: {error}"
-    return OurFault(text, hint="tell its authors", kind="provider")
+        act()
 
 
 def _each(act: Callable[[str], object], names: Iterable[str]) -> Mapping[str, RenewerError | None]:

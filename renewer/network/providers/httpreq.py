@@ -12,7 +12,7 @@ from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import BUILT_IN, Rules
 from renewer.model.dns_provider import TxtRecord, each
-from renewer.network.challenges.dns01.providers.web import Api
+from renewer.network.providers.web import Api
 
 
 class HttpreqProvider:

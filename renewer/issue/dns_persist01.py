@@ -5,23 +5,19 @@ knows when the operator will. If one does, the others are waited for as the conf
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from renewer import clock, words
 from renewer.errors import OurFault, RenewerError, RetryLater
+from renewer.issue import leftover
 from renewer.model import persist as record
 from renewer.model.desired import DnsPersist01, PropagationCheck
 from renewer.model.facts import Debris
 from renewer.model.names import Identifier
 from renewer.model.solver import HoldsNothing, OneByOne, Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.dns01 import leftover
-from renewer.network.dns.propagation import PropagationWatch, shown
-from renewer.network.dns.resolvers import Resolvers
-from renewer.network.dns.zones import RecordPlace, Zones
+from renewer.network.dns import NameServers
+from renewer.network.dns.messages import ClaimSeen, RecordPlace
 
-PARALLEL = 8  # names looked up at a time
-LOOK_LIMIT = 20.0  # seconds for the servers of one name to show their values
 _SHOWN = 3  # values in a message
 
 
@@ -32,8 +28,7 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
 
     def __init__(self, challenge: DnsPersist01, *, until: Callable[[], float]) -> None:
         self._rule = challenge.propagation
-        self._zones = Zones(Resolvers(self._rule.resolvers))
-        self._watch = PropagationWatch(self._rule, self._zones, until=until)
+        self._servers = NameServers(self._rule.resolvers)
         self._until = until
 
     def ready(self, names: Sequence[Identifier]) -> None:
@@ -52,15 +47,17 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
         """Return when every record can be seen. Raises RetryLater, saying which ones to publish."""
         if self._rule.check is PropagationCheck.NONE or not presented:
             return
-        with ThreadPoolExecutor(min(PARALLEL, len(presented))) as pool:
-            looks = list(pool.map(self._look, [one.task for one in presented]))
+        tasks = [one.task for one in presented]
+        sought = [(record.name_of(one.identifier.base), _claim(one)) for one in tasks]
+        seen = self._servers.claims(sought, self._rule.check, until=self._until)
+        looks = list(map(_judged, tasks, seen))
         if missing := [one for one in looks if isinstance(one, RenewerError)]:
             raise _joined(missing)
         wanted: dict[RecordPlace, frozenset[str]] = {}
         for found in looks:
             if not isinstance(found, RenewerError):
                 wanted[found[0]] = wanted.get(found[0], frozenset()) | {found[1]}
-        self._watch.wait(wanted, warn)
+        self._servers.wait(wanted, self._rule, until=self._until, warn=warn)
 
     def clean_up(self, task: Task) -> Debris | None:  # noqa: ARG002  the contract's signature
         """The record stays."""
@@ -73,34 +70,18 @@ class DnsPersist01Solver(HoldsNothing, OneByOne):
     def close(self) -> None:
         """Nothing is open."""
 
-    def _look(self, task: Task) -> tuple[RecordPlace, str] | RenewerError:
-        """Where a value stands that proves the claim, and that value; or why there is none."""
-        claim, asked = _claim(task), record.name_of(task.identifier.base)
-        try:
-            place = self._zones.place(asked)
-            values = self._values(place, claim)
-        except RenewerError as error:
-            return type(error)(
-                error.text,
-                hint=error.hint,
-                kind=error.kind,
-                identifiers=((task.identifier.base, error.text),),
-            )
-        now = clock.now()
-        for value in values:
-            if record.misfit(value, claim, now) is None:
-                return place, value
-        return _missing(task, claim, asked, values)
 
-    def _values(self, place: RecordPlace, claim: record.Claim) -> list[str]:
-        """Every value that is shown, up to the first server that shows one which proves the claim."""
-        seen: dict[str, None] = {}
-        end = min(clock.monotonic() + LOOK_LIMIT, self._until())
-        for values in shown(self._zones, place, self._rule.check, end):
-            seen.update(dict.fromkeys(sorted(values)))
-            if any(record.misfit(value, claim, clock.now()) is None for value in values):
-                break
-        return list(seen)
+def _judged(task: Task, seen: ClaimSeen) -> tuple[RecordPlace, str] | RenewerError:
+    """Where a value stands that proves the claim, and that value; or why there is none."""
+    claim = _claim(task)
+    if seen.place is None:
+        error = seen.why.error() if seen.why else OurFault("nothing was found, and nobody says why")
+        error.identifiers = ((task.identifier.base, error.text),)
+        return error
+    for value in seen.values:
+        if record.misfit(value, claim, clock.now()) is None:
+            return seen.place, value
+    return _missing(task, claim, record.name_of(task.identifier.base), seen.values)
 
 
 def _claim(task: Task) -> record.Claim:

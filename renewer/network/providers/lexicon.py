@@ -8,7 +8,7 @@ import contextlib
 import os.path
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -25,7 +25,6 @@ TIME_LIMIT = 120.0  # seconds for the changes of one zone, unless the config say
 TTL = "60"  # seconds: as short as most services allow, for the next order comes with other values
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lexicon_child.py")
 _INSTALL = "install it for the Python that runs renewer: pip install 'renewer[lexicon]'"
-_SHORTEST = 4  # a secret shorter than that is no secret, and blotting it out would spoil every text
 _WAYS = {"service", "ttl", "timeout"}
 _FINAL = {400, 401, 403, 404, 405, 410}  # of HTTP: what does not pass by itself
 _WORDS = 400  # characters of what a service says
@@ -42,17 +41,16 @@ Start = Callable[[str, bytes, Mapping[str, str], float], tuple[int | None, str]]
 class LexiconProvider:
     """Changes a zone through the service that `service` names.
 
-    The challenge has its secrets in their places; `hidden` are those, which no text may show. `start` runs a
-    script in a process of its own: path, stdin, environment, seconds; exit code (None: ended) and output.
+    The challenge has its secrets in their places. `start` runs a script in a process of its own: path, stdin,
+    environment, seconds; exit code (None: ended) and output.
     """
 
     rules: ClassVar[Rules] = BUILT_IN["lexicon"]
     needs_zone = True
 
-    def __init__(self, challenge: Dns01, hidden: Iterable[str], start: Start) -> None:
+    def __init__(self, challenge: Dns01, start: Start) -> None:
         self._given = dict(challenge.options)
         self._env = {name: str(value) for name, value in challenge.env}
-        self._hidden = sorted(hidden, key=len, reverse=True)
         self._start = start
         self._service = str(self._given["service"])
         self._limit = time_limit(self._given, TIME_LIMIT)
@@ -96,12 +94,7 @@ class LexiconProvider:
             said = self._child(job)
         if not said:
             return
-        error = self._error(zone, said)
-        text = error.text
-        for secret in self._hidden:
-            if len(secret) >= _SHORTEST:
-                text = text.replace(secret, "…")
-        told = type(error)(text, hint=error.hint, kind=error.kind)
+        told = self._error(zone, said)
         told.untouched = said.keys() & {"missing", "unknown"} != set() or "AuthenticationError" in said.get(
             "kinds", ()
         )

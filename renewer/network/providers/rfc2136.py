@@ -26,7 +26,7 @@ from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01, Rfc2136, Tsig
 from renewer.model.dns_options import Rules
 from renewer.model.dns_provider import TxtRecord, untouched
-from renewer.network.challenges.dns01.providers.advice import ADVICE, UNKNOWN, UNSIGNED
+from renewer.network.providers.advice import ADVICE, UNKNOWN, UNSIGNED
 
 TTL = 1  # seconds: no cache may still hold these values when the next order comes with others
 TIME_LIMIT = 10.0  # seconds for one message to one address
@@ -38,7 +38,7 @@ class Rfc2136Provider:
     rules: ClassVar[Rules] = Rules()
     needs_zone = True
 
-    def __init__(self, challenge: Dns01, secret: str) -> None:
+    def __init__(self, challenge: Dns01, secret: str = "") -> None:
         if challenge.rfc2136 is None:
             raise GiveUp("rfc2136 needs a server", hint='server = "192.0.2.53:53"', kind="config")
         self._to: Rfc2136 = challenge.rfc2136

@@ -1,1 +1,0 @@
-"""DNS-PERSIST-01 (draft-ietf-acme-dns-persist): a TXT record that the operator publishes once."""
