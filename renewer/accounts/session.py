@@ -29,7 +29,6 @@ from renewer.model.names import Identifier
 from renewer.network.acme import messages as say
 from renewer.network.acme.lost import Lost
 from renewer.network.acme.messages import SignKind
-from renewer.network.acme.once import Renewable
 from renewer.network.acme.resources import (
     AcmeOrder,
     Authorization,
@@ -39,6 +38,7 @@ from renewer.network.acme.resources import (
     token_is_safe,
 )
 from renewer.network.protocol import BreachError
+from renewer.threads import Renewable
 
 Deadline = float | Callable[[], float]
 

@@ -7,7 +7,7 @@ import click
 
 from renewer.cli import screen
 from renewer.cli.screen import Setup
-from renewer.errors import RenewerError, UsageError
+from renewer.errors import UsageError
 
 if TYPE_CHECKING:
     from renewer.model.desired import Config, Dns01
@@ -109,17 +109,15 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _shown(challenge: "Dns01", domain: str) -> dict[str, Any]:
-    from renewer.network.dns.resolvers import Resolvers
-    from renewer.network.dns.zones import Zones
+    from renewer.network.dns import NameServers
+    from renewer.network.protocol import Failed
 
     asked = f"_acme-challenge.{domain}"
     account = _account(challenge, domain)
     target = account.fulldomain.rstrip(".").lower() if account else None
     published: bool | None = False
     if target:
-        try:
-            published = Zones(Resolvers(challenge.propagation.resolvers)).place(asked).name == target
-        except RenewerError:
-            published = None
+        found = NameServers(challenge.propagation.resolvers).places([asked])[asked]
+        published = None if isinstance(found, Failed) else found.name == target
     server = str(dict(challenge.options)["server"])
     return {"domain": domain, "name": asked, "target": target, "server": server, "published": published}

@@ -1,21 +1,18 @@
 """One look at all names, everything at the same time and within one time limit, and what follows from it."""
 
-import base64
 import contextlib
-import errno
-import hashlib
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from renewer import certs, clock
 from renewer.accounts.keeper import Keeper
 from renewer.errors import RenewerError
-from renewer.model.desired import Authority, Certificate, Challenge, Config, Endpoint, Http01
+from renewer.issue.dns01 import record_label
+from renewer.model.desired import Authority, Certificate, Challenge, Config, Http01
 from renewer.model.inspection import (
     Candidate,
     Checkup,
@@ -24,28 +21,20 @@ from renewer.model.inspection import (
     NameSeen,
     Pinned,
     PortSeen,
-    Resolved,
 )
 from renewer.model.names import Identifier, IdentifierType
-from renewer.model.token import URL_PATH
 from renewer.model.value import Value
-from renewer.network.challenges.http01.fetch import fetch
-from renewer.network.dns import tlsa
-from renewer.network.dns.ask import together
-from renewer.network.dns.caa import relevant
-from renewer.network.dns.dnssec import signed
-from renewer.network.dns.resolvers import Lookups, Resolvers, addresses, silent
-from renewer.network.dns.zones import Zones
-from renewer.network.verify import ANY, Target, look
-from renewer.network.verify.sight import PortTrouble, is_ours
+from renewer.network import verify
+from renewer.network.dns import NameServers
+from renewer.network.verify.messages import Doorstep
 from renewer.policy import challenge as choosing
 from renewer.policy.name_checks import judge
 from renewer.policy.name_checks.records import IDENTITIES, compare, judge_tlsa
 from renewer.store.disk import DiskStore
+from renewer.threads import together
 
 LIMIT = 20.0  # seconds for everything
 _AT_LAST = 0.15  # the share of the time that is kept for the ports
-_RESOLVER = 1.5  # seconds for the resolvers to show that there is one
 _TO_SAY = 0.2  # seconds of the time limit in which nobody is waited for any more
 MAX_ADDRESSES = 8  # of one name that are connected to
 Key = tuple[str, str]  # a name, and the type of challenge that proves it
@@ -78,14 +67,16 @@ def examine(
     deadline = clock.monotonic() + limit
     wishes = tuple(wishes)
     asked = [_question(wish, identifier) for wish in wishes for identifier in wish.names]
-    names = _Names(config, state, deadline - limit * _AT_LAST, doors)
+    before = limit * (1 - _AT_LAST)
     work: dict[tuple[str, str], Callable[[], object]] = {
-        ("names", kind): partial(names.look, [one for one in asked if one.challenge == kind])
+        ("names", kind): partial(
+            _names, config, state, [one for one in asked if one.challenge == kind], before, doors.dns
+        )
         for kind in {one.challenge for one in asked}
     }
     for name in {name for wish in wishes for name in wish.authorities}:
         work["authority", name] = partial(candidate, config, name, state, limit / 2)
-    work["names", "TLSA"] = partial(look_at_tlsa, config, wishes, state, deadline - limit * _AT_LAST)
+    work["names", "TLSA"] = partial(look_at_tlsa, config, wishes, state, before)
     found = together(work, deadline)
     pinned: Any = found.pop(("names", "TLSA"), {})
     seen: dict[Key, NameSeen] = {}
@@ -124,87 +115,28 @@ def _key(asked: NameAsked) -> Key:
     return asked.name, asked.challenge
 
 
-class _Names:
-    """What DNS says of names that are proved in the same way; addresses need none."""
+def _names(
+    config: Config, state: str, asked: Sequence[NameAsked], within: float, port: int
+) -> dict[Key, NameSeen]:
+    """What DNS says of names that are proved in the same way; addresses need none.
 
-    def __init__(self, config: Config, state: str, deadline: float, doors: Doors) -> None:
-        self._config = config
-        self._state = state
-        self._resolvers = config.agent.resolvers
-        self._deadline = deadline
-        self._port = doors.dns
-
-    def look(self, asked: Sequence[NameAsked]) -> dict[Key, NameSeen]:
-        """Each once. Raises GiveUp if this host names no resolver."""
-        names = {one.name: one.challenge for one in asked if not one.address}
-        if not names:
-            return {}
-        if nobody_says := silent(self._resolvers, _RESOLVER):
-            nobody = Resolved(trouble=f"does not answer ({', '.join(nobody_says)})")
-            return {(name, kind): NameSeen(name=name, resolved=nobody) for name, kind in names.items()}
-        labels = {one.name: self._label(one) for one in asked if not one.address}
-        resolvers = Resolvers(self._resolvers)
-        lookups = Lookups(resolvers.servers, deadline=self._deadline, port=self._port)
-        found = _seen(lookups, Zones(resolvers, lookups), labels)
-        return {(name, names[name]): one for name, one in found.items()}
-
-    def _label(self, asked: NameAsked) -> str:
-        """Where the challenge's record lies; that of dns-account-01 is known once there is an account."""
-        if asked.challenge != "dns-account-01":
-            return LABELS.get(asked.challenge, "")
-        account = account_on_disk(self._config.authorities[asked.authorities[0].name], self._state)
-        return account_label(account) if account else ""
+    Raises GiveUp if this host names no resolver.
+    """
+    names = [one for one in asked if not one.address]
+    if not names:
+        return {}
+    kinds = {one.name: one.challenge for one in names}
+    labels = {one.name: _label(config, one, state) for one in names}
+    found = NameServers(config.agent.resolvers).examine(labels, within=within, port=port)
+    return {(name, kinds[name]): one for name, one in found.items()}
 
 
-# --- DNS ----------------------------------------------------------------------------------------------------
-
-
-def _seen(lookups: Lookups, zones: Zones, labels: Mapping[str, str]) -> dict[str, NameSeen]:
-    """What DNS says of each name; the label is that of its challenge's record, "" if it needs none."""
-    work: dict[Key, Callable[[], object]] = {}
-    for name, label in labels.items():
-        work[name, "resolved"] = partial(addresses, lookups, name)
-        work[name, "host"] = partial(zones.host, name)
-        work[name, "caa"] = partial(relevant, lookups, name)
-        if label:
-            work[name, "proof"] = partial(zones.record, f"{label}.{name}")
-    found = together(work, lookups.deadline)
-    seen: dict[str, NameSeen] = {}
-    for name in labels:
-        parts = [part for owner, part in work if owner == name]
-        known: dict[str, Any] = {part: found[name, part] for part in parts if (name, part) in found}
-        late = tuple(part for part in parts if part not in known)
-        seen[name] = NameSeen(name=name, unfinished=late, **known)
-    return _with_signatures(lookups, zones, seen)
-
-
-def _with_signatures(lookups: Lookups, zones: Zones, seen: Mapping[str, NameSeen]) -> dict[str, NameSeen]:
-    """Each zone that a name depends on is judged once."""
-    needs = {name: _zones(one) for name, one in seen.items()}
-    first: dict[str, str] = {}
-    for name, several in needs.items():
-        for zone in several:
-            first.setdefault(zone, name if f".{name}".endswith(f".{zone}") else zone)
-    work = {
-        zone: partial(signed, lookups, zones.met[zone], name)
-        for zone, name in first.items()
-        if zone in zones.met
-    }
-    found = together(work, lookups.deadline)
-    told = {}
-    for name, one in seen.items():
-        late = () if all(zone in found for zone in needs[name] if zone in work) else ("dnssec",)
-        told[name] = msgspec.structs.replace(
-            one,
-            signed=tuple(found[zone] for zone in needs[name] if zone in found),
-            unfinished=one.unfinished + late,
-        )
-    return told
-
-
-def _zones(seen: NameSeen) -> list[str]:
-    trails = [one for one in (seen.host, seen.proof) if one is not None]
-    return list(dict.fromkeys(hop.zone for trail in trails for hop in trail.hops if hop.zone))
+def _label(config: Config, asked: NameAsked, state: str) -> str:
+    """Where the challenge's record lies; that of dns-account-01 is known once there is an account."""
+    if asked.challenge != "dns-account-01":
+        return LABELS.get(asked.challenge, "")
+    account = account_on_disk(config.authorities[asked.authorities[0].name], state)
+    return record_label(account) if account else ""
 
 
 # --- ports --------------------------------------------------------------------------------------------------
@@ -219,15 +151,16 @@ def _with_ports(
         _key(one): names.get(_key(one)) or NameSeen(name=one.name, unfinished=() if one.address else empty)
         for one in asked
     }
-    doorways = {"http-01": Doorway("http", doors.http), "tls-alpn-01": Doorway("tls", doors.tls)}
-    work = {}
+    doors_of = {"http-01": doors.http, "tls-alpn-01": doors.tls}
+    work: dict[tuple[Key, str], Doorstep] = {}
     for one in asked:
-        if one.challenge in doorways and not one.wildcard:
+        if one.challenge in doors_of and not one.wildcard:
             addresses = (one.name,) if one.address else seen[_key(one)].addresses_known
             for address in addresses[:MAX_ADDRESSES]:
-                door = doorways[one.challenge]
-                work[_key(one), address] = partial(see, one.name, address, door, deadline - _TO_SAY)
-    found = together(work, deadline, workers=32)
+                port, tls = doors_of[one.challenge], one.challenge != "http-01"
+                work[_key(one), address] = Doorstep(name=one.name, address=address, port=port, tls=tls)
+    visited = verify.visit(list(work.values()), max(0.0, deadline - _TO_SAY - clock.monotonic()))
+    found = {where: visited[step] for where, step in work.items() if step in visited}
     for key, before in seen.items():
         mine = [address for owner, address in work if owner == key]
         late = ("ports",) if any((key, address) not in found for address in mine) else ()
@@ -283,21 +216,15 @@ def _on_disk(authority: Authority, state: str) -> tuple[str, str]:
     return str(disk.get("url") or ""), str(disk.get("thumbprint") or "")
 
 
-def account_label(account: str) -> str:
-    """The name of dns-account-01's record before the host name (draft-ietf-acme-dns-account-label §3.1)."""
-    digest = hashlib.sha256(account.encode()).digest()[:10]
-    return f"_{base64.b32encode(digest).decode().lower()}._acme-challenge"
-
-
 def look_at_tlsa(
-    config: Config, wishes: Sequence[Certificate], state: str, deadline: float
+    config: Config, wishes: Sequence[Certificate], state: str, within: float
 ) -> dict[tuple[str, str], tuple[Finding, ...]]:
-    """What was found, by certificate and name, by `deadline` (of clock.monotonic).
+    """What was found in so many seconds, by certificate and name.
 
     Raises GiveUp if this host names no resolver.
     """
     places = [(wish, name, place) for wish in wishes for name, place in _places(wish)]
-    seen = tlsa.look((place for _, _, place in places), resolvers=config.agent.resolvers, deadline=deadline)
+    seen = NameServers(config.agent.resolvers).tlsa((place for *_, place in places), within=within)
     pinned = {wish.name: _pinned(state, wish.name) for wish, _, place in places if seen.get(place)}
     found: dict[tuple[str, str], tuple[Finding, ...]] = {}
     for wish, name, place in places:
@@ -345,52 +272,3 @@ def _places(wish: Certificate) -> list[tuple[str, str]]:
             shown = next((one.base for one in wish.names if one == asked or one.covers(asked)), "")
             found[shown or wish.names[0].base, f"_{endpoint.port}._tcp.{asked.base}"] = None
     return list(found)
-
-
-PROBE = "renewer-probe"  # no token: what answers is the web server, not a challenge
-TIME_LIMIT = 4.0  # seconds for one address
-_NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN)
-
-
-class Doorway(NamedTuple):
-    """What is spoken (`http` or `tls`), and at which port."""
-
-    speech: str
-    port: int
-
-
-def see(name: str, address: str, door: Doorway, deadline: float) -> PortSeen:
-    """One address of a name, before the deadline (of clock.monotonic)."""
-    deadline = min(deadline, clock.monotonic() + TIME_LIMIT)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    seen = PortSeen(address=address, port=door.port, ours=is_ours(family, address))
-    return _http(name, seen, family, deadline) if door.speech == "http" else _tls(name, seen, deadline)
-
-
-def _http(name: str, seen: PortSeen, family: int, deadline: float) -> PortSeen:
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as connection:
-            connection.settimeout(max(0.001, (deadline - clock.monotonic()) / 2))
-            connection.connect((seen.address, seen.port))
-    except OSError as error:
-        why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        return msgspec.structs.replace(seen, error=why.lower(), no_route=error.errno in _NO_ROUTE)
-    host = f"[{name}]" if ":" in name else name
-    port = "" if seen.port == 80 else f":{seen.port}"
-    found = fetch(f"http://{host}{port}{URL_PATH}{PROBE}", deadline=deadline, at=seen.address)
-    return msgspec.structs.replace(
-        seen, connected=True, error=found.error, way=found.trace, status=found.status
-    )
-
-
-def _tls(name: str, seen: PortSeen, deadline: float) -> PortSeen:
-    endpoint = Endpoint(server_name=name, port=seen.port, host=seen.address)
-    left = max(0.001, deadline - clock.monotonic())
-    (sight,) = look([Target(endpoint=endpoint, roots=ANY)], timeout=left, workers=1)
-    error = "" if sight.completed else (sight.error or "").removeprefix(f"{sight.address}: ")
-    return msgspec.structs.replace(
-        seen,
-        connected=sight.connected,
-        error=error,
-        no_route=sight.trouble is PortTrouble.NETWORK and not sight.connected,
-    )

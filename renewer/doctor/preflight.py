@@ -14,6 +14,7 @@ from renewer.model.decision import EventName
 from renewer.model.desired import FirstLook
 from renewer.model.facts import Situation
 from renewer.model.inspection import Severity
+from renewer.network.dns import NameServers
 
 if TYPE_CHECKING:
     from renewer.doctor.examination import Doors
@@ -42,7 +43,7 @@ class FirstOrders:
             return
         if (left := self._time_left()) < _LEAST:
             return
-        from renewer.doctor.examination import examine  # brings dnspython, which only this look needs
+        from renewer.doctor.examination import examine
 
         try:
             found = examine(
@@ -72,10 +73,8 @@ class FirstOrders:
             return self._end - clock.monotonic()
 
     def _silent(self) -> str:
-        from renewer.network.dns.resolvers import silent
-
         try:
-            servers = silent(self._context.config.agent.resolvers, _RESOLVER)
+            servers = NameServers(self._context.config.agent.resolvers).silent(_RESOLVER)
         except RenewerError as error:
             return error.text
         return f"no DNS resolver answers ({', '.join(servers)})" if servers else ""

@@ -245,10 +245,15 @@ class DnsAccount01Solver(Dns01Solver):
 
 
 def record_name(account: str, name: str) -> str:
-    """`_` + lowercase(base32(SHA-256(account URL)[0:10])) + `._acme-challenge.` + name (§3.2)."""
+    """The name that the authority asks for, with the account's label (§3.2)."""
+    return f"{record_label(account)}.{name}"
+
+
+def record_label(account: str) -> str:
+    """`_` + lowercase(base32(SHA-256(account URL)[0:10])) + `._acme-challenge` (§3.2)."""
     digest = hashlib.sha256(account.encode("ascii")).digest()[:10]
     label = base64.b32encode(digest).decode().lower()  # ten octets are sixteen letters, without padding
-    return f"_{label}.{PREFIX}.{name}"
+    return f"_{label}.{PREFIX}"
 
 
 def value_of(task: Task) -> str:

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 from renewer.errors import GiveUp
+from renewer.issue.own_look import Preflight
 from renewer.model.desired import Challenge, Dns01, DnsAccount01, DnsPersist01, Http01, TlsAlpn01
 from renewer.model.facts import Debris
 from renewer.model.solver import Solver
-from renewer.network.challenges.http01.preflight import Preflight
 from renewer.provisioning import webroot
 
 DNS_RECORD = "dns-01 record"  # Debris.what of dns01, which is imported only when needed

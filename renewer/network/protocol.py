@@ -9,7 +9,7 @@ what they ask for (`verify/messages.py`).
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
@@ -30,6 +30,7 @@ _TEXT, _NAMES, _DETAILS, _DETAIL = 20_000, 400, 40_000, 2000
 """Characters of a sentence of an error; names, and of what is said of all and of one: so that it fits."""
 LONGEST = timedelta(days=366)
 """Beyond this nobody means it who says when to come back."""
+K = TypeVar("K")
 M = TypeVar("M")
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A moment as it crosses: one without a zone is no message."""
@@ -133,6 +134,24 @@ class BreachError(RetryLater):
 def breach(what: str) -> BreachError:
     """The error for an answer that is none to what was asked."""
     return BreachError(f"a worker answered nonsense: {what}", kind="worker")
+
+
+def by_what(
+    key: Callable[[Any], Any], asked: Iterable[K], answers: Iterable[Any], *, each: bool = False
+) -> dict[K, Any]:
+    """The answers by what they are about: one at most, or one, to `each` that was asked; of nothing else.
+
+    Raises BreachError.
+    """
+    left, found = set(asked), dict[K, Any]()
+    for answer in answers:
+        if (about := key(answer)) not in left:
+            raise breach("about something that was not asked")
+        left.remove(about)
+        found[about] = answer
+    if left and each:
+        raise breach(f"nothing about {len(left)} of those that were asked")
+    return found
 
 
 def cleaned(value: M) -> M:

@@ -11,10 +11,10 @@ import pytest
 
 from renewer import copies
 from renewer.errors import RenewerError
+from renewer.issue.own_look import Preflight
 from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.desired import Preflight as Mode
-from renewer.network.challenges.http01.preflight import Preflight
 from renewer.provisioning.webroot import WebrootSolver
 from renewer.report.publish import publish
 from tests import toml

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from renewer import clock
 from renewer.errors import RetryLater
+from renewer.issue.own_look import Preflight, judge
 from renewer.model.desired import Preflight as Mode
 from renewer.model.solver import Presented
-from renewer.network.challenges.http01 import fetch as fetching
-from renewer.network.challenges.http01.fetch import Fetched, fetch
-from renewer.network.challenges.http01.preflight import Preflight, judge
+from renewer.network.verify import fetching
+from renewer.network.verify.fetching import fetch
+from renewer.network.verify.messages import Fetched
 from tests.challenges.tasks import task
 
 Reply = Callable[[socket.socket], None]

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from renewer.config.load import load
-from renewer.doctor.examination import account_label, account_on_disk, candidate
+from renewer.doctor.examination import account_on_disk, candidate
+from renewer.issue.dns01 import record_label
 from tests.agent import at_pebble
 from tests.servers.pebble import Pebble
 
@@ -45,6 +46,4 @@ def test_a_built_in_authority_is_known_without_its_directory(tmp_path: Path) -> 
 
 def test_the_label_of_dns_account_01() -> None:
     """The example of draft-ietf-acme-dns-account-label §3.2."""
-    assert (
-        account_label("https://example.com/acme/acct/ExampleAccount") == "_ujmmovf2vn55tgye._acme-challenge"
-    )
+    assert record_label("https://example.com/acme/acct/ExampleAccount") == "_ujmmovf2vn55tgye._acme-challenge"

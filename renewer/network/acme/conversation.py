@@ -15,11 +15,11 @@ from renewer.network.acme.messages import (
     Signature,
     SignKind,
 )
-from renewer.network.acme.once import Renewable
 from renewer.network.acme.reply import Reply, join
 from renewer.network.acme.resources import Directory
 from renewer.network.acme.transport import REDIRECTS, Transport
 from renewer.network.door import Asker
+from renewer.threads import Renewable
 
 T = TypeVar("T")
 JSON = "application/json"

@@ -5,20 +5,19 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from renewer.model.inspection import NameSeen, Tlsa
 from renewer.model.value import Warn
 from renewer.network.dns import messages as said
 from renewer.network.dns.messages import NAMES, ClaimSeen, RecordPlace
-from renewer.network.protocol import Failed, breach, cleaned, shares
+from renewer.network.protocol import Failed, breach, by_what, cleaned, shares
 
 if TYPE_CHECKING:
     from renewer.model.challenges import Propagation, PropagationCheck
     from renewer.model.persist import Claim
     from renewer.network.door import Door
 
-T = TypeVar("T")
 _NAME = re.compile(r"[!-~]{1,1009}")  # of 253 octets, each of which may be written as \DDD
 
 
@@ -38,7 +37,7 @@ class NameServers:
         for some in shares(list(dict.fromkeys(names)), NAMES):
             request = said.Place(names=tuple(some), resolvers=self._resolvers)
             answers = self._door.ask_all(request, said.Placed)
-            for asked, answer in _by(lambda one: one.asked, some, answers).items():
+            for asked, answer in by_what(lambda one: one.asked, some, answers, each=True).items():
                 found[asked] = _told(asked, answer.place, answer.why)
         return found
 
@@ -66,7 +65,7 @@ class NameServers:
         for some in shares(sought, NAMES):
             request = said.FindClaims(claims=tuple(some), check=check, resolvers=self._resolvers)
             answers = self._door.ask_all(request, ClaimSeen, until=until)
-            seen = _by(lambda one: one.number, range(len(some)), answers)
+            seen = by_what(lambda one: one.number, range(len(some)), answers, each=True)
             for number, (asked, _) in enumerate(some):
                 _told(asked, seen[number].place, seen[number].why)
                 found.append(seen[number])
@@ -81,7 +80,7 @@ class NameServers:
         for some in shares(list(labels.items()), NAMES):
             request = said.Examine(names=tuple(some), resolvers=self._resolvers, within=within, port=port)
             answers = self._door.ask_all(request, said.Examined)
-            seen = _by(lambda one: one.seen.name, [name for name, _ in some], answers)
+            seen = by_what(lambda one: one.seen.name, [name for name, _ in some], answers, each=True)
             found |= {name: cleaned(one.seen) for name, one in seen.items()}
         return found
 
@@ -94,7 +93,7 @@ class NameServers:
         for some in shares(list(dict.fromkeys(places)), NAMES):
             request = said.LookUpTlsa(places=tuple(some), resolvers=self._resolvers, within=within)
             answers = self._door.ask_all(request, said.TlsaShown)
-            shown = _by(lambda one: one.place, some, answers, all_of=False)
+            shown = by_what(lambda one: one.place, some, answers)
             found |= {place: cleaned(one).records for place, one in shown.items()}
         return found
 
@@ -115,21 +114,6 @@ class NameServers:
 
             self._made = Door[Any](NameAsker())
         return self._made
-
-
-def _by(
-    key: Callable[[Any], Any], asked: Iterable[T], answers: Iterable[Any], *, all_of: bool = True
-) -> dict[T, Any]:
-    """The answers by what they are about: to each that was asked, and of nothing else."""
-    left, found = set(asked), dict[T, Any]()
-    for answer in answers:
-        if (about := key(answer)) not in left:
-            raise breach("about something that was not asked")
-        left.remove(about)
-        found[about] = answer
-    if left and all_of:
-        raise breach(f"nothing about {len(left)} of those that were asked")
-    return found
 
 
 def _told(asked: str, place: RecordPlace | None, why: Failed | None) -> RecordPlace | Failed:

@@ -2,18 +2,14 @@
 
 A server that says nothing, nonsense or something about another question costs the time limit and no more.
 What is said is never trusted further than its question: callers check owners, types and flags.
-`together` asks many servers at the same time.
 """
 
 import contextlib
 import errno
-import queue
 import select
 import socket
-import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import dns.entropy
 import dns.exception
@@ -30,7 +26,6 @@ from renewer.model.value import Value
 
 PAYLOAD = 1232  # bytes over UDP that no path breaks up (RFC 9715 §3.1); what is longer comes over TCP
 USUAL = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)  # codes of answers that say what is so
-WORKERS = 16  # looks at the same time
 _LARGEST = 65535
 _NO_ROUTE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN}
 
@@ -196,44 +191,3 @@ def records(answer: Answer, name: dns.name.Name, kind: dns.rdatatype.RdataType) 
 def text(name: dns.name.Name) -> str:
     """A name for people and records: small letters, without the final dot."""
     return name.canonicalize().to_text(omit_final_dot=True)
-
-
-# --- many at a time -----------------------------------------------------------------------------------------
-
-K = TypeVar("K", bound=Hashable)
-T = TypeVar("T")
-
-
-def together(work: Mapping[K, Callable[[], T]], deadline: float, *, workers: int = WORKERS) -> dict[K, T]:
-    """What each came to, of those that ended before the deadline (of clock.monotonic).
-
-    Daemons, because nothing can interrupt a system's resolver that hangs. Raises what a look raised.
-    """
-    jobs: queue.SimpleQueue[tuple[K, Callable[[], T]]] = queue.SimpleQueue()
-    ended: queue.SimpleQueue[tuple[K, Future[T]]] = queue.SimpleQueue()
-    for job in work.items():
-        jobs.put(job)
-
-    def labour() -> None:
-        while clock.monotonic() < deadline:
-            try:
-                key, look = jobs.get_nowait()
-            except queue.Empty:
-                return
-            future: Future[T] = Future()
-            try:
-                future.set_result(look())
-            except BaseException as error:  # noqa: BLE001  it belongs to who waits
-                future.set_exception(error)
-            ended.put((key, future))
-
-    for _ in range(min(workers, len(work))):
-        threading.Thread(target=labour, name="dns", daemon=True).start()
-    found: dict[K, T] = {}
-    while len(found) < len(work):
-        try:
-            key, future = ended.get(timeout=max(0.0, deadline - clock.monotonic()))
-        except queue.Empty:
-            break
-        found[key] = future.result()
-    return found

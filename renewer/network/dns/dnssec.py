@@ -19,9 +19,10 @@ import dns.rrset
 
 from renewer import clock, words
 from renewer.model.inspection import SignatureFault, Signed
-from renewer.network.dns.ask import Answer, NameServer, Silence, has_authority, records, said, text, together
+from renewer.network.dns.ask import Answer, NameServer, Silence, has_authority, records, said, text
 from renewer.network.dns.resolvers import Lookups
 from renewer.network.dns.zones import Zone
+from renewer.threads import together
 
 MAX_KEYS = 16  # of a zone; more is an attempt to keep validators busy (CVE-2023-50387)
 

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from renewer.model.inspection import NameSeen, Resolved
-from renewer.network.dns.ask import together
 from renewer.network.dns.caa import relevant
 from renewer.network.dns.dnssec import signed
 from renewer.network.dns.resolvers import Lookups, Resolvers, addresses, silent
 from renewer.network.dns.zones import Zones
+from renewer.threads import together
 
 _RESOLVER = 1.5  # seconds for the resolvers to show that there is one
 

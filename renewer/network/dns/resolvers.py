@@ -29,9 +29,8 @@ from renewer.network.dns.ask import (
     rcode,
     records,
     said,
-    together,
 )
-from renewer.network.dns.once import Once
+from renewer.threads import Once, together
 
 MAX_VALUES = 16  # of one kind that are looked at
 LATE = Silence("there was no time left to ask")

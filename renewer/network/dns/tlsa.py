@@ -8,8 +8,9 @@ import dns.name
 import dns.rdatatype
 
 from renewer.model.inspection import Tlsa
-from renewer.network.dns.ask import records, together
+from renewer.network.dns.ask import records
 from renewer.network.dns.resolvers import Lookups, Resolvers
+from renewer.threads import together
 
 MAX_RECORDS = 20  # of one place
 _TO_SAY = 0.2  # seconds of the time limit in which nobody is waited for any more

@@ -34,11 +34,10 @@ from renewer.network.dns.ask import (
     records,
     said,
     text,
-    together,
 )
 from renewer.network.dns.messages import RecordPlace
-from renewer.network.dns.once import Once
 from renewer.network.dns.resolvers import LATE, MAX_VALUES, Lookups, Resolvers
+from renewer.threads import Once, together
 
 PORT = 53  # where name servers listen; elsewhere in tests only
 MAX_ALIASES = 10  # longer chains are given up by resolvers, too (BIND follows 16, Unbound 11)

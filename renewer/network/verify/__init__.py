@@ -1,24 +1,25 @@
 """Looks at the real ports: what is served there, at every address, by TLS and STARTTLS handshakes.
 
 `look` sees each address once; `settle` waits until a reload has reached every process of a server. What was
-seen comes back as facts (`Sight`); what they mean is `policy.serving`'s to say. Both ask a worker through the
-door (`network/door.py`).
+seen comes back as facts (`Sight`); what they mean is `policy.serving`'s to say. `fetch` and `visit` look
+where an authority will. All ask a worker through the door (`network/door.py`).
 """
 
 import math
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from renewer.model.desired import Endpoint
-from renewer.network.protocol import shares
+from renewer.network.protocol import by_what, cleaned, shares
 from renewer.network.verify.sight import ANY, PortTrouble, Sight, Target
 
 if TYPE_CHECKING:
+    from renewer.model.inspection import PortSeen
     from renewer.network.door import Door
-    from renewer.network.verify.messages import Sights
+    from renewer.network.verify.messages import Doorstep, Fetched
 
-__all__ = ["ANY", "PortTrouble", "Sight", "Target", "look", "settle", "settle_all"]
+__all__ = ["ANY", "PortTrouble", "Sight", "Target", "fetch", "look", "settle", "settle_all", "visit"]
 
 
 def look(  # noqa: PLR0913  each by its name
@@ -100,7 +101,31 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
     return found
 
 
-def _door(stopping: threading.Event | None) -> "Door[Sights]":
+def fetch(urls: Sequence[str], within: float) -> "dict[str, Fetched]":
+    """What these URLs bring an authority, of those that answer within so many seconds in all."""
+    from renewer.network.verify.messages import TARGETS, Fetch, UrlFetched
+
+    found: dict[str, Fetched] = {}
+    for some in shares(list(dict.fromkeys(urls)), TARGETS):
+        answers = _door(None).ask_all(Fetch(urls=tuple(some), within=within), UrlFetched)
+        for number, answer in by_what(lambda one: one.number, range(len(some)), answers).items():
+            found[some[number]] = cleaned(answer.found)
+    return found
+
+
+def visit(doorsteps: "Sequence[Doorstep]", within: float) -> "dict[Doorstep, PortSeen]":
+    """What is seen at doorsteps, at those that answer within so many seconds in all."""
+    from renewer.network.verify.messages import TARGETS, Visit, Visited
+
+    found: dict[Doorstep, PortSeen] = {}
+    for some in shares(list(dict.fromkeys(doorsteps)), TARGETS):
+        answers = _door(None).ask_all(Visit(doorsteps=tuple(some), within=within), Visited)
+        for number, answer in by_what(lambda one: one.number, range(len(some)), answers).items():
+            found[some[number]] = cleaned(answer.seen)
+    return found
+
+
+def _door(stopping: threading.Event | None) -> "Door[Any]":
     from renewer.network.door import Door
     from renewer.network.verify.looks import Looks
 

@@ -3,22 +3,37 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from renewer import clock
 from renewer.network.door import Asker
 from renewer.network.protocol import DoorMessage
+from renewer.network.verify.fetching import fetch, visit
 from renewer.network.verify.handshake import see
-from renewer.network.verify.messages import SIGHTS, Look, Settle, Sights
+from renewer.network.verify.messages import (
+    SIGHTS,
+    Doorstep,
+    Fetch,
+    Look,
+    Settle,
+    Sights,
+    UrlFetched,
+    Visit,
+    Visited,
+)
 from renewer.network.verify.settling import settle
 from renewer.network.verify.sight import RESOLVING, Sight, Target, resolve
+from renewer.threads import together
+
+_TO_SAY = 0.1  # seconds after the time limit in which who ended at it says so
 
 
 class Looks:
     """Looks at what ports show."""
 
-    asks = Look | Settle
+    asks = Look | Settle | Fetch | Visit
 
-    def answer(self, request: Look | Settle, main: Asker) -> Iterator[DoorMessage]:
+    def answer(self, request: Look | Settle | Fetch | Visit, main: Asker) -> Iterator[DoorMessage]:
         """What was seen, in the order of what was asked."""
         match request:
             case Look():
@@ -43,6 +58,22 @@ class Looks:
                         once=request.once,
                     )
                 )
+            case Fetch(urls=urls):
+                return _fetched(urls, clock.monotonic() + request.within)
+            case Visit(doorsteps=doorsteps):
+                return _visited(doorsteps, clock.monotonic() + request.within)
+
+
+def _fetched(urls: Sequence[str], deadline: float) -> Iterator[DoorMessage]:
+    work = {number: partial(fetch, url, deadline=deadline) for number, url in enumerate(urls)}
+    found = together(work, deadline + _TO_SAY, workers=len(urls))
+    return (UrlFetched(number=number, found=one) for number, one in found.items())
+
+
+def _visited(doorsteps: Sequence[Doorstep], deadline: float) -> Iterator[DoorMessage]:
+    work = {number: partial(visit, step, deadline) for number, step in enumerate(doorsteps)}
+    found = together(work, deadline + _TO_SAY, workers=32)
+    return (Visited(number=number, seen=one) for number, one in found.items())
 
 
 def _together(sights: Iterable[Sight]) -> Iterator[DoorMessage]:

@@ -1,46 +1,30 @@
-"""One GET as the authority would make it, bounded in time and size, with the whole way told."""
+"""A GET as the authority would make it, bounded in time and size, with the whole way told; a visit."""
 
+import errno
 import ipaddress
 import re
 import socket
 from enum import IntEnum
 from urllib.parse import urljoin, urlsplit
 
-from renewer import __version__, words
+import msgspec
+
+from renewer import __version__, clock, words
 from renewer.errors import RenewerError
-from renewer.model.value import Value
+from renewer.model.desired import Endpoint
+from renewer.model.inspection import PortSeen
+from renewer.model.token import URL_PATH
 from renewer.network import http
+from renewer.network.verify.handshake import see
+from renewer.network.verify.messages import Doorstep, Fetched
+from renewer.network.verify.sight import ANY, PortTrouble, Target, is_ours, resolve
 
 MAX_REDIRECTS = 10
 MAX_BYTES = 64 * 1024  # of an answer, its headers included
 MAX_BODY = 4 * 1024
-_EXCERPT = 120  # characters
 _FIELDS = {"User-Agent": f"renewer/{__version__} (preflight)", "Accept": "*/*"}
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
-
-
-class Fetched(Value):
-    """What a GET found. `trace` tells the way: every URL with the address that answered.
-
-    Either `error` says why there is no answer, or `status`, `phrase` and `body` (its beginning) are set.
-    `elsewhere` is whether another host than the one that was asked gave it: that is for nobody to be shown.
-    """
-
-    trace: str
-    error: str = ""
-    status: int = 0
-    phrase: str = ""
-    body: bytes = b""
-    elsewhere: bool = False
-
-    @property
-    def excerpt(self) -> str:
-        """The body's beginning on one line, safe to print; nothing of another host's."""
-        if self.elsewhere:
-            return ""
-        text = " ".join(words.output(self.body[: 4 * _EXCERPT]).split())
-        return text[:_EXCERPT] + ("…" if len(text) > _EXCERPT else "")
 
 
 class _Fault(Exception):
@@ -187,3 +171,46 @@ def _connect(host: str, port: int, deadline: float, reach: Reach | None) -> tupl
 
 def _why(error: OSError) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
+
+
+PROBE = "renewer-probe"  # no token: what answers is the web server, not a challenge
+VISIT = 4.0  # seconds for one address
+_NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETDOWN)
+
+
+def visit(step: Doorstep, deadline: float) -> PortSeen:
+    """One address of a name, before the deadline (of clock.monotonic)."""
+    deadline = min(deadline, clock.monotonic() + VISIT)
+    family = socket.AF_INET6 if ":" in step.address else socket.AF_INET
+    seen = PortSeen(address=step.address, port=step.port, ours=is_ours(family, step.address))
+    return (_tls if step.tls else _http)(step.name, seen, family, deadline)
+
+
+def _http(name: str, seen: PortSeen, family: int, deadline: float) -> PortSeen:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(max(0.001, (deadline - clock.monotonic()) / 2))
+            connection.connect((seen.address, seen.port))
+    except OSError as error:
+        why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        return msgspec.structs.replace(seen, error=why.lower(), no_route=error.errno in _NO_ROUTE)
+    host = f"[{name}]" if ":" in name else name
+    port = "" if seen.port == 80 else f":{seen.port}"
+    found = fetch(f"http://{host}{port}{URL_PATH}{PROBE}", deadline=deadline, at=seen.address)
+    return msgspec.structs.replace(
+        seen, connected=True, error=found.error, way=found.trace, status=found.status
+    )
+
+
+def _tls(name: str, seen: PortSeen, _: int, deadline: float) -> PortSeen:
+    endpoint = Endpoint(server_name=name, port=seen.port, host=seen.address)
+    left = max(0.001, deadline - clock.monotonic())
+    (place,) = resolve(Target(endpoint=endpoint, roots=ANY), left)
+    sight = see(place, left)
+    error = "" if sight.completed else (sight.error or "").removeprefix(f"{sight.address}: ")
+    return msgspec.structs.replace(
+        seen,
+        connected=sight.connected,
+        error=error,
+        no_route=sight.trouble is PortTrouble.NETWORK and not sight.connected,
+    )

@@ -5,17 +5,16 @@ costs milliseconds. But behind NAT or split DNS our look can be wrong, so it onl
 to insist, and it can be switched off.
 """
 
-import threading
 from collections.abc import Sequence
 
-from renewer import clock
 from renewer.errors import RetryLater
 from renewer.model import token as tokens
 from renewer.model.desired import Preflight as Mode
 from renewer.model.names import IdentifierType
 from renewer.model.solver import Presented, Task
 from renewer.model.value import Warn
-from renewer.network.challenges.http01.fetch import Fetched, fetch
+from renewer.network import verify
+from renewer.network.verify.messages import Fetched
 
 TIME_LIMIT = 5.0  # seconds for all tasks together, which are fetched at the same time
 _HINT = (
@@ -55,22 +54,13 @@ class Preflight:
 
     def _wrong(self, tasks: Sequence[Task]) -> list[tuple[Task, str]]:
         """The tasks whose token is not found, each with what was found instead."""
-        deadline = clock.monotonic() + self._time_limit
-        said: dict[int, str] = {}
-
-        def look(index: int, task: Task) -> None:
-            said[index] = judge(task, fetch(self._url(task), deadline=deadline))
-
-        # daemons, and not waited for beyond the deadline: nothing can interrupt a resolver that hangs
-        threads = [
-            threading.Thread(target=look, args=(index, task), daemon=True) for index, task in enumerate(tasks)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, deadline + 0.1 - clock.monotonic()))
+        urls = [self._url(task) for task in tasks]
+        found = verify.fetch(urls, self._time_limit)
         silent = f"no answer within {self._time_limit:g} s (the name could not be resolved in time)"
-        texts = [(task, said.get(index, f"{self._url(task)}: {silent}")) for index, task in enumerate(tasks)]
+        texts = [
+            (task, judge(task, found.get(url) or Fetched(trace=url, error=silent)))
+            for task, url in zip(tasks, urls, strict=True)
+        ]
         return [(task, text) for task, text in texts if text]
 
     def _url(self, task: Task) -> str:
