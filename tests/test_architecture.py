@@ -20,7 +20,7 @@ from tests.house.measures import strongly_connected
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
-        "__init__ errors clock decoding model words certs",
+        "__init__ errors clock decoding threads model words certs",
         "policy",
         (
             "network provisioning store ledger copies hooks x509 proc ownership durable statedir secrets "
@@ -145,6 +145,31 @@ def test_who_has_rights_speaks_to_no_stranger() -> None:
         for module in modules()
         for room, line in our_rooms_imported(module)
         if room == "network" and module.room in beside
+    ]
+    assert wrong == []
+
+
+# What main may know of `network/`: doors, what is said at them, and what an authority's answers are read as.
+DOORS_AND_MESSAGES = re.compile(
+    r"renewer\.network\.(door|protocol|dns|verify|providers|(\w+\.)messages|acme\.(resources|lost|problems))"
+)
+BEFORE_DOORS = {  # what serves or runs in main's process still
+    "renewer.network.challenges.http01.server",
+    "renewer.network.challenges.tlsalpn01.server",
+    "renewer.network.providers.lexicon",
+}
+
+
+def test_orders_and_doctor_ask_through_doors() -> None:
+    """Whoever orders or examines imports of `network/` the doors and what is said at them."""
+    wrong = [
+        f"{module.path}:{line} imports {target}"
+        for module in modules()
+        if module.room in ("issue", "doctor")
+        for target, line, _ in imports(module)
+        if target.startswith("renewer.network")
+        and not DOORS_AND_MESSAGES.fullmatch(target)
+        and target not in ("renewer.network", *BEFORE_DOORS)
     ]
     assert wrong == []
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -96,27 +97,36 @@ def test_a_hook(tmp_path: Path) -> None:
     assert re.search(r"^hello\b", listed, re.MULTILINE)
 
 
+def _heard(server: socket.socket) -> str:
+    with server.accept()[0] as connection, connection.makefile() as said:
+        return said.read()
+
+
 def test_a_provider(tmp_path: Path) -> None:
-    """Three files, and records are added and removed by it."""
+    """Three files, and records are added and removed by it, with the secret that it was given."""
     tree = Tree(tmp_path, "A provider of DNS records")
     assert len(tree.files) == 3
-    way = f'[challenge.way]\ntype = "dns-01"\nprovider = "spool"\noptions.directory = "{tmp_path}/spool"\n'
-    path = config(tmp_path, way)
-    tree.run("-m", "renewer", "--config", path, "config", "check")
-    told = tree.run(
-        "-c",
-        "from renewer.config.load import load\n"
-        "from renewer.issue.providers import make\n"
-        "from renewer.model.dns_provider import TxtRecord\n"
-        f"provider = make(load({path!r}).certificates['www'].challenge)\n"
-        "name = '_acme-challenge.www.example.org'\n"
-        "record = TxtRecord(name=name, value='v', asked=name, domain='www.example.org')\n"
-        "provider.add('example.org', [record])\n"
-        f"print(open('{tmp_path}/spool/_acme-challenge.www.example.org').read())\n"
-        "provider.remove('example.org', [record])\n",
-    )
-    assert told.strip() == "v"
-    assert os.listdir(tmp_path / "spool") == []
+    (tmp_path / "word").write_text("open sesame\n")
+    (tmp_path / "word").chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        options = f'server = "127.0.0.1:{server.getsockname()[1]}", word = {{ file = "{tmp_path}/word" }}'
+        way = f'[challenge.way]\ntype = "dns-01"\nprovider = "line"\noptions = {{ {options} }}\n'
+        path = config(tmp_path, way)
+        tree.run("-m", "renewer", "--config", path, "config", "check")
+        tree.run(
+            "-c",
+            "from renewer.config.load import load\n"
+            "from renewer.issue.providers import make\n"
+            "from renewer.model.dns_provider import TxtRecord\n"
+            f"provider = make(load({path!r}).certificates['www'].challenge)\n"
+            "name = '_acme-challenge.www.example.org'\n"
+            "record = TxtRecord(name=name, value='v', asked=name, domain='www.example.org')\n"
+            "provider.add('example.org', [record])\n"
+            "provider.remove('example.org', [record])\n",
+        )
+        told = [_heard(server) for _ in range(2)]
+    name = "_acme-challenge.www.example.org"
+    assert told == [f"open sesame\n+{name} v\n", f"open sesame\n-{name} v\n"]
 
 
 def test_a_channel(tmp_path: Path) -> None:

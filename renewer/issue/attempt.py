@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from renewer.network.acme.resources import AcmeOrder
 
 T = TypeVar("T")
+NAP = 0.25  # seconds: how soon it is noticed that the end of waiting came nearer
 
 
 _NOTICED = 3  # findings of our own beside the authority's words
@@ -282,8 +283,6 @@ class Attempt:
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Do it, and again if the authority is out of order for a moment and says for how long (503)."""
-        from renewer.network.acme.polling import pause_until
-
         until = self._until()
         while True:
             try:
@@ -291,7 +290,15 @@ class Attempt:
             except RetryLater as error:
                 if error.not_before is None or error.kind not in ("http-503", "serverInternal"):
                     raise
-                pause_until(error.not_before, until, error)
+                self._rest(error, clock.monotonic() + (error.not_before - clock.now()).total_seconds(), until)
+
+    @staticmethod
+    def _rest(error: RenewerError, moment: float, until: Callable[[], float]) -> None:
+        """Until the authority wants to be asked again. Raises the error if the end of waiting comes first."""
+        while (now := clock.monotonic()) < moment:
+            if moment > until():
+                raise error
+            clock.sleep(min(moment - now, NAP))
 
     def _failed(self, error: RenewerError) -> Outcome:
         """Remember the failure; an order that can still be finished stays for the next run."""

@@ -7,7 +7,7 @@ A provider of ours is employed anew for each call; one of others once, for it ma
 import re
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,11 +16,14 @@ from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Dns01, OptionValue, Secret, SecretSource
 from renewer.model.dns_options import BUILT_IN, Rules, option_faults
 from renewer.model.dns_provider import AcmeDnsAccount, Provider, TxtRecord, untouched
-from renewer.network.door import Door
 from renewer.network.protocol import DoorMessage, shares, trusting
 from renewer.network.providers import messages as say
+from renewer.network.providers import opened
 from renewer.provisioning import acme_dns as accounts
 from renewer.provisioning.dns_script import ScriptProvider
+
+if TYPE_CHECKING:
+    from renewer.network.door import Door
 
 _NEED_ZONE = frozenset({"rfc2136"})  # of ours
 _ELSEWHERE = Secret(source=SecretSource.ENV, argument=())  # in the place of a reference that is followed
@@ -85,7 +88,7 @@ class _Behind:
                 error.untouched = error.untouched and not number
                 raise _without(error, hidden) from None
 
-    def _employed(self) -> tuple[Door[Any], list[str]]:
+    def _employed(self) -> "tuple[Door[Any], list[str]]":
         return _employed(self._challenge)
 
 
@@ -133,7 +136,7 @@ class _Foreign(_Behind):
     """One of others: made once, and asked what it takes before it is told anything."""
 
     def __init__(self, challenge: Dns01) -> None:
-        self._door = _opened()
+        self._door = opened()
         found = self._door.ask(say.Describe(provider=challenge.provider), say.Described)
         _check(challenge, found.rules)
         super().__init__(challenge, needs_zone=found.needs_zone)
@@ -145,7 +148,7 @@ class _Foreign(_Behind):
         if self._hidden is not None:
             self._door.do(say.Dismiss())
 
-    def _employed(self) -> tuple[Door[Any], list[str]]:
+    def _employed(self) -> "tuple[Door[Any], list[str]]":
         with self._making:
             if self._hidden is None:
                 _, self._hidden = _employed(self._challenge, self._door)
@@ -206,14 +209,15 @@ def register(challenge: Dns01, domain: str) -> AcmeDnsAccount:
     return account
 
 
-def _employed(challenge: Dns01, door: Door[Any] | None = None) -> tuple[Door[Any], list[str]]:
+def _employed(challenge: Dns01, door: "Door[Any] | None" = None) -> "tuple[Door[Any], list[str]]":
     """The door to a provider that has what it needs at this moment, and the secrets among that."""
-    door = door or _opened()
+    door = door or opened()
     told, hidden = _told(challenge)
     options = dict(told.options)
-    if challenge.provider in BUILT_IN and "ca_bundle" in options:
-        for share in trusting(secrets.roots(str(options["ca_bundle"]))):
+    if challenge.provider in BUILT_IN and (bundle := options.pop("ca_bundle", None)):
+        for share in trusting(secrets.roots(str(bundle))):
             door.do(share)
+        told = msgspec.structs.replace(told, options=tuple(options.items()))
     key = ""
     if told.rfc2136 is not None and told.rfc2136.tsig is not None:
         key = secrets.resolve(told.rfc2136.tsig.secret)
@@ -222,12 +226,6 @@ def _employed(challenge: Dns01, door: Door[Any] | None = None) -> tuple[Door[Any
         hidden.append(key)
     door.do(say.Employ(challenge=told, key=key))
     return door, hidden
-
-
-def _opened() -> Door[Any]:
-    from renewer.network.providers.duty import Publisher
-
-    return Door[Any](Publisher())
 
 
 def _told(challenge: Dns01) -> tuple[Dns01, list[str]]:

@@ -72,14 +72,15 @@ class AcmeDnsAccount(Value):
 class Provider(Protocol):
     """Publishes and removes TXT records. Threads: one call a zone at a time, different zones at once.
 
-    Nothing happens when it is made: secrets are resolved and servers are asked at the first call.
+    It is made of a table whose secrets are in their places, and has nothing but that and the network: no
+    files, no environment, no programs. Nothing happens when it is made: servers are asked at the first call.
     """
 
     needs_zone: bool
     """Whether it must be told the zone. If not, it is used even if no zone can be found, with the zone ""."""
 
     def ready(self, names: Sequence[str]) -> None:
-        """Whether what is needed on this host is there: programs, files, secrets; by form only.
+        """Whether it was given what it needs, by form only.
 
         `names` are those to be proved, without the wildcard's label. Asks no server. Raises RetryLater or
         GiveUp; its `identifiers` are those of `names` that are concerned, none if all are. A provider may

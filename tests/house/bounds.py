@@ -28,6 +28,7 @@ STAND_ALONE: dict[str, str] = {
     "renewer/network/providers/advice.py": "a table of words: what to do about each code",
     "renewer/network/providers/httpreq.py": "a provider is a module",
     "renewer/network/dns/caa.py": "a record with rules of its own (RFC 8659)",
+    "renewer/network/dns/examine.py": "one look at all: what `doctor` judges, apart from what solvers need",
     "renewer/network/dns/tlsa.py": "a record with rules of its own (RFC 6698)",
     "renewer/notify/apprise.py": "loaded by who has such a channel: it starts a process",
     "renewer/notify/command.py": "loaded by who has such a channel: it brings the webhook, and ssl",

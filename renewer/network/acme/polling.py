@@ -79,11 +79,6 @@ def _until(moment: datetime | None, now: datetime | None = None) -> float:
     return max(0.0, (moment - (now or clock.now())).total_seconds()) if moment else 0.0
 
 
-def pause_until(moment: datetime, deadline: Deadline, trouble: RenewerError) -> None:
-    """Sleep until the authority wants to be asked again. Raises `trouble` if the deadline comes first."""
-    _sleep(clock.monotonic() + _until(moment), deadline, trouble)
-
-
 def _sleep(moment: float, deadline: Deadline, waiting: str | RenewerError) -> None:
     while True:
         now, end = clock.monotonic(), deadline() if callable(deadline) else deadline

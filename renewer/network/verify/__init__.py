@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from renewer.model.desired import Endpoint
-from renewer.network.protocol import by_what, cleaned, shares
+from renewer.network.protocol import breach, by_what, cleaned, shares
 from renewer.network.verify.sight import ANY, PortTrouble, Sight, Target
 
 if TYPE_CHECKING:
@@ -121,7 +121,10 @@ def visit(doorsteps: "Sequence[Doorstep]", within: float) -> "dict[Doorstep, Por
     for some in shares(list(dict.fromkeys(doorsteps)), TARGETS):
         answers = _door(None).ask_all(Visit(doorsteps=tuple(some), within=within), Visited)
         for number, answer in by_what(lambda one: one.number, range(len(some)), answers).items():
-            found[some[number]] = cleaned(answer.seen)
+            step = some[number]
+            if (answer.seen.address, answer.seen.port) != (step.address, step.port):
+                raise breach("of another door")
+            found[step] = cleaned(answer.seen)
     return found
 
 
