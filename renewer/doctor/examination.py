@@ -127,7 +127,7 @@ def _names(
         return {}
     kinds = {one.name: one.challenge for one in names}
     labels = {one.name: _label(config, one, state) for one in names}
-    found = NameServers(config.agent.resolvers).examine(labels, within=within, port=port)
+    found = NameServers(config.agent.resolvers, port).examine(labels, within=within)
     return {(name, kinds[name]): one for name, one in found.items()}
 
 

@@ -13,7 +13,7 @@ import pytest
 from renewer import clock
 from renewer.errors import GiveUp
 from renewer.model.inspection import Stop, Trail
-from renewer.network.dns import resolvers, zones
+from renewer.network.dns import messages, resolvers, zones
 from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import Lookups, Resolvers
 from renewer.network.dns.zones import NOBODY, Zones
@@ -83,7 +83,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Iterator[Net]:
             monkeypatch.setattr(module, one, (20.0,))
     with ExitStack() as servers:
         made = Net(servers)
-        monkeypatch.setattr(zones, "PORT", made.port)
+        monkeypatch.setattr(messages, "PORT", made.port)
         yield made
     made.end()
 

@@ -136,11 +136,11 @@ def test_what_is_shown_of_names_is_clean_and_of_those_names(bent: Callable[..., 
     seen = NameSeen(name="a.example", host=Trail(asked="a.example", hops=(hop,)))
     asked = names.NameServers()
     bent(lambda _: [said.Examined(seen=seen)])
-    (one,) = asked.examine({"a.example": ""}, within=1, port=53).values()
+    (one,) = asked.examine({"a.example": ""}, within=1).values()
     assert one.host is not None
     assert "\x1b" not in one.host.hops[0].name
     with pytest.raises(BreachError):
-        asked.examine({"b.example": ""}, within=1, port=53)
+        asked.examine({"b.example": ""}, within=1)
     record = Tlsa(place="_25._tcp.a", usage=3, selector=1, matching=1)
     bent(lambda _: [said.TlsaShown(place="_25._tcp.a", records=(record,))])
     with pytest.raises(BreachError):

@@ -24,18 +24,19 @@ _NAME = re.compile(r"[!-~]{1,1009}")  # of 253 octets, each of which may be writ
 class NameServers:
     """Asks `resolvers` ("ADDRESS:PORT"; none: the system's) and the servers of zones; safe for threads.
 
-    What was found of a zone is remembered. An answer about something that was not asked is a BreachError.
+    What was found of a zone is remembered. `port` is where name servers listen, if
+    not at their own. An answer about something that was not asked is a BreachError.
     """
 
-    def __init__(self, resolvers: tuple[str, ...] = ()) -> None:
-        self._resolvers = resolvers
+    def __init__(self, resolvers: tuple[str, ...] = (), port: int = 0) -> None:
+        self._at = said.Servers(resolvers=resolvers, port=port or said.PORT)
         self._made: Door[Any] | None = None
 
     def places(self, names: Iterable[str]) -> dict[str, RecordPlace | Failed]:
         """Where the record of each name has to lie: the end of its aliases, in that zone; or why not."""
         found: dict[str, RecordPlace | Failed] = {}
         for some in shares(list(dict.fromkeys(names)), NAMES):
-            request = said.Place(names=tuple(some), resolvers=self._resolvers)
+            request = said.Place(names=tuple(some), at=self._at)
             answers = self._door.ask_all(request, said.Placed)
             for asked, answer in by_what(lambda one: one.asked, some, answers, each=True).items():
                 found[asked] = _told(asked, answer.place, answer.why)
@@ -51,7 +52,11 @@ class NameServers:
     ) -> None:
         """Return when all can be seen as the rule says. Raises RetryLater with what each server says."""
         for some in shares([(place, tuple(sorted(values))) for place, values in wanted.items()], NAMES):
-            self._door.do(said.Propagated(wanted=tuple(some), rule=rule), until=until, note=warn)
+            self._door.do(
+                said.Propagated(wanted=tuple(some), rule=rule, at=self._at, grace=said.GRACE),
+                until=until,
+                note=warn,
+            )
 
     def claims(
         self,
@@ -63,7 +68,7 @@ class NameServers:
         """What stands where each claim's record is asked for, in their order."""
         found: list[ClaimSeen] = []
         for some in shares(sought, NAMES):
-            request = said.FindClaims(claims=tuple(some), check=check, resolvers=self._resolvers)
+            request = said.FindClaims(claims=tuple(some), check=check, at=self._at)
             answers = self._door.ask_all(request, ClaimSeen, until=until)
             seen = by_what(lambda one: one.number, range(len(some)), answers, each=True)
             for number, (asked, _) in enumerate(some):
@@ -71,14 +76,14 @@ class NameServers:
                 found.append(seen[number])
         return found
 
-    def examine(self, labels: Mapping[str, str], *, within: float, port: int) -> dict[str, NameSeen]:
+    def examine(self, labels: Mapping[str, str], *, within: float) -> dict[str, NameSeen]:
         """All that DNS says of each name in so many seconds, and of its challenge's record by its label.
 
-        `port` is where name servers listen. Raises GiveUp if this host names no resolver.
+        Raises GiveUp if this host names no resolver.
         """
         found: dict[str, NameSeen] = {}
         for some in shares(list(labels.items()), NAMES):
-            request = said.Examine(names=tuple(some), resolvers=self._resolvers, within=within, port=port)
+            request = said.Examine(names=tuple(some), at=self._at, within=within)
             answers = self._door.ask_all(request, said.Examined)
             seen = by_what(lambda one: one.seen.name, [name for name, _ in some], answers, each=True)
             found |= {name: cleaned(one.seen) for name, one in seen.items()}
@@ -91,7 +96,7 @@ class NameServers:
         """
         found: dict[str, tuple[Tlsa, ...]] = {}
         for some in shares(list(dict.fromkeys(places)), NAMES):
-            request = said.LookUpTlsa(places=tuple(some), resolvers=self._resolvers, within=within)
+            request = said.LookUpTlsa(places=tuple(some), at=self._at, within=within)
             answers = self._door.ask_all(request, said.TlsaShown)
             shown = by_what(lambda one: one.place, some, answers)
             found |= {place: cleaned(one).records for place, one in shown.items()}
@@ -102,7 +107,7 @@ class NameServers:
 
         Raises GiveUp if this host has none.
         """
-        request = said.FindSilence(within=within, resolvers=self._resolvers)
+        request = said.FindSilence(within=within, at=self._at)
         found: said.SilenceFound = self._door.ask(request, said.SilenceFound)
         return cleaned(found).resolvers
 

@@ -14,7 +14,7 @@ from renewer.model.challenges import PropagationCheck
 from renewer.model.inspection import NameSeen
 from renewer.model.persist import Claim
 from renewer.network.dns import examine, messages, tlsa
-from renewer.network.dns.messages import VALUE, VALUES, RecordPlace
+from renewer.network.dns.messages import VALUE, VALUES, RecordPlace, Servers
 from renewer.network.dns.propagation import PropagationWatch, shown
 from renewer.network.dns.resolvers import Resolvers, silent
 from renewer.network.dns.zones import Zones
@@ -33,7 +33,7 @@ class NameAsker:
     asks = messages.OfRecords | messages.OfNames
 
     def __init__(self) -> None:
-        self._zones: dict[tuple[str, ...], Zones] = {}
+        self._zones: dict[Servers, Zones] = {}
         self._guard = threading.Lock()
 
     def answer(self, request: messages.OfRecords | messages.OfNames, main: Asker) -> Iterator[DoorMessage]:
@@ -45,42 +45,44 @@ class NameAsker:
     def _of_records(self, request: messages.OfRecords, main: Asker) -> Iterator[DoorMessage]:
         match request:
             case messages.Place(names=names):
-                for asked, at in _each(names, self._zones_by(request.resolvers).place):
+                for asked, at in _each(names, self._zones_by(request.at).place):
                     if isinstance(at, Failed):
                         yield messages.Placed(asked=asked, why=at)
                     else:
                         yield messages.Placed(asked=asked, place=at)
             case messages.Propagated(wanted=wanted, rule=rule):
-                watch = PropagationWatch(rule, self._zones_by(rule.resolvers), until=main.until)
+                watch = PropagationWatch(
+                    rule, self._zones_by(request.at), until=main.until, grace=request.grace
+                )
                 watch.wait({place: frozenset(values) for place, values in wanted}, main.note)
             case messages.FindClaims(claims=claims, check=check):
-                look = partial(_claimed, self._zones_by(request.resolvers), check, main.until)
+                look = partial(_claimed, self._zones_by(request.at), check, main.until)
                 for number, (_, seen) in enumerate(_each(claims, look)):
                     if isinstance(seen, Failed):
                         yield messages.ClaimSeen(number=number, why=seen)
                     else:
                         yield messages.ClaimSeen(number=number, place=seen[0], values=seen[1])
 
-    def _zones_by(self, resolvers: tuple[str, ...]) -> Zones:
+    def _zones_by(self, at: Servers) -> Zones:
         with self._guard:
-            if resolvers not in self._zones:
-                self._zones[resolvers] = Zones(Resolvers(resolvers))
-            return self._zones[resolvers]
+            if at not in self._zones:
+                self._zones[at] = Zones(Resolvers(at.resolvers), port=at.port)
+            return self._zones[at]
 
 
 def _of_names(request: messages.OfNames) -> Iterator[DoorMessage]:
     match request:
         case messages.Examine():
             deadline = clock.monotonic() + request.within
-            seen = examine.look(dict(request.names), request.resolvers, deadline, request.port)
+            seen = examine.look(dict(request.names), request.at, deadline)
             yield from map(_fitting, seen)
         case messages.LookUpTlsa(places=places):
             deadline = clock.monotonic() + request.within
-            found = tlsa.look(places, resolvers=request.resolvers, deadline=deadline)
+            found = tlsa.look(places, resolvers=request.at.resolvers, deadline=deadline)
             for place, records in found.items():
                 yield messages.TlsaShown(place=place, records=records)
         case messages.FindSilence(within=within):
-            yield messages.SilenceFound(resolvers=silent(request.resolvers, within))
+            yield messages.SilenceFound(resolvers=silent(request.at.resolvers, within))
 
 
 def _each(things: Iterable[K], look: Callable[[K], T]) -> list[tuple[K, T | Failed]]:

@@ -9,6 +9,7 @@ import msgspec
 from renewer.model.inspection import NameSeen, Resolved
 from renewer.network.dns.caa import relevant
 from renewer.network.dns.dnssec import signed
+from renewer.network.dns.messages import Servers
 from renewer.network.dns.resolvers import Lookups, Resolvers, addresses, silent
 from renewer.network.dns.zones import Zones
 from renewer.threads import together
@@ -16,19 +17,17 @@ from renewer.threads import together
 _RESOLVER = 1.5  # seconds for the resolvers to show that there is one
 
 
-def look(
-    labels: Mapping[str, str], resolvers: tuple[str, ...], deadline: float, port: int
-) -> Iterable[NameSeen]:
+def look(labels: Mapping[str, str], at: Servers, deadline: float) -> Iterable[NameSeen]:
     """What DNS says of each name by the deadline (of clock.monotonic).
 
     The label is that of its challenge's record, "" if it needs none. Raises GiveUp if this host names no
     resolver.
     """
-    if nobody_says := silent(resolvers, _RESOLVER):
+    if nobody_says := silent(at.resolvers, _RESOLVER):
         nobody = Resolved(trouble=f"does not answer ({', '.join(nobody_says)})")
         return [NameSeen(name=name, resolved=nobody) for name in labels]
-    asked = Resolvers(resolvers)
-    lookups = Lookups(asked.servers, deadline=deadline, port=port)
+    asked = Resolvers(at.resolvers)
+    lookups = Lookups(asked.servers, deadline=deadline, port=at.port)
     return _seen(lookups, Zones(asked, lookups), labels).values()
 
 

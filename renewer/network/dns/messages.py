@@ -1,6 +1,6 @@
 """What is said at the door to who asks resolvers and name servers; it has no secret of anybody's.
 
-`resolvers` are "ADDRESS:PORT"; none means those of the system. `within` is in seconds.
+`within` is in seconds.
 """
 
 from renewer.model.challenges import Propagation, PropagationCheck
@@ -15,6 +15,19 @@ VALUES, VALUE = 16, 2048
 """How many values of a record are told, and of how many characters: longer ones are nobody's claim."""
 
 
+PORT = 53
+"""Where name servers listen; elsewhere in tests only."""
+GRACE = 4.0
+"""Seconds without a usable answer after which a server counts as unreachable."""
+
+
+class Servers(Value):
+    """Who is asked: `resolvers` ("ADDRESS:PORT"; none: the system's), and name servers at their `port`."""
+
+    resolvers: tuple[str, ...]
+    port: int
+
+
 class RecordPlace(Value):
     """Where the record that is asked for as `asked` has to lie; names without the final dot."""
 
@@ -27,7 +40,7 @@ class Place(DoorMessage):
     """Where records belong: the end of each name's aliases, and the zone there."""
 
     names: tuple[str, ...]
-    resolvers: tuple[str, ...] = ()
+    at: Servers
 
 
 class Placed(DoorMessage):
@@ -43,6 +56,8 @@ class Propagated(DoorMessage):
 
     wanted: tuple[tuple[RecordPlace, tuple[str, ...]], ...]
     rule: Propagation
+    at: Servers
+    grace: float
 
 
 class FindClaims(DoorMessage):
@@ -50,7 +65,7 @@ class FindClaims(DoorMessage):
 
     claims: tuple[tuple[str, Claim], ...]
     check: PropagationCheck
-    resolvers: tuple[str, ...] = ()
+    at: Servers
 
 
 class ClaimSeen(DoorMessage):
@@ -66,15 +81,11 @@ class ClaimSeen(DoorMessage):
 
 
 class Examine(DoorMessage):
-    """All that is said of names, each with the label of its challenge's record, "" if it needs none.
-
-    `port` is where name servers listen: 53 but for tests.
-    """
+    """All that is said of names, each with the label of its challenge's record, "" if it needs none."""
 
     names: tuple[tuple[str, str], ...]
     within: float
-    port: int
-    resolvers: tuple[str, ...] = ()
+    at: Servers
 
 
 class Examined(DoorMessage):
@@ -88,7 +99,7 @@ class LookUpTlsa(DoorMessage):
 
     places: tuple[str, ...]
     within: float
-    resolvers: tuple[str, ...] = ()
+    at: Servers
 
 
 class TlsaShown(DoorMessage):
@@ -102,7 +113,7 @@ class FindSilence(DoorMessage):
     """Whether any resolver says anything within that time."""
 
     within: float
-    resolvers: tuple[str, ...] = ()
+    at: Servers
 
 
 class SilenceFound(DoorMessage):

@@ -18,6 +18,7 @@ from renewer import clock, words
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
 from renewer.model.value import Value, Warn
+from renewer.network.dns import messages
 from renewer.network.dns.ask import (
     AUTHORITY,
     RESOLVER,
@@ -33,7 +34,6 @@ from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import Resolvers
 from renewer.network.dns.zones import Zones
 
-GRACE = 4.0  # seconds without a usable answer after which a server counts as unreachable
 FIRST, GROWTH, LONGEST = 0.05, 1.6, 5.0  # seconds between two questions to a server: first, factor, most
 _TIMEOUTS = (0.5, 1.0, 2.0)  # seconds for an answer: first time, second, later
 _SLICE = 0.25  # seconds after which a wait looks whether the run was told to stop
@@ -128,12 +128,18 @@ class Visibility:
 
 
 class PropagationWatch:
-    """Waits as the config says. `until` gives the end of all waiting, on `clock.monotonic`."""
+    """Waits as the config says. `until` gives the end of all waiting, on `clock.monotonic`.
 
-    def __init__(self, rule: Propagation, zones: Zones, *, until: Callable[[], float]) -> None:
+    After `grace` seconds without a usable answer a server counts as unreachable.
+    """
+
+    def __init__(
+        self, rule: Propagation, zones: Zones, *, until: Callable[[], float], grace: float = 0.0
+    ) -> None:
         self._rule = rule
         self._zones = zones
         self._until = until
+        self._grace = grace or messages.GRACE
 
     def wait(self, wanted: Wanted, warn: Warn) -> None:
         """Return when every value can be seen. Raises RetryLater with what each server says."""
@@ -182,7 +188,7 @@ class PropagationWatch:
         news = threading.Condition()
         # A server that must answer is asked to the end; else it counts as unreachable after a moment.
         must = self._rule.unreachable is Unreachable.REQUIRE
-        verdicts = [Visibility(group, None if must else GRACE) for group in groups]
+        verdicts = [Visibility(group, None if must else self._grace) for group in groups]
         for verdict in verdicts:
             threading.Thread(target=_follow, args=(verdict, stop, news), daemon=True).start()
         try:

@@ -22,6 +22,7 @@ import dns.rrset
 from renewer import clock, words
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.inspection import Hop, Said, Stop, Trail
+from renewer.network.dns import messages
 from renewer.network.dns.ask import (
     AUTHORITY,
     USUAL,
@@ -39,7 +40,6 @@ from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import LATE, MAX_VALUES, Lookups, Resolvers
 from renewer.threads import Once, together
 
-PORT = 53  # where name servers listen; elsewhere in tests only
 MAX_ALIASES = 10  # longer chains are given up by resolvers, too (BIND follows 16, Unbound 11)
 MAX_CUTS = 8  # zones below each other on the way to one name
 MAX_HOSTS = 13  # name servers of one zone
@@ -80,12 +80,13 @@ class _Step(NamedTuple):
 
 
 class Zones:
-    """Finds zones, each once, and follows names through them."""
+    """Finds zones, each once, and follows names through them; `port` is where name servers listen."""
 
-    def __init__(self, resolvers: Resolvers, lookups: Lookups | None = None) -> None:
+    def __init__(self, resolvers: Resolvers, lookups: Lookups | None = None, *, port: int = 0) -> None:
         self.resolvers = resolvers
         self.met: dict[str, Zone] = {}
         self._lookups = lookups
+        self._port = port
         self._once = Once()
         self._silent: set[NameServer] = set()
 
@@ -314,7 +315,7 @@ class Zones:
         addresses = {host: list(known.get(host, ())) for host in hosts}
         for (host, kind), answer in answers.items():
             addresses[host] += [one.address for found in records(answer, host, kind) for one in found]
-        port = self._lookups.port if self._lookups else PORT
+        port = self._lookups.port if self._lookups else self._port or messages.PORT
         servers = [
             NameServer(name=text(host), address=address, port=port)
             for host in hosts

@@ -3,9 +3,9 @@
 import sys
 
 from renewer.cli.app import main
-from renewer.network.dns import propagation, zones
+from renewer.network.dns import messages
 
 if __name__ == "__main__":
-    zones.PORT = int(sys.argv.pop(1))
-    propagation.GRACE = float(sys.argv.pop(1))
+    messages.PORT = int(sys.argv.pop(1))
+    messages.GRACE = float(sys.argv.pop(1))
     main()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from renewer.network.dns import zones
+from renewer.network.dns import messages
 from tests.challenges.dns01.bed import Bed
 
 
@@ -18,5 +18,5 @@ def started_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 @pytest.fixture
 def bed(started_bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Bed:
     """All the servers, and name servers looked for at their port."""
-    monkeypatch.setattr(zones, "PORT", started_bed.port)
+    monkeypatch.setattr(messages, "PORT", started_bed.port)
     return started_bed

@@ -13,7 +13,7 @@ import pytest
 from renewer import clock
 from renewer.errors import RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
-from renewer.network.dns import propagation, zones
+from renewer.network.dns import messages, propagation, zones
 from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.propagation import PropagationWatch
 from renewer.network.dns.resolvers import Resolvers
@@ -33,7 +33,7 @@ VALUE = "V" * 43
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers are given up after a moment."""
-    monkeypatch.setattr(propagation, "GRACE", 0.15)
+    monkeypatch.setattr(messages, "GRACE", 0.15)
     monkeypatch.setattr(propagation, "_TIMEOUTS", (0.05, 0.05, 0.05))
     monkeypatch.setattr(zones, "_TIMEOUTS", (0.05, 0.1))
 
@@ -42,7 +42,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Where the scripted servers listen."""
     number = free_port()
-    monkeypatch.setattr(zones, "PORT", number)
+    monkeypatch.setattr(messages, "PORT", number)
     return number
 
 
@@ -101,7 +101,7 @@ def wait(
 @pytest.mark.real
 def test_lagging_secondary(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secondary that fetches the zone seconds later is waited for, not guessed."""
-    monkeypatch.setattr(propagation, "GRACE", 5.0)  # it answers all the time, on a busy machine late
+    monkeypatch.setattr(messages, "GRACE", 5.0)  # it answers all the time, on a busy machine late
     monkeypatch.setattr(propagation, "_TIMEOUTS", (1.0, 1.0, 1.0))
     bed.secondary.stop()
     slow = Bind(

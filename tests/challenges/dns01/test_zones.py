@@ -5,7 +5,7 @@ import dns.rcode
 import pytest
 
 from renewer.errors import GiveUp, RetryLater
-from renewer.network.dns import resolvers, zones
+from renewer.network.dns import messages, resolvers, zones
 from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import Resolvers
 from renewer.network.dns.zones import Zones
@@ -28,7 +28,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Where the scripted servers listen."""
     number = free_port()
-    monkeypatch.setattr(zones, "PORT", number)
+    monkeypatch.setattr(messages, "PORT", number)
     return number
 
 
