@@ -89,7 +89,7 @@ def _account(challenge: "Dns01", domain: str) -> "AcmeDnsAccount | None":
 
 
 def _tell(needed: "Sequence[tuple[Dns01, str]]", *, as_json: bool, strict: bool = False) -> int:
-    shown = [_shown(challenge, domain) for challenge, domain in needed]
+    shown = list(_shown(needed))
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "records": shown})
     else:
@@ -108,16 +108,18 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['name']}. CNAME {one['target']}.  ; {state}"
 
 
-def _shown(challenge: "Dns01", domain: str) -> dict[str, Any]:
+def _shown(needed: "Sequence[tuple[Dns01, str]]") -> Iterator[dict[str, Any]]:
     from renewer.network.dns import NameServers
     from renewer.network.protocol import Failed
 
-    asked = f"_acme-challenge.{domain}"
-    account = _account(challenge, domain)
-    target = account.fulldomain.rstrip(".").lower() if account else None
-    published: bool | None = False
-    if target:
-        found = NameServers(challenge.propagation.resolvers).places([asked])[asked]
-        published = None if isinstance(found, Failed) else found.name == target
-    server = str(dict(challenge.options)["server"])
-    return {"domain": domain, "name": asked, "target": target, "server": server, "published": published}
+    given = {challenge.propagation.resolvers for challenge, _ in needed}
+    servers = {resolvers: NameServers(resolvers) for resolvers in given}
+    for challenge, domain in needed:
+        asked, account = f"_acme-challenge.{domain}", _account(challenge, domain)
+        target = account.fulldomain.rstrip(".").lower() if account else None
+        published: bool | None = False
+        if target:
+            found = servers[challenge.propagation.resolvers].places([asked])[asked]
+            published = None if isinstance(found, Failed) else found.name == target
+        server = str(dict(challenge.options)["server"])
+        yield {"domain": domain, "name": asked, "target": target, "server": server, "published": published}
