@@ -22,11 +22,11 @@ def put(context: Context, situation: Situation) -> Outcome:
     try:
         version = _install(context, situation.wish, order)
     except StateError as error:
-        return _failed(situation, error, started)
+        return _failed(context, situation, error, started)
     except RenewerError as error:
         error.hint = "; ".join(filter(None, (error.hint, _kept(context, situation.wish, order))))
         _abandon(context, situation, order, error)
-        return _failed(situation, error, started)
+        return _failed(context, situation, error, started)
     context.journal.tell(
         EventName.INSTALLED,
         situation.wish.name,
@@ -156,20 +156,11 @@ def _abandon(context: Context, situation: Situation, order: Order, error: Renewe
     context.ledger.save(count(situation, order.authority, error, clock.now()), *ordered)
     context.ledger.drop(order)
     context.store.clear(situation.wish.name, order.pending)
-    context.journal.tell(
-        EventName.FAILED, situation.wish.name, step=Step.INSTALL, error=error.text, hint=error.hint
-    )
 
 
-def _failed(situation: Situation, error: RenewerError, started: float) -> Outcome:
-    return Outcome(
-        certificate=situation.wish.name,
-        step=Step.INSTALL,
-        result=Result.FAILED,
-        detail=error.text,
-        hint=error.hint,
-        took_ms=_since(started),
-    )
+def _failed(context: Context, situation: Situation, error: RenewerError, started: float) -> Outcome:
+    name, took = situation.wish.name, _since(started)
+    return Outcome.failed(context.journal.tell, name, Step.INSTALL, error.text, hint=error.hint, took_ms=took)
 
 
 def _since(started: float) -> int:

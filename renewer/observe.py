@@ -138,14 +138,14 @@ class Sightings:
                 detail = "; ".join(record.error or record.state.value for record in bad)
                 # What is as it was the last time is for those who watch, as below
                 tell = self.context.journal.tell if name in self._news else self.context.journal.show
-                tell(EventName.FAILED, name, step=Step.LOOK, state=bad[0].state.value, error=detail)
-                what = hint(bad[0])
-                outcomes.append(_outcome(name, Result.FAILED, detail, hint=what))
+                shown = bad[0].state.value
+                outcomes.append(Outcome.failed(tell, name, Step.LOOK, detail, hint=hint(bad[0]), state=shown))
             else:
                 # What is as it was is for those who watch: ten thousand lines an hour would tell nothing
                 tell = self.context.journal.tell if name in self._news else self.context.journal.show
                 tell(EventName.VERIFIED, name, endpoints=places, serial=records[0].serial)
-                outcomes.append(_outcome(name, Result.DONE, f"seen at {places}: serial {records[0].serial}"))
+                seen = f"seen at {places}: serial {records[0].serial}"
+                outcomes.append(Outcome(certificate=name, step=Step.LOOK, result=Result.DONE, detail=seen))
         return outcomes
 
 
@@ -228,7 +228,3 @@ def _sentence(state: EndpointState, sight: verify.Sight, *, newer: bool) -> str:
             return f"{place} serves the right certificate, and clients do not trust it: {sight.error}"
         case _:
             return f"{place} cannot be seen: {sight.error}"
-
-
-def _outcome(name: str, result: Result, detail: str, hint: str = "") -> Outcome:
-    return Outcome(certificate=name, step=Step.LOOK, result=result, detail=detail, hint=hint)

@@ -5,12 +5,12 @@ stragglers. A step that makes no progress is not taken for ever.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
 
-from renewer import acceptance, clock, deploy, install, inventory, refresh
+from renewer import acceptance, clock, deploy, install, inventory, observe, refresh
 from renewer.context import Context
 from renewer.doctor.preflight import FirstOrders
 from renewer.errors import OurFault, RenewerError
@@ -18,12 +18,13 @@ from renewer.issue import Issuer
 from renewer.issue.allowance import Allowance
 from renewer.model.decision import Decision, EventName, Outcome, Plan, Result, Step
 from renewer.model.facts import DeploymentState, EndpointState, Situation
-from renewer.observe import look
 from renewer.policy.authority import candidates
 from renewer.policy.deploy_window import closed_until
-from renewer.policy.due import Terms, decide
+from renewer.policy.due import decide
 from renewer.policy.health import ended_holds, removable
+from renewer.policy.terms import Acted, Terms, after, for_batch
 from renewer.pre_post import Around
+from renewer.report import history
 
 ENOUGH = 3  # times that one run takes the same step for one certificate: more is a defect, not progress
 STRAGGLERS = 60.0  # seconds after the first is ready to be deployed, then the others are not waited for
@@ -39,17 +40,15 @@ class Reconciler:
         self.situations = dict(situations)
         self.outcomes: list[Outcome] = []
         self.open: dict[str, Decision] = {}  # what may be done, but for what is in flight
-        self.taken: Counter[tuple[str, Step]] = Counter()
-        self.failed: defaultdict[str, set[Step]] = defaultdict(set)
+        self.acted: defaultdict[str, Acted] = defaultdict(Acted)
         self.flying: dict[Future[list[Outcome]], Decision] = {}
         self.preflight = FirstOrders(context)
         self.ready_since: float | None = None
         self.allowance: Allowance | None = None
-        self.issued: set[str] = set()
 
     def work(self, plan: Plan) -> tuple[list[Outcome], dict[str, Situation]]:
         """Carry a plan out, and what follows from it; returns what came of it and the facts at the end."""
-        self.open = {decision.certificate: decision for decision in plan.decisions if _acts(decision)}
+        self.open = {decision.certificate: decision for decision in plan.decisions if decision.acts}
         workers = max(1, min(self.context.config.agent.workers, len(self.open)))
         ordering = [name for name, one in self.open.items() if one.step in (Step.RESUME, Step.ISSUE)]
         around = Around(self.context, [self.situations[name] for name in ordering])
@@ -76,101 +75,71 @@ class Reconciler:
     def _read_again(self, touched: Iterable[str]) -> None:
         """Take in what has changed, and decide anew."""
         taken = inventory.take(self.context, touched)
-        if judged := acceptance.judge(
-            self.context, taken.values()
-        ):  # what was just issued goes live only then
+        # What was just issued goes live only then
+        if judged := acceptance.judge(self.context, taken.values()):
             taken |= inventory.take(self.context, judged)
         for name, situation in taken.items():
             self.situations[name] = situation
             decision = decide(situation, self._terms_for(name))
             self.open.pop(name, None)
-            if _acts(decision):
+            if decision.acts:
                 self.open[name] = decision
 
     def _round(self, issuer: Issuer, pool: ThreadPoolExecutor) -> set[str]:
         """Whatever can be done next; returns whose facts changed, nobody's when all is done or must wait."""
         may = [decision for decision in self.open.values() if self._may_act(decision)]
-        room = self._room()
-        for decision in may:
-            if decision.step in _ORDERING and room.get(decision.authority, 1) > 0:
-                if decision.authority in room:
-                    room[decision.authority] -= 1
-                del self.open[decision.certificate]  # until it has landed
-                self._explain(decision)
-                self._take(decision)
-                self.flying[pool.submit(self._order, issuer, decision)] = decision
-        deploying = [decision for decision in may if decision.step is Step.DEPLOY]
+        self.start_orders([decision for decision in may if decision.step in _ORDERING], issuer, pool)
+        deploying = [decision.certificate for decision in may if decision.step is Step.DEPLOY]
         if deploying and self.ready_since is None:
             self.ready_since = clock.monotonic()
-        patience = (
-            STRAGGLERS - (clock.monotonic() - self.ready_since) if self.ready_since is not None else None
-        )
-        if self.flying and (not deploying or (patience or 0) > 0):
-            return self._land(patience if deploying else None) or {
-                decision.certificate for decision in deploying
-            }
+        if self.flying:
+            patience = STRAGGLERS - (clock.monotonic() - (self.ready_since or 0)) if deploying else None
+            if patience is None or patience > 0:
+                return self._land(patience) or set(deploying)
         if deploying:
-            return self._deploy(deploying)
-        looking = [decision for decision in may if decision.step is Step.LOOK]
-        return self._look(looking) if looking else set()
-
-    def _room(self) -> dict[str | None, int]:
-        """How many more orders each authority with a bound of its own may be sent at the same time."""
-        bounds = {
-            a.name: a.workers for a in self.context.config.authorities.values() if a.workers is not None
-        }
-        flying = Counter(decision.authority for decision in self.flying.values()) if bounds else Counter()
-        return {name: bound - flying[name] for name, bound in bounds.items()}
+            return self.deploy_batch(deploying)
+        return self.look([decision.certificate for decision in may if decision.step is Step.LOOK])
 
     def _may_act(self, decision: Decision) -> bool:
-        return not self._over() and self.taken[decision.certificate, decision.step] < ENOUGH
+        taken = self.acted[decision.certificate].taken
+        return not self._over() and taken.count(decision.step) < ENOUGH
 
     def _over(self) -> bool:
         """Whether nothing new is begun: somebody told the run to end, or its deadline came."""
         return self.context.stopping.is_set() or self.context.time_left() <= 0
 
-    def _take(self, decision: Decision) -> None:
-        self.taken[decision.certificate, decision.step] += 1
-
-    def _explain(self, decision: Decision) -> None:
-        """Why something else is ordered in the same run: another authority's turn, or fewer names."""
-        if decision.step is Step.ISSUE and self.taken[decision.certificate, Step.ISSUE]:
-            self.context.journal.tell(
-                EventName.DECIDED,
-                decision.certificate,
-                step=decision.step.value,
-                reason=decision.reason.value,
-                because=decision.because,
-            )
+    def _begin(self, names: Iterable[str], step: Step) -> None:
+        for name in names:
+            self.acted[name] = self.acted[name].begins(step)
 
     def _terms_for(self, name: str) -> Terms:
-        """What overrules waits counts once; a certificate is issued once a run, however short it lives.
-
-        What failed a moment ago waits for its moment: only before anything was done is a little early enough.
-        """
-        issued = self.taken[name, Step.ISSUE] + self.taken[name, Step.RESUME]
-        failed = self.failed.get(name, set())
-        over = {Step.INSTALL} & failed  # it knows no backoff
-        if name in self.issued:
-            over.add(Step.ISSUE)
         passed_over = frozenset(self.context.passed_over)
-        if self.context.distrust or passed_over.issuperset(candidates(self.situations[name])):
-            over |= {Step.ISSUE, Step.RESUME}
+        may_order = not (self.context.distrust or passed_over.issuperset(candidates(self.situations[name])))
         return msgspec.structs.replace(
-            self.terms,
+            after(self.terms, self.acted[name], orders=may_order),
             now=clock.now(),
-            steps=self.terms.steps - over,
-            force=self.terms.force and not issued,
-            new_key=self.terms.new_key and not issued,
-            asked=self.terms.asked and not issued,
-            urged=self.terms.urged and not self.taken[name, Step.DEPLOY],
-            redeploy=self.terms.redeploy and not self.taken[name, Step.DEPLOY],
-            begun=any(self.taken[name, step] for step in Step),
             ordered=self.allowance.ordered(name) if self.allowance else frozenset(),
             passed_over=passed_over,
         )
 
     # orders --------------------------------------------------------------------------------------------
+
+    def start_orders(self, decisions: Iterable[Decision], issuer: Issuer, pool: ThreadPoolExecutor) -> None:
+        """Begin those that their authorities have room for; each is closed until it has landed."""
+        bounds = {
+            a.name: a.workers for a in self.context.config.authorities.values() if a.workers is not None
+        }
+        flying = Counter(decision.authority for decision in self.flying.values()) if bounds else Counter()
+        for decision in decisions:
+            authority, name = decision.authority, decision.certificate
+            if authority in bounds and flying[authority] >= bounds[authority]:
+                continue
+            flying[authority] += 1
+            del self.open[name]
+            if decision.step is Step.ISSUE and Step.ISSUE in self.acted[name].taken:
+                history.decision(self.context, decision)  # another authority's turn, or fewer names
+            self._begin([name], decision.step)
+            self.flying[pool.submit(self._order, issuer, decision)] = decision
 
     def _order(self, issuer: Issuer, decision: Decision) -> list[Outcome]:
         """Order, install and ask for the window of one certificate; runs in a worker."""
@@ -190,14 +159,15 @@ class Reconciler:
                 outcomes.append(install.put(self.context, situation))
                 refresh.windows(self.context, inventory.take(self.context, [name]).values())
         except RenewerError as error:
-            self.context.journal.tell(
-                EventName.FAILED, name, step=decision.step.value, error=error.text, hint=error.hint
-            )
-            outcomes.append(_failed(name, decision.step, error))
+            outcomes.append(self._failed(decision, error))
         except Exception as error:  # noqa: BLE001  a defect that one certificate meets must not end the run
             self.context.journal.trace(name, error)
-            outcomes.append(_failed(name, decision.step, OurFault.of(error)))
+            outcomes.append(self._failed(decision, OurFault.of(error)))
         return outcomes
+
+    def _failed(self, decision: Decision, error: RenewerError) -> Outcome:
+        tell, name = self.context.journal.tell, decision.certificate
+        return Outcome.failed(tell, name, decision.step, error.text, hint=error.hint)
 
     def _land(self, patience: float | None) -> set[str]:
         """Wait for an order to end, at most for `patience` seconds; whose they were that did."""
@@ -206,43 +176,35 @@ class Reconciler:
         for future in done:
             decision = self.flying.pop(future)
             touched.add(decision.certificate)
-            if decision.authority in self.context.passed_over:  # it was asked for nothing: another's turn
-                self.taken[decision.certificate, decision.step] -= 1
+            if decision.authority in self.context.passed_over:  # another's turn
+                name = decision.certificate
+                self.acted[name] = self.acted[name].asked_nobody(decision.step)
             self._keep(future.result())
         return touched
 
     def _keep(self, outcomes: Iterable[Outcome]) -> None:
         for one in outcomes:
             self.outcomes.append(one)
-            if one.result is Result.FAILED:
-                self.failed[one.certificate].add(one.step)
-            elif one.result is Result.DONE and one.step is Step.ISSUE:
-                self.issued.add(one.certificate)
+            self.acted[one.certificate] = self.acted[one.certificate].ended(one)
 
     # servers -------------------------------------------------------------------------------------------
 
-    def _deploy(self, decisions: list[Decision]) -> set[str]:
-        for decision in decisions:
-            self._take(decision)
-        names = [decision.certificate for decision in decisions]
-        redeploy = self.terms.redeploy and all(self.taken[name, Step.DEPLOY] == 1 for name in names)
-        begun = all(self.taken[name, Step.DEPLOY] > 1 for name in names)
-        urged = self.terms.urged and not begun
-        terms = msgspec.structs.replace(
-            self.terms, now=clock.now(), redeploy=redeploy, urged=urged, begun=begun
-        )
+    def deploy_batch(self, names: Collection[str]) -> set[str]:
+        """Deploy them together; returns whose facts changed."""
+        terms = for_batch(self.terms, [self.acted[name] for name in names])
+        self._begin(names, Step.DEPLOY)
         self._deploy_all([self.situations[name] for name in names], terms)
         self.ready_since = None
         return set(names)
 
     def _deploy_all(self, situations: Sequence[Situation], terms: Terms) -> None:
+        terms = msgspec.structs.replace(terms, now=clock.now())
         try:
             self._keep(deploy.run(self.context, situations, terms))
         except RenewerError as error:
-            self.context.journal.tell(
-                EventName.FAILED, step=Step.DEPLOY.value, error=error.text, hint=error.hint
-            )
-            self._keep(_failed(situation.wish.name, Step.DEPLOY, error) for situation in situations)
+            steps = [(situation.wish.name, Step.DEPLOY) for situation in situations]
+            tell = self.context.journal.tell
+            self._keep(Outcome.all_failed(tell, steps, error.text, error.hint, step=Step.DEPLOY))
 
     def _catch_up(self, names: Iterable[str]) -> None:
         """What waited for a server that `pre` had stopped, now that `post` has started it."""
@@ -250,21 +212,21 @@ class Reconciler:
         found = [self.situations[name] for name in sorted(names)] if not self._over() else []
         late = [one for one in found if _put_off(one)]
         if late and Step.DEPLOY in self.terms.steps:
-            terms = msgspec.structs.replace(self.terms, now=clock.now(), redeploy=False, urged=False)
-            self._deploy_all(late, terms)
+            self._deploy_all(late, msgspec.structs.replace(self.terms, redeploy=False, urged=False))
         unseen = [one for one in found if one not in late and _unreached(one)]
         if unseen and Step.LOOK in self.terms.steps:
             self._look_at(unseen)
         self.situations |= inventory.take(self.context, names)
 
-    def _look(self, decisions: list[Decision]) -> set[str]:
-        for decision in decisions:
-            self._take(decision)
-        self._look_at([self.situations[decision.certificate] for decision in decisions])
-        return {decision.certificate for decision in decisions}
+    def look(self, names: Collection[str]) -> set[str]:
+        """Look at their ports; returns whose facts changed."""
+        self._begin(names, Step.LOOK)
+        if names:
+            self._look_at([self.situations[name] for name in names])
+        return set(names)
 
     def _look_at(self, situations: Sequence[Situation]) -> None:
-        found = look(self.context, situations)
+        found = observe.look(self.context, situations)
         found.save()
         self._keep(found.outcomes())
 
@@ -278,10 +240,6 @@ class Reconciler:
                     self.context.journal.tell(EventName.NOTICE, name, text=error.text)
             if over := ended_holds(self.situations[name]):
                 self.context.ledger.drop(*over)
-
-
-def _acts(decision: Decision) -> bool:
-    return decision.step not in (Step.KEEP, Step.WAIT)
 
 
 def _not_begun(decision: Decision) -> Outcome:
@@ -306,14 +264,4 @@ def _unreached(situation: Situation) -> bool:
     return any(
         sighting.state is EndpointState.UNREACHABLE and sighting.version == situation.live
         for sighting in situation.sightings
-    )
-
-
-def _failed(certificate: str, step: Step, error: RenewerError) -> Outcome:
-    return Outcome(
-        certificate=certificate,
-        step=step,
-        result=Result.FAILED,
-        detail=error.text,
-        hint=error.hint,
     )

@@ -30,7 +30,8 @@ from renewer.model.decision import Decision, Reason, Result, Step
 from renewer.model.desired import Authority, Certificate, Config, HookEvent
 from renewer.model.facts import COPIES, Debris, Order, Owed, Record, Situation
 from renewer.model.value import Value
-from renewer.policy.due import Terms, decide
+from renewer.policy.due import decide
+from renewer.policy.terms import Terms
 from renewer.pre_post import Around
 
 R = TypeVar("R", bound=Record)

@@ -16,8 +16,9 @@ from renewer.model.facts import RunRecord, Situation
 from renewer.model.value import Value
 from renewer.notify import notices
 from renewer.policy import watchdog
-from renewer.policy.due import ALL_STEPS, Terms, arrange, decide, with_next_attempts
+from renewer.policy.due import arrange, decide, with_next_attempts
 from renewer.policy.health import PERSON, RETRIED, assess, exit_code
+from renewer.policy.terms import ALL_STEPS, Terms
 from renewer.report import files, heartbeat, history
 
 ACTING = 160 << 20  # octets of addresses: threads, cryptography, TLS, an authority's door

@@ -25,7 +25,7 @@ from renewer.model.facts import (
     Window,
 )
 from renewer.model.names import Identifier
-from renewer.policy.due import Terms
+from renewer.policy.terms import Terms
 from renewer.store.layout import version_id
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -268,6 +268,30 @@ def test_durable_files_are_written_in_one_way() -> None:
     assert wrong - {"renewer/durable.py"} == set(OTHERWISE_DURABLE)
 
 
+def test_what_failed_is_told_where_it_is_an_outcome() -> None:
+    """`Outcome.failed` alone tells the renewal log of a failure and makes what the run's report says of it.
+
+    Of a hook's failure its own event tells.
+    """
+    by_its_hook = {
+        "renewer/pre_post.py",
+        "renewer/deploy/publishing.py",
+        "renewer/deploy/transaction.py",
+    }
+    told, made = set(), set()
+    for module in modules():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and node.args and ast.unparse(node.args[0]) == "EventName.FAILED":
+                told.add(module.path)
+            if isinstance(node, ast.Call) and "Result.FAILED" in (
+                ast.unparse(one) for one in (*node.args, *(word.value for word in node.keywords))
+            ):
+                made.add(module.path)
+
+    assert told == {"renewer/model/decision.py"}
+    assert made <= {"renewer/model/decision.py", *by_its_hook}
+
+
 def test_only_the_command_line_prints_and_exits() -> None:
     """Everybody else returns a value or raises."""
     wrong = [

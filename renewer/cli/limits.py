@@ -78,7 +78,7 @@ def limits_of(
 
 
 def _steps(text: str | None) -> frozenset[Step]:
-    from renewer.policy.due import ALL_STEPS
+    from renewer.policy.terms import ALL_STEPS
 
     if text is None:
         return ALL_STEPS

@@ -11,9 +11,9 @@ from renewer.hooks import HookCertificate, HookResult, HookVerdict
 from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import HookEvent
 from renewer.model.facts import DeploymentState, Published
-from renewer.policy.checks import Terms
 from renewer.policy.deploy_window import closed_until
 from renewer.policy.publishing import goes_live_at, may_wait, to_come_first, unpublished
+from renewer.policy.terms import Terms
 
 _STATES = {
     HookVerdict.DONE: DeploymentState.DONE,

@@ -19,8 +19,8 @@ from renewer.model.told import LeftName
 from renewer.network import verify
 from renewer.observe import Place, Sightings, alive, target_of
 from renewer.policy.deploying import hooks_to_run
-from renewer.policy.due import Terms
 from renewer.policy.serving import lost
+from renewer.policy.terms import Terms
 from renewer.policy.wanted import best
 from renewer.store import soundness
 
@@ -273,10 +273,13 @@ def outcome(move: Move, started: float) -> Outcome:
     if move.error:
         stays = "" if move.turned_back else f"; version {move.version.id} stays live"
         back = f"; version {move.former.id} is live again" if move.turned_back and move.former else stays
-        move.context.journal.tell(
-            EventName.FAILED, move.wish.name, step=Step.DEPLOY, version=move.version.id, error=move.error
+        return Outcome.failed(
+            *(move.context.journal.tell, move.wish.name, Step.DEPLOY, move.error),
+            hint=move.hint,
+            after=back,
+            took_ms=took,
+            version=move.version.id,
         )
-        return _ended(move, Result.FAILED, move.error + back, took, hint=move.hint)
     if later:
         text = next(
             (result.error for result in later if result and result.error),

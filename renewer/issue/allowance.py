@@ -17,8 +17,8 @@ from renewer.errors import RenewerError, RetryLater, StateError
 from renewer.model.decision import Decision, Reason
 from renewer.model.facts import Ordered, Situation
 from renewer.policy import budget
-from renewer.policy.checks import Terms
 from renewer.policy.issuing import RENEWALS, calling
+from renewer.policy.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

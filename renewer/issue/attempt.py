@@ -321,22 +321,13 @@ class Attempt:
                 self.orders.drop()
             else:
                 self.orders.failed(error, stopped=stopped)
-        self.context.journal.tell(
-            EventName.FAILED,
-            self.wish.name,
-            step=self.decision.step,
-            authority=self.authority,
-            error=error.text,
+        return Outcome.failed(
+            *(self.context.journal.tell, self.wish.name, self.decision.step, error.text),
             hint=error.hint,
-            problem=error.kind,
-        )
-        return Outcome(
-            certificate=self.wish.name,
-            step=self.decision.step,
-            result=Result.WAITING if stopped else Result.FAILED,
-            detail=error.text,
-            hint=error.hint,
+            stopped=stopped,
             took_ms=round((clock.monotonic() - self.started) * 1000),
+            authority=self.authority,
+            problem=error.kind,
         )
 
     def _wasted(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from renewer.model.desired import Challenge
     from renewer.model.facts import Situation
     from renewer.model.solver import Solver
-    from renewer.policy.checks import Terms
+    from renewer.policy.terms import Terms
 
 
 class Issuer:

@@ -1,7 +1,9 @@
 """What shall be done next, and why."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol, Self
 
 from renewer.model.names import Identifier
 from renewer.model.value import Value
@@ -74,6 +76,11 @@ class Decision(Value):
     names: tuple[Identifier, ...] = ()
     way_out: str = ""
 
+    @property
+    def acts(self) -> bool:
+        """Whether something can be done now."""
+        return self.step not in (Step.KEEP, Step.WAIT)
+
 
 class Plan(Value):
     """Decisions in the order in which they are done."""
@@ -84,7 +91,7 @@ class Plan(Value):
     @property
     def idle(self) -> bool:
         """Whether nothing can be done now."""
-        return all(decision.step in (Step.KEEP, Step.WAIT) for decision in self.decisions)
+        return not any(decision.acts for decision in self.decisions)
 
 
 class Result(StrEnum):
@@ -93,18 +100,6 @@ class Result(StrEnum):
     DONE = "done"
     WAITING = "waiting"
     FAILED = "failed"
-
-
-class Outcome(Value):
-    """How one step went for one certificate; `detail` is a sentence, `hint` what the reader can do."""
-
-    certificate: str
-    step: Step
-    result: Result
-    detail: str
-    hint: str = ""
-    took_ms: int = 0
-    next_attempt: datetime | None = None
 
 
 class EventName(StrEnum):
@@ -127,6 +122,68 @@ class EventName(StrEnum):
     NOTICE = "notice"
     TOLD = "told"
     RUN_FINISHED = "run-finished"
+
+
+class Told(Protocol):
+    """Writes an event to the renewal log, with details of any kind."""
+
+    def __call__(self, event: EventName, certificate: str = "", **details: object) -> None:
+        """Tell it."""
+
+
+class Outcome(Value):
+    """How one step went for one certificate; `detail` is a sentence, `hint` what the reader can do.
+
+    One that failed is made by `failed`, which tells the renewal log of it, too.
+    """
+
+    certificate: str
+    step: Step
+    result: Result
+    detail: str
+    hint: str = ""
+    took_ms: int = 0
+    next_attempt: datetime | None = None
+
+    @classmethod
+    def failed(  # noqa: PLR0913  what is told, and what comes of it
+        cls,
+        tell: Told,
+        certificate: str,
+        step: Step,
+        error: str,
+        *,
+        hint: str = "",
+        after: str = "",
+        took_ms: int = 0,
+        stopped: bool = False,
+        **details: object,
+    ) -> Self:
+        """What failed, told in the same breath with `details`.
+
+        `after` is what else the outcome says; of a run that is `stopped` it waits for the next one.
+        """
+        tell(EventName.FAILED, certificate, step=step, error=error, hint=hint, **details)
+        result = Result.WAITING if stopped else Result.FAILED
+        return cls(
+            certificate=certificate,
+            step=step,
+            result=result,
+            detail=error + after,
+            hint=hint,
+            took_ms=took_ms,
+        )
+
+    @classmethod
+    def all_failed(
+        cls, tell: Told, decisions: Iterable[tuple[str, Step]], error: str, hint: str, **details: object
+    ) -> list[Self]:
+        """What kept all of them from being done, told once."""
+        tell(EventName.FAILED, error=error, hint=hint, **details)
+        return [
+            cls(certificate=name, step=step, result=Result.FAILED, detail=error, hint=hint)
+            for name, step in decisions
+        ]
 
 
 class State(StrEnum):

@@ -22,9 +22,10 @@ from renewer.notify.message import Message
 from renewer.notify.writing import About, Writer
 from renewer.policy import notices as policy
 from renewer.policy import trouble
-from renewer.policy.due import Terms, decide
+from renewer.policy.due import decide
 from renewer.policy.health import assess
 from renewer.policy.notices import Agenda, NoticeSubject, Renewals
+from renewer.policy.terms import Terms
 
 _REPEATED = timedelta(hours=6)  # between two tellings of the same where nothing can be remembered
 

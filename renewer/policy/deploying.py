@@ -16,10 +16,11 @@ from renewer.model.facts import (
 from renewer.model.trouble import Kind
 from renewer.policy.authority import Choice
 from renewer.policy.backoff import deploy_again, redeploy_stale
-from renewer.policy.checks import Facts, Need, Terms
+from renewer.policy.checks import Facts, Need
 from renewer.policy.deploy_window import closed_until, serves_well
 from renewer.policy.diagnosis import diagnose
 from renewer.policy.publishing import goes_live_at, may_wait, to_come_first
+from renewer.policy.terms import Terms
 from renewer.words import stamp
 
 

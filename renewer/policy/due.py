@@ -14,12 +14,11 @@ from renewer.policy import deploying, issuing
 from renewer.policy.authority import choose, relevant
 from renewer.policy.backoff import PAUSED, forced_again
 from renewer.policy.budget import Withheld, next_order
-from renewer.policy.checks import ALL_STEPS, Facts, Need, Terms, window_of
+from renewer.policy.checks import Facts, Need, window_of
+from renewer.policy.terms import Terms, for_the_next_run
 from renewer.policy.wanted import best, to_serve, wanted
 from renewer.policy.window import renewal_moment
 from renewer.words import stamp
-
-__all__ = ["ALL_STEPS", "CHECKS", "Need", "Terms", "decide"]
 
 Check = Callable[[Facts], Need | None]
 
@@ -84,9 +83,7 @@ def with_next_attempts(
 
     That is the end of its wait, or else the next run.
     """
-    terms = msgspec.structs.replace(
-        terms, force=False, new_key=False, redeploy=False, steps=ALL_STEPS, begun=True
-    )
+    terms = for_the_next_run(terms)
     found = []
     for one in outcomes:
         situation = situations.get(one.certificate)

@@ -10,9 +10,10 @@ from renewer.model.names import Identifier
 from renewer.policy.authority import relevant
 from renewer.policy.backoff import EMERGENCY_STEP, forced_again, from_the_future, issue_again
 from renewer.policy.budget import OrderTerms, Withheld, next_order
-from renewer.policy.checks import Facts, Need, Terms, window_of
+from renewer.policy.checks import Facts, Need, window_of
 from renewer.policy.newer import ahead, order_by
 from renewer.policy.orders import Fate, fate
+from renewer.policy.terms import Terms
 from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld
 from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
 from renewer.words import stamp

@@ -12,8 +12,9 @@ from renewer.model.decision import EventName, Plan
 from renewer.model.facts import RunRecord, Situation
 from renewer.model.status import Status
 from renewer.policy import watchdog
-from renewer.policy.due import Terms, arrange, decide
+from renewer.policy.due import arrange, decide
 from renewer.policy.health import RETRIED, WELL
+from renewer.policy.terms import Terms
 from renewer.report import freshness, metrics
 from renewer.report.documents import status_document
 from renewer.report.history import standing

@@ -14,7 +14,7 @@ from renewer.accounts import card
 from renewer.context import Context
 from renewer.errors import RenewerError
 from renewer.ledger.contract import Happening
-from renewer.model.decision import EventName, Outcome, Plan, Result, Step
+from renewer.model.decision import Decision, EventName, Outcome, Plan, Step
 from renewer.model.facts import Debris, RunRecord, Situation, Standing
 from renewer.policy import watchdog as odd
 from renewer.policy.concerns import worst
@@ -122,31 +122,26 @@ def concerns(context: Context, run: RunRecord) -> tuple[RunRecord, tuple[str, ..
 
 def decisions(context: Context, decided: Plan) -> None:
     """Why each certificate is, or is not yet, acted upon."""
-    for decision in decided.decisions:
-        # That a certificate is kept is for those who watch: ten thousand lines an hour would tell nothing
-        tell = context.journal.show if decision.step is Step.KEEP else context.journal.tell
-        tell(
-            EventName.DECIDED,
-            decision.certificate,
-            step=decision.step.value,
-            reason=decision.reason.value,
-            because=decision.because,
-            not_before=decision.not_before,
-            way_out=decision.way_out or None,
-        )
+    for one in decided.decisions:
+        decision(context, one)
+
+
+def decision(context: Context, made: Decision) -> None:
+    """The same of one certificate."""
+    # That a certificate is kept is for those who watch: ten thousand lines an hour would tell nothing
+    tell = context.journal.show if made.step is Step.KEEP else context.journal.tell
+    tell(
+        EventName.DECIDED,
+        made.certificate,
+        step=made.step,
+        reason=made.reason,
+        because=made.because,
+        not_before=made.not_before,
+        way_out=made.way_out,
+    )
 
 
 def short(context: Context, decided: Plan, want: RenewerError) -> list[Outcome]:
     """What this machine is out of, as what came of every decision to act: none could be carried out."""
-    context.journal.tell(EventName.FAILED, error=want.text, hint=want.hint)
-    return [
-        Outcome(
-            certificate=one.certificate,
-            step=one.step,
-            result=Result.FAILED,
-            detail=want.text,
-            hint=want.hint,
-        )
-        for one in decided.decisions
-        if one.step not in (Step.KEEP, Step.WAIT)
-    ]
+    steps = [(one.certificate, one.step) for one in decided.decisions if one.acts]
+    return Outcome.all_failed(context.journal.tell, steps, want.text, want.hint)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from renewer.model.decision import Reason, Step
-from renewer.policy.checks import Terms
 from renewer.policy.due import decide
+from renewer.policy.terms import Terms
 from tests.builders import DAY, HOUR, MINUTE, NOW, absent, failure, situation, version, wish
 from tests.faults.host import Host
 from tests.servers import faultproxy as faults

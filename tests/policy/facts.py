@@ -21,7 +21,7 @@ from renewer.model.facts import (
     Version,
     Window,
 )
-from renewer.policy.due import ALL_STEPS, Terms
+from renewer.policy.terms import ALL_STEPS, Terms
 from tests.builders import (
     DAY,
     ENDPOINT,

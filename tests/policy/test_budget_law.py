@@ -17,8 +17,9 @@ from renewer.model.decision import Decision, Step
 from renewer.model.facts import Asked, Order, Ordered, OrderState, Situation
 from renewer.policy import budget
 from renewer.policy.backoff import count
-from renewer.policy.due import Terms, decide
+from renewer.policy.due import decide
 from renewer.policy.issuing import RENEWALS, calling
+from renewer.policy.terms import Terms
 from renewer.policy.window import in_emergency
 from tests.builders import DAY, HOUR, NOW, WISH, absent, version, window, wish
 from tests.marks import examples

@@ -19,7 +19,8 @@ from renewer.errors import RetryLater
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import Situation, Version, Window
 from renewer.policy.backoff import count
-from renewer.policy.due import Terms, decide
+from renewer.policy.due import decide
+from renewer.policy.terms import Terms
 from renewer.policy.window import renewal_moment, slack
 from tests.builders import DAY, HOUR, MINUTE, NOW, situation, version, window
 

@@ -19,7 +19,8 @@ from renewer.model.facts import (
 from renewer.model.names import Identifier
 from renewer.model.windows import DeployWindow
 from renewer.policy.deploying import hooks_to_run
-from renewer.policy.due import ALL_STEPS, Terms, decide
+from renewer.policy.due import decide
+from renewer.policy.terms import ALL_STEPS, Terms
 from tests.builders import (
     DAY,
     HOOK_FINGERPRINT,

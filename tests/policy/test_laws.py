@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from renewer.model.decision import Step
 from renewer.model.facts import DeploymentState, OrderState, Situation
 from renewer.policy.deploying import hooks_to_run
-from renewer.policy.due import Terms, arrange, decide
+from renewer.policy.due import arrange, decide
 from renewer.policy.freshness import to_ask, to_look
 from renewer.policy.health import PERSON, RETRIED, WELL, assess, complete, removable
+from renewer.policy.terms import Terms
 from renewer.policy.wanted import to_serve, wanted
 from renewer.report.documents import plan_document, status_document
 from tests.builders import DAY, HOUR, NOW, deployment, failure, sighting, situation, terms, version, wish
