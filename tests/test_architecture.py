@@ -275,6 +275,7 @@ def test_what_failed_is_told_where_it_is_an_outcome() -> None:
     """
     by_its_hook = {
         "renewer/pre_post.py",
+        "renewer/rehearse.py",  # which tells on the screen alone
         "renewer/deploy/publishing.py",
         "renewer/deploy/transaction.py",
     }

@@ -28,7 +28,7 @@ def acts(draw: st.DrawFn) -> Acted:
 
 @LAWS
 @given(under=any_terms(), acted=acts(), more=acts(), orders=st.booleans())
-def test_what_was_done_only_takes_away(under: Terms, acted: Acted, more: Acted, orders: bool) -> None:
+def test_what_was_done_only_takes_away(under: Terms, acted: Acted, more: Acted, *, orders: bool) -> None:
     """The more a run has done, the less overrules a wait, and no step comes back that it may not take."""
     longer = Acted(
         taken=acted.taken + more.taken, failed=acted.failed | more.failed, issued=acted.issued or more.issued
@@ -96,7 +96,7 @@ def test_the_next_run_is_asked_for_nothing(under: Terms) -> None:
     following = for_the_next_run(under)
 
     assert following.steps == ALL_STEPS
-    assert not (following.force or following.new_key or following.redeploy)
+    assert (following.force, following.new_key, following.redeploy) == (False, False, False)
 
 
 def test_force_orders_once() -> None:
