@@ -179,7 +179,7 @@ class Outcome(Value):
         cls, tell: Told, decisions: Iterable[tuple[str, Step]], error: str, hint: str, **details: object
     ) -> list[Self]:
         """What kept all of them from being done, told once."""
-        tell(EventName.FAILED, error=error, hint=hint, **details)
+        tell(EventName.FAILED, "", error=error, hint=hint, **details)
         return [
             cls(certificate=name, step=step, result=Result.FAILED, detail=error, hint=hint)
             for name, step in decisions
