@@ -59,10 +59,10 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool)
 
 def _with_local(config: Config, wish: "Certificate", checkups: Sequence[Checkup]) -> Iterator[Checkup]:
     """The names of a certificate, with what is missing for them on this host in front."""
-    from renewer.doctor import local, servers
+    from renewer.doctor import local
 
     missing = local.findings(wish)
-    ended = (*local.mount_findings(wish, config), *servers.findings(wish, config.hooks))
+    ended = (*local.mount_findings(wish, config), *local.session_findings(wish, config.hooks))
     for one in checkups:
         if one.certificate == wish.name:
             new = (missing[one.name],) if one.name in missing else ()

@@ -37,8 +37,7 @@ def command(setup: Setup, since: str, form: str | None, path: str | None, mail: 
     Exit: 0; 1 if a channel did not take it.
     """
     from renewer.report import forms
-    from renewer.report.publish import publish
-    from renewer.report.summaries import form_of
+    from renewer.report.summaries import form_of, publish
 
     config = setup.config()
     report = _report(config, _span(since))
@@ -117,7 +116,7 @@ def page(setup: Setup, path: str | None, as_json: bool) -> int:
     from renewer.context import Context
     from renewer.model.facts import RunRecord
     from renewer.report import files
-    from renewer.report.publish import publish
+    from renewer.report.summaries import publish
     from renewer.run import plan
 
     config = setup.config()

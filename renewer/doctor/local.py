@@ -1,13 +1,23 @@
 """What challenges need on this host, looked at by form only: files, programs, secrets. Asks nobody."""
 
 import os
+import os.path
 from collections.abc import Iterable, Iterator, Mapping
 
-from renewer import secrets
+from renewer import proc, secrets
 from renewer.copies.rights import group_number, owner_number, rights
 from renewer.errors import RenewerError
 from renewer.issue.solvers import solver_for
-from renewer.model.desired import SECRET_PARTS, Certificate, Challenge, Config, Dns01, Secret, SecretSource
+from renewer.model.desired import (
+    SECRET_PARTS,
+    Certificate,
+    Challenge,
+    Config,
+    Dns01,
+    Hook,
+    Secret,
+    SecretSource,
+)
 from renewer.model.inspection import Finding, Severity
 from renewer.model.names import Identifier
 from renewer.ownership import Danger, rights_kept_beside
@@ -112,3 +122,33 @@ def _tried(path: str, owner: int, mode: int, group: int = -1) -> Danger | None:
         return rights_kept_beside(path, owner, mode, group)
     except OSError:
         return None
+
+
+SESSIONS_END = "sessions-end"
+_LIMIT = 5.0  # seconds for a server's program to tell a setting
+_HINT = (
+    "set shutdown_clients = no in dovecot's config (sessions then keep the old certificate until they "
+    "end), or let renewals wait for quiet hours with `deploy_window`"
+)
+
+
+def session_findings(wish: Certificate, configured: Mapping[str, Hook]) -> Iterator[Finding]:
+    """What the hooks of a certificate end when they deploy it; asks nothing but programs of this host."""
+    for name in wish.hooks:
+        hook = configured[name]
+        if hook.shipped and os.path.basename(hook.run) == "dovecot" and _dovecot_ends_sessions(hook):
+            text = f"hook {name} will end every session of IMAP, POP3 and Sieve at each renewal"
+            text += ": dovecot's shutdown_clients is yes"
+            yield Finding(severity=Severity.INFO, code=SESSIONS_END, text=text, hint=_HINT)
+
+
+def _dovecot_ends_sessions(hook: Hook) -> bool:
+    """Whether its config says so; no if it cannot be read here."""
+    given = {name: value for name, value in hook.env if isinstance(value, str)}
+    config = ["-c", given["DOVECOT_CONF"]] if given.get("DOVECOT_CONF") else []
+    argv = [given.get("DOVECONF") or "doveconf", *config, "-h", "shutdown_clients"]
+    try:
+        ended = proc.run(argv, env={**proc.scrubbed_environment(), **given}, timeout=_LIMIT)
+    except RenewerError:
+        return False
+    return ended.code == 0 and ended.output.strip() == "yes"

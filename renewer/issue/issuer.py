@@ -7,14 +7,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from renewer.errors import RetryLater
-from renewer.issue import forgotten
 from renewer.issue.allowance import Allowance
-from renewer.issue.attempt import Attempt
 from renewer.issue.clocks import Clocks
+from renewer.issue.order import Attempt
 from renewer.issue.solvers import solver_for
 from renewer.model.decision import EventName
 from renewer.model.desired import HookEvent
-from renewer.model.facts import Debris
+from renewer.model.facts import Debris, Ordered, VersionFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +48,7 @@ class Issuer:
         self.noticed = noticed
         self.allowance = Allowance(context, terms)
         self.clocks = Clocks(context, self.session)
-        self.blank = forgotten.is_blank(context)
+        self.blank = is_blank(context)
         self._solvers: dict[Challenge, Solver] = {}
         self._left: list[Debris] | None = None
         self._gone: list[tuple[Solver, Debris]] = []
@@ -108,3 +107,9 @@ class Issuer:
     def obtain(self, situation: Situation, decision: Decision) -> Outcome:
         """Get the chain for one certificate and keep it beside its key. Never raises a RenewerError."""
         return Attempt(self, situation, decision).run()
+
+
+def is_blank(context: Context) -> bool:
+    """Whether nothing was ever ordered by what this host remembers, for any certificate."""
+    issued = (record for record in context.ledger.load(VersionFacts) if not record.version.placeholder)
+    return not context.ledger.load(Ordered) and next(issued, None) is None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from renewer import clock
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater, StateError
-from renewer.issue import shared
 from renewer.issue.orders import ends, give_up
 from renewer.model import persist
 from renewer.model.decision import EventName
+from renewer.model.facts import OneValue
 from renewer.model.solver import Task
 from renewer.policy import challenge as choosing
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from renewer.accounts.session import Session
+    from renewer.context import Context
     from renewer.issue.readiness import Readiness
     from renewer.model.facts import Debris
-    from renewer.model.solver import Presented, Solver
+    from renewer.model.solver import Presented, Solver, Task
     from renewer.network.acme.resources import AcmeOrder, Authorization, Offer
 
-_Pairs: TypeAlias = "Sequence[tuple[Chosen, Authorization]]"
+Pairs: TypeAlias = "Sequence[tuple[Chosen, Authorization]]"
 _WITHOUT_TOKEN = frozenset({"dns-persist-01"})  # types that have none; of all others one is needed
 PARALLEL_NAMES = 8  # authorizations fetched at a time
 
@@ -92,23 +94,23 @@ class Proof:
                 raise
             raise turned from error
 
-    def _in_turn(self, pairs: _Pairs, prove: Callable[[_Pairs], None]) -> None:
+    def _in_turn(self, pairs: Pairs, prove: Callable[[Pairs], None]) -> None:
         """All at once, but for names of one record whose provider keeps one value: one after the other."""
-        apart = shared.kept_apart(self.context, pairs)
+        apart = kept_apart(self.context, pairs)
         try:
-            for several in shared.turns(pairs, apart):
+            for several in turns(pairs, apart):
                 prove(several)
         except RenewerError as error:
-            if error.kind != shared.ONE_VALUE:
+            if error.kind != ONE_VALUE:
                 raise
-            shared.remember(self.context, self.wish.name, error.text)
+            remember(self.context, self.wish.name, error.text)
             self.failed.clear()  # nobody was asked yet, and nobody failed
-            for several in shared.turns(pairs, shared.kept_apart(self.context, pairs)):
+            for several in turns(pairs, kept_apart(self.context, pairs)):
                 prove(several)
 
     def _together(
         self,
-        pairs: _Pairs,
+        pairs: Pairs,
         authority: str,
         until: Callable[[], float],
         patiently: Callable[[Callable[[], Any]], Any],
@@ -124,7 +126,7 @@ class Proof:
                 patiently(lambda one=one, url=authorization.url: self._answer(one, url))  # type: ignore[misc]
             judged = self._judged(pending, until)
             self.ready.remember(judged)
-            shared.learn(self.context, self.wish.name, pairs, judged)
+            learn(self.context, self.wish.name, pairs, judged)
             with self._blaming(chosen, only_named=True):
                 if error := failed_authorizations(list(judged), authority):
                     raise error
@@ -312,3 +314,64 @@ def _by_solver(chosen: Sequence[Chosen]) -> list[list[Chosen]]:
     for one in chosen:
         groups.setdefault(id(one.solver), []).append(one)
     return list(groups.values())
+
+
+ONE_VALUE = "one-value"
+T = TypeVar("T")
+
+
+@runtime_checkable
+class _ByRecord(Protocol):
+    """A solver whose values lie in records of the DNS."""
+
+    def record_of(self, task: Task) -> str:
+        """The record's name."""
+
+
+def turns(pairs: Sequence[T], records: Sequence[str]) -> list[list[T]]:
+    """As few turns as can be, none with two of the same record; "" is no record. Pure."""
+    found: list[list[T]] = []
+    count: dict[str, int] = {}
+    for pair, record in zip(pairs, records, strict=True):
+        turn = count.get(record, 0) if record else 0
+        count[record] = turn + 1
+        if turn == len(found):
+            found.append([])
+        found[turn].append(pair)
+    return found
+
+
+def kept_apart(context: Context, pairs: Pairs) -> list[str]:
+    """The record of each that must not meet another one there; "" for all others."""
+    if len(pairs) < 2:
+        return [""] * len(pairs)
+    known = bool(context.ledger.load(OneValue, pairs[0][0].task.certificate))
+    return [_record(one) if known or one.in_turn else "" for one, _ in pairs]
+
+
+def remember(context: Context, certificate: str, text: str) -> None:
+    """From now on names of one record are proved one after the other."""
+    context.ledger.save(OneValue(certificate=certificate, at=clock.now()))
+    hint = "they are proved one after the other from now on; one_at_a_time = true says so at once"
+    context.journal.tell(EventName.NOTICE, certificate, text=text, hint=hint)
+
+
+def learn(context: Context, certificate: str, pairs: Pairs, judged: Sequence[Authorization]) -> None:
+    """Where nobody looked before the authority did: it found one value, and another of its record not."""
+    status = {str(one.wanted): one.status for one in judged}
+    seen: dict[str, set[str]] = {}
+    for one, _ in pairs:
+        if record := _record(one):
+            seen.setdefault(record, set()).add(status.get(one.name, ""))
+    for record, verdicts in seen.items():
+        if {"valid", "invalid"} <= verdicts:
+            remember(
+                context,
+                certificate,
+                f"of the values of the TXT record {record} one was seen, and another not",
+            )
+            return
+
+
+def _record(one: Chosen) -> str:
+    return one.solver.record_of(one.task) if isinstance(one.solver, _ByRecord) else ""

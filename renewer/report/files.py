@@ -18,7 +18,7 @@ from renewer.policy.terms import Terms
 from renewer.report import freshness, metrics
 from renewer.report.documents import status_document
 from renewer.report.history import standing
-from renewer.report.publish import publish
+from renewer.report.summaries import publish
 
 RECENT = timedelta(days=31)  # of history is asked for first: of many certificates that is enough for the page
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, durable, ownership
 from renewer.context import Context
+from renewer.copies import files
+from renewer.copies.rights import PUBLIC_MODE, Rights
 from renewer.errors import RenewerError
 from renewer.model.decision import EventName
 from renewer.model.desired import Channel, Config, Email
@@ -18,7 +20,6 @@ from renewer.notify import channels
 from renewer.notify.message import Digest
 from renewer.notify.writing import Writer
 from renewer.report import forms, summary
-from renewer.report.publish import publish
 from renewer.report.summary import Summary
 
 FILE = ""
@@ -87,3 +88,24 @@ def send(config: Config, channel: Channel, report: Summary, run: str) -> str:
     message = writer.note(channel.name, f"report: {forms.headline(report)}", notes, news=news)
     whole = Digest(text=forms.text(report), html=forms.html(report), csv=forms.comma_separated(report))
     return channels.send(channel, msgspec.structs.replace(message, report=whole), config.agent.proxy)
+
+
+_MARK = b"renewer"
+"""Stands in every page and every textfile of ours."""
+
+
+def publish(path: str, content: bytes) -> str | None:
+    """Write a file (absolute path) in one rename, readable by all; what people should know, as a sentence."""
+    try:
+        linked = files.link(path)
+        files.replace(path, content, Rights(mode=PUBLIC_MODE), files.marked(path, _MARK))
+    except ownership.LinkError as error:
+        return f"{path} cannot be written: {error.strerror}; name its real path, or {error.danger.hint}"
+    except OSError as error:
+        remedy = durable.REMEDIES.get(error.errno or 0)
+        return f"{path} cannot be written: {error.strerror}" + (f"; {remedy}" if remedy else "")
+    except RenewerError as error:
+        return f"{error.text}; {error.hint}" if error.hint else error.text
+    if linked is not None:
+        return f"{path} was a symbolic link to {linked}: it was replaced, and what it led to was not touched"
+    return None

@@ -11,12 +11,12 @@ import pytest
 
 from renewer import copies
 from renewer.errors import RenewerError
-from renewer.issue.own_look import Preflight
+from renewer.issue.solvers import Preflight
 from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.desired import Preflight as Mode
 from renewer.provisioning.webroot import WebrootSolver
-from renewer.report.publish import publish
+from renewer.report.summaries import publish
 from tests import toml
 from tests.attacks.eve import Eve, at_work
 from tests.attacks.table import PROPERTY

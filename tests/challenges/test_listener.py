@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
-from renewer.issue.own_look import Preflight
-from renewer.issue.solvers import sweep
+from renewer.issue.solvers import Preflight, sweep
 from renewer.model.desired import Preflight as Mode
 from renewer.network.challenges.http01.server import Server
 from renewer.provisioning import listener, sockets
@@ -298,7 +297,7 @@ def test_address_of_another_host() -> None:
 AS_NOBODY = """
 import encodings.idna, os  # the interpreter's own files may be closed to nobody
 from renewer.provisioning.listener import ListenSolver
-from renewer.issue.own_look import Preflight
+from renewer.issue.solvers import Preflight
 from renewer.network.challenges.http01.server import Server
 from renewer.errors import GiveUp
 from renewer.model.desired import Preflight as Mode
@@ -414,7 +413,7 @@ import os, socket, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
 from renewer.provisioning import sockets
 from renewer.provisioning.listener import ListenSolver
-from renewer.issue.own_look import Preflight
+from renewer.issue.solvers import Preflight
 from renewer.network.challenges.http01.server import Server
 from renewer.model.desired import Preflight as Mode
 from tests.challenges.tasks import task

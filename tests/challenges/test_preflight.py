@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from renewer import clock
 from renewer.errors import RetryLater
-from renewer.issue.own_look import Preflight, judge
+from renewer.issue.solvers import Preflight, judge
 from renewer.model.desired import Preflight as Mode
 from renewer.model.solver import Presented
 from renewer.network.verify import fetching

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from renewer.doctor.servers import findings
+from renewer.doctor.local import session_findings
 from renewer.model.desired import Hook
 from tests.builders import wish
 
@@ -18,7 +18,7 @@ def test_dovecot_ends_sessions(tmp_path: Path, shut: str | None, *, shipped: boo
     config = tmp_path / "dovecot.conf"
     config.write_text("ssl = no\n" + (f"shutdown_clients = {shut}\n" if shut else ""))
     hook = Hook(name="imap", run="/x/dovecot", shipped=shipped, env=(("DOVECOT_CONF", str(config)),))
-    found = list(findings(wish(hooks=("imap",)), {"imap": hook}))
+    found = list(session_findings(wish(hooks=("imap",)), {"imap": hook}))
     assert [one.code for one in found] == (["sessions-end"] if told else [])
     assert all("shutdown_clients = no" in one.hint for one in found)
 
@@ -26,4 +26,4 @@ def test_dovecot_ends_sessions(tmp_path: Path, shut: str | None, *, shipped: boo
 def test_without_dovecot(tmp_path: Path) -> None:
     """Where it cannot be asked nothing is said."""
     hook = Hook(name="dovecot", run="/x/dovecot", shipped=True, env=(("DOVECONF", str(tmp_path / "none")),))
-    assert list(findings(wish(hooks=("dovecot",)), {"dovecot": hook})) == []
+    assert list(session_findings(wish(hooks=("dovecot",)), {"dovecot": hook})) == []

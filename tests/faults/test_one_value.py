@@ -9,7 +9,7 @@ from typing import Any
 import dns.message
 import pytest
 
-from renewer.issue.shared import turns
+from renewer.issue.proof import turns
 from renewer.model.facts import OneValue
 from renewer.network.dns import propagation
 from tests.faults.conftest import HostFactory

@@ -23,7 +23,6 @@ LONGER_FUNCTIONS = {
 # Modules of fewer than 80 lines with one importer: why each is not a part of it.
 STAND_ALONE: dict[str, str] = {
     "renewer/config/requests.py": "read where a certificate has a request, which opens x509: 75 ms",
-    "renewer/doctor/servers.py": "asked by `doctor` alone; `doctor/local.py` by `config check`, too",
     "renewer/network/acme/hints.py": "a table of words: what to do about each problem (RFC 8555 §6.7)",
     "renewer/network/providers/advice.py": "a table of words: what to do about each code",
     "renewer/network/providers/httpreq.py": "a provider is a module",

@@ -10,7 +10,7 @@ import pytest
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.issue import providers
 from renewer.issue.dns01 import Dns01Solver
-from renewer.issue.own_look import Preflight
+from renewer.issue.solvers import Preflight
 from renewer.model.desired import Dns01, PropagationCheck, Secret, SecretSource
 from renewer.model.desired import Preflight as Mode
 from renewer.model.dns_provider import AcmeDnsAccount, TxtRecord

@@ -6,26 +6,29 @@ from typing import TYPE_CHECKING, TypeVar
 
 from renewer import clock, words, x509
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
-from renewer.issue import chains, forgotten
+from renewer.issue import chains
 from renewer.issue.allowance import BUDGET
 from renewer.issue.clocks import CLOCK
-from renewer.issue.keys import Keys
 from renewer.issue.orders import KEY_REFUSED, Orders, ends, give_up
 from renewer.issue.proof import Proof
 from renewer.issue.readiness import Readiness
 from renewer.model.decision import Decision, EventName, Outcome, Reason, Result, Step
-from renewer.model.facts import Order, OrderState, Situation, Version
+from renewer.model.facts import Order, OrderState, RefusedKey, Revoked, Situation, Version
 from renewer.policy import budget
 from renewer.policy.backoff import count, known
 from renewer.policy.wanted import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from renewer.accounts.session import Session
+    from renewer.context import Context
     from renewer.issue.issuer import Issuer
+    from renewer.model.desired import Certificate
+    from renewer.model.facts import Order, Situation
     from renewer.model.names import Identifier
     from renewer.network.acme.resources import AcmeOrder
+
 
 T = TypeVar("T")
 NAP = 0.25  # seconds: how soon it is noticed that the end of waiting came nearer
@@ -126,8 +129,8 @@ class Attempt:
         if orders.current is None:
             self._intend(session)
         found = self._place(session)
-        if self.issuer.blank and forgotten.is_known_there(self.context, self.wish, session, found):
-            self.note = forgotten.tell(self.context, self.wish, self.authority)
+        if self.issuer.blank and _is_known_there(self.context, self.wish, session, found):
+            self.note = _forgets(self.context, self.wish, self.authority)
         return found
 
     def _is_to_order(self) -> bool:
@@ -347,3 +350,104 @@ class Attempt:
             detail=error.text,
             hint=error.hint,
         )
+
+
+class Keys:
+    """The keys of one certificate."""
+
+    def __init__(self, context: Context, situation: Situation) -> None:
+        self.context = context
+        self.situation = situation
+        self.wish = situation.wish
+
+    def choose(self, *, anew: bool) -> bytes:
+        """A fresh key; or the newest version's if the config says so and it is of the right type.
+
+        But not if somebody asks for another one (`anew`), or if it is compromised or was refused.
+        """
+        if self.wish.reuse_key and not anew:
+            compromised = {record.spki for record in self.context.ledger.load(Revoked, self.wish.name)}
+            refused = {record.spki: record for record in self.context.ledger.load(RefusedKey, self.wish.name)}
+            for privkey in self._kept():
+                spki = x509.key_fingerprint(privkey)
+                if spki in refused:
+                    one = refused[spki]
+                    text = f"{one.authority} refused the key that was to be kept: a new one is made"
+                    self.context.journal.tell(EventName.NOTICE, self.wish.name, text=text)
+                    break  # an older one would be no better
+                if spki not in compromised:
+                    return privkey
+        return x509.new_key(self.wish.key)
+
+    def demand_request(self, authority: str) -> None:
+        """Make sure that a request of the operator's may be sent there. Raises GiveUp, which is local."""
+        csr = self.wish.csr
+        if csr is None:
+            return
+        bad = any(one.spki == csr.spki for one in self.context.ledger.load(Revoked, self.wish.name))
+        why = "its key is compromised" if bad else ""
+        for one in self.context.ledger.load(RefusedKey, self.wish.name):
+            if one.spki == csr.spki and one.authority == authority:
+                why = f"{authority} refused it: {one.text}"
+        if why:
+            hint = f"make a new key and request where the key is, and put the request at {csr.path}"
+            raise GiveUp(f"{csr.path} is not sent again: {why}", hint=hint, kind="csr", local=True)
+
+    def refused(self, order: Order, error: GiveUp) -> RenewerError:
+        """What to tell of a refused key; it is on record if it would be sent again."""
+        spki, fresh = order.csr, False
+        if spki is None:
+            spki = x509.key_fingerprint(self.context.store.pending_key(self.wish.name, order.pending))
+            fresh = all(x509.key_fingerprint(kept) != spki for kept in self._kept())
+        if fresh:
+            return error
+        self.context.ledger.save(
+            RefusedKey(
+                certificate=self.wish.name,
+                spki=spki,
+                authority=order.authority,
+                at=clock.now(),
+                text=error.text,
+            )
+        )
+        if order.csr is not None:
+            return error
+        return RetryLater(
+            f"{order.authority} refused the key that was to be kept: {error.text}",
+            hint="nothing need be done: the next order has a new key",
+            kind=error.kind,
+        )
+
+    def _kept(self) -> Iterator[bytes]:
+        """The keys of the versions, newest first, as far as they can be kept and read."""
+        for version in self.situation.versions:
+            if not version.placeholder and version.csr is None and version.leaf.key == self.wish.key:
+                yield self.context.store.read(self.wish.name, version.id).privkey
+
+
+def _is_known_there(context: Context, wish: Certificate, session: Session, found: AcmeOrder) -> bool:
+    """Whether the account has ordered these names within days, by the answer to a new order or by its list.
+
+    Names that another certificate of the config has too were perhaps proved for that one.
+    """
+    others = (one for one in context.config.certificates.values() if one.name != wish.name)
+    if session.registered_now or any(set(one.names) & set(wish.names) for one in others):
+        return False
+    if found.status in ("ready", "valid"):  # all names were proven before it was made
+        return True
+    try:
+        return session.was_issued(found.identifiers, clock.now())
+    except RenewerError:
+        return False  # it was asked in passing
+
+
+def _forgets(context: Context, wish: Certificate, authority: str) -> str:
+    """Say so, once a start: in the log, which is lost as well, and by the sentence that is returned."""
+    state = context.config.agent.state
+    text = (
+        f"the account at {authority} has ordered these names within the last days, and nothing in {state} "
+        "remembers it: each start without its state costs an order, and authorities allow a few a week"
+    )
+    hint = f"keep {state} between starts (in a container: a volume); docs/operations.md"
+    context.journal.tell(EventName.NOTICE, wish.name, text=text, hint=hint)
+    return f"{text}: {hint}"
