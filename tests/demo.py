@@ -165,7 +165,7 @@ class Demo:
         context = ssl.create_default_context(cafile=str(self.roots))
         try:
             with (
-                socket.create_connection(("127.0.0.1", self.nginx.port), timeout=5) as plain,
+                socket.create_connection(("127.0.0.1", self.nginx.port), timeout=30) as plain,
                 context.wrap_socket(plain, server_hostname=NAME) as secured,
             ):
                 der = secured.getpeercert(binary_form=True) or b""

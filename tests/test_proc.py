@@ -217,14 +217,14 @@ def test_what_cannot_be_started_is_said_with_its_cure(tmp_path: Path) -> None:
     }
     for program, why in cases.items():
         with pytest.raises(RenewerError, match=why) as caught:
-            proc.run([program], env=ENV, timeout=5)
+            proc.run([program], env=ENV, timeout=30)
         assert caught.value.kind == "program"
 
 
 def test_a_missing_working_directory_is_said(tmp_path: Path) -> None:
     """The program is not blamed for a directory that is not there."""
     with pytest.raises(RenewerError, match="its working directory"):
-        proc.run(["/bin/true"], env=ENV, timeout=5, cwd=str(tmp_path / "gone"))
+        proc.run(["/bin/true"], env=ENV, timeout=30, cwd=str(tmp_path / "gone"))
 
 
 def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.servers.tls_peer import tls as serving
 def shake(context: ssl.SSLContext, port: int, name: str = "a.example.org") -> ssl.SSLSocket:
     """A completed handshake; the socket is closed already, but remembers."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
         context.wrap_socket(plain, server_hostname=name) as secured,
     ):
         return secured
@@ -112,7 +112,7 @@ def test_no_session_is_resumed(tmp_path: Path, version: ssl.TLSVersion) -> None:
     with Peer(serving(pair, context=server)) as peer:
         for _ in range(3):
             with (
-                socket.create_connection(("127.0.0.1", peer.port), timeout=5) as plain,
+                socket.create_connection(("127.0.0.1", peer.port), timeout=30) as plain,
                 tls.blind().wrap_socket(plain, server_hostname="a.example.org") as secured,
             ):
                 assert secured.session_reused is False

@@ -102,7 +102,7 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture
 def session(pebble: Pebble, state: Path) -> Iterator[Session]:
     """A session with the shared Pebble and a state directory of its own."""
-    opened = Session.open(authority_of(pebble), state=str(state), timeout=5)
+    opened = Session.open(authority_of(pebble), state=str(state), timeout=30)
     yield opened
     opened.close()
 
@@ -114,7 +114,7 @@ def prove(session: Session, order: AcmeOrder, answerer: Answerer) -> None:
         assert offer.token is not None
         answerer.answers[offer.token] = session.key_authorization(offer.token)
         session.answer(offer)
-    judged = session.wait_authorizations(order.authorizations, clock.monotonic() + 20)
+    judged = session.wait_authorizations(order.authorizations, clock.monotonic() + 60)
     assert [each.status for each in judged] == ["valid"] * len(order.authorizations)
 
 
@@ -125,7 +125,7 @@ def obtain(
     order = session.new_order([name(each) for each in names], profile="default", replaces=replaces)
     prove(session, order, answerer)
     finalized = session.finalize(order, csr(*names))
-    done = session.wait_order(finalized.url, clock.monotonic() + 20)
+    done = session.wait_order(finalized.url, clock.monotonic() + 60)
     return done, session.download(done)
 
 

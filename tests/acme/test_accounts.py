@@ -24,7 +24,7 @@ from tests.servers.pebble import Pebble, PebbleFactory
 
 def keeper(pebble: Pebble, state: Path, **changes: object) -> Keeper:
     """The account at a Pebble, in an operator's hands."""
-    return Keeper(authority_of(pebble, **changes), state=str(state), timeout=5)
+    return Keeper(authority_of(pebble, **changes), state=str(state), timeout=30)
 
 
 def folder(state: Path) -> Path:
@@ -35,7 +35,7 @@ def folder(state: Path) -> Path:
 
 def orders(pebble: Pebble, state: Path, **changes: object) -> bool:
     """Whether a new session can order with what lies on disk, registering nothing."""
-    session = Session.open(authority_of(pebble, agree_terms=False, **changes), state=str(state), timeout=5)
+    session = Session.open(authority_of(pebble, agree_terms=False, **changes), state=str(state), timeout=30)
     return bool(session.new_order([name("a.example.org")], profile="default").url)
 
 

@@ -20,7 +20,9 @@ from tests.servers.certificates import ServerRoot
 from tests.servers.faultproxy import FaultProxy
 from tests.servers.pebble import Pebble
 
-LIMIT = 1.0  # seconds for one request in these tests
+LIMIT = 1.0  # seconds for a request to an authority that is silent on purpose, or drips
+PATIENCE = 30.0  # seconds for a request that is answered: a busy machine is slow
+BOUND = 20.0  # seconds that no test of the former may take, far less than such an authority would
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def proxy(pebble: Pebble, tmp_path: Path) -> Iterator[FaultProxy]:
 def behind(pebble: Pebble, proxy: FaultProxy, state: Path) -> Iterator[Session]:
     """A session with Pebble through the proxy, its account made."""
     authority = authority_of(pebble, directory=proxy.directory, ca_bundle=str(proxy.ca_bundle))
-    session = Session.open(authority, state=str(state), timeout=LIMIT)
+    session = Session.open(authority, state=str(state), timeout=PATIENCE)
     _ = session.account
     yield session
     session.close()
@@ -50,7 +52,7 @@ def test_retry_after_of_a_refusal_is_kept(behind: Session, proxy: FaultProxy) ->
         behind.new_order([name("a.example.org")], profile="default")
     for caught in (limited, unavailable):
         assert caught.value.not_before is not None
-        assert abs((caught.value.not_before - clock.now()).total_seconds() - 3600) < 5
+        assert abs((caught.value.not_before - clock.now()).total_seconds() - 3600) < 60
     assert limited.value.kind == "rateLimited"
 
 
@@ -102,13 +104,19 @@ def test_a_lost_reply_to_a_new_order_is_not_repeated(
 
 
 @pytest.mark.parametrize("fault", [faults.Delay(60), faults.Drip(0.3)])
-def test_nothing_hangs(behind: Session, proxy: FaultProxy, fault: faults.Fault) -> None:
+def test_nothing_hangs(
+    behind: Session, proxy: FaultProxy, pebble: Pebble, state: Path, fault: faults.Fault
+) -> None:
     """Neither a silent authority nor one whose octets drip in holds a request longer than its limit."""
+    assert behind.account
+    authority = authority_of(pebble, directory=proxy.directory, ca_bundle=str(proxy.ca_bundle))
+    hasty = Session.open(authority, state=str(state), timeout=LIMIT)
     proxy.inject(fault, path=faults.NEW_ORDER, times=None)
     began = time.monotonic()
     with pytest.raises(RetryLater, match="did not answer within 1 s"):
-        behind.new_order([name("a.example.org")], profile="default")
-    assert time.monotonic() - began < LIMIT * 2
+        hasty.new_order([name("a.example.org")], profile="default")
+    assert time.monotonic() - began < BOUND
+    hasty.close()
 
 
 def test_workers_share_a_directory_that_does_not_come(proxy: FaultProxy, pebble: Pebble, state: Path) -> None:
@@ -131,14 +139,16 @@ def test_workers_share_a_directory_that_does_not_come(proxy: FaultProxy, pebble:
     for each in workers:
         each.join()
     assert len(errors) == 8
-    assert time.monotonic() - began < LIMIT * 3
+    assert time.monotonic() - began < BOUND
 
 
 def test_nonces_refused_for_ever_end(
     behind: Session, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At least thirty tries, then RetryLater; each with the nonce that the refusal brought."""
-    monkeypatch.setattr(clock, "sleep", lambda _: None)
+    slept, real = [0.0], clock.monotonic
+    monkeypatch.setattr(clock, "sleep", slept.append)
+    monkeypatch.setattr(clock, "monotonic", lambda: real() + sum(slept))
     proxy.inject(faults.problem("badNonce", 400), path=faults.NEW_ORDER, times=None)
     with pytest.raises(RetryLater, match="nonces") as caught:
         behind.new_order([name("a.example.org")], profile="default")
@@ -177,7 +187,7 @@ def test_no_directory_there_is_told_with_its_url(proxy: FaultProxy, pebble: Pebb
     """A 404 at the directory itself names the URL to correct."""
     authority = authority_of(pebble, directory=proxy.directory + "ectory", ca_bundle=str(proxy.ca_bundle))
     with pytest.raises(GiveUp, match="may have moved") as caught:
-        _ = Session.open(authority, state=str(state), timeout=LIMIT).directory
+        _ = Session.open(authority, state=str(state), timeout=PATIENCE).directory
     assert authority.directory in caught.value.text
 
 
@@ -195,11 +205,11 @@ def test_an_order_resumes_after_the_deadline(behind: Session, proxy: FaultProxy,
     began = time.monotonic()
     with pytest.raises(RetryLater, match="still at work") as caught:
         behind.wait_order(order.url, clock.monotonic() + 60)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < BOUND
     assert caught.value.not_before is not None
     assert (caught.value.not_before - clock.now()).total_seconds() > 1700
     behind.finalize(order, csr("a.example.org"))
-    assert behind.wait_order(order.url, clock.monotonic() + 10).certificate
+    assert behind.wait_order(order.url, clock.monotonic() + 60).certificate
 
 
 # --- an authority that is none ----------------------------------------------------------------------------
@@ -258,9 +268,11 @@ def fake(tmp_path: Path) -> Iterator[Callable[[Callable[[ssl.SSLSocket], None]],
         each.stop()
 
 
-def _directory_of(server: _Fake, state: Path, **changes: object) -> RenewerError:
+def _directory_of(
+    server: _Fake, state: Path, *, timeout: float = PATIENCE, **changes: object
+) -> RenewerError:
     given: dict[str, object] = {"name": "fake", "directory": server.url, "ca_bundle": str(server.ca_bundle)}
-    session = Session.open(Authority(**(given | changes)), state=str(state), timeout=LIMIT)  # type: ignore[arg-type]
+    session = Session.open(Authority(**(given | changes)), state=str(state), timeout=timeout)  # type: ignore[arg-type]
     with pytest.raises(RenewerError) as caught:
         _ = session.directory
     return caught.value
@@ -315,7 +327,7 @@ def test_a_truncated_reply_is_a_broken_connection(fake: Maker, state: Path) -> N
 
 def _drip(connection: ssl.SSLSocket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\n")
-    for _ in range(600):
+    for _ in range(1200):
         time.sleep(0.05)
         connection.sendall(b"X: y\r\n"[:1])
 
@@ -323,8 +335,8 @@ def _drip(connection: ssl.SSLSocket) -> None:
 def test_headers_that_drip_end_in_time(fake: Maker, state: Path) -> None:
     """A limit per read would never end this."""
     began = time.monotonic()
-    assert isinstance(_directory_of(fake(_drip), state), RetryLater)
-    assert time.monotonic() - began < LIMIT * 2
+    assert isinstance(_directory_of(fake(_drip), state, timeout=LIMIT), RetryLater)
+    assert time.monotonic() - began < BOUND
 
 
 def test_a_reply_without_end_is_cut(fake: Maker, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,19 +352,19 @@ def test_a_reply_without_end_is_cut(fake: Maker, state: Path, monkeypatch: pytes
 
 
 def test_a_closed_port_is_told_at_once(state: Path) -> None:
-    """Refused connections are tried thrice within about a second."""
+    """Refused connections are tried thrice within about a second, not until the time is over."""
     authority = Authority(name="none", directory="https://127.0.0.1:1/dir")
     began = time.monotonic()
     with pytest.raises(RetryLater, match=r"127\.0\.0\.1:1 cannot be reached: Connection refused"):
-        _ = Session.open(authority, state=str(state)).directory
-    assert time.monotonic() - began < 5
+        _ = Session.open(authority, state=str(state), timeout=600).directory
+    assert time.monotonic() - began < BOUND
 
 
 def test_an_unknown_host_is_told(state: Path) -> None:
     """A name that does not resolve is about DNS, not about the authority."""
     authority = Authority(name="none", directory="https://authority.invalid/dir")
     with pytest.raises(RetryLater, match=r"authority\.invalid cannot be reached"):
-        _ = Session.open(authority, state=str(state), timeout=LIMIT).directory
+        _ = Session.open(authority, state=str(state), timeout=PATIENCE).directory
 
 
 def test_plain_http_is_refused(state: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_flood_before_tls_is_there_ends_in_time(transport: Transport) -> None:
     with Peer(endless(b"\x16\x03\x03\x40\x00" + bytes(16384))) as peer, pytest.raises(RenewerError):
         transport.get(f"https://127.0.0.1:{peer.port}/directory")
 
-    assert monotonic() - began < 15  # a second a try, and pauses
+    assert monotonic() - began < 60  # a second a try, and pauses
 
 
 def test_redirect_to_nowhere(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:

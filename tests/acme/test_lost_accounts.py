@@ -52,12 +52,12 @@ def wish(authority: Bendable, **changes: object) -> Authority:
 
 def session(authority: Bendable, state: Path, **changes: object) -> Session:
     """What a run has."""
-    return Session.open(wish(authority, **changes), state=str(state), eab_hmac=HMAC, timeout=3)
+    return Session.open(wish(authority, **changes), state=str(state), eab_hmac=HMAC, timeout=30)
 
 
 def keeper(authority: Bendable, state: Path, **changes: object) -> Keeper:
     """What an operator has."""
-    return Keeper(wish(authority, **changes), state=str(state), eab_hmac=HMAC, timeout=3)
+    return Keeper(wish(authority, **changes), state=str(state), eab_hmac=HMAC, timeout=30)
 
 
 def eab(kid: str) -> Eab:

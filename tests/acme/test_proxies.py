@@ -50,7 +50,7 @@ def obtained(session: Session) -> bytes:
     for url in made.authorizations:
         session.answer(session.authorization(url).challenges[0])
     found = session.finalize(made, csr("www.example.org"))
-    return session.download(session.wait_order(found.url, clock.monotonic() + 5))
+    return session.download(session.wait_order(found.url, clock.monotonic() + 60))
 
 
 # --- compression ------------------------------------------------------------------------------------------
@@ -306,4 +306,4 @@ def test_a_poll_that_fails_hides_no_cause(authority: Bendable, state: Path) -> N
     ours = session(authority, state)
     made = ours.new_order([name("www.example.org")])
     with pytest.raises((RetryLater, GiveUp), match="Connection refused"):
-        ours.wait_authorizations(made.authorizations, clock.monotonic() + 2)
+        ours.wait_authorizations(made.authorizations, clock.monotonic() + 60)

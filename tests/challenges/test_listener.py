@@ -56,7 +56,7 @@ def impatient(port: int) -> Iterator[Server]:
 
 def say(port: int, data: bytes, host: str = "127.0.0.1") -> bytes:
     """Send bytes, return all that comes back until the server closes."""
-    with socket.create_connection((host, port), timeout=5) as sock:
+    with socket.create_connection((host, port), timeout=30) as sock:
         sock.sendall(data)
         return hear(sock)
 
@@ -166,7 +166,7 @@ def test_close_frees_the_port(port: int) -> None:
 def test_slow_clients_are_dropped(port: int) -> None:
     """A client that sends a byte now and then (slow loris) has the same time as all others."""
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         try:
             for byte in GET:
                 sock.sendall(bytes([byte]))
@@ -180,7 +180,7 @@ def test_slow_clients_are_dropped(port: int) -> None:
 
 def test_silent_clients_do_not_keep_others_out(impatient: Server, port: int) -> None:
     """With every place taken by somebody silent, a real request is still answered, and at once."""
-    idle = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(40)]
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(40)]
     try:
         began = time.monotonic()
         assert say(port, GET).endswith(b"answer")
@@ -195,7 +195,7 @@ def test_silent_clients_do_not_keep_others_out(impatient: Server, port: int) -> 
 def test_clients_that_vanish(port: int) -> None:
     """Resets in the middle of everything leave the server working."""
     for beginning in (b"", b"GET", GET):
-        sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+        sock = socket.create_connection(("127.0.0.1", port), timeout=30)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         sock.sendall(beginning)
         sock.close()

@@ -52,7 +52,7 @@ def shown(
     if protocols:
         context.set_alpn_protocols(list(protocols))
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as sock,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as sock,
         context.wrap_socket(sock, server_hostname=name) as tls,
     ):
         der = tls.getpeercert(binary_form=True)
@@ -237,7 +237,7 @@ def impatient(port: int) -> Iterator[TlsServer]:
 @pytest.mark.usefixtures("impatient")
 def test_what_is_no_hello_is_dropped(port: int, data: bytes) -> None:
     """Whatever is no ClientHello ends the connection at once; the next client is served."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         sock.sendall(data)
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(100) == b""
@@ -247,7 +247,7 @@ def test_what_is_no_hello_is_dropped(port: int, data: bytes) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_the_slow_and_the_many_hold_nobody_up(port: int) -> None:
     """A hundred and fifty connections that say nothing or half a hello: the honest one is served at once."""
-    idle = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(150)]
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(150)]
     for one in idle[::2]:
         one.sendall(b"\x16\x03\x01\x01")
     began = time.monotonic()
@@ -267,7 +267,7 @@ def test_a_hello_in_small_pieces(port: int) -> None:
     context.set_alpn_protocols([PROTOCOL])
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="www.example.org")
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while True:
             try:

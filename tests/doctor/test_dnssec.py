@@ -221,7 +221,7 @@ zone:
 
 def _key_of_knot(bed: Bed) -> Any:
     query = dns.message.make_query(NAME, "DNSKEY")
-    (answer,) = dns.query.udp(query, NS1, port=bed.dns_port, timeout=5).answer
+    (answer,) = dns.query.udp(query, NS1, port=bed.dns_port, timeout=30).answer
     return answer[0]
 
 

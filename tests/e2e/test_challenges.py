@@ -213,7 +213,7 @@ def test_one_webroot_for_two_servers(tmp_path: Path) -> None:
 
     def answers() -> list[tuple[int, bool]]:
         path = f"/.well-known/acme-challenge/{token}"
-        found = [requests.get(f"http://127.0.0.1:{one.http_port}{path}", timeout=5) for one in servers]
+        found = [requests.get(f"http://127.0.0.1:{one.http_port}{path}", timeout=30) for one in servers]
         return [(one.status_code, one.text == task.key_authorization) for one in found]
 
     with ExitStack() as running:

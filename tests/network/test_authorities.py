@@ -98,7 +98,7 @@ def placed(session: Session) -> AcmeOrder:
     order = session.new_order([name("www.example.org")])
     for url in order.authorizations:
         session.answer(session.authorization(url).challenges[0])
-    session.wait_authorizations(order.authorizations, clock.monotonic() + 10)
+    session.wait_authorizations(order.authorizations, clock.monotonic() + 60)
     return session.order(order.url)
 
 
@@ -107,7 +107,7 @@ def whole(session: Session) -> bytes:
     order = placed(session)
     session.find_order(order.identifiers)
     done = session.wait_order(
-        session.finalize(order, csr("www.example.org")).url, clock.monotonic() + 10, order
+        session.finalize(order, csr("www.example.org")).url, clock.monotonic() + 60, order
     )
     other = session.new_order([name("other.example.org")])
     session.deactivate_authorization(other.authorizations[0])
@@ -197,12 +197,12 @@ def test_nothing_else_is_signed(
     """Who asks for it gets no signature, and whatever it answers then is believed no more."""
     at, ask = BREACHES[what]
     authority.lists_orders = True
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     account = session.account
     monkeypatch.setattr(duty, "Speaker", BentSpeaker)
     BentSpeaker.at, BentSpeaker.got = at, []
     BentSpeaker.wish = staticmethod(lambda request, main: ask(authority, request, main))
-    bent = Session.open(wish(authority), state=str(state_of), timeout=5)
+    bent = Session.open(wish(authority), state=str(state_of), timeout=30)
     with pytest.raises(RetryLater) as caught:
         whole(bent)
     assert caught.value.kind == "worker"
@@ -232,16 +232,16 @@ def test_a_command_about_the_account_is_no_other(
 ) -> None:
     """Only what the operator typed is signed, with the key that is in hand: the account stays as it is."""
     command, ask = ACCOUNT[what]
-    url, _ = Keeper(wish(authority), state=str(state_of), timeout=5).register()
+    url, _ = Keeper(wish(authority), state=str(state_of), timeout=30).register()
     monkeypatch.setattr(duty, "Speaker", BentSpeaker)
     BentSpeaker.at, BentSpeaker.got = AccountRequest, []
     BentSpeaker.wish = staticmethod(lambda request, main: ask(authority, request, main))
     with pytest.raises(RetryLater, match="refused"):
-        command(Keeper(wish(authority), state=str(state_of), timeout=5))
+        command(Keeper(wish(authority), state=str(state_of), timeout=30))
     assert BentSpeaker.got == []
     assert authority.accounts[0].status == "valid"
     monkeypatch.undo()
-    keeper = Keeper(wish(authority), state=str(state_of), timeout=5)
+    keeper = Keeper(wish(authority), state=str(state_of), timeout=30)
     assert keeper.recover() == url
     keeper.close()
 
@@ -258,7 +258,7 @@ def test_what_is_signed_is_our_own_request(
 
     monkeypatch.setattr(duty, "Speaker", BentSpeaker)
     BentSpeaker.at, BentSpeaker.wish = FinalizeOrder, staticmethod(ask)
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     order = placed(session)
     session.finalize(order, mine)
     assert json.loads(_decoded(bodies[0]["payload"])) == {
@@ -271,7 +271,7 @@ def test_what_is_signed_is_our_own_request(
 
 def test_the_account_is_never_given_up_as_an_authorization(authority: Bendable, state_of: Path) -> None:
     """However its URL is spelled where an authorization should be."""
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     account = session.account
     head, _, number = account.rpartition("/")
     for url in (
@@ -293,7 +293,7 @@ def test_a_doubt_of_the_account_brings_no_other_one(
     authority: Bendable, state_of: Path, monkeypatch: pytest.MonkeyPatch, *, sure: bool
 ) -> None:
     """Who says that our account is gone makes main ask, once; the same is found again by its key."""
-    first = Session.open(wish(authority), state=str(state_of), timeout=5).account
+    first = Session.open(wish(authority), state=str(state_of), timeout=30).account
 
     def ask(request: Any, main: Asker) -> None:
         for _ in range(3):
@@ -301,7 +301,7 @@ def test_a_doubt_of_the_account_brings_no_other_one(
 
     monkeypatch.setattr(duty, "Speaker", BentSpeaker)
     BentSpeaker.at, BentSpeaker.wish = LookAtOrder, staticmethod(ask)
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     assert placed(session).status == "ready"
     assert session.account == first
     assert len(authority.accounts) == 1
@@ -344,7 +344,7 @@ def test_what_is_shown_is_what_was_asked_for(
 ) -> None:
     """An order for other names and an authorization from elsewhere are no answer."""
     monkeypatch.setattr(duty, "Speaker", Liar)
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     order = session.new_order([name("www.example.org")])
     for ask in (
         lambda: session.order(order.url, order),
@@ -368,7 +368,7 @@ def padded(seen: Any) -> Answer:
 def test_what_is_too_large_to_cross_is_told(authority: Bendable, state_of: Path, call: Call) -> None:
     """An object that no authority sends is a bad reply, not a defect of ours."""
     authority.bend(call, padded)
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     with pytest.raises(RetryLater, match="more than 192 KiB") as caught:
         placed(session)
     assert caught.value.kind == "bad-reply"
@@ -378,7 +378,7 @@ def test_what_is_too_large_to_cross_is_told(authority: Bendable, state_of: Path,
 def test_a_chain_that_is_too_long_is_told(authority: Bendable, state_of: Path) -> None:
     """No more than 64 KiB, which no chain has."""
     authority.bend(Call.CERTIFICATE, lambda seen: replace_body(seen.usual()))
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     with pytest.raises(RetryLater, match="more than 64 KiB"):
         whole(session)
     session.close()
@@ -388,7 +388,7 @@ def test_a_refusal_that_is_too_long_is_told(authority: Bendable, state_of: Path)
     """Hundreds of reasons for refusing an account are cut."""
     reasons = [{"type": "x", "detail": "y" * 1900, "identifier": {"value": f"{n}"}} for n in range(300)]
     authority.bend(Call.NEW_ACCOUNT, say(refusal("malformed", 400, subproblems=reasons)))
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     with pytest.raises(GiveUp, match="refused to register the account"):
         _ = session.account
     session.close()
@@ -429,10 +429,10 @@ def test_no_key_is_ever_in_a_frame(
 ) -> None:
     """Account, whole order, roll over, revocation by the certificate's own key: public halves cross alone."""
     answerer = answerer_at(pebble.http_port)
-    session = Session.open(authority_of(pebble), state=str(state_of), timeout=5)
+    session = Session.open(authority_of(pebble), state=str(state_of), timeout=30)
     _, chain = obtain(session, answerer, "keys.example.org")
     secrets = _secrets_of(state_of)
-    Keeper(authority_of(pebble), state=str(state_of), timeout=5).roll_over()
+    Keeper(authority_of(pebble), state=str(state_of), timeout=30).roll_over()
     secrets |= _secrets_of(state_of)
     own = ec.generate_private_key(ec.SECP256R1())
     pem = own.private_bytes(
@@ -456,7 +456,7 @@ def test_no_secret_of_the_binding_is_ever_in_a_frame(
     authority.eab = {"kid-1": HMAC}
     secret = Secret(source=SecretSource.ENV, argument=("UNUSED",))
     config = wish(authority, eab=Eab(kid="kid-1", hmac=secret))
-    session = Session.open(config, state=str(state_of), eab_hmac=HMAC, timeout=5)
+    session = Session.open(config, state=str(state_of), eab_hmac=HMAC, timeout=30)
     whole(session)
     seen = b"\n".join(crossed) + _unpacked(crossed)
     assert b"kid-1" in seen
@@ -468,7 +468,7 @@ def test_no_secret_of_the_binding_is_ever_in_a_frame(
 
 def test_an_order_crosses_in_few_frames(authority: Bendable, state_of: Path, crossed: list[bytes]) -> None:
     """What an order costs at the door is a number of frames, each small."""
-    session = Session.open(wish(authority), state=str(state_of), timeout=5)
+    session = Session.open(wish(authority), state=str(state_of), timeout=30)
     _ = session.account
     crossed.clear()
     whole(session)

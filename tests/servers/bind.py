@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import dns.message
+import dns.opcode
+import dns.query
+import dns.rdatatype
+
 from .nameserver import Key, Zone, named_user, zone_file
 from .ports import free_port
 from .process import Process, ServerFailedError
@@ -18,7 +23,7 @@ class Bind:
     """One named at one address; it keeps its files in `directory`.
 
     `zones` are primary ones; `secondary` gives names of zones and the (address, port) they come from. They
-    are fetched at the start and then every `refresh` seconds: no NOTIFY is heard, so it lags behind.
+    are fetched at the start and then every `refresh` seconds, or by `fetch`: none says NOTIFY, so it lags.
     `forward` makes it a resolver: zones and the (address, port) of the server that is asked.
     """
 
@@ -71,6 +76,12 @@ class Bind:
             relay.close()
         self._relays.clear()
 
+    def fetch(self, zone: str) -> None:
+        """Have the secondary look for news of a zone now (RFC 1996)."""
+        notify = dns.message.make_query(zone, dns.rdatatype.SOA)
+        notify.set_opcode(dns.opcode.NOTIFY)
+        dns.query.udp(notify, "127.0.0.1", port=self._inner, timeout=60)
+
     @property
     def _zones(self) -> Path:
         return self.directory / "zones"
@@ -109,7 +120,7 @@ class Bind:
         ]
         lines += [self._zone(zone) for zone in self.zones]
         for name, (address, port) in self.secondary.items():
-            source = f"primaries {{ {address} port {port}; }}; allow-notify {{ none; }}"
+            source = f"primaries {{ {address} port {port}; }}; allow-notify {{ 127.0.0.1; }}"
             source += f"; min-refresh-time {self.refresh}; max-refresh-time {self.refresh}"
             lines.append(f'zone "{name}" {{ type secondary; file "{name}.copy"; {source}; }};')
         for name, (address, port) in self.forward.items():

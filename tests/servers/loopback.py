@@ -12,6 +12,6 @@ def ask(method: str, url: str, *, ca_bundle: Path | None = None, **arguments: An
         # REQUESTS_CA_BUNDLE and https_proxy would otherwise get between us and our own server.
         session.trust_env = False
         verify = str(ca_bundle) if ca_bundle is not None else True
-        response = session.request(method, url, verify=verify, timeout=5, **arguments)
+        response = session.request(method, url, verify=verify, timeout=30, **arguments)
         response.raise_for_status()
         return response

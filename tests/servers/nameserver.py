@@ -65,7 +65,7 @@ def txt_at(address: str, port: int, name: str) -> set[str]:
     """The TXT values that a server has at a name, in its own words."""
     query = dns.message.make_query(name, dns.rdatatype.TXT)
     query.flags &= ~dns.flags.RD
-    answer, _ = dns.query.udp_with_fallback(query, address, port=port, timeout=5)
+    answer, _ = dns.query.udp_with_fallback(query, address, port=port, timeout=30)
     return {
         b"".join(record.strings).decode()
         for one in answer.answer
@@ -76,7 +76,7 @@ def txt_at(address: str, port: int, name: str) -> set[str]:
 
 def all_txt(address: str, port: int, zone: str) -> set[tuple[str, str]]:
     """Every TXT record of a zone as (name, value), by a transfer of the whole."""
-    messages = dns.query.xfr(address, zone, port=port, timeout=5, relativize=False)
+    messages = dns.query.xfr(address, zone, port=port, timeout=30, relativize=False)
     found = dns.zone.from_xfr(messages, relativize=False)
     return {
         (name.to_text(omit_final_dot=True), record.to_text().strip('"'))

@@ -69,7 +69,7 @@ class _Stream(socketserver.BaseRequestHandler):
     server: Any
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError), socket.create_connection(self.server.target, timeout=5) as out:
+        with contextlib.suppress(OSError), socket.create_connection(self.server.target, timeout=30) as out:
             answering = threading.Thread(target=_pump, args=(out, self.request), daemon=True)
             answering.start()
             _pump(self.request, out)

@@ -52,7 +52,7 @@ def session_with(authority: Bendable, state: Path, **changes: object) -> Session
     }
     state.mkdir(mode=0o700, exist_ok=True)
     wish = Authority(**(given | changes))  # type: ignore[arg-type]
-    return Session.open(wish, state=str(state), eab_hmac="c2VjcmV0", timeout=3)
+    return Session.open(wish, state=str(state), eab_hmac="c2VjcmV0", timeout=30)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def obtained(session: Session, *names: str) -> bytes:
     """A whole order, to its chain."""
     order = ordered(session, *names)
     found = session.finalize(order, csr(*(names or (NAME,))))
-    return session.download(session.wait_order(found.url, clock.monotonic() + 5))
+    return session.download(session.wait_order(found.url, clock.monotonic() + 60))
 
 
 def test_whole_order(authority: Bendable, session: Session) -> None:

@@ -282,10 +282,10 @@ def test_nginx_serves_tokens_from_its_webroot(nginx_factory: NginxFactory) -> No
     token.parent.mkdir(parents=True)
     token.write_text("token.thumbprint")
     base = f"http://127.0.0.1:{web.http_port}"
-    found = requests.get(f"{base}/.well-known/acme-challenge/token", timeout=5)
+    found = requests.get(f"{base}/.well-known/acme-challenge/token", timeout=30)
     assert (found.status_code, found.text) == (200, "token.thumbprint")
-    assert requests.get(f"{base}/.well-known/acme-challenge/other", timeout=5).status_code == 404
-    assert requests.get(f"{base}/token", timeout=5).status_code == 404
+    assert requests.get(f"{base}/.well-known/acme-challenge/other", timeout=30).status_code == 404
+    assert requests.get(f"{base}/token", timeout=30).status_code == 404
 
 
 def test_nginx_loads_a_new_certificate_when_told(nginx_factory: NginxFactory, tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_the_proxy_changes_nothing_unasked(proxy: FaultProxy, pebble: Pebble) ->
 def test_the_proxy_answers_unavailable(proxy: FaultProxy, session: requests.Session) -> None:
     """A 503 with Retry-After comes as often as asked, and the authority hears nothing of it."""
     proxy.inject(faults.unavailable(retry_after="7"), times=2)
-    answers = [session.get(proxy.directory, timeout=5) for _ in range(3)]
+    answers = [session.get(proxy.directory, timeout=30) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [503, 503, 200]
     assert answers[0].headers["Retry-After"] == "7"
 
@@ -384,8 +384,8 @@ def test_the_proxy_answers_problems(proxy: FaultProxy, session: requests.Session
     """A 429 carries its problem document, Retry-After and a nonce of the authority's."""
     fault = faults.problem("rateLimited", 429, "too many", retry_after="60", subproblems=[])
     proxy.inject(fault, path=faults.NEW_ORDER, method="POST")
-    assert session.get(proxy.directory, timeout=5).ok
-    answer = session.post(f"https://127.0.0.1:{proxy.port}{faults.NEW_ORDER}", data="{}", timeout=5)
+    assert session.get(proxy.directory, timeout=30).ok
+    answer = session.post(f"https://127.0.0.1:{proxy.port}{faults.NEW_ORDER}", data="{}", timeout=30)
     assert answer.status_code == 429
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"] == "60"
@@ -396,10 +396,10 @@ def test_the_proxy_answers_problems(proxy: FaultProxy, session: requests.Session
 def test_the_proxy_strikes_the_nth_request(proxy: FaultProxy, session: requests.Session) -> None:
     """`skip` lets requests pass first; `times=None` then never ends, until cleared."""
     proxy.inject(faults.unavailable(), skip=2, times=None)
-    statuses = [session.get(proxy.directory, timeout=5).status_code for _ in range(4)]
+    statuses = [session.get(proxy.directory, timeout=30).status_code for _ in range(4)]
     assert statuses == [200, 200, 503, 503]
     proxy.clear()
-    assert session.get(proxy.directory, timeout=5).status_code == 200
+    assert session.get(proxy.directory, timeout=30).status_code == 200
 
 
 def test_the_proxy_resets(proxy: FaultProxy, pebble: Pebble, session: requests.Session) -> None:
@@ -407,7 +407,7 @@ def test_the_proxy_resets(proxy: FaultProxy, pebble: Pebble, session: requests.S
     proxy.inject(faults.Reset())
     mark = pebble.mark()
     with pytest.raises(requests.ConnectionError):
-        session.get(proxy.directory, timeout=5)
+        session.get(proxy.directory, timeout=30)
     assert pebble.requests(mark) == ()
 
 
@@ -416,7 +416,7 @@ def test_the_proxys_reset_is_a_real_one(proxy: FaultProxy) -> None:
     proxy.inject(faults.Reset())
     context = ssl.create_default_context(cafile=str(proxy.ca_bundle))
     with (
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as plain,
         plain.dup() as below,
         context.wrap_socket(plain, server_hostname="localhost") as secured,
     ):
@@ -445,12 +445,12 @@ def _fails(user: Client) -> bool:
 
 def test_the_proxy_is_slow(proxy: FaultProxy, session: requests.Session) -> None:
     """An answer can be late as a whole, or come so slowly that no read ever times out."""
-    proxy.inject(faults.Delay(0.3))
-    with pytest.raises(requests.ReadTimeout):
-        session.get(proxy.directory, timeout=0.1)
+    proxy.inject(faults.Delay(2))
+    with pytest.raises(requests.Timeout):
+        session.get(proxy.directory, timeout=0.5)
     proxy.inject(faults.Drip(0.0005))
     began = time.monotonic()
-    answer = session.get(proxy.directory, timeout=0.2)
+    answer = session.get(proxy.directory, timeout=30)
     assert answer.ok
     assert time.monotonic() - began > 0.0005 * len(answer.content)
 
@@ -459,13 +459,13 @@ def test_the_proxy_truncates(proxy: FaultProxy, session: requests.Session) -> No
     """A body ends before the length that was announced."""
     proxy.inject(faults.Truncate(20))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        session.get(proxy.directory, timeout=5)
+        session.get(proxy.directory, timeout=30)
 
 
 def test_the_proxy_answers_pages_for_people(proxy: FaultProxy, session: requests.Session) -> None:
     """HTML comes with status 200, as from a captive portal."""
     proxy.inject(faults.html())
-    answer = session.get(proxy.directory, timeout=5)
+    answer = session.get(proxy.directory, timeout=30)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html"
     with pytest.raises(json.JSONDecodeError):
@@ -476,8 +476,8 @@ def test_the_proxy_swaps_nonces(proxy: FaultProxy, session: requests.Session) ->
     """The nonce handed on is none of the authority's, so the next signed request is refused for it."""
     proxy.inject(faults.SwapNonce("ZmFrZQ"), path=faults.NEW_NONCE)
     url = f"https://127.0.0.1:{proxy.port}{faults.NEW_NONCE}"
-    assert session.head(url, timeout=5).headers["Replay-Nonce"] == "ZmFrZQ"
-    assert session.head(url, timeout=5).headers["Replay-Nonce"] != "ZmFrZQ"
+    assert session.head(url, timeout=30).headers["Replay-Nonce"] == "ZmFrZQ"
+    assert session.head(url, timeout=30).headers["Replay-Nonce"] != "ZmFrZQ"
 
 
 def test_the_proxy_resets_when_the_authority_is_down(pebble_factory: PebbleFactory, tmp_path: Path) -> None:
@@ -486,7 +486,7 @@ def test_the_proxy_resets_when_the_authority_is_down(pebble_factory: PebbleFacto
     with FaultProxy(server, tmp_path) as proxy:
         server.kill()
         with pytest.raises(requests.ConnectionError):
-            requests.get(proxy.directory, verify=str(proxy.ca_bundle), timeout=5)
+            requests.get(proxy.directory, verify=str(proxy.ca_bundle), timeout=30)
     assert not accepts(proxy.port)
 
 

@@ -1,4 +1,7 @@
-"""A name server that says what a test tells it to: also nothing, nonsense, and lies."""
+"""A name server that says what a test tells it to: also nothing, nonsense, and lies.
+
+Who has nothing to say that can be used listens at MUTE: it is given up soon, all others have time to answer.
+"""
 
 import contextlib
 import socket
@@ -6,6 +9,7 @@ import socketserver
 import struct
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Self
 
 import dns.exception
@@ -13,6 +17,12 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
+import pytest
+
+from renewer.network.dns.ask import NameServer, ask
+
+MUTE = "127.0.0.24"
+MOMENT, PATIENCE = 0.1, 20.0  # seconds for who is silent on purpose, and for who answers: machines are busy
 
 Script = Callable[[dns.message.Message], bytes | dns.message.Message | None]
 """What is answered to a query; None is silence."""
@@ -49,6 +59,17 @@ class Scripted:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+
+
+def patient(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
+    """Have these modules wait for answers as long as a busy machine takes, but for nobody at MUTE."""
+
+    def asked(server: NameServer, questions: Any, *, timeout: float, **how: Any) -> Any:
+        del timeout
+        return ask(server, questions, timeout=MOMENT if server.address == MUTE else PATIENCE, **how)
+
+    for module in modules:
+        monkeypatch.setattr(module, "ask", asked)
 
 
 def reply(

@@ -1,8 +1,10 @@
 """Waiting: for all servers, by the configured rule, told with each one's answer, and never for ever."""
 
 import math
+import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dns.flags
@@ -13,14 +15,13 @@ import pytest
 from renewer import clock
 from renewer.errors import RetryLater
 from renewer.model.desired import Propagation, PropagationCheck, Unreachable
-from renewer.network.dns import messages, propagation, zones
+from renewer.network.dns import ask, messages, propagation, resolvers, zones
 from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.propagation import PropagationWatch
 from renewer.network.dns.resolvers import Resolvers
 from renewer.network.dns.zones import Zones
 from tests.challenges.dns01.bed import BIND, LAGGING_ZONE, SECONDARY, Bed, tasks
-from tests.challenges.dns01.scripted import Script, Scripted, reply
-from tests.servers.bind import Bind
+from tests.challenges.dns01.scripted import MOMENT, MUTE, Script, Scripted, patient, reply
 from tests.servers.nameserver import txt_at
 from tests.servers.ports import free_port
 
@@ -28,14 +29,14 @@ RESOLVER, FIRST, SECOND = "127.0.0.21", "127.0.0.22", "127.0.0.23"
 NAME = "_acme-challenge.example"
 PLACE = RecordPlace(asked=NAME, name=NAME, zone="example")
 VALUE = "V" * 43
+SHORT = timedelta(seconds=0.5)  # for what fails whenever it ends
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers are given up after a moment."""
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is silent on purpose is given up after a moment, and nobody else."""
     monkeypatch.setattr(messages, "GRACE", 0.15)
-    monkeypatch.setattr(propagation, "_TIMEOUTS", (0.05, 0.05, 0.05))
-    monkeypatch.setattr(zones, "_TIMEOUTS", (0.05, 0.1))
+    patient(monkeypatch, propagation, resolvers, zones)
 
 
 @pytest.fixture
@@ -46,13 +47,13 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
     return number
 
 
-def resolver(query: dns.message.Message) -> dns.message.Message:
+def resolver(query: dns.message.Message, second: str = SECOND) -> dns.message.Message:
     """A resolver that knows a zone with two name servers; of TXT it knows nothing."""
     name = query.question[0].name.to_text()
     known = {
         ("example.", "NS"): ("example. 60 NS ns1.example.", "example. 60 NS ns2.example."),
         ("ns1.example.", "A"): (f"ns1.example. 60 A {FIRST}",),
-        ("ns2.example.", "A"): (f"ns2.example. 60 A {SECOND}",),
+        ("ns2.example.", "A"): (f"ns2.example. 60 A {second}",),
     }
     lines = known.get((name, dns.rdatatype.to_text(query.question[0].rdtype)), ())
     message = reply(query, *lines[:1], authoritative=False)
@@ -76,16 +77,20 @@ def wait(
     first: Script | None,
     second: Script | None,
     *,
+    at: str = SECOND,
     until: Callable[[], float] = lambda: math.inf,
     **rule: Any,
 ) -> list[str]:
-    """Wait for the value at two scripted servers (None: nobody listens), and return what was warned of."""
+    """Wait for the value at two scripted servers (None: nobody listens), and return what was warned of.
+
+    `at` is where the second one listens.
+    """
     warned: list[str] = []
-    settings = {"timeout": timedelta(seconds=0.5), **rule}
+    settings = {"timeout": timedelta(seconds=60), **rule}
     watch = PropagationWatch(Propagation(**settings), Zones(Resolvers((f"{RESOLVER}:{port}",))), until=until)
-    with Scripted(RESOLVER, port, rule.pop("resolver", resolver)):
+    with Scripted(RESOLVER, port, partial(resolver, second=at)):
         first_server = Scripted(FIRST, port, first) if first else None
-        second_server = Scripted(SECOND, port, second) if second else None
+        second_server = Scripted(at, port, second) if second else None
         try:
             for server in (first_server, second_server):
                 if server:
@@ -99,29 +104,20 @@ def wait(
 
 
 @pytest.mark.real
-def test_lagging_secondary(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secondary that fetches the zone seconds later is waited for, not guessed."""
-    monkeypatch.setattr(messages, "GRACE", 5.0)  # it answers all the time, on a busy machine late
-    monkeypatch.setattr(propagation, "_TIMEOUTS", (1.0, 1.0, 1.0))
-    bed.secondary.stop()
-    slow = Bind(
-        bed.directory / "slow",
-        address=SECONDARY,
-        port=bed.port,
-        secondary={LAGGING_ZONE: (BIND, bed.port)},
-        refresh=6,
-    )
+def test_lagging_secondary(bed: Bed) -> None:
+    """A secondary that fetches the zone later is waited for, not guessed."""
     solver, ours = bed.solver(), tasks(f"lag.{LAGGING_ZONE}", f"*.lag.{LAGGING_ZONE}", run="lag")
     name = f"_acme-challenge.lag.{LAGGING_ZONE}"
-    with slow:
-        try:
-            presented = solver.present_all(ours)
-            assert txt_at(SECONDARY, bed.port, name) == set()
-            solver.wait(presented, pytest.fail)
-            assert txt_at(SECONDARY, bed.port, name) == txt_at(BIND, bed.port, name) != set()
-        finally:
-            assert solver.clean_up_all(ours) == []
-    bed.secondary.start()
+    try:
+        presented = solver.present_all(ours)
+        assert txt_at(SECONDARY, bed.port, name) == set()
+        later = threading.Timer(1.0, bed.secondary.fetch, [LAGGING_ZONE])
+        later.start()
+        solver.wait(presented, pytest.fail)
+        later.join()
+        assert txt_at(SECONDARY, bed.port, name) == txt_at(BIND, bed.port, name) != set()
+    finally:
+        assert solver.clean_up_all(ours) == []
 
 
 def test_all_show_it(port: int) -> None:
@@ -137,18 +133,27 @@ def test_one_is_late(port: int) -> None:
         asked.append(1)
         return shows(query) if len(asked) > 3 else lacks(query)
 
-    assert wait(port, shows, late, timeout=timedelta(seconds=20)) == []
+    assert wait(port, shows, late) == []
     assert len(asked) == 4
 
 
 def test_one_never_shows_it(port: int) -> None:
     """The message tells what each server answers, and the name that failed."""
+    asked: list[str] = []
+
+    def none(query: dns.message.Message) -> dns.message.Message:
+        asked.append("first")
+        return lacks(query)
 
     def other(query: dns.message.Message) -> dns.message.Message:
+        asked.append("second")
         return reply(query, f'{NAME}. 1 TXT "of other people"')
 
+    def until() -> float:  # who is asked for the second time was understood
+        return 0.0 if min(map(asked.count, ("first", "second"))) > 1 else math.inf
+
     with pytest.raises(RetryLater) as caught:
-        wait(port, lacks, other)
+        wait(port, none, other, until=until)
     assert f"ns1.example ({FIRST}:{port}): {NAME} says that there is no such name" in caught.value.text
     assert (
         f"ns2.example ({SECOND}:{port}): {NAME} has other values there: “of other people”"
@@ -159,7 +164,7 @@ def test_one_never_shows_it(port: int) -> None:
 
 def test_unreachable_and_ignored(port: int) -> None:
     """A server that is down is told and left out."""
-    (warning,) = wait(port, shows, None, timeout=timedelta(seconds=20))
+    (warning,) = wait(port, shows, None)
     assert 'unreachable = "ignore"' in warning
     assert f"ns2.example ({SECOND}:{port})" in warning
     assert "Connection refused" in warning
@@ -177,21 +182,28 @@ def test_unreachable_and_ignored(port: int) -> None:
 )
 def test_no_usable_answer(port: int, script: Script) -> None:
     """Silence, nonsense, SERVFAIL and answers of somebody who does not serve the zone are all no answer."""
-    assert len(wait(port, shows, script, timeout=timedelta(seconds=20))) == 1
+    assert len(wait(port, shows, script, at=MUTE)) == 1
     with pytest.raises(RetryLater, match="cannot be seen everywhere"):
-        wait(port, shows, script, unreachable=Unreachable.REQUIRE)
+        wait(port, shows, script, at=MUTE, unreachable=Unreachable.REQUIRE, timeout=SHORT)
 
 
 def test_nobody_answers(port: int) -> None:
     """If no server can be asked at all, that is no success: the message proposes another check."""
     with pytest.raises(RetryLater) as caught:
-        wait(port, None, None)
+        wait(port, None, None, timeout=SHORT)
     assert 'check = "resolvers"' in caught.value.hint
 
 
 def test_oversized_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four hundred values of other people come over TCP, and ours is found among them."""
-    monkeypatch.setattr(propagation, "_TIMEOUTS", (1.0,))
+    by_tcp = ask._by_tcp
+    monkeypatch.setattr(
+        ask,
+        "_by_tcp",
+        lambda server, query, deadline: by_tcp(
+            server, query, clock.monotonic() + MOMENT if server.address == SECOND else deadline
+        ),
+    )
     lines = " ".join(f'"{number:040d}"' for number in range(3))
 
     def crowd(query: dns.message.Message) -> dns.message.Message:
@@ -207,7 +219,7 @@ def test_oversized_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     warned: list[str] = []
     watch = PropagationWatch(
-        Propagation(timeout=timedelta(seconds=20)),
+        Propagation(timeout=timedelta(seconds=60)),
         Zones(Resolvers((f"{RESOLVER}:{port}",))),
         until=lambda: math.inf,
     )
@@ -264,7 +276,7 @@ def test_resolvers_are_asked_last(port: int) -> None:
         return reply(query, f"{NAME}. 1 CNAME end.test.", f'end.test. 1 TXT "{VALUE}"', authoritative=False)
 
     with Scripted(RESOLVER, port, remembering), Scripted(FIRST, port, late), Scripted(SECOND, port, shows):
-        rule = Propagation(check=PropagationCheck.RESOLVERS, timeout=timedelta(seconds=20))
+        rule = Propagation(check=PropagationCheck.RESOLVERS, timeout=timedelta(seconds=60))
         watch = PropagationWatch(rule, Zones(Resolvers((f"{RESOLVER}:{port}",))), until=lambda: math.inf)
         watch.wait({PLACE: frozenset({VALUE})}, pytest.fail)
     assert order == ["server"] * 4 + ["resolver"]

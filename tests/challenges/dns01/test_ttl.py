@@ -27,14 +27,14 @@ def put(bed: Bed, server: str, zone: str, host: str, *values: str, ttl: int = 60
     update.delete(host, "TXT")
     for value in values:
         update.add(host, ttl, "TXT", f'"{value}"')
-    assert dns.query.tcp(update, server, port=bed.port, timeout=5).rcode() == dns.rcode.NOERROR
+    assert dns.query.tcp(update, server, port=bed.port, timeout=30).rcode() == dns.rcode.NOERROR
 
 
 def at(bed: Bed, server: str, name: str) -> tuple[int, set[str]]:
     """TTL and values, from the server itself."""
     query = dns.message.make_query(name, "TXT")
     query.flags &= ~dns.flags.RD
-    reply = dns.query.tcp(query, server, port=bed.port, timeout=5)
+    reply = dns.query.tcp(query, server, port=bed.port, timeout=30)
     found = reply.get_rrset(reply.answer, dns.name.from_text(name), dns.rdataclass.IN, dns.rdatatype.TXT)
     if found is None:
         return 0, set()
