@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renewer.config.faults import Lines
+from renewer.config.lines import Lines
 from renewer.config.load import load
 from renewer.config.schema import json_schema
 from renewer.errors import ConfigError

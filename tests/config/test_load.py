@@ -309,7 +309,7 @@ def test_loading_is_light(write: Write) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     heavy = {
         "logging", "dataclasses", "json", "idna", "difflib", "pathlib", "socket", "subprocess", "ssl",
-        "requests", "cryptography", "rich", "glob", "renewer.config.check", "renewer.config.faults",
+        "requests", "cryptography", "rich", "glob", "renewer.config.check", "renewer.config.lines",
     }  # fmt: skip
     assert heavy & set(done.stdout.split()) == set()
 
