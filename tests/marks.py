@@ -19,7 +19,17 @@ EXAMPLES = 20
 """Of a property in `make check`, where a whole run looks at a hundred."""
 
 REAL_FIXTURES = {"pebble", "pebble_factory", "nginx_factory", "bendable"}
-REAL_DIRECTORIES = {"attacks", "e2e", "e2e_keys", "faults", "hooks", "second_authority", "serving", "soak"}
+REAL_DIRECTORIES = {
+    "attacks",
+    "e2e",
+    "e2e_keys",
+    "faults",
+    "hooks",
+    "moving",
+    "second_authority",
+    "serving",
+    "soak",
+}
 SLOW_DIRECTORIES = {"bad_bytes", "copies", "soak"}
 REAL_FILES = {  # of the machine's: a browser, promtool
     *("tell/test_page.py", "tell/test_monitoring.py", "tell/test_metrics.py"),

@@ -40,6 +40,7 @@ COMMANDS = {
     "versions": ("versions", "List the versions of a certificate: dates, names, key, where each is served."),
     "rename": ("versions:rename", "Let a certificate's versions follow its new name in the configuration."),
     "forget": ("versions:forget", "Delete what is on disk of a certificate that no configuration names."),
+    "import": ("moving:import_", "Bring certificates, keys and settings of another client along."),
     "rehearse": ("rehearse", "Play the whole issuance at the authority's staging."),
     "revoke": ("revoke", "Have a certificate revoked, and replaced."),
     "ack": ("notify:ack", "Say that you know of a trouble: no more notices of it for a while."),

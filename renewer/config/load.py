@@ -74,26 +74,31 @@ RULES: Mapping[type, Rule] = {
 """What the keys of a table say of each other; what tables say of one another is looked at afterwards."""
 
 
-def load(path: str) -> Config:
-    """Read a config file and all that it includes. Raises ConfigError with every fault found."""
+def load(path: str, *, drafts: Mapping[str, str] | None = None) -> Config:
+    """Read a config file and all that it includes. Raises ConfigError with every fault found.
+
+    `drafts` are files (absolute path and text) that do not stand there yet, and count as if they did.
+    """
     path = os.path.abspath(path)
     faults = Faults(path)
-    main = _read(path, faults)
+    main = _parsed(path, drafts[path], faults) if drafts and path in drafts else _read(path, faults)
     if main is None:
         raise faults.error()
-    config = _resolve(path, _merge(main, faults), faults)
+    more = [_parsed(one, text, faults) for one, text in (drafts or {}).items() if one != path]
+    config = _resolve(path, _merge(main, [one for one in more if one is not None], faults), faults)
     if faults:
         raise faults.error()
     return config
 
 
-def _merge(main: Source, faults: Faults) -> Given[Config]:
+def _merge(main: Source, drafts: list[Source], faults: Faults) -> Given[Config]:
     """One document out of all files; remembers for every table which file it stands in."""
     for key in _MAIN_ONLY:
         faults.origins[key,] = main
     whole = _fit(main, faults)
     _remember(main, whole, faults)
-    for source in _included(main, whole.get("include"), faults) if "include" in whole else ():
+    included = _included(main, whole.get("include"), faults) if "include" in whole else []
+    for source in (*included, *drafts):
         part = _fit(source, faults)
         for key in _MAIN_ONLY:
             if key in source.data:
@@ -188,6 +193,11 @@ def _read(path: str, faults: Faults) -> Source | None:
         line = data.count(b"\n", 0, error.start) + 1
         faults.add_file(path, "is not UTF-8 text", "save it as UTF-8", line)
         return None
+    return _parsed(path, text, faults)
+
+
+def _parsed(path: str, text: str, faults: Faults) -> Source | None:
+    """What a text says; None if that was a fault."""
     try:
         return Source(path, text, tomllib.loads(text))
     except RecursionError:

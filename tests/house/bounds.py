@@ -23,6 +23,10 @@ LONGER_FUNCTIONS = {
 # Modules of fewer than 80 lines with one importer: why each is not a part of it.
 STAND_ALONE: dict[str, str] = {
     "renewer/config/requests.py": "read where a certificate has a request, which opens x509: 75 ms",
+    "renewer/accounts/brought.py": "touches keys of accounts, which is for the room of accounts",
+    "renewer/moving/clients.py": "the door of the room: also for who only wants to know who renews what",
+    "renewer/moving/sound.py": "needs no config: asked by takeover, too",
+    "renewer/moving/writing.py": "texts of TOML: pure",
     "renewer/network/acme/hints.py": "a table of words: what to do about each problem (RFC 8555 §6.7)",
     "renewer/network/providers/advice.py": "a table of words: what to do about each code",
     "renewer/network/providers/httpreq.py": "a provider is a module",
@@ -75,15 +79,15 @@ ROWS = (
         "modules",
         lambda: len(modules()),
         336,
-        296,
+        330,
         225,
-        "parts of the door, and rooms for accounts and provisioning, came with the walls",
+        "the door, accounts and provisioning came with the walls; a module a client moved from",
     ),
     Row(
-        *("lines", measures.lines, _WHEN_THE_HOUSE_WAS_PLANNED_ANEW, 45_000),
+        *("lines", measures.lines, _WHEN_THE_HOUSE_WAS_PLANNED_ANEW, 50_000),
         *(
             round(_WHEN_THE_HOUSE_WAS_PLANNED_ANEW * 0.92),
-            "more is done than then: older states, DANE, signing by kind, looks that end",
+            "more is done than then: older states, DANE, signing by kind, looks that end, moving in",
         ),
     ),
     Row(

@@ -1,0 +1,1 @@
+"""Moving in: what other clients left on this host is read, imported and taken over, without an order."""

@@ -1,0 +1,40 @@
+"""One Pebble that believes everything, and state that is made once."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.moving.old import Certbot, Newcomer
+from tests.servers.pebble import Pebble
+
+
+@pytest.fixture(scope="session")
+def believing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
+    """A Pebble that issues without looking."""
+    place = tmp_path_factory.mktemp("believing")
+    with Pebble(place, always_valid=True, nonce_reject=0, profiles={"default": timedelta(days=90)}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certbot(tmp_path_factory: pytest.TempPathFactory, believing: Pebble) -> Certbot:
+    """What certbot left: three ways to prove names, hooks in its directories and inline."""
+    made = Certbot(tmp_path_factory.mktemp("certbot"), believing)
+    hook = ("--deploy-hook", 'echo "$RENEWED_LINEAGE" >>/dev/null; true')
+    made.certonly("www.example.org", "--webroot", "-w", made.webroot, *hook)
+    made.certonly("Mail_1.example.org", "--standalone", "--key-type", "rsa", "--pre-hook", "true")
+    auth = ("--manual-auth-hook", "echo $CERTBOT_DOMAIN", "--manual-cleanup-hook", "true")
+    more = ("--preferred-challenges", "dns", "-d", "*.wild.example.org")
+    made.certonly("wild.example.org", "--manual", *more, *auth)
+    script = made.config / "renewal-hooks/deploy/10-all"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    return made
+
+
+@pytest.fixture
+def agent(tmp_path: Path, believing: Pebble) -> Newcomer:
+    """A new agent that knows how to reach Pebble, and looks at no port."""
+    return Newcomer.at(tmp_path, believing)
