@@ -53,7 +53,7 @@ _TOLD = {  # parameters without a counterpart, and what takes their place
 
 
 def glance(tree: Tree) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """The light half: of each certificate its name, what configures it, and the files that servers may name.
+    """The light half: of each certificate its name, what configures it, and the files servers may name.
 
     Opens nothing.
     """
@@ -95,7 +95,7 @@ def _is_plain(name: str) -> bool:
 def _lineage(
     tree: Tree, name: str, config: str, files: tuple[str, ...], everywhere: tuple[OldHook, ...]
 ) -> Lineage:
-    params = parsed(tree.text("renewal", f"{name}.conf"), config).get("renewalparams", {})
+    params = parsed(tree.text("renewal", f"{name}.conf"), config).get("renewalparams")
     if not isinstance(params, Mapping):
         raise StateError(
             f"{config} has no [renewalparams]", hint="certbot cannot renew it, either", kind="refused"

@@ -196,6 +196,11 @@ class _Planner:
         )
         if mine is not None:
             return mine
+        if not urlsplit(server).path.strip("/"):
+            hint = "write [authority.X] with its directory in the configuration, then import again"
+            raise RenewerError(
+                f"of its authority only the host is known: {server}", hint=hint, kind="authority"
+            )
         usual = next((n for n, (url, _) in BUILT_IN.items() if _same(url, server)), None)
         taken = used | set(self._config.authorities)
         name = (
@@ -262,8 +267,11 @@ class _Planner:
         return tuple(names)
 
 
-def _same(one: str, other: str) -> bool:
-    return one.rstrip("/") == other.rstrip("/")
+def _same(one: str, server: str) -> bool:
+    """Whether a directory's URL is that of a server; of some clients only its host is known."""
+    if not urlsplit(server).path.strip("/"):
+        return urlsplit(one).netloc == urlsplit(server).netloc
+    return one.rstrip("/") == server.rstrip("/")
 
 
 def _is_hook(mine: Hook, one: OldHook) -> bool:

@@ -8,6 +8,7 @@ from typing import Self
 
 from tests.agent import Agent
 from tests.servers.pebble import Pebble
+from tests.servers.ports import free_port
 
 _LIMIT = 120  # seconds for one call of a client
 
@@ -36,6 +37,7 @@ class Certbot:
         self.config = directory / "letsencrypt"
         self.webroot = directory / "webroot"
         self.webroot.mkdir(parents=True)
+        self.port = free_port()
         self._pebble = pebble
 
     def run(self, *arguments: str | Path, code: int | None = 0) -> str:

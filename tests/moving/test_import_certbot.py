@@ -48,7 +48,7 @@ def test_settings_come_along(agent: Newcomer, certbot: Certbot) -> None:
     """Challenges, kinds of keys and hooks stand in the new file; the config takes them."""
     text = str(imported(agent, certbot)["text"])
     assert f'challenge = {{ type = "http-01", webroot = "{certbot.webroot}" }}' in text
-    assert 'challenge = { type = "http-01", listen = "0.0.0.0:80" }' in text
+    assert f'challenge = {{ type = "http-01", listen = "127.0.0.1:{certbot.port}" }}' in text
     assert 'provider = "script"' in text
     assert '["/bin/sh", "-c", "echo $CERTBOT_DOMAIN"]' in text
     assert 'key       = "rsa-2048"' in text
