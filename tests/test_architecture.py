@@ -28,8 +28,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         ),
         "context inventory accounts",
         (
-            "issue install deploy pre_post observe refresh questions lineage reclaim acceptance concerns "
-            "revoke watches doctor notify report"
+            "issue install deploy pre_post observe refresh questions lineage moving reclaim acceptance "
+            "concerns revoke watches doctor notify report"
         ),
         "run reconcile rehearse",
         "cli __main__",

@@ -95,7 +95,7 @@ def _is_plain(name: str) -> bool:
 def _lineage(
     tree: Tree, name: str, config: str, files: tuple[str, ...], everywhere: tuple[OldHook, ...]
 ) -> Lineage:
-    params = parsed(tree.text("renewal", f"{name}.conf"), config).get("renewalparams")
+    params = plugins.parsed(tree.text("renewal", f"{name}.conf"), config).get("renewalparams")
     if not isinstance(params, Mapping):
         raise StateError(
             f"{config} has no [renewalparams]", hint="certbot cannot renew it, either", kind="refused"
@@ -123,18 +123,6 @@ def _lineage(
         chain=said.get("preferred_chain") or None,
         remarks=(*way.remarks, *_remarks(name, said)),
     )
-
-
-def parsed(text: str, path: str) -> Mapping[str, object]:
-    """What a file of ConfigObj's says: texts, lists of texts and sections. Raises StateError."""
-    from configobj import ConfigObj, ConfigObjError
-
-    try:
-        made: Mapping[str, object] = ConfigObj(text.splitlines(), interpolation=False, list_values=True)
-    except (ConfigObjError, RecursionError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise StateError(f"{path} cannot be read: {said}", hint="is it cut off?", kind="refused") from None
-    return made
 
 
 def _text(value: object) -> str:

@@ -85,7 +85,7 @@ class OldAccount(Value):
         return f"OldAccount({self.id})"
 
 
-class Renewed(Value):
+class LeftThere(Value):
     """A certificate that its program goes on renewing: a file to be watched, or a port."""
 
     name: str
@@ -100,6 +100,6 @@ class Estate(Value):
     directory: str
     lineages: tuple[Lineage, ...] = ()
     accounts: tuple[OldAccount, ...] = ()
-    watched: tuple[Renewed, ...] = ()
+    watched: tuple[LeftThere, ...] = ()
     refused: tuple[Gap, ...] = ()
     remarks: tuple[Gap, ...] = ()

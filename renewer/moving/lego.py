@@ -4,8 +4,7 @@ How names were proved is in no file of lego 4: it stood on its command line.
 """
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import RenewerError
@@ -76,7 +75,7 @@ def _host(url: str) -> str:
     return url.removeprefix("https://").partition("/")[0]
 
 
-def _object(tree: Tree, *parts: str) -> dict[str, Any]:
+def _object(tree: Tree, *parts: str) -> Mapping[str, object]:
     """What a JSON file says; nothing if it is missing or no object."""
     if not tree.has(*parts):
         return {}
@@ -100,7 +99,7 @@ def _accounts(tree: Tree, refused: list[Gap]) -> Iterator[OldAccount]:
                 refused.append(Gap(about=f"account {who}", text=error.text, hint=error.hint))
 
 
-def _account(tree: Tree, said: dict[str, Any], key: tuple[str, ...], who: str) -> OldAccount:
+def _account(tree: Tree, said: Mapping[str, object], key: tuple[str, ...], who: str) -> OldAccount:
     registration = said.get("registration")
     uri = registration.get("uri") if isinstance(registration, dict) else None
     url = uri if isinstance(uri, str) and uri.startswith("https://") else None

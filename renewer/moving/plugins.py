@@ -13,7 +13,7 @@ BESIDE = "127.0.0.1:8402"
 """Where the shipped snippets for web servers hand challenges to."""
 
 
-class Proof(Value):
+class ProvedBy(Value):
     """How names are proved, in our tables; `why` and `hint` where there is no counterpart."""
 
     challenge: Table | None = None
@@ -27,12 +27,24 @@ class Proof(Value):
 _GIVE = "write [challenge.X] for it, then import again with --challenge X"
 
 
+def parsed(text: str, path: str) -> Mapping[str, object]:
+    """What a file of ConfigObj's says: texts, lists of texts and sections. Raises StateError."""
+    from configobj import ConfigObj, ConfigObjError
+
+    try:
+        made: Mapping[str, object] = ConfigObj(text.splitlines(), interpolation=False, list_values=True)
+    except (ConfigObjError, RecursionError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise StateError(f"{path} cannot be read: {said}", hint="is it cut off?", kind="refused") from None
+    return made
+
+
 def shell(command: str) -> tuple[str, ...]:
     """A command of the client's, which it gave to a shell, as argv."""
     return ("/bin/sh", "-c", command)
 
 
-def way(name: str, params: Mapping[str, object], said: Mapping[str, str]) -> Proof:
+def way(name: str, params: Mapping[str, object], said: Mapping[str, str]) -> ProvedBy:
     """The way of a certificate, from its [renewalparams]; `said` has their texts."""
     kind = said.get("authenticator", "").removeprefix("certbot-").removeprefix("plugins:")
     server = said.get("installer") or (kind if kind in _SERVERS else "")
@@ -40,7 +52,7 @@ def way(name: str, params: Mapping[str, object], said: Mapping[str, str]) -> Pro
     if kind == "webroot":
         found = _webroot(params, said)
     elif kind == "standalone":
-        found = Proof(challenge={"type": "http-01", "listen": _listen(said)})
+        found = ProvedBy(challenge={"type": "http-01", "listen": _listen(said)})
     elif kind == "manual":
         found = _manual(said)
     elif kind in _SERVERS:
@@ -48,8 +60,8 @@ def way(name: str, params: Mapping[str, object], said: Mapping[str, str]) -> Pro
     elif kind.startswith("dns-"):
         found = _dns(name, kind, said)
     else:
-        found = Proof(why=f"certbot's authenticator '{kind}' is unknown here", hint=_GIVE)
-    return Proof(
+        found = ProvedBy(why=f"certbot's authenticator '{kind}' is unknown here", hint=_GIVE)
+    return ProvedBy(
         challenge=found.challenge,
         challenges=found.challenges,
         why=found.why,
@@ -69,7 +81,7 @@ def _listen(said: Mapping[str, str]) -> str:
     return f"{host}:{port}"
 
 
-def _webroot(params: Mapping[str, object], said: Mapping[str, str]) -> Proof:
+def _webroot(params: Mapping[str, object], said: Mapping[str, str]) -> ProvedBy:
     by_name = params.get("webroot_map")
     places = {
         name: str(path)
@@ -79,38 +91,38 @@ def _webroot(params: Mapping[str, object], said: Mapping[str, str]) -> Proof:
     named = [one.strip() for one in said.get("webroot_path", "").split(",") if one.strip()]
     usual = named[-1] if named else next(iter(places.values()), "")
     if not usual.startswith("/"):
-        return Proof(why="its webroot is not on record", hint=_GIVE)
+        return ProvedBy(why="its webroot is not on record", hint=_GIVE)
     other = {
         name: _in(path) for name, path in places.items() if os.path.normpath(path) != os.path.normpath(usual)
     }
-    return Proof(challenge=_in(usual), challenges=other)
+    return ProvedBy(challenge=_in(usual), challenges=other)
 
 
 def _in(path: str) -> Table:
     return {"type": "http-01", "webroot": os.path.normpath(path)}
 
 
-def _beside(name: str, kind: str) -> Proof:
+def _beside(name: str, kind: str) -> ProvedBy:
     hint = f"include the snippet of renewer for {kind} (renewer challenge show), or name its webroot instead"
     text = f"certbot put challenges into {kind}'s configuration itself; renewer answers at {BESIDE}"
-    return Proof(
+    return ProvedBy(
         challenge={"type": "http-01", "listen": BESIDE}, remarks=(Gap(about=name, text=text, hint=hint),)
     )
 
 
-def _manual(said: Mapping[str, str]) -> Proof:
+def _manual(said: Mapping[str, str]) -> ProvedBy:
     run, tidy = said.get("manual_auth_hook"), said.get("manual_cleanup_hook")
     if not run:
-        return Proof(why="it was proved by hand (authenticator manual without a hook)", hint=_GIVE)
+        return ProvedBy(why="it was proved by hand (authenticator manual without a hook)", hint=_GIVE)
     if "dns" in said.get("pref_challs", "").partition(",")[0]:
         options: dict[str, object] = {"run": list(shell(run)), "convention": "certbot"}
         if tidy:
             options["cleanup"] = list(shell(tidy))
-        return Proof(challenge={"type": "dns-01", "provider": "script", "options": options})
+        return ProvedBy(challenge={"type": "dns-01", "provider": "script", "options": options})
     table: dict[str, object] = {"type": "http-01", "script": list(shell(run)), "convention": "certbot"}
     if tidy:
         table["cleanup"] = list(shell(tidy))
-    return Proof(challenge=table)
+    return ProvedBy(challenge=table)
 
 
 # DNS services ---------------------------------------------------------------------------------------------
@@ -142,41 +154,39 @@ _LEXICON: Mapping[str, tuple[str, Mapping[str, str]]] = {
 _OPEN = ("endpoint", "email")  # what is no secret
 
 
-def _dns(name: str, kind: str, said: Mapping[str, str]) -> Proof:
-    from renewer.moving.certbot import parsed
-
+def _dns(name: str, kind: str, said: Mapping[str, str]) -> ProvedBy:
     plugin = kind.removeprefix("dns-")
     prefix = f"dns_{plugin.replace('-', '_')}_"
     path = said.get(f"{prefix}credentials", "")
-    maker: Callable[[str, str, Mapping[str, str]], Proof] | None = None
+    maker: Callable[[str, str, Mapping[str, str]], ProvedBy] | None = None
     if plugin == "rfc2136":
         maker = _rfc2136
     elif plugin in _LEXICON:
         maker = _lexicon
     if maker is None:
         service = f"its credentials are {path}" if path else "its credentials are in the environment"
-        return Proof(
+        return ProvedBy(
             why=f"certbot's plugin {kind} has no counterpart ({service})", hint=f"renewer docs dns; {_GIVE}"
         )
     if not path:
-        return Proof(why=f"the credentials of {kind} are not on record", hint=_GIVE)
+        return ProvedBy(why=f"the credentials of {kind} are not on record", hint=_GIVE)
     try:
         text = Tree(os.path.dirname(path)).text(os.path.basename(path))
         values = {key: str(value) for key, value in parsed(text, path).items() if isinstance(value, str)}
     except StateError as error:
-        return Proof(why=f"the credentials of {kind} cannot be used: {error.text}", hint=error.hint)
+        return ProvedBy(why=f"the credentials of {kind} cannot be used: {error.text}", hint=error.hint)
     own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
     return maker(name, plugin, own)
 
 
-def _rfc2136(name: str, plugin: str, own: Mapping[str, str]) -> Proof:
+def _rfc2136(name: str, plugin: str, own: Mapping[str, str]) -> ProvedBy:
     server, key, secret = own.get("server", ""), own.get("name", ""), own.get("secret", "")
     algorithm = own.get("algorithm", "HMAC-MD5").lower()
     if not (server and key and secret):
-        return Proof(why=f"the credentials of dns-{plugin} lack server, name or secret", hint=_GIVE)
+        return ProvedBy(why=f"the credentials of dns-{plugin} lack server, name or secret", hint=_GIVE)
     if algorithm not in ("hmac-sha256", "hmac-sha384", "hmac-sha512"):
         text = f"its key for DNS updates uses {algorithm}, which is not signed with any more"
-        return Proof(why=text, hint=f"make a new one (tsig-keygen), then: {_GIVE}")
+        return ProvedBy(why=text, hint=f"make a new one (tsig-keygen), then: {_GIVE}")
     host = f"[{server}]" if ":" in server else server
     file = SecretFile(name=table_name(f"certbot-{key}.tsig"), content=secret)
     tsig = {"name": key, "algorithm": algorithm, "secret": {"file": file}}
@@ -186,10 +196,10 @@ def _rfc2136(name: str, plugin: str, own: Mapping[str, str]) -> Proof:
         "server": f"{host}:{own.get('port', '53')}",
         "tsig": tsig,
     }
-    return Proof(challenge=table, remarks=(_taken_out(name, file),))
+    return ProvedBy(challenge=table, remarks=(_taken_out(name, file),))
 
 
-def _lexicon(name: str, plugin: str, own: Mapping[str, str]) -> Proof:
+def _lexicon(name: str, plugin: str, own: Mapping[str, str]) -> ProvedBy:
     service, known = _LEXICON[plugin]
     options: dict[str, object] = {"service": service}
     remarks = []
@@ -203,10 +213,10 @@ def _lexicon(name: str, plugin: str, own: Mapping[str, str]) -> Proof:
         options[option] = {"file": file}
         remarks.append(_taken_out(name, file))
     if not remarks:
-        return Proof(why=f"the credentials of dns-{plugin} hold none that are known", hint=_GIVE)
+        return ProvedBy(why=f"the credentials of dns-{plugin} hold none that are known", hint=_GIVE)
     text = f"DNS records at {service} are made by dns-lexicon, which is an extra"
     remarks.append(Gap(about=name, text=text, hint="pip install 'renewer[lexicon]'"))
-    return Proof(
+    return ProvedBy(
         challenge={"type": "dns-01", "provider": "lexicon", "options": options}, remarks=tuple(remarks)
     )
 

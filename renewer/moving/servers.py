@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import RenewerError
-from renewer.moving.found import Estate, Gap, Renewed
+from renewer.moving.found import Estate, Gap, LeftThere
 from renewer.moving.reading import Tree
 
 CADDY = ("/var/lib/caddy/.local/share/caddy", "~/.local/share/caddy", "/data/caddy")
@@ -64,7 +64,7 @@ def read_traefik(tree: Tree) -> Estate:
     try:
         for name, _, _ in glance_traefik(tree):
             if not name.startswith("*"):
-                watched.append(Renewed(name=name, endpoint=f"{name}:443"))
+                watched.append(LeftThere(name=name, endpoint=f"{name}:443"))
     except RenewerError as error:
         refused.append(Gap(about="acme.json", text=error.text, hint=error.hint))
     return Estate(
@@ -83,7 +83,7 @@ def _files(client: str, tree: Tree, found: Iterator[tuple[str, str, tuple[str, .
     for name, _, files in found:
         try:
             certs.leaf(tree.read(files[0]))
-            watched.append(Renewed(name=name, file=files[0]))
+            watched.append(LeftThere(name=name, file=files[0]))
         except RenewerError as error:
             refused.append(Gap(about=name, text=error.text, hint=error.hint))
         except ValueError as error:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from renewer import words
 from renewer.moving.found import Gap, SecretFile, Table
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -73,4 +74,4 @@ def _text(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(words.clean(text).split())

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from renewer.config.load import load
+from renewer.moving import planning
+from renewer.moving.clients import CLIENTS
+from renewer.moving.reading import Tree
 from tests.moving.old import Certbot, Newcomer, copied
 from tests.servers.certificates import ServerRoot
 
@@ -82,12 +86,13 @@ def test_state_that_is_refused(
     """One certificate is refused with its name and reason; the others come, and nothing of that one does."""
     home = copied(certbot.config, tmp_path / "letsencrypt")
     harm(home)
-    said = agent.json("import", "certbot", "--from", str(home), code=1)
-    assert [one["name"] for one in said["refused"]] == [WWW]
-    assert words in said["refused"][0]["text"]
-    assert WILD in {one["name"] for one in said["certificates"]}
-    assert WWW not in said["text"].replace("_www", "")
-    assert not (agent.state / "certificates" / WWW).exists()
+    found = CLIENTS["certbot"].read(Tree(str(home)))
+    plan = planning.plan(load(str(agent.write())), found, datetime.now(UTC))
+    assert [one.about for one in plan.refused] == [WWW]
+    assert words in plan.refused[0].text
+    assert WILD in {one.name for one in plan.coming}
+    assert WWW not in plan.text
+    assert WWW not in {one.name for one in plan.coming}
 
 
 def test_a_hook_that_others_can_change(agent: Newcomer, certbot: Certbot, tmp_path: Path) -> None:
