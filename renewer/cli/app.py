@@ -41,6 +41,7 @@ COMMANDS = {
     "rename": ("versions:rename", "Let a certificate's versions follow its new name in the configuration."),
     "forget": ("versions:forget", "Delete what is on disk of a certificate that no configuration names."),
     "import": ("moving:import_", "Bring certificates, keys and settings of another client along."),
+    "takeover": ("moving:takeover", "Let another client's paths lead to our certificates; --undo."),
     "rehearse": ("rehearse", "Play the whole issuance at the authority's staging."),
     "revoke": ("revoke", "Have a certificate revoked, and replaced."),
     "ack": ("notify:ack", "Say that you know of a trouble: no more notices of it for a while."),

@@ -1,0 +1,114 @@
+"""`renewer takeover certbot` and its way back, with the real certbot before and afterwards."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.moving.old import Certbot, Newcomer, call, copied
+from tests.servers.pebble import Pebble
+
+WWW = "www.example.org"
+
+
+@pytest.fixture
+def taken(tmp_path: Path, certbot: Certbot, believing: Pebble) -> Certbot:
+    """A copy of certbot's state of this test's own, for certbot to work on."""
+    mine = Certbot(tmp_path / "certbot", believing)
+    copied(certbot.config, mine.config)
+    for conf in (mine.config / "renewal").iterdir():
+        conf.write_text(conf.read_text().replace(str(certbot.config), str(mine.config)))
+    return mine
+
+
+def verbs(certbot: Certbot) -> None:
+    """Everything that certbot can be told about a certificate of this name; how it ends does not matter."""
+    for words in (
+        ("renew", "--force-renewal", "--no-random-sleep-on-renew"),
+        ("delete", "--cert-name", WWW),
+        ("revoke", "--cert-name", WWW, "--delete-after-revoke"),
+        ("update_symlinks",),
+        ("certonly", "--cert-name", WWW, "-d", WWW, "--webroot", "-w", certbot.webroot, "--force-renewal"),
+    ):
+        certbot.run(*words, code=None)
+
+
+def ours(agent: Newcomer) -> dict[str, bytes]:
+    """Our versions and links."""
+    found = {name: one for name, one in agent.files().items() if name.startswith("certificates/")}
+    links = {str(path): os.readlink(path).encode() for path in agent.state.rglob("live") if path.is_symlink()}
+    return found | links
+
+
+def test_certbot_cannot_touch_ours_and_gets_the_newest_back(
+    agent: Newcomer, taken: Certbot, believing: Pebble
+) -> None:
+    """Its path leads to ours, none of its verbs reaches it; after the undo it renews on from our newest."""
+    at = ("--from", str(taken.config))
+    path = taken.config / "live" / WWW
+    agent.json("import", "certbot", *at)
+    before = (path / "fullchain.pem").read_bytes()
+    said = agent.cli("takeover", "certbot", *at)
+    assert said.code == 0, said.out + said.err
+    assert path.is_symlink()
+    assert (path / "fullchain.pem").read_bytes() == before
+    assert agent.cli("takeover", "certbot", *at).code == 0  # done before is done
+    kept = ours(agent)
+    verbs(taken)
+    assert ours(agent) == kept
+    assert path.is_symlink()
+    assert agent.json("run", WWW, "--force")["exit"] in (0, 1)
+    renewed = agent.chain(WWW)[0]
+    assert (path / "fullchain.pem").read_bytes() != before
+    kept = ours(agent)
+    undone = agent.cli("takeover", "certbot", *at, "--undo")
+    assert undone.code == 0, undone.out + undone.err
+    assert not path.is_symlink()
+    assert os.readlink(path / "privkey.pem").startswith(f"../../archive/{WWW}/privkey")
+    said_by = call("openssl", "x509", "-noout", "-serial", "-in", path / "fullchain.pem")
+    assert int(said_by.strip().partition("=")[2], 16) == renewed.serial_number
+    env = ("--force-renewal", "--no-random-sleep-on-renew", "--cert-name", WWW)
+    mark = believing.mark()
+    taken.run("renew", *env)
+    assert believing.orders_created(mark) == 1
+    assert ours(agent) == kept
+
+
+def test_what_was_not_imported_is_not_taken(agent: Newcomer, taken: Certbot) -> None:
+    """Nothing is exchanged, and it is said what to do first."""
+    ended = agent.cli("takeover", "certbot", "--from", str(taken.config))
+    assert ended.code == 1
+    assert "was not imported: renewer import certbot" in ended.out
+    assert not (taken.config / "live" / WWW).is_symlink()
+
+
+def test_a_hook_that_says_no_exchanges_it_back(agent: Newcomer, taken: Certbot) -> None:
+    """A server whose test fails keeps what it had, and certbot may renew on."""
+    agent.json("import", "certbot", "--from", str(taken.config))
+    (taken.config / "renewal-hooks/deploy/10-all").write_text("#!/bin/sh\nexit 1\n")
+    ended = agent.cli("takeover", "certbot", "--from", str(taken.config))
+    assert ended.code == 1
+    assert "was exchanged back" in ended.err
+    assert not any(path.is_symlink() for path in (taken.config / "live").iterdir())
+    assert len(list((taken.config / "renewal").glob("*.conf"))) == 3
+
+
+@pytest.mark.parametrize("instant", ["staged", "aside"])
+def test_killed_in_between(agent: Newcomer, taken: Certbot, instant: str) -> None:
+    """What a kill left is finished by the same command, and undone by the other one."""
+    at = ("--from", str(taken.config))
+    agent.json("import", "certbot", *at)
+    live, renewal = taken.config / "live", taken.config / "renewal"
+    for _ in range(2):
+        (live / f"{WWW}.before-renewer").symlink_to(agent.state / "certificates" / WWW / "live")
+        if instant == "aside":
+            (renewal / f"{WWW}.conf").rename(renewal / f"{WWW}.conf.before-renewer")
+        assert agent.cli("takeover", "certbot", *at, "--undo").code == 0
+        assert not (live / WWW).is_symlink()
+        assert (renewal / f"{WWW}.conf").exists()
+        assert not (live / f"{WWW}.before-renewer").is_symlink()
+    (live / f"{WWW}.before-renewer").symlink_to(agent.state / "certificates" / WWW / "live")
+    if instant == "aside":
+        (renewal / f"{WWW}.conf").rename(renewal / f"{WWW}.conf.before-renewer")
+    assert agent.cli("takeover", "certbot", *at).code == 0
+    assert (live / WWW).is_symlink()
