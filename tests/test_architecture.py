@@ -61,7 +61,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "OpenSSL": ("renewer/network/tls.py", "renewer/network/verify/polite.py"),
     "cryptography": ("renewer/certs.py", "renewer/x509.py", "renewer/accounts/key.py"),
     "dns": ("renewer/network/dns/", "renewer/network/providers/rfc2136.py"),
-    "lexicon": ("renewer/network/providers/lexicon_child.py",),
+    "lexicon": ("renewer/network/providers/lexicon.py",),
     "subprocess": ("renewer/proc.py",),
     "time": ("renewer/clock.py",),
     "sqlite3": ("renewer/ledger/",),
@@ -156,7 +156,6 @@ DOORS_AND_MESSAGES = re.compile(
 BEFORE_DOORS = {  # what serves or runs in main's process still
     "renewer.network.challenges.http01.server",
     "renewer.network.challenges.tlsalpn01.server",
-    "renewer.network.providers.lexicon",
 }
 
 

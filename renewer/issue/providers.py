@@ -14,11 +14,11 @@ import msgspec
 from renewer import secrets
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Dns01, OptionValue, Secret, SecretSource
-from renewer.model.dns_options import BUILT_IN, Rules, option_faults
+from renewer.model.dns_options import BUILT_IN, Rules, option_faults, time_limit
 from renewer.model.dns_provider import AcmeDnsAccount, Provider, TxtRecord, untouched
 from renewer.network.protocol import DoorMessage, shares, trusting
+from renewer.network.providers import do_alone, opened
 from renewer.network.providers import messages as say
-from renewer.network.providers import opened
 from renewer.provisioning import acme_dns as accounts
 from renewer.provisioning.dns_script import ScriptProvider
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _NEED_ZONE = frozenset({"rfc2136"})  # of ours
 _ELSEWHERE = Secret(source=SecretSource.ENV, argument=())  # in the place of a reference that is followed
+_turns: dict[str, threading.Lock] = {}
+_guard = threading.Lock()
+_LIMIT, _GRACE = 120.0, 20.0  # seconds for lexicon, and to start and end it
 _ACCOUNT = re.compile(r"[!-~]+( [!-~]+){3}")
 
 
@@ -92,44 +95,34 @@ class _Behind:
         return _employed(self._challenge)
 
 
-class _Lexicon:
-    """Every provider of dns-lexicon; the zones of a service take turns."""
-
-    needs_zone = True
+class _Lexicon(_Behind):
+    """Every provider of dns-lexicon. The zones of a service take turns: made for one command at a time."""
 
     def __init__(self, challenge: Dns01) -> None:
-        self._challenge = challenge
+        super().__init__(challenge, needs_zone=True)
+        with _guard:
+            self._turn = _turns.setdefault(str(dict(challenge.options)["service"]), threading.Lock())
 
     def ready(self, names: Sequence[str]) -> None:
-        """Whether dns-lexicon is there and has that service, and the secrets are there."""
-        self._made()[0].ready(names)
+        """Whether dns-lexicon is there and has that service: seen without any of it at work."""
+        super()._ask(say.Prepare(names=tuple(names)))
 
-    def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
-        """Create the records, in one session."""
-        with untouched():
-            provider, hidden = self._made()
-        try:
-            provider.add(zone, records)
-        except RenewerError as error:
-            raise _without(error, hidden) from None
-
-    def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
-        """Delete exactly these values, in one session."""
-        provider, hidden = self._made()
-        try:
-            provider.remove(zone, records)
-        except RenewerError as error:
-            raise _without(error, hidden) from None
-
-    def close(self) -> None:
-        """Every session ends with its call."""
-
-    def _made(self) -> tuple[Provider, list[str]]:
-        from renewer.network.providers.lexicon import LexiconProvider
+    def _ask(self, *requests: DoorMessage) -> None:
         from renewer.provisioning.dns_script import run_python
 
-        told, hidden = _told(self._challenge)
-        return LexiconProvider(told, run_python), hidden
+        with untouched():
+            told, hidden = _told(self._challenge)
+        limit = time_limit(dict(told.options), _LIMIT)
+        with self._turn:
+            try:
+                do_alone(
+                    (say.Employ(challenge=told), *requests),
+                    run_python,
+                    {name: str(value) for name, value in told.env},
+                    limit * len(requests) + _GRACE,
+                )
+            except RenewerError as error:
+                raise _without(error, hidden) from None
 
 
 class _Foreign(_Behind):

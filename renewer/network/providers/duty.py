@@ -1,19 +1,22 @@
 """The duty of changing records through one provider, on the worker's side of the door."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
+from renewer.decoding import decode
 from renewer.errors import GiveUp, OurFault, RenewerError
 from renewer.model.desired import Dns01
 from renewer.model.dns_provider import Provider, ProviderFactory
 from renewer.network.door import Asker
-from renewer.network.protocol import DoorMessage, Trust
+from renewer.network.protocol import Done, DoorMessage, Failed, Trust
 from renewer.network.providers import messages as said
 
+A = TypeVar("A", bound=DoorMessage)
 GROUP = "renewer.dns_providers"
 OURS = {
     "acme-dns": "renewer.network.providers.acme_dns:AcmeDnsProvider",
@@ -109,3 +112,34 @@ def factory(name: str) -> ProviderFactory:
         hint="install the package that ships it, for the Python that runs renewer",
         kind="config",
     )
+
+
+class _Nobody:
+    """Main, where nobody hears what a worker says beside its answer."""
+
+    def note(self, text: str) -> None:
+        """It is lost."""
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
+
+    def until(self) -> float:
+        """As long as it takes."""
+        return math.inf
+
+    def ask(self, request: DoorMessage, kind: type[A]) -> A:
+        """Nothing is granted."""
+        raise OurFault(f"{type(request).__name__} is granted to nobody", kind=kind.__name__)
+
+
+def alone(requests: Iterable[bytes]) -> bytes:
+    """Answer requests one after the other, up to the first that fails; how that went, as a message."""
+    worker = Publisher()
+    try:
+        for request in requests:
+            for _ in worker.answer(decode(request, Publisher.asks), _Nobody()):
+                pass
+    except RenewerError as error:
+        return msgspec.json.encode(Failed.of(error))
+    return msgspec.json.encode(Done())

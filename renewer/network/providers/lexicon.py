@@ -1,29 +1,26 @@
 """Every provider of dns-lexicon, by its name there: what is not ours to write.
 
-It runs in a process of its own (`lexicon_child.py`), one a zone and call. Nothing of it is imported here.
-The zones of a service take turns: what is made for one command at a time meets services that allow no more.
+Its providers set no time limits, print, log and wait for ever, and read the environment: so a worker lives
+for one call, and ends with it.
 """
 
+import argparse
 import contextlib
-import os.path
-import sys
+import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
-import msgspec
-
-from renewer.decoding import UndecodableError, decode
-from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import BUILT_IN, Rules, time_limit
 from renewer.model.dns_provider import TxtRecord
 
 TIME_LIMIT = 120.0  # seconds for the changes of one zone, unless the config says otherwise
-TTL = "60"  # seconds: as short as most services allow, for the next order comes with other values
-_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lexicon_child.py")
+TTL = 60  # seconds: as short as most services allow, for the next order comes with other values
 _INSTALL = "install it for the Python that runs renewer: pip install 'renewer[lexicon]'"
 _WAYS = {"service", "ttl", "timeout"}
 _FINAL = {400, 401, 403, 404, 405, 410}  # of HTTP: what does not pass by itself
@@ -31,36 +28,23 @@ _WORDS = 400  # characters of what a service says
 _USUAL = "an option of the service that is missing or wrong is the usual cause: `lexicon SERVICE --help`"
 _NETWORK = {"ConnectionError", "Timeout", "TimeoutError", "OSError"}
 
-_locks: dict[str, threading.Lock] = {}
-_guard = threading.Lock()
-
-
-Start = Callable[[str, bytes, Mapping[str, str], float], tuple[int | None, str]]
-
 
 class LexiconProvider:
-    """Changes a zone through the service that `service` names.
-
-    The challenge has its secrets in their places. `start` runs a script in a process of its own: path, stdin,
-    environment, seconds; exit code (None: ended) and output.
-    """
+    """Changes a zone through the service that `service` names; secrets are in their places."""
 
     rules: ClassVar[Rules] = BUILT_IN["lexicon"]
     needs_zone = True
 
-    def __init__(self, challenge: Dns01, start: Start) -> None:
+    def __init__(self, challenge: Dns01) -> None:
         self._given = dict(challenge.options)
         self._env = {name: str(value) for name, value in challenge.env}
-        self._start = start
         self._service = str(self._given["service"])
         self._limit = time_limit(self._given, TIME_LIMIT)
-        with _guard:
-            self._turn = _locks.setdefault(self._service, threading.Lock())
 
     def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
         """Whether dns-lexicon is there and has that service."""
         if find_spec("lexicon") is None:
-            raise GiveUp("dns-lexicon is not there", hint=_INSTALL, kind="config")
+            raise _missing("no module named lexicon")
         known = _services()
         if known and self._service not in known:
             near = get_close_matches(self._service, known, n=1)
@@ -70,64 +54,100 @@ class LexiconProvider:
 
     def add(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Create the records, in one session."""
-        self._run("add", zone, records)
+        self._run("create_record", zone, records)
 
     def remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Delete exactly these values, in one session."""
-        self._run("remove", zone, records)
+        self._run("delete_record", zone, records)
 
     def close(self) -> None:
         """Every session ends with its call."""
 
     def _run(self, act: str, zone: str, records: Sequence[TxtRecord]) -> None:
-        options = {name: str(value) for name, value in self._given.items() if name not in _WAYS}
-        job = {
-            "path": sys.path,
-            "act": act,
-            "service": self._service,
-            "zone": zone,
-            "ttl": int(str(self._given.get("ttl", TTL))),
-            "options": options,
-            "records": [(record.name, record.value) for record in records],
-        }
-        with self._turn:
-            said = self._child(job)
-        if not said:
-            return
-        told = self._error(zone, said)
-        told.untouched = said.keys() & {"missing", "unknown"} != set() or "AuthenticationError" in said.get(
-            "kinds", ()
-        )
-        raise told
+        """Ends at the time limit; whatever is still at work then ends with the worker."""
+        ended: list[Exception | None] = []
 
-    def _child(self, job: Mapping[str, object]) -> dict[str, Any]:
-        """What the other process says. Raises RetryLater if that is nothing."""
-        code, output = self._start(_CHILD, msgspec.json.encode(job), self._env, self._limit)
-        if code is None:
-            raise RetryLater(
-                f"{self._what} did not answer in {self._limit:g} s",
-                hint="a slow service needs a longer timeout",
-                kind="lexicon",
-            )
+        def work() -> None:
+            try:
+                self._change(act, zone, records)
+            except Exception as error:  # noqa: BLE001  some ninety providers, each with exceptions of its own
+                ended.append(error)
+            else:
+                ended.append(None)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(self._limit)
+        if not ended:
+            text = f"{self._what} did not answer in {self._limit:g} s"
+            raise RetryLater(text, hint="a slow service needs a longer timeout", kind="lexicon")
+        if ended[0] is not None:
+            raise self._error(zone, ended[0])
+
+    def _change(self, act: str, zone: str, records: Sequence[TxtRecord]) -> None:
         try:
-            said: dict[str, Any] = decode(output, dict[str, Any])
-        except UndecodableError:
-            raise OurFault(f"{self._what} ended without a word (exit {code})", kind="lexicon") from None
-        return said
+            from lexicon import client
+        except ImportError as error:
+            raise _missing(str(error)) from error
+        os.environ.update(self._env)
+        with self._client(client, zone) as operations:
+            for record in records:
+                if getattr(operations, act)(rtype="TXT", name=record.name, content=record.value) is False:
+                    text = f"{self._what} failed for {zone}: it did not say why"
+                    raise RetryLater(text, hint=_USUAL, kind="lexicon")
+
+    def _client(self, client: Any, zone: str) -> Any:
+        """A client for exactly this zone; its own guess would ask the network for a list of suffixes."""
+        from lexicon.config import ConfigResolver, DictConfigSource
+
+        head, _, tail = zone.partition(".")  # split so that it comes out whole
+        split = SimpleNamespace(domain=head, suffix=tail)
+        client.tldextract = SimpleNamespace(TLDExtract=lambda **_: lambda _: split)
+        options = {name: str(value) for name, value in self._given.items() if name not in _WAYS}
+        config = ConfigResolver().with_dict(  # type: ignore[no-untyped-call]
+            {
+                "provider_name": self._service,
+                "domain": zone,
+                "ttl": int(str(self._given.get("ttl", TTL))),
+                self._service: options,
+            }
+        )
+        made = client.Client(config)
+        made.config.add_config_source(DictConfigSource({"domain": zone}), 0)
+        self._check(made, options)
+        return made
+
+    def _check(self, made: Any, options: Mapping[str, str]) -> None:
+        """Options that the provider has no argument for on lexicon's own command line."""
+        parser = argparse.ArgumentParser(add_help=False)
+        made.provider_class.configure_parser(parser)
+        # Some ask for an option by the spelling of the command line.
+        actions = parser._actions  # noqa: SLF001  argparse has no other way to list them
+        known = {one.dest for one in actions}
+        known |= {text.lstrip("-") for one in actions for text in one.option_strings}
+        for name in options:
+            if name not in known:
+                shown = sorted(one for one in known if "-" not in one)
+                near = get_close_matches(name, shown, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                text = f"the option {name} is none of lexicon's provider {self._service}"
+                error = GiveUp(text, hint=f"{hint}It takes: {', '.join(shown)}", kind="config")
+                error.untouched = True
+                raise error
 
     @property
     def _what(self) -> str:
         return f"{self._service} (by lexicon)"
 
-    def _error(self, zone: str, said: Mapping[str, Any]) -> RenewerError:
+    def _error(self, zone: str, error: Exception) -> RenewerError:
         """What went wrong, with what to do."""
-        if "missing" in said:
-            return GiveUp(f"dns-lexicon is not there: {said['missing']}", hint=_INSTALL, kind="config")
-        if "unknown" in said:
-            return self._unknown(said["unknown"][0], said["known"])
-        kinds, status = set(said.get("kinds", [])), said.get("status")
-        words = " ".join(f"{said['text']} {said.get('body', '')}".split())[:_WORDS]
-        told = f"{self._what} failed for {zone}: {said['error']}: {words}"
+        if isinstance(error, RenewerError):
+            return error
+        kinds = {one.__name__ for one in type(error).__mro__}
+        response = getattr(error, "response", None)
+        status = getattr(response, "status_code", None)
+        words = " ".join(f"{error} {str(getattr(response, 'text', ''))[:500]}".split())[:_WORDS]
+        told = f"{self._what} failed for {zone}: {type(error).__name__}: {words}"
         if "ProviderNotAvailableError" in kinds:
             more = f"pip install 'dns-lexicon[{self._service}]'"
             return GiveUp(told, hint=f"`lexicon --help` lists the services; some need {more}", kind="config")
@@ -138,15 +158,16 @@ class LexiconProvider:
             hint = "the service has troubles of its own, or wants fewer requests"
         elif kinds & _NETWORK:
             hint = "can this host reach the service, and is its address right?"
-        return (GiveUp if final else RetryLater)(
-            told, hint=hint, kind=f"http-{status}" if status else "lexicon"
-        )
+        kind = f"http-{status}" if status else "lexicon"
+        made = (GiveUp if final else RetryLater)(told, hint=hint, kind=kind)
+        made.untouched = "AuthenticationError" in kinds
+        return made
 
-    def _unknown(self, name: str, known: Sequence[str]) -> GiveUp:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        text = f"the option {name} is none of lexicon's provider {self._service}"
-        return GiveUp(text, hint=f"{hint}It takes: {', '.join(known)}", kind="config")
+
+def _missing(why: str) -> GiveUp:
+    error = GiveUp(f"dns-lexicon is not there: {why}", hint=_INSTALL, kind="config")
+    error.untouched = True
+    return error
 
 
 def _services() -> list[str]:

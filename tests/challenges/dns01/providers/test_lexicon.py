@@ -13,7 +13,6 @@ from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue.providers import make
 from renewer.model.desired import Dns01, OptionValue
 from renewer.model.dns_provider import Provider, TxtRecord
-from renewer.network.providers import lexicon
 from tests.agent import Agent
 from tests.challenges.dns01.providers.world import agent, provider, record, secret
 from tests.servers.jsonapi import Answer, JsonApi
@@ -135,10 +134,10 @@ def test_rules(options: dict[str, Any], said: str) -> None:
 
 def test_extra_that_is_not_installed(server: PowerDns, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without dns-lexicon the message says what to install."""
-    standard = [path for path in sys.path if "site-packages" not in path]
-    monkeypatch.setattr(sys, "path", standard)
-    told = refusal(at(server))
-    assert isinstance(told, GiveUp)
+    monkeypatch.setitem(sys.modules, "lexicon", None)
+    with pytest.raises(GiveUp) as caught:
+        at(server).ready(["www.example.org"])
+    told = caught.value
     assert "dns-lexicon is not there" in told.text
     assert "renewer[lexicon]" in told.hint
 
@@ -194,7 +193,7 @@ def test_environment() -> None:
 def test_death_in_the_middle(server: PowerDns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A process that ends without an answer is a fault of ours, not a success."""
     (tmp_path / "child.py").write_text("raise SystemExit(7)")
-    monkeypatch.setattr(lexicon, "_CHILD", str(tmp_path / "child.py"))
+    monkeypatch.setattr("renewer.network.providers.CHILD", str(tmp_path / "child.py"))
     told = refusal(at(server))
     assert (type(told), "without a word (exit 7)" in told.text) == (OurFault, True)
 
