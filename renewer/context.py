@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -89,9 +88,7 @@ class Context:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closing.close()
 
     @cached_property

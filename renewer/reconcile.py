@@ -7,6 +7,7 @@ stragglers. A step that makes no progress is not taken for ever.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import assert_never
 
 import msgspec
 
@@ -16,7 +17,7 @@ from renewer.doctor.preflight import FirstOrders
 from renewer.errors import OurFault, RenewerError
 from renewer.issue import Issuer
 from renewer.issue.allowance import Allowance
-from renewer.model.decision import Decision, EventName, Outcome, Plan, Result, Step
+from renewer.model.decision import Decision, EventName, Outcome, Plan, Result, Step, about
 from renewer.model.facts import DeploymentState, EndpointState, Situation
 from renewer.policy.authority import candidates
 from renewer.policy.deploy_window import closed_until
@@ -28,7 +29,7 @@ from renewer.report import history
 
 ENOUGH = 3  # times that one run takes the same step for one certificate: more is a defect, not progress
 STRAGGLERS = 60.0  # seconds after the first is ready to be deployed, then the others are not waited for
-_ORDERING = (Step.RESUME, Step.ISSUE, Step.INSTALL)
+_ORDERING = frozenset({Step.RESUME, Step.ISSUE, Step.INSTALL})
 
 
 class Reconciler:
@@ -96,9 +97,19 @@ class Reconciler:
             patience = STRAGGLERS - (clock.monotonic() - (self.ready_since or 0)) if deploying else None
             if patience is None or patience > 0:
                 return self._land(patience) or set(deploying)
-        if deploying:
-            return self.deploy_batch(deploying)
-        return self.look([decision.certificate for decision in may if decision.step is Step.LOOK])
+        step = min({one.step for one in may} - _ORDERING, key=lambda one: about(one).place, default=Step.KEEP)
+        return self._act(step, [decision.certificate for decision in may if decision.step is step])
+
+    def _act(self, step: Step, names: Collection[str]) -> set[str]:
+        """Take a step for these certificates together, but orders: each of those goes its own way."""
+        match step:
+            case Step.DEPLOY:
+                return self.deploy_batch(names)
+            case Step.LOOK:
+                return self.look(names)
+            case Step.RESUME | Step.ISSUE | Step.INSTALL | Step.WAIT | Step.KEEP:
+                return set()
+        assert_never(step)
 
     def _may_act(self, decision: Decision) -> bool:
         taken = self.acted[decision.certificate].taken
@@ -221,8 +232,7 @@ class Reconciler:
     def look(self, names: Collection[str]) -> set[str]:
         """Look at their ports; returns whose facts changed."""
         self._begin(names, Step.LOOK)
-        if names:
-            self._look_at([self.situations[name] for name in names])
+        self._look_at([self.situations[name] for name in names])
         return set(names)
 
     def _look_at(self, situations: Sequence[Situation]) -> None:

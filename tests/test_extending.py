@@ -174,3 +174,24 @@ def test_a_rule(tmp_path: Path) -> None:
     first, second = told.split()
     assert first == "serial-is-odd"
     assert second != first
+
+
+def test_a_step(tmp_path: Path) -> None:
+    """Five files, and a run whose certificate is deployed takes the step, once."""
+    tree = Tree(tmp_path, "A step of a run")
+    assert len(tree.files) == 5
+    shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "host").mkdir()
+    told = tree.run(
+        "-c",
+        "from pathlib import Path\n"
+        "from renewer import clock\n"
+        "from tests.builders import DAY\n"
+        "from tests.tell.host import Host\n"
+        "host = Host(Path('host').resolve())\n"
+        "host.configure()\n"
+        "host.install(not_before=clock.now() - DAY, not_after=clock.now() + 89 * DAY)\n"
+        "for _ in range(2):\n"
+        "    print(*(str(one.step) for one in host.run().outcomes))\n",
+    )
+    assert told.splitlines()[-1] == "greet"

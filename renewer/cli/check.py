@@ -46,7 +46,6 @@ _SCHEMES: dict[str, tuple[int, Starttls | None, Starttls | None]] = {
 } | {protocol.value: (port, protocol, None) for port, protocol in _BEFORE_TLS.items()}
 _COLUMNS = ("target", "address", "state", "expires", "days left", "issuer")
 _NOT_REACHED = {PortTrouble.UNRESOLVED, PortTrouble.REFUSED, PortTrouble.TIMEOUT, PortTrouble.NETWORK}
-_NO_HANDSHAKE = _NOT_REACHED | {PortTrouble.STARTTLS, PortTrouble.NO_TLS}
 
 
 class PortFinding(Value):

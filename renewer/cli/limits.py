@@ -85,7 +85,8 @@ def _steps(text: str | None) -> frozenset[Step]:
     chosen = set()
     for word in text.split(","):
         if word.strip() not in ALL_STEPS:
-            raise UsageError(f"'{word}' is no step", hint="steps are: issue, resume, install, deploy, look")
+            known = ", ".join(sorted(ALL_STEPS, key=lambda step: (step is not Step.ISSUE, step)))
+            raise UsageError(f"'{word}' is no step", hint=f"steps are: {known}")
         chosen.add(Step(word.strip()))
     if Step.ISSUE in chosen:
         chosen.add(Step.RESUME)  # an order that was begun is part of issuing

@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from renewer import words
-from renewer.model.decision import Step
+from renewer.model.decision import about
 from renewer.model.facts import EndpointState
 from renewer.model.status import CertificateStatus, Status, WatchStatus
 
-_STEPS = {Step.ISSUE: "order", Step.RESUME: "order goes on"}
 _FEW = 3  # names of those that share a trouble
 
 HEADER = ("certificate", "state", "expires", "left", "renewal", "served")
@@ -168,7 +167,7 @@ def _next(one: CertificateStatus, now: datetime) -> str:
             return "-"
         return f"renewal in {words.brief(planned - now)}" if planned > now else "renewal due"
     step, at = one.renewal.step, one.renewal.next_attempt
-    what = _STEPS.get(step, str(step)) if step else str(step)
+    what = about(step).word if step else str(step)
     return f"{what} in {words.brief(at - now)}" if at is not None and at > now else f"{what}, next run"
 
 

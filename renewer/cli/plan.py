@@ -39,6 +39,7 @@ def command(
     from renewer import clock, concerns
     from renewer.context import Context
     from renewer.policy.concerns import worst
+    from renewer.policy.due import too_many
     from renewer.policy.health import assess, exit_code
     from renewer.run import plan
 
@@ -49,7 +50,12 @@ def command(
         found = concerns.look_later(context) if not limits.only else ()
     healths = [assess(situation, clock.now()) for situation in situations.values()]
     code = max(exit_code(healths), worst(found))
-    notes = [*_notes(situations), *(f"note: {one.text}" for one in found)]
+    many = too_many(planned) if not limits.only else None
+    notes = [
+        *_notes(situations),
+        *([f"note: {many}"] if many else ()),
+        *(f"note: {one.text}" for one in found),
+    ]
     if as_json:
         from renewer.report.documents import plan_document
 

@@ -1,8 +1,8 @@
 """`renewer run` (what the timer calls)."""
 
 import signal
+import sys
 from contextlib import nullcontext
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 @only_option
 @steps_option
 @click.option(
-    "--all", "everything", is_flag=True, help="With --force: all certificates, spelled out on purpose."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All certificates, spelled out on purpose: with --force, or where very many are to be ordered.",
 )
 @click.option(
     "--force", is_flag=True, help="Issue anew though nothing is due, and overrule the wait after failures."
@@ -77,7 +80,25 @@ def command(
     limits = limits_of(config, only, steps, force=force, ask=ask, asked=True)
     if new_key:
         limits = _with_new_key(config, limits)
+    if not (only or everything) and sys.stdin.isatty():  # a timer has no terminal: it is never kept waiting
+        _demand_reason(config, limits)
     return perform(setup, config, limits, as_json=as_json, patience=screen.seconds(patience))
+
+
+def _demand_reason(config: "Config", limits: "Limits") -> None:
+    """Who types it may not know how much it would order. Raises UsageError if nobody would expect that."""
+    from renewer.context import Context
+    from renewer.policy.due import too_many
+    from renewer.run import plan
+
+    with Context(config, write=False) as context:
+        planned, _ = plan(context, limits)
+    if text := too_many(planned):
+        raise UsageError(
+            f"{text}; so many at once are mostly a lost state or a configuration that came out wrong, and "
+            "authorities bound what an account may order in some hours",
+            hint="look at it: renewer plan; if it is meant: renewer run --all",
+        )
 
 
 def _with_new_key(config: "Config", limits: "Limits") -> "Limits":
@@ -220,9 +241,7 @@ class Watcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

@@ -16,7 +16,6 @@ _ABSENT = (errno.ENODATA, errno.ENOTSUP)
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _STAYS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOTSUP, errno.ENAMETOOLONG)
-_OTHERS = 0o077
 
 
 class Former(Value):

@@ -1,6 +1,7 @@
 """`publish` of every hook that hears it, before anything goes live; who must wait takes no further part."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -15,12 +16,16 @@ from renewer.policy.deploy_window import closed_until
 from renewer.policy.publishing import goes_live_at, may_wait, to_come_first, unpublished
 from renewer.policy.terms import Terms
 
-_STATES = {
-    HookVerdict.DONE: DeploymentState.DONE,
-    HookVerdict.NOT_MINE: DeploymentState.DONE,
-    HookVerdict.LATER: DeploymentState.LATER,
-    HookVerdict.FAILED: DeploymentState.FAILED,
-}
+
+def _state(verdict: HookVerdict) -> DeploymentState:
+    match verdict:
+        case HookVerdict.DONE | HookVerdict.NOT_MINE:
+            return DeploymentState.DONE
+        case HookVerdict.LATER:
+            return DeploymentState.LATER
+        case HookVerdict.FAILED:
+            return DeploymentState.FAILED
+    assert_never(verdict)
 
 
 def publish(context: Context, moves: Sequence[Move], terms: Terms) -> tuple[list[Move], list[Outcome]]:
@@ -85,7 +90,7 @@ def _told(context: Context, move: Move) -> HookCertificate:
 
 
 def _record(context: Context, hook: str, move: Move, result: HookResult) -> Published:
-    state, version = _STATES[result.verdict], move.version.id
+    state, version = _state(result.verdict), move.version.id
     before = next((one for one in move.situation.published if one.hook == hook), None)
     failures = before.failures if before is not None and before.version == version else 0
     return Published(

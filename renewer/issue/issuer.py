@@ -17,7 +17,6 @@ from renewer.model.facts import Debris, Ordered, VersionFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
 
     from renewer.accounts.session import Session
     from renewer.context import Context
@@ -58,9 +57,7 @@ class Issuer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         faults = {id(solver): solver.close() for solver in self._solvers.values()}
         for fault in filter(None, faults.values()):
             self.context.journal.tell(EventName.NOTICE, text=f"{fault}; the next run calls it again")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self, assert_never
 
 from renewer.model.names import Identifier
 from renewer.model.value import Value
@@ -19,6 +19,44 @@ class Step(StrEnum):
     LOOK = "look"
     WAIT = "wait"
     KEEP = "keep"
+
+
+class AboutStep(NamedTuple):
+    """What there is to know of a step.
+
+    `place` is that in a plan: what is nearly done comes first, since it frees a server from an old
+    certificate soonest. `verb` says in a notice what is done, `noun` on the page what waits, `word` in a
+    table; `then` is what follows from it.
+    """
+
+    place: int
+    verb: str
+    noun: str
+    word: str
+    then: tuple[Step, ...] = ()
+
+
+def about(step: Step) -> AboutStep:  # noqa: PLR0911  one return a step
+    """The one place that knows all steps: a new one is said here, or mypy reports it."""
+    match step:
+        case Step.INSTALL:
+            verb = "installs what was issued"
+            return AboutStep(0, verb, "the installation", "install", (Step.DEPLOY, Step.LOOK))
+        case Step.DEPLOY:
+            return AboutStep(1, "deploys it again", "the deployment", "deploy", (Step.LOOK,))
+        case Step.RESUME:
+            follows = (Step.INSTALL, Step.DEPLOY, Step.LOOK)
+            return AboutStep(2, "goes on with the order", "the open order", "order goes on", follows)
+        case Step.ISSUE:
+            follows = (Step.INSTALL, Step.DEPLOY, Step.LOOK)
+            return AboutStep(3, "orders it again", "a new order", "order", follows)
+        case Step.LOOK:
+            return AboutStep(4, "looks at its ports again", "a look at its ports", "look")
+        case Step.WAIT:
+            return AboutStep(5, "waits", "wait", "wait")
+        case Step.KEEP:
+            return AboutStep(6, "keeps it", "keep", "keep")
+    assert_never(step)
 
 
 class Reason(StrEnum):

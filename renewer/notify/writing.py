@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from renewer import words
-from renewer.model.decision import Decision, Step
+from renewer.model.decision import Decision, Step, about
 from renewer.model.desired import Topic
 from renewer.model.told import Matter
 from renewer.model.value import Value
@@ -18,13 +18,6 @@ LISTED = 1000  # and beyond that many lines only their number
 _NAMES = 20  # names of a certificate that are listed
 _WIDTH = 78
 _USUAL_CONFIG = "/etc/renewer/config.toml"
-_VERBS = {
-    Step.RESUME: "goes on with the order",
-    Step.INSTALL: "installs what was issued",
-    Step.DEPLOY: "deploys it again",
-    Step.ISSUE: "orders it again",
-    Step.LOOK: "looks at its ports again",
-}
 _GOOD = (Topic.RECOVERED, Topic.RENEWED)
 
 
@@ -141,7 +134,7 @@ class Writer(Value):
             until = f" before {words.stamp(decision.look_again)}" if decision.look_again else ""
             return f"has nothing to do{until}: {because}"
         held = decision.held if decision.step is Step.WAIT else decision.step
-        verb = _VERBS.get(held or Step.LOOK, "tries again")
+        verb = about(held or Step.LOOK).verb
         if decision.step is Step.WAIT and decision.not_before:
             return f"{verb} at {words.stamp(decision.not_before)}: {because}"
         return f"{verb} with the next run, within {words.span(self.wake.total_seconds())}: {because}"

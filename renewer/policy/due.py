@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from renewer.model.decision import Decision, Outcome, Plan, Reason, Result, Step
+from renewer.model.decision import Decision, Outcome, Plan, Reason, Result, Step, about
 from renewer.model.facts import Situation
 from renewer.policy import deploying, issuing
 from renewer.policy.authority import choose, relevant
@@ -96,18 +96,9 @@ def with_next_attempts(
     return tuple(found)
 
 
-_THEN = {
-    Step.RESUME: (Step.INSTALL, Step.DEPLOY, Step.LOOK),
-    Step.ISSUE: (Step.INSTALL, Step.DEPLOY, Step.LOOK),
-    Step.INSTALL: (Step.DEPLOY, Step.LOOK),
-    Step.DEPLOY: (Step.LOOK,),
-}
-
-
 def _act(facts: Facts, need: Need, rest: list[Need]) -> Decision:
-    follow = [
-        step for step in _THEN.get(need.step, ()) if step is not Step.LOOK or facts.situation.wish.endpoints
-    ]
+    sees = bool(facts.situation.wish.endpoints)
+    follow = [step for step in about(need.step).then if step is not Step.LOOK or sees]
     follow += [other.step for other in rest if other.step is Step.ISSUE and need.step is not Step.RESUME]
     return Decision(
         certificate=facts.situation.wish.name,
@@ -195,8 +186,6 @@ def _asked(facts: Facts, need: Need) -> bool:
     return held is not None and held > facts.terms.now
 
 
-# What is nearly done first: it frees a server from an old certificate soonest
-_ORDER = (Step.INSTALL, Step.DEPLOY, Step.RESUME, Step.ISSUE, Step.LOOK, Step.WAIT, Step.KEEP)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -208,10 +197,27 @@ def arrange(decisions: Iterable[Decision], now: datetime) -> Plan:
             sorted(
                 decisions,
                 key=lambda decision: (
-                    _ORDER.index(decision.step),
+                    about(decision.step).place,
                     decision.not_before or decision.look_again or _NEVER,
                     decision.certificate,
                 ),
             )
         ),
     )
+
+
+MANY = 50  # orders that nobody expects at once: a hosting of that size is begun on purpose
+
+
+def too_many(plan: Plan) -> str | None:
+    """How many orders this plan would send at once, as a sentence, if that is more than anybody expects.
+
+    So many come of a state that was lost or is another one, or of a configuration that came out wrong.
+    """
+    orders = [one for one in plan.decisions if one.step is Step.ISSUE]
+    if len(orders) <= MANY:
+        return None
+    first = sum(one.reason is Reason.ABSENT for one in orders)
+    anew = len(orders) - first
+    parts = (f"{first} for the first time" if first else "", f"{anew} anew" if anew else "")
+    return f"{len(orders)} certificates would be ordered at once: {' and '.join(filter(None, parts))}"

@@ -10,7 +10,7 @@ from renewer.model.value import Value
 from renewer.policy.budget import OrderTerms
 from renewer.policy.window import slack
 
-ALL_STEPS = frozenset({Step.RESUME, Step.INSTALL, Step.DEPLOY, Step.ISSUE, Step.LOOK})
+ALL_STEPS = frozenset(Step) - {Step.WAIT, Step.KEEP}
 
 
 class Terms(Value):

@@ -5,7 +5,7 @@ SHA-256 already: uniform over certificates, the same at every run, no state and 
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from renewer.model.decision import Reason
 from renewer.model.facts import Leaf, Version, Window
@@ -18,11 +18,15 @@ DAY = timedelta(days=1)
 AT_ONCE = timedelta(hours=2)
 
 
+Rule = Literal[Reason.WINDOW_REACHED, Reason.RENEW_BEFORE, Reason.LIFETIME_SHARE]
+"""What sets the moment of a renewal."""
+
+
 class RenewalMoment(NamedTuple):
     """When, and by which rule; `opens` and `closes` are the authority's window if there is one."""
 
     at: datetime
-    reason: Reason
+    reason: Rule
     opens: datetime | None = None
     closes: datetime | None = None
 
@@ -97,7 +101,7 @@ def judge(  # noqa: PLR0911  one return a rule
     if leaf.not_after <= now:
         return Verdict(True, Reason.EXPIRED, f"it expired at {stamp(leaf.not_after)}")
     if moment.at <= reached:
-        return Verdict(True, moment.reason, f"{_RULES[moment.reason]} {stamp(moment.at)}")
+        return Verdict(True, moment.reason, f"{_rule(moment.reason)} {stamp(moment.at)}")
     if in_emergency(leaf, now):
         return Verdict(
             True,
@@ -117,8 +121,13 @@ def judge(  # noqa: PLR0911  one return a rule
     return Verdict(False, Reason.NOT_DUE, f"it is to be renewed at {stamp(moment.at)}")
 
 
-_RULES = {
-    Reason.WINDOW_REACHED: "the moment in the authority's renewal window was",
-    Reason.RENEW_BEFORE: "renew_before set its renewal for",
-    Reason.LIFETIME_SHARE: "its share of the lifetime ended at",
-}
+def _rule(rule: Rule) -> str:
+    """The beginning of a sentence that ends with the moment."""
+    match rule:
+        case Reason.WINDOW_REACHED:
+            return "the moment in the authority's renewal window was"
+        case Reason.RENEW_BEFORE:
+            return "renew_before set its renewal for"
+        case Reason.LIFETIME_SHARE:
+            return "its share of the lifetime ended at"
+    assert_never(rule)

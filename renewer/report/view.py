@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from renewer import words
 from renewer.ledger.contract import Happening
-from renewer.model.decision import Step
+from renewer.model.decision import about
 from renewer.model.facts import DeploymentState, EndpointState
 from renewer.model.status import (
     CertificateStatus,
@@ -22,13 +22,6 @@ from renewer.policy.diagnosis import NOTHING_YET
 SHOWN = 200  # lines of history
 FEW = 3  # names or ports that are shown without being asked for more
 LONG = 400  # characters of an error that are shown without being asked for more
-_STEPS = {
-    Step.ISSUE: "a new order",
-    Step.RESUME: "the open order",
-    Step.INSTALL: "the installation",
-    Step.DEPLOY: "the deployment",
-    Step.LOOK: "a look at its ports",
-}
 _EVENTS = {
     "renewed": "renewed",
     "failed": "began to fail",
@@ -259,7 +252,7 @@ def _next(row: CertificateStatus, now: datetime) -> Next:
     if going_on is None:
         return Next(what="its renewal" if row.renew_at else "none planned", at=row.renew_at)
     attempt, step = going_on.next_attempt, going_on.step
-    what = _STEPS.get(step, str(step)) if step else str(step)
+    what = about(step).noun if step else str(step)
     if attempt is None or attempt <= now:
         return Next(what=f"{what}, at the next run", at=None)
     return Next(what=what, at=attempt)

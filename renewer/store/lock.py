@@ -5,7 +5,6 @@ import fcntl
 import os
 import sys
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -92,9 +91,7 @@ class Lock:
             self.acquire()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     @property
