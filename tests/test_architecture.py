@@ -173,6 +173,21 @@ def test_orders_and_doctor_ask_through_doors() -> None:
     assert wrong == []
 
 
+def test_who_asks_name_servers_touches_nothing_of_this_host() -> None:
+    """No file, environment or program: what is needed of them comes through the door."""
+    wrong = [
+        f"{module.path}:{line} calls {owner}.{name}()"
+        for module in modules()
+        if module.path.startswith(
+            ("renewer/network/dns/", "renewer/network/providers/", "renewer/network/verify/")
+        )
+        and "lexicon" not in module.path
+        for owner, name, line in calls(module)
+        if (owner, name) == ("", "open") or (owner == "os" and name not in ("dup", "close"))
+    ]
+    assert wrong == []
+
+
 def test_one_module_below_cli_knows_the_story() -> None:
     """Only cli imports run, only run imports reconcile: the order of things is known in one place."""
     told = {
