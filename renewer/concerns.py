@@ -92,6 +92,22 @@ def uncalled(context: Context) -> tuple[Concern, ...]:
     return (one,) if one else ()
 
 
+def rivals(context: Context) -> list[Concern]:
+    """Other clients that something on this host still calls, for certificates that are ours by now."""
+    called = wakers.rivals()
+    if not called:
+        return []
+    from renewer.moving import clients, naming  # only where another client is called
+
+    shared: dict[str, tuple[str, list[str]]] = {}
+    for client, path in called:
+        olds = clients.names_of(client, wakers.ROOT)
+        names = [name for name in map(naming.table_name, olds) if name in context.config.certificates]
+        if names:
+            shared[client] = (path, names)
+    return policy.rivals(shared)
+
+
 def secrets(context: Context, *, within_a_run: bool) -> list[Concern]:
     """Secrets that telling needs and that cannot be had: then nobody is told."""
     found = unreadable_secrets(context.config, within_a_run=within_a_run)

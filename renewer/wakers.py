@@ -8,6 +8,7 @@ ROOT = "/"
 """Where the host's files begin; another place in tests."""
 
 TIMER = "renewer.timer"
+RIVALS = ("certbot", "acme.sh", "lego", "dehydrated", "uacme", "getssl")
 _UNITS = (
     "etc/systemd/system",
     "run/systemd/system",
@@ -40,13 +41,43 @@ def callers() -> tuple[str, ...] | None:
     return None if hidden and not found else tuple(found)
 
 
-def _enabled_timer() -> str | None:
-    """A link in some target's `.wants`, as `systemctl enable` makes it, to a timer that starts us."""
+def rivals() -> tuple[tuple[str, str], ...]:
+    """Other clients that something on this host calls: their names, and the file that has them called.
+
+    A line of cron that waits for systemd's absence, as Debian's for certbot, counts only where that is so.
+    """
+    found: dict[str, str] = {}
+    for link in _enabled_timers():
+        name = link.name.removesuffix(".timer")
+        client = next((one for one in RIVALS if one.split(".")[0] in name), None)
+        if client is not None and _unit(link.name) is not None:
+            found.setdefault(client, str(link))
+    booted = os.path.isdir(os.path.join(ROOT, "run/systemd/system"))
+    for path in _tables():
+        try:
+            lines = _read(path).splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            words = [word.rpartition("/")[2].strip("\"'") for word in line.split("#", 1)[0].split()]
+            client = next((one for one in RIVALS if one in words), None)
+            if client is not None and not (booted and "/run/systemd/system" in line):
+                found.setdefault(client, str(path))
+    return tuple(found.items())
+
+
+def _enabled_timers() -> Iterator[Path]:
+    """The links in targets' `.wants`, as `systemctl enable` makes them."""
     for directory in (Path(ROOT, place) for place in _UNITS):
-        for link in sorted(directory.glob("*.wants/*.timer")):
-            unit = _unit(link.name)
-            if unit is not None and (link.name == TIMER or _starts_us(link.name)):
-                return str(link)
+        yield from sorted(directory.glob("*.wants/*.timer"))
+
+
+def _enabled_timer() -> str | None:
+    """The one that leads to a timer that starts us."""
+    for link in _enabled_timers():
+        unit = _unit(link.name)
+        if unit is not None and (link.name == TIMER or _starts_us(link.name)):
+            return str(link)
     return None
 
 

@@ -12,7 +12,7 @@ from renewer.model.facts import DeploymentState, EndpointState
 from tests.test_report import CERTIFICATE, DEPLOYMENT, ENDPOINT, OUTCOME, PLAN, RENEWAL, STATUS, STEP
 
 CHECKOUT = Path(__file__).parents[1]
-PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
+PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")])
 
 
 def test_the_readmes_configuration_loads(tmp_path: Path) -> None:

@@ -78,7 +78,12 @@ def _notes(config: Config, names: Sequence[str]) -> tuple[Concern, ...]:
         with Context(config, write=False) as context:
             found = concerns.look_later(context)
             tests = (one for one in found if one.subject.startswith("test "))
-            return (*concerns.behind(context, names), *tests, *concerns.uncalled(context))
+            return (
+                *concerns.behind(context, names),
+                *tests,
+                *concerns.uncalled(context),
+                *concerns.rivals(context),
+            )
     except RenewerError:  # whose state may not be read looks at names all the same
         return ()
 

@@ -149,7 +149,7 @@ def _concerns(context: "Context") -> "tuple[Concern, ...]":
     """What is wrong as a whole, and whether anything will call the next run."""
     from renewer import concerns
 
-    return (*concerns.look_later(context), *concerns.uncalled(context))
+    return (*concerns.look_later(context), *concerns.uncalled(context), *concerns.rivals(context))
 
 
 def _holder(config: "Config") -> str:

@@ -1,10 +1,11 @@
 """The clients that can be read, by the names that commands take."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from renewer.errors import UsageError
+from renewer.errors import RenewerError, UsageError
 from renewer.moving import acmesh, certbot, dehydrated, lego, servers
 from renewer.moving.found import Estate
 from renewer.moving.reading import Tree
@@ -52,3 +53,16 @@ def glances() -> Iterator[tuple[str, str, Glance]]:
             if os.path.isdir(place):
                 for one in client.glance(Tree(place)):
                     yield name, place, one
+
+
+def names_of(client: str, root: str = "/") -> list[str]:
+    """What a client in its usual place calls its certificates; none where that cannot be read."""
+    if client not in CLIENTS:
+        return []
+    names: list[str] = []
+    for one in map(os.path.expanduser, CLIENTS[client].homes):
+        place = os.path.join(root, one.lstrip("/"))
+        with contextlib.suppress(RenewerError):
+            if os.path.isdir(place):
+                names += [name for name, _, _ in CLIENTS[client].glance(Tree(place))]
+    return names

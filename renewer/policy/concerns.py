@@ -131,6 +131,19 @@ def uncalled(
     )
 
 
+def rivals(shared: Mapping[str, tuple[str, Sequence[str]]]) -> list[Concern]:
+    """Other clients that are still called, each with the file that does it and what both would renew."""
+    return [
+        Concern(
+            subject=f"rival {client}",
+            text=f"{client} is still called by {path} and would renew {several(names)}, too",
+            hint=f"renewer takeover {client}; or switch it off there",
+            exit=WELL,
+        )
+        for client, (path, names) in shared.items()
+    ]
+
+
 def worst(concerns: Iterable[Concern]) -> int:
     """How a process should exit that says so."""
     return max((one.exit for one in concerns), default=WELL)

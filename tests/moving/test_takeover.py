@@ -1,10 +1,16 @@
 """`renewer takeover certbot` and its way back, with the real certbot before and afterwards."""
 
 import os
+import re
 from pathlib import Path
 
+import click
 import pytest
 
+from renewer import concerns, wakers
+from renewer.cli.app import group
+from renewer.config.load import load
+from renewer.context import Context
 from tests.moving.old import Certbot, Newcomer, call, copied
 from tests.servers.pebble import Pebble
 
@@ -112,3 +118,39 @@ def test_killed_in_between(agent: Newcomer, taken: Certbot, instant: str) -> Non
         (renewal / f"{WWW}.conf").rename(renewal / f"{WWW}.conf.before-renewer")
     assert agent.cli("takeover", "certbot", *at).code == 0
     assert (live / WWW).is_symlink()
+
+
+def test_a_client_that_is_still_called_is_told(
+    agent: Newcomer, certbot: Certbot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While certbot's timer is on and it has what is ours, that is told; not once it was taken over."""
+    agent.json("import", "certbot", "--from", str(certbot.config))
+    root = tmp_path / "root"
+    copied(certbot.config, root / "etc/letsencrypt")
+    wants = root / "etc/systemd/system/timers.target.wants"
+    wants.mkdir(parents=True)
+    unit = root / "usr/lib/systemd/system/certbot.timer"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Timer]\n")
+    (wants / "certbot.timer").symlink_to(unit)
+    monkeypatch.setattr(wakers, "ROOT", str(root))
+    with Context(load(str(agent.write())), write=False) as context:
+        (told,) = concerns.rivals(context)
+        assert f"certbot is still called by {wants}/certbot.timer" in told.text
+        assert WWW in told.text
+        for conf in (root / "etc/letsencrypt/renewal").iterdir():
+            conf.rename(f"{conf}.before-renewer")
+        assert concerns.rivals(context) == []
+
+
+def test_the_guides_commands_are_there() -> None:
+    """Every command of the guides is one of ours, with options that it has."""
+    for page in (Path(__file__).parents[2] / "docs/moving").iterdir():
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in block.splitlines():
+                words = line.partition("#")[0].split()
+                assert words[0] == "renewer"
+                command = group.get_command(click.Context(group), words[1])
+                assert command is not None, line
+                known = {option for one in command.params for option in one.opts}
+                assert {word for word in words if word.startswith("--")} <= known, line
