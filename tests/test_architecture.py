@@ -24,12 +24,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "policy",
         (
             "network provisioning store ledger copies hooks x509 proc ownership durable statedir secrets "
-            "wakers logs config"
+            "wakers logs config servers"
         ),
         "context inventory accounts",
         (
             "issue install deploy pre_post observe refresh questions lineage moving reclaim acceptance "
-            "concerns revoke watches doctor notify report"
+            "concerns revoke watches doctor notify report discover"
         ),
         "run reconcile rehearse",
         "cli __main__",
@@ -169,21 +169,6 @@ def test_orders_and_doctor_ask_through_doors() -> None:
         if target.startswith("renewer.network")
         and not DOORS_AND_MESSAGES.fullmatch(target)
         and target not in ("renewer.network", *BEFORE_DOORS)
-    ]
-    assert wrong == []
-
-
-def test_who_asks_name_servers_touches_nothing_of_this_host() -> None:
-    """No file, environment or program: what is needed of them comes through the door."""
-    wrong = [
-        f"{module.path}:{line} calls {owner}.{name}()"
-        for module in modules()
-        if module.path.startswith(
-            ("renewer/network/dns/", "renewer/network/providers/", "renewer/network/verify/")
-        )
-        and "lexicon" not in module.path
-        for owner, name, line in calls(module)
-        if (owner, name) == ("", "open") or (owner == "os" and name not in ("dup", "close"))
     ]
     assert wrong == []
 

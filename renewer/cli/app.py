@@ -34,6 +34,7 @@ COMMANDS = {
     "page": ("report:page", "Write one HTML file that shows how every certificate stands."),
     "report": ("report", "Say what came of the last days: renewals, failures, margins."),
     "check": ("check", "Look at what any port serves."),
+    "discover": ("discover", "Find every certificate on this host, and who renews it."),
     "doctor": ("doctor", "Look at the names as an authority would: DNS, CAA, DNSSEC, ports."),
     "deploy": ("deploy", "Make the servers load the newest version again."),
     "rollback": ("deploy:rollback", "Serve an older version again, and hold what is newer."),

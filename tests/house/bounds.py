@@ -35,6 +35,7 @@ STAND_ALONE: dict[str, str] = {
     "renewer/network/dns/tlsa.py": "a record with rules of its own (RFC 6698)",
     "renewer/notify/apprise.py": "loaded by who has such a channel: it starts a process",
     "renewer/notify/command.py": "loaded by who has such a channel: it brings the webhook, and ssl",
+    "renewer/policy/readiness.py": "a policy is a module: facts of a host in, findings out",
     "renewer/report/freshness.py": "asked by every run, so without jinja2",
     "renewer/report/page.py": "loaded by who writes a page: it brings jinja2",
 }
@@ -79,15 +80,15 @@ ROWS = (
         "modules",
         lambda: len(modules()),
         336,
-        330,
+        352,
         225,
-        "the door, accounts and provisioning came with the walls; a module a client moved from",
+        "the door came with the walls; a module a client moved from or a server read",
     ),
     Row(
-        *("lines", measures.lines, _WHEN_THE_HOUSE_WAS_PLANNED_ANEW, 50_000),
+        *("lines", measures.lines, _WHEN_THE_HOUSE_WAS_PLANNED_ANEW, 53_500),
         *(
             round(_WHEN_THE_HOUSE_WAS_PLANNED_ANEW * 0.92),
-            "more is done than then: older states, DANE, signing by kind, looks that end, moving in",
+            "older states, DANE, signing by kind, looks that end, moving in, the host",
         ),
     ),
     Row(

@@ -1,8 +1,6 @@
 """A worker that asks name servers or changes records, and answers what nobody asked: none of it is used."""
 
 import math
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -242,21 +240,3 @@ def test_no_secret_comes_back(bent: Callable[..., Any], monkeypatch: pytest.Monk
     with pytest.raises(RetryLater) as caught:
         providers.make(Dns01(provider="httpreq", options=options)).add(ZONE, [record])
     assert "open sesame" not in f"{caught.value.text}{caught.value.hint}{caught.value.identifiers}"
-
-
-def test_who_asks_name_servers_is_ready_beforehand() -> None:
-    """Prepared, it imports nothing for a record of whatever type: later it might not be able to."""
-    program = (
-        "import sys\n"
-        "from renewer.network.dns import duty\n"
-        "from renewer.network.providers import duty as publishing\n"
-        "import dns.rdata, dns.rdataclass, dns.rdatatype\n"
-        "duty.prepare()\n"
-        "publishing.prepare('rfc2136')\n"
-        "known = set(sys.modules)\n"
-        "for kind in dns.rdatatype.RdataType:\n"
-        "    dns.rdata.get_rdata_class(dns.rdataclass.IN, kind)\n"
-        "print(sorted(set(sys.modules) - known))\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "[]"

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-import dns.rdata
-
 from renewer import clock
 from renewer.errors import OurFault, RenewerError
 from renewer.model import persist
@@ -27,11 +25,6 @@ K = TypeVar("K")
 T = TypeVar("T")
 PARALLEL = 8  # names looked up at a time
 LOOK_LIMIT = 20.0  # seconds for the servers of one name to show their values
-
-
-def prepare() -> None:
-    """Import what else an answer may need: dnspython imports what reads a type when it meets the first."""
-    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
 
 
 class NameAsker:

@@ -1,6 +1,5 @@
 """The duty of changing records through one provider, on the worker's side of the door."""
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -26,14 +25,6 @@ OURS = {
     "rfc2136": "renewer.network.providers.rfc2136:Rfc2136Provider",
 }
 """By a table, also where no package metadata is installed; then those of others."""
-
-
-def prepare(provider: str) -> None:
-    """Import one provider, which then imports nothing more. Raises GiveUp if there is none."""
-    factory(provider)
-    if provider == "lexicon":
-        with contextlib.suppress(ImportError):  # that it is not there is told when it is asked
-            import_module("lexicon.client")
 
 
 class Publisher:
