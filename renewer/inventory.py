@@ -4,7 +4,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -128,19 +128,38 @@ def _guarded(
         )
 
 
-def _situation(
-    context: Context, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]
-) -> Situation:
+class _OnDisk(NamedTuple):
+    """What the store says of one certificate; `fault` why it says nothing or less."""
+
+    shelf: Shelf
+    versions: tuple[Version, ...] = ()
+    order: Order | None = None
+    ready: bool = False
+    fault: str | None = None
+    broken: tuple[tuple[str, str], ...] = ()
+
+
+def _on_disk(context: Context, name: str, memory: Memory) -> _OnDisk:
     try:
-        shelf = context.store.shelf(wish.name)
-        versions, unreadable = _versions(context, wish.name, shelf, memory.versions.get(wish.name, ()))
-        order, ready = _order(context, wish.name, shelf, memory)
-        fault, broken = _broken(shelf, versions, unreadable)
+        shelf = context.store.shelf(name)
+        versions, unreadable = _versions(context, name, shelf, memory.versions.get(name, ()))
+        return _OnDisk(
+            shelf,
+            versions,
+            *_order(context, name, shelf, memory),
+            *_broken(shelf, versions, unreadable),
+        )
     except RenewerError as error:
         if error.kind == SHORTAGE:
             raise
-        shelf, versions, order, ready = Shelf(live=None, found=(), pending=()), (), None, False
-        fault, broken = f"{error.text}; {error.hint}" if error.hint else error.text, ()
+        fault = f"{error.text}; {error.hint}" if error.hint else error.text
+        return _OnDisk(Shelf(live=None, found=(), pending=()), fault=fault)
+
+
+def _situation(
+    context: Context, wish: Certificate, memory: Memory, fingerprints: Mapping[str, str]
+) -> Situation:
+    shelf, versions, order, ready, fault, broken = _on_disk(context, wish.name, memory)
     return Situation(
         wish=wish,
         host=context.host,

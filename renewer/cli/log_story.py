@@ -210,7 +210,7 @@ def sentence(event: Mapping[str, object], *, verbose: bool) -> str | None:
     return f"{certificate}{told(event)}"
 
 
-def told(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  one sentence an event
+def told(event: Mapping[str, object]) -> str:  # noqa: PLR0911  one sentence an event
     """What happened, without when and to whom."""
     say = event.get
     match say("event"):
@@ -235,6 +235,14 @@ def told(event: Mapping[str, object]) -> str:  # noqa: C901, PLR0911, PLR0912  o
             return f"control proven of {say('names')}"
         case EventName.ISSUED:
             return f"{say('authority')} issued it ({say('took_ms')} ms)"
+        case _:
+            return _told_of_servers(event)
+
+
+def _told_of_servers(event: Mapping[str, object]) -> str:  # noqa: PLR0911  one sentence an event
+    """The same from the disk on: what is installed, served and said of it."""
+    say = event.get
+    match say("event"):
         case EventName.INSTALLED:
             return (
                 f"installed version {say('version')}, serial {say('serial')}, valid until {say('not_after')}"
