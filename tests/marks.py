@@ -35,10 +35,13 @@ REAL_FILES = {  # of the machine's: a browser, promtool
     *("tell/test_page.py", "tell/test_monitoring.py", "tell/test_metrics.py"),
 }
 SLOW_FILES = {  # many whole processes
-    *("cli/test_closed.py", "cli/test_copies.py", "cli/test_run_name.py", "cli/test_status.py"),
+    *("cli/test_closed.py", "cli/test_copies.py", "cli/test_for_tests.py", "cli/test_log.py"),
+    *("cli/test_run_name.py", "cli/test_status.py", "doctor/test_command.py"),
     *("tell/test_files.py", "tell/test_killed.py", "tell/test_report.py", "tell/test_thirty_days.py"),
+    *("tell/test_mail.py", "tell/test_watched.py"),
     *("tell/test_concerns.py", "tell/test_commands.py", "store/test_mutations.py"),
-    *("test_extending.py", "test_nothing_due.py"),
+    *("test_extending.py", "test_nothing_due.py", "state_of_old/test_state_of_old.py"),
+    *("ledger/test_damage.py", "policy/test_calendar.py"),  # very many cases
 }
 
 # Parts of tests/servers that live in the test's own process; the others start programs of the machine.

@@ -314,6 +314,7 @@ def writer(path: Path, name: str, count: int) -> "subprocess.Popen[bytes]":
     )
 
 
+@pytest.mark.slow
 def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
     """Two processes that both rotate, one that moves the file away as logrotate does: nothing is lost."""
     path = tmp_path / "renewal.log"
@@ -359,6 +360,7 @@ def test_two_that_rotate_different_files(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(told) == 90
 
 
+@pytest.mark.slow
 def test_killed_while_it_rotates(tmp_path: Path) -> None:
     """SIGKILL at any instant: every line but perhaps the last is whole, and none before is missing."""
     path = tmp_path / "renewal.log"
@@ -482,7 +484,7 @@ def daemon(place: Path) -> Iterator[socket.socket]:
     """A log daemon's datagram socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(place / "log"))
-        listening.settimeout(5)
+        listening.settimeout(60)
         yield listening
 
 
@@ -566,7 +568,7 @@ def test_daemon_that_reads_nothing(
     for _ in range(2000):
         log.tell(EventName.NOTICE, text="x" * 500)
     log.close()
-    assert clock.monotonic() - begun < 10
+    assert clock.monotonic() - begun < 60
     assert len(lines(tmp_path / "log")) == 2000
     (fault,) = log.faults
     assert "too busy" in fault
@@ -580,7 +582,7 @@ def test_daemon_that_is_started_anew(tmp_path: Path, place: Path, make: type[Jou
     for _ in range(2):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
             listening.bind(str(path))
-            listening.settimeout(5)
+            listening.settimeout(60)
             log.tell(EventName.RUN_STARTED)
             assert b"run-started" in received(listening)
         path.unlink()

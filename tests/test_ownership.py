@@ -121,6 +121,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_links_that_are_swapped_meanwhile(tmp_path: Path) -> None:
     """Whoever puts a directory and a link in each other's place makes no look at it fail."""
     (tmp_path / "real").mkdir()

@@ -137,6 +137,7 @@ def test_the_time_limit_ends_the_whole_group(tmp_path: Path) -> None:
     wait_until_gone(int(note.read_text()))
 
 
+@pytest.mark.slow
 def test_who_does_not_listen_to_term_is_killed(tmp_path: Path) -> None:
     """TERM is a request, KILL is not; a child that ignores TERM goes too."""
     note = tmp_path / "pid"
@@ -227,6 +228,7 @@ def test_a_missing_working_directory_is_said(tmp_path: Path) -> None:
         proc.run(["/bin/true"], env=ENV, timeout=30, cwd=str(tmp_path / "gone"))
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
     """Whoever interrupts us does not leave a program behind that nobody watches over."""
     note = tmp_path / "pid"

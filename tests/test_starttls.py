@@ -135,7 +135,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return ServerRoot().issue(tmp_path_factory.mktemp("pair"), NAME)
 
 
-def look(port: int, protocol: Starttls, timeout: float = 5) -> Sight:
+def look(port: int, protocol: Starttls, timeout: float = 30) -> Sight:
     """One look at a port with words before TLS."""
     endpoint = Endpoint(server_name=NAME, port=port, host="127.0.0.1", starttls=protocol)
     (sight,) = verify.look([Target(endpoint=endpoint, roots="any")], timeout=timeout)
@@ -168,6 +168,7 @@ def test_a_refusal_is_told_in_the_servers_words(protocol: Starttls, script: Scri
     assert why in (sight.error or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", Starttls)
 @pytest.mark.parametrize(
     ("behaviour", "troubles"),

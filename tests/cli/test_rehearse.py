@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from renewer.model.facts import Debris, Owed
 from tests.agent import Agent, at_pebble
+from tests.servers.handshake import wait_until
 from tests.servers.pebble import Pebble, PebbleFactory
 
 Rehearsal = Callable[..., tuple[Agent, Pebble]]
@@ -201,10 +201,7 @@ def test_what_a_killed_rehearsal_left_is_swept(rehearsal: Rehearsal, tmp_path: P
         stderr=subprocess.DEVNULL,
     )
     challenges = webroot / ".well-known/acme-challenge"
-    for _ in range(2000):
-        if challenges.is_dir() and any(challenges.iterdir()):
-            break
-        time.sleep(0.005)
+    wait_until(lambda: challenges.is_dir() and any(challenges.iterdir()))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(agent.remembered(Debris)) > 0

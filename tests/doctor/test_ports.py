@@ -106,6 +106,7 @@ def test_somebody_else_at_our_listeners_port(bed: Bed, web: Any) -> None:
     assert set(bed.findings("www.example.org", LISTEN)) == {"port-taken"}
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_says_nothing(bed: Bed) -> None:
     """It costs a few seconds and is said."""
     with socket.create_server(("127.0.0.1", 0)) as mute:

@@ -19,7 +19,7 @@ GOOD = 'echo "$1" >> $calls'
 def issued_site(make_site: SiteFactory, **hook: Any) -> Site:
     """A site whose certificate is served, by nginx's hook and one of its own after it."""
     site = make_site()
-    site.add_hook("mine", GOOD, events=EVENTS, timeout="2s", **hook)
+    site.add_hook("mine", GOOD, events=EVENTS, **{"timeout": "60s", **hook})
     site.change(hooks=["nginx", "mine"])
     site.run()
     (site.directory / "calls").unlink()
@@ -52,7 +52,7 @@ BROKEN: dict[str, tuple[Callable[[Site, Path], object], str]] = {
     ),
     "hangs": (
         _script(GOOD, 'if [ "$1" = deploy ]; then sleep 600; fi'),
-        "hook mine did not end its deploy within 2 s and was ended",
+        "hook mine did not end its deploy within 3 s and was ended",
     ),
     "missing": (lambda _, path: path.unlink(), "mine.sh does not exist"),
     "not executable": (lambda _, path: path.chmod(0o644), "mine.sh may not be executed; chmod +x"),
@@ -64,7 +64,7 @@ BROKEN: dict[str, tuple[Callable[[Site, Path], object], str]] = {
 def test_broken_hook(make_site: SiteFactory, how: str) -> None:
     """A hook that breaks: the link is turned back, the old one served, told, and finished later unordered."""
     break_it, sentence = BROKEN[how]
-    site = issued_site(make_site)
+    site = issued_site(make_site, timeout="3s" if how == "hangs" else "60s")
     path, before, old = site.directory / "mine.sh", site.served(), site.live().readlink()
     break_it(site, path)
     mark = site.pebble.mark()

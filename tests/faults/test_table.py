@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from renewer.context import Context
 from renewer.model.facts import EndpointState
 from tests.faults.host import Host, failed
 from tests.faults.table import CALLS, FAULTS, PROPERTY
@@ -19,6 +20,7 @@ from tests.servers.faultproxy import Fault, FaultProxy
 from tests.servers.handshake import served_serial
 from tests.servers.pebble import Pebble
 
+STALLED = 3.0  # seconds for a request while an authority stalls
 PATHS = {
     "directory": faults.DIRECTORY,
     "nonce": faults.NEW_NONCE,
@@ -34,7 +36,7 @@ PATHS = {
 INJECTED: dict[str, Fault] = {
     "refused": faults.Refuse(),
     "reset": faults.Reset(),
-    "stall": faults.Delay(10),
+    "stall": faults.Delay(STALLED + 7),
     "truncated": faults.Truncate(),
     "HTML": faults.html(),
     "500": faults.Answer(500, b"internal error\n", {"Content-Type": "text/plain"}),
@@ -43,7 +45,7 @@ INJECTED: dict[str, Fault] = {
     "badNonce": faults.problem("badNonce", 400, "no such nonce"),
     "lost": faults.Reset(acted=True),
 }
-BOUND = 20.0  # seconds for a run: a few requests and their pauses, on a machine that has other things to do
+BOUND = 60.0  # seconds for a run: a few requests and their pauses, on a machine that has other things to do
 # What needs no next run: a HEAD has no body to cut off, a refused nonce brings another, no certificate needs
 # renewal information; and what became of a lost answer to a challenge, or of a lost finalising, authorization
 # and order tell, unless a nonce was refused.
@@ -74,7 +76,12 @@ def test_a_fault_delays_and_never_doubles(  # noqa: PLR0917  fixtures are argume
         mark = pebble.mark()
         proxy.inject(struck(call, fault), path=PATHS[call], times=None)
         began = time.monotonic()
-        first = host.run()
+        with pytest.MonkeyPatch.context() as patch:
+            if fault == "stall":
+                patch.setattr(Context, "request_timeout", STALLED)
+            if call == "order poll":  # for whom it is tried to the end
+                patch.setattr(Context, "order_limit", 2 * STALLED)
+            first = host.run()
         took = time.monotonic() - began
         said = [*failed(first)]
         if call == "ARI":

