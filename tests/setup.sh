@@ -5,7 +5,8 @@
 #
 # On the machine:   nginx, Python's venv, and for the tests make, shellcheck, systemd-analyze, BIND, nsupdate, Knot,
 #                   PowerDNS, bindfs, nginx's stream module, and the servers that the shipped hooks are for, and the
-#                   clients that people move from (certbot, lego, dehydrated, uacme); by apt, as root, with every service kept from starting. Nothing is removed, no apt source is changed.
+#                   clients that people move from (certbot, lego, dehydrated, uacme); by apt, as root, with every
+#                   service kept from starting. Nothing is removed, no apt source is changed.
 #                   The user Debian-exim, whom exim asks for.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .venv/servers (exim, opensmtpd: apt has room for one mail server only, and that is postfix),
