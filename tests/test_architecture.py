@@ -151,7 +151,7 @@ def test_who_has_rights_speaks_to_no_stranger() -> None:
 
 # What main may know of `network/`: doors, what is said at them, and what an authority's answers are read as.
 DOORS_AND_MESSAGES = re.compile(
-    r"renewer\.network\.(door|protocol|dns|verify|providers|(\w+\.)messages|acme\.(resources|lost|problems))"
+    r"renewer\.network\.(door|protocol|channels|dns|verify|providers|(\w+\.)messages|acme\.(resources|lost|problems))"
 )
 BEFORE_DOORS = {  # what serves or runs in main's process still
     "renewer.network.challenges.http01.server",
@@ -159,12 +159,12 @@ BEFORE_DOORS = {  # what serves or runs in main's process still
 }
 
 
-def test_orders_and_doctor_ask_through_doors() -> None:
-    """Whoever orders or examines imports of `network/` the doors and what is said at them."""
+def test_orders_doctor_and_notices_ask_through_doors() -> None:
+    """Whoever orders, examines or tells imports of `network/` the doors and what is said at them."""
     wrong = [
         f"{module.path}:{line} imports {target}"
         for module in modules()
-        if module.room in ("issue", "doctor")
+        if module.room in ("issue", "doctor", "notify", "report")
         for target, line, _ in imports(module)
         if target.startswith("renewer.network")
         and not DOORS_AND_MESSAGES.fullmatch(target)

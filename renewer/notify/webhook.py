@@ -5,13 +5,12 @@ from hashlib import sha256
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, secrets
 from renewer.errors import GiveUp, RetryLater
 from renewer.ledger import contract
 from renewer.model.desired import Webhook
-from renewer.network import http
+from renewer.network.channels import Courier
 from renewer.notify.message import Message
-from renewer.notify.post import post
 from renewer.notify.writing import text
 
 LIMIT = 10.0  # seconds for one attempt
@@ -50,6 +49,7 @@ def deliver(  # noqa: PLR0913  each by its name
 ) -> str:
     """Post a message, again a few times if that may help. Raises RenewerError if nobody took it."""
     body = document(message, as_text=True)
+    courier = Courier(secrets.roots(channel.ca_bundle) if channel.ca_bundle else "")
 
     def once() -> None:
         stamp = str(int(clock.now().timestamp()))
@@ -60,11 +60,18 @@ def deliver(  # noqa: PLR0913  each by its name
         }
         if secret:
             headers["X-Renewer-Signature"] = f"sha256={signature(secret, stamp, body)}"
-        status = post(url, body, headers, limit=limit, ca_bundle=channel.ca_bundle, proxy=proxy)
+        status = courier.post(url, body, headers.items(), limit=limit, proxy=proxy)
         if not 200 <= status < 300:
             raise _refused(status)
 
-    http.patiently(once, pauses, lambda error: isinstance(error, RetryLater))
+    for pause in pauses:
+        try:
+            once()
+        except RetryLater:
+            clock.sleep(pause)
+        else:
+            return ""
+    once()
     return ""
 
 

@@ -100,7 +100,8 @@ def _is_any(host: str) -> bool:
 
 def _bind(listen: str, host: str, port: int) -> list[socket.socket]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        literal = socket.AI_PASSIVE | socket.AI_NUMERICHOST  # nobody is asked where it is
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=literal)
     except OSError as error:
         raise GiveUp(
             f"listen = {listen!r}: {host} is no address of this host ({error.strerror})",

@@ -68,12 +68,12 @@ class Heartbeat:
             if wish is None:
                 return ""
             url = resolve(wish)
-            from renewer.notify.post import post
+            from renewer.network.channels import Courier
 
             given = self._context.config.agent.proxy
             way = proxy(given) if given else None
             address = _address(url, what, self._context.run)
-            status = post(address, body, _TEXT, limit=self._limit, proxy=way)
+            status = Courier().post(address, body, _TEXT.items(), limit=self._limit, proxy=way)
             if not 200 <= status < 300:
                 raise RetryLater(f"it answered {status}")  # noqa: TRY301  told like the others
         except RenewerError as error:

@@ -28,6 +28,8 @@ STAND_ALONE: dict[str, str] = {
     "renewer/network/acme/hints.py": "a table of words: what to do about each problem (RFC 8555 §6.7)",
     "renewer/network/providers/advice.py": "a table of words: what to do about each code",
     "renewer/network/providers/httpreq.py": "a provider is a module",
+    "renewer/network/channels/duty.py": "a duty is a module: what a worker loads",
+    "renewer/network/channels/post.py": "one way to deliver, as mail is another",
     "renewer/network/dns/caa.py": "a record with rules of its own (RFC 8659)",
     "renewer/network/dns/examine.py": "one look at all: what `doctor` judges, apart from what solvers need",
     "renewer/network/dns/tlsa.py": "a record with rules of its own (RFC 6698)",

@@ -176,7 +176,7 @@ def test_plain_to_what_only_looks_like_this_host(
     message: Message, open_office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that points elsewhere by now: looked at on the connection itself, before a word is said."""
-    monkeypatch.setattr(mail, "is_loopback", lambda _sock: False)
+    monkeypatch.setattr("renewer.network.channels.mail.is_loopback", lambda _sock: False)
     with pytest.raises(GiveUp, match="is not a loopback address"):
         mail.deliver(channel(open_office.port, security=MailSecurity.PLAIN), message, None, 5)
     assert open_office.attempts == 0

@@ -10,13 +10,27 @@ import pytest
 
 from renewer.errors import GiveUp, RetryLater
 from renewer.model.desired import Secret, SecretSource
-from renewer.notify.post import post
-from renewer.secrets import proxy
+from renewer.network.channels import Courier
+from renewer.secrets import proxy, roots
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Behaviour, Peer
 from tests.tell.listener import Listener
 
 VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+
+
+def post(
+    url: str,
+    body: bytes,
+    headers: dict[str, str],
+    *,
+    limit: float,
+    ca_bundle: str = "",
+    proxy: str | None = None,
+) -> int:
+    """As channels do it: through the door."""
+    courier = Courier(roots(ca_bundle) if ca_bundle else "")
+    return courier.post(url, body, headers.items(), limit=limit, proxy=proxy)
 
 
 @pytest.fixture(autouse=True)

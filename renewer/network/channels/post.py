@@ -1,37 +1,33 @@
 """One POST to a URL that is a secret: no word of it is told, no redirect followed, nothing sent in clear."""
 
 import socket
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from renewer.errors import GiveUp, RetryLater
 from renewer.model import keys
 from renewer.network import http
+from renewer.network.channels.messages import Post
 
 
-def post(  # noqa: PLR0913  each by its name
-    url: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    *,
-    limit: float,
-    ca_bundle: str | None = None,
-    proxy: str | None = None,
-) -> int:
-    """Send a body to a URL that is a secret, and return the status of the answer; no word of the URL is told.
-
-    `limit` in seconds is for all of it; `proxy` (a URL, perhaps with a password) comes before that of the
-    environment. In clear it goes to this host only. Raises RetryLater if there was no answer, GiveUp for a
-    URL that cannot be used.
-    """
+def post(request: Post, body: bytes, roots: str | None) -> int:
+    """Send it, and return the status of the answer; as main's side says (`Courier.post`)."""
     try:
-        parts = urlsplit(keys.url(url, ("https", "http")))
+        parts = urlsplit(keys.url(request.url, ("https", "http")))
     except ValueError as error:
         hint = "write it as https://host/path, without user and password"
         raise GiveUp(f"the URL {error}", hint=hint, kind="channel") from None
-    way = http.by_proxy(proxy) if parts.scheme == "https" else _on_this_host
+    way = http.by_proxy(request.proxy) if parts.scheme == "https" else _on_this_host
     try:
-        answer = http.ask("POST", url, headers, body, within=limit, roots=ca_bundle, way=way, wanted=0)
+        answer = http.ask(
+            "POST",
+            request.url,
+            dict(request.headers),
+            body,
+            within=request.limit,
+            roots=roots,
+            way=way,
+            wanted=0,
+        )
     except http.NoAnswerError as error:
         text = f"{parts.scheme}://{parts.hostname}: {error.why}"
         raise RetryLater(text, hint=error.hint, kind="channel") from None

@@ -1,0 +1,46 @@
+"""What is said at the door to who delivers, with the secrets of one channel and no others."""
+
+from renewer.model.channels import MailSecurity
+from renewer.network.protocol import DoorMessage, Trust
+
+
+class Content(DoorMessage):
+    """A share of what the next `Mail` or `Post` delivers."""
+
+    octets: bytes
+
+
+class Mail(DoorMessage):
+    """Give the content, a mail (RFC 5322), to an SMTP server; `limit` in seconds is for all of it."""
+
+    server: str
+    security: MailSecurity
+    sender: str
+    to: tuple[str, ...]
+    limit: float
+    username: str | None = None
+    password: str | None = None
+
+
+class Mailed(DoorMessage):
+    """It was taken: for whom not, as words for people ("" if for all)."""
+
+    refused: str
+
+
+class Post(DoorMessage):
+    """Post the content to a URL that is a secret; `limit` in seconds is for all of it."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    limit: float
+    proxy: str | None = None
+
+
+class Posted(DoorMessage):
+    """The status of the answer."""
+
+    status: int
+
+
+Asked = Trust | Content | Mail | Post
