@@ -110,9 +110,9 @@ class _Planner:
     def _coming(self, one: Lineage) -> Coming:
         material, leaf = sound.material(one, self._now)
         way: object = self._challenge or one.challenge
-        if way is None:
-            raise RenewerError(one.why, hint=one.hint, kind="challenge")
         name, configured = self._name(one, leaf)
+        if way is None and not configured:
+            raise RenewerError(one.why, hint=one.hint, kind="challenge")
         authority = self._authority(one)
         wish = self._config.certificates.get(name) if configured else None
         known = self._config.authorities.get(authority)
