@@ -60,7 +60,7 @@ def test_lego(agent: Newcomer, lego: Path, believing: Pebble) -> None:
     said = agent.json("import", "lego", "--from", str(lego), "--challenge", "web")
     assert {one["name"] for one in said["certificates"]} == {"a.example.org", "wildcard.w.example.org"}
     assert said["accounts"] == [{"authority": "pebble", "result": "taken"}]
-    again = agent.json("import", "lego", "--from", str(lego))  # what is configured needs no challenge any more
+    again = agent.json("import", "lego", "--from", str(lego))
     assert {one["result"] for one in again["certificates"]} == {"there"}
     assert agent.key("a.example.org") == (lego / "certificates/a.example.org.key").read_bytes()
     agent.json("run")
