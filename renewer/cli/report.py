@@ -29,9 +29,14 @@ _FORMS = ("text", "html", "csv", "json")
 )
 @click.option("--out", "path", metavar="FILE", help="Write it there.")
 @click.option("--mail", is_flag=True, help="Send it, as a summary would be: by `summary_to`, or all mail.")
+@click.option(
+    "--readiness", is_flag=True, help="Say instead which certificates of this host are ready for 47 days."
+)
 @screen.json_option
 @screen.pass_setup
-def command(setup: Setup, since: str, form: str | None, path: str | None, mail: bool, as_json: bool) -> int:
+def command(
+    setup: Setup, since: str, form: str | None, path: str | None, mail: bool, readiness: bool, as_json: bool
+) -> int:
     """Say what came of the last days: renewals, failures, time to recover, days of margin, what expires next.
 
     Exit: 0; 1 if a channel did not take it.
@@ -39,12 +44,21 @@ def command(setup: Setup, since: str, form: str | None, path: str | None, mail: 
     from renewer.report import forms
     from renewer.report.summaries import form_of, publish
 
-    config = setup.config()
-    report = _report(config, _span(since))
     form = "json" if as_json and path is None else form or (form_of(path) if path else "text")
-    if mail:
-        return _send(config, report, as_json=as_json)
-    content = forms.rendered(report, form)
+    if readiness:
+        from renewer.cli.readiness import show
+
+        if mail or form == "csv":
+            raise UsageError(
+                "readiness is not mailed, and no CSV", hint="use --out FILE with text, html or json"
+            )
+        content = show(setup, form)
+    else:
+        config = setup.config()
+        report = _report(config, _span(since))
+        if mail:
+            return _send(config, report, as_json=as_json)
+        content = forms.rendered(report, form)
     if path is None:
         screen.out(content.rstrip("\n"))
     elif fault := publish(os.path.abspath(path), content.encode("utf-8", "replace")):

@@ -15,7 +15,15 @@ _CONFOBJ = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _VERSION = re.compile(r"(/.*)/certificates/([^/]+)/versions/[^/]+/[^/]+")
 _BASE64 = re.compile(r"__ACME_BASE64__START_(.*?)__ACME_BASE64__END_")
 _WANTED = {
-    *("renew_before_expiry", "authenticator", "deploy_hook", "renew_hook", "reuse_key", "autorenew"),
+    *(
+        "renew_before_expiry",
+        "authenticator",
+        "deploy_hook",
+        "renew_hook",
+        "reuse_key",
+        "autorenew",
+        "version",
+    ),
     *("Le_RenewalDays", "Le_ReloadCmd", "Le_RealFullChainPath"),
 }
 

@@ -197,5 +197,27 @@ def test_when_each_was_seen_is_remembered(tmp_path: Path) -> None:
     assert any(line.startswith("lying.example.org\t") and "nobody" in line for line in table.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("form", "says"), [("text", "ready for 47 days"), ("html", "<!doctype html>"), ("json", "first")]
+)
+def test_the_readiness_of_this_host(form: str, says: str, tmp_path: Path) -> None:
+    """The report finds what is on this host, in each form, and needs no configuration for it."""
+    live = tmp_path / "state" / "certificates" / "www" / "versions" / "1"
+    ServerRoot().issue(live, "ready.example.org", stem="fullchain")
+    agent = Agent(tmp_path, {})
+    agent.state.chmod(0o700)
+    (live.parents[1] / "live").symlink_to("versions/1")
+    said = agent.cli("report", "--readiness", "--format", form).out
+    assert "ready.example.org" in said
+    if form == "json":
+        document = json.loads(said)
+        one = next(one for one in document["certificates"] if one["names"] == ["ready.example.org"])
+        assert one["renewed_by"] == "renewer"
+        assert one["ready"] == {"64d": True, "47d": True, "6d": True}
+        assert one["reasons"] == []
+    else:
+        assert says in said
+
+
 def _only(document: Any, pair: Pair) -> Any:
     return next(one for one in document["certificates"] if one["fingerprint_sha256"] == fingerprint(pair))

@@ -1,0 +1,86 @@
+"""`renewer report --readiness`: will every certificate on this host survive short lifetimes?"""
+
+from html import escape
+
+from renewer import words
+from renewer.cli import screen
+from renewer.cli.discover import discover
+from renewer.cli.screen import Setup
+from renewer.model.installed import Discovery
+from renewer.policy.readiness import LIFETIMES, HostReadiness, Readiness, assess
+
+
+def show(setup: Setup, form: str) -> str:
+    """The report as text, JSON or HTML."""
+    found = discover(setup)
+    host = assess(found.certificates, found.at)
+    if form == "json":
+        from renewer.ledger.contract import encoded
+
+        return encoded(_document(found, host)).decode()
+    return _html(found, host) if form == "html" else _text(found, host)
+
+
+def _document(found: Discovery, host: HostReadiness) -> dict[str, object]:
+    return {
+        "schema": screen.SCHEMA,
+        "at": words.rfc3339(found.at),
+        "host": found.host,
+        "ready_percent": host.percent,
+        "certificates": [
+            {
+                "fingerprint_sha256": one.certificate.leaf.fingerprint,
+                "names": [words.line(str(name)) for name in one.certificate.leaf.names],
+                "renewed_by": _keeper(one),
+                "ready": dict(one.ready),
+                "reasons": [words.line(reason) for reason in one.reasons],
+            }
+            for one in host.certificates
+        ],
+        "first": [words.line(step) for step in host.first],
+    }
+
+
+def _keeper(one: Readiness) -> str | None:
+    return one.certificate.keeper.client if one.certificate.keeper else None
+
+
+def _name(one: Readiness) -> str:
+    leaf = one.certificate.leaf
+    return words.line(words.several(map(str, leaf.names), 2) if leaf.names else f"serial {leaf.serial}")
+
+
+def _verdict(found: Discovery, host: HostReadiness) -> str:
+    if not host.certificates:
+        return f"no certificate was found on {words.line(found.host)}"
+    many = words.count(len(host.certificates), "certificate")
+    return f"{host.percent} % of {many} on {words.line(found.host)} are ready for 47 days"
+
+
+def _text(found: Discovery, host: HostReadiness) -> str:
+    lines = [_verdict(found, host)]
+    if host.first:
+        lines += ["", "To do first:", *(f"{n}. {words.line(step)}" for n, step in enumerate(host.first, 1))]
+    for one in host.certificates:
+        marks = ", ".join(f"{label} {'yes' if one.ready[label] else 'NO'}" for label in LIFETIMES)
+        lines += ["", f"{_name(one)} ({_keeper(one) or 'nobody'}): {marks}"]
+        lines += [f"    {words.line(reason)}" for reason in one.reasons]
+    return "\n".join(lines)
+
+
+def _html(found: Discovery, host: HostReadiness) -> str:
+    head = "".join(f"<th>{label}" for label in LIFETIMES)
+    rows = "".join(
+        f"<tr><td>{escape(_name(one))}<td>{_keeper(one) or 'nobody'}"
+        + "".join(f"<td>{'yes' if one.ready[label] else 'no'}" for label in LIFETIMES)
+        + f"<td>{escape('; '.join(map(words.line, one.reasons)))}\n"
+        for one in host.certificates
+    )
+    steps = "".join(f"<li>{escape(words.line(step))}\n" for step in host.first)
+    title = escape(_verdict(found, host))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
+        "<style>body{font:1rem sans-serif;margin:2rem}td,th{padding:.3rem .8rem;text-align:left}</style>\n"
+        f"<h1>{title}</h1>\n<ol>{steps}</ol>\n"
+        f"<table><tr><th>names<th>renewed by{head}<th>why not\n{rows}</table></html>"
+    )
