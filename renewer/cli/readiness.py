@@ -7,7 +7,7 @@ from renewer.cli import screen
 from renewer.cli.discover import discover
 from renewer.cli.screen import Setup
 from renewer.model.installed import Discovery
-from renewer.policy.readiness import LIFETIMES, HostReadiness, Readiness, assess
+from renewer.policy.readiness import LIFETIMES, HostReadiness, ForeseenRenewal, assess
 
 
 def show(setup: Setup, form: str) -> str:
@@ -41,11 +41,11 @@ def _document(found: Discovery, host: HostReadiness) -> dict[str, object]:
     }
 
 
-def _keeper(one: Readiness) -> str | None:
+def _keeper(one: ForeseenRenewal) -> str | None:
     return one.certificate.keeper.client if one.certificate.keeper else None
 
 
-def _name(one: Readiness) -> str:
+def _name(one: ForeseenRenewal) -> str:
     leaf = one.certificate.leaf
     return words.line(words.several(map(str, leaf.names), 2) if leaf.names else f"serial {leaf.serial}")
 

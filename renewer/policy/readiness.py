@@ -79,7 +79,7 @@ _DAYS = re.compile(r"\s*(\d{1,4})\s*(day|week)?s?\s*")
 _BY_LIFETIME = 4  # the version of certbot from which on its default goes by the lifetime
 
 
-class Readiness(Value):
+class ForeseenRenewal(Value):
     """Whether a certificate is renewed by itself in time at each of LIFETIMES, and why not."""
 
     certificate: HostCertificate
@@ -91,7 +91,7 @@ class Readiness(Value):
 class HostReadiness(Value):
     """A whole host: the per cent of its certificates that are ready for 47 days, and what to do first."""
 
-    certificates: tuple[Readiness, ...]
+    certificates: tuple[ForeseenRenewal, ...]
     percent: int
     first: tuple[str, ...]
 
@@ -109,13 +109,13 @@ def assess(certificates: Iterable[HostCertificate], now: datetime) -> HostReadin
     return HostReadiness(certificates=found, percent=percent, first=tuple(first))
 
 
-def _assessed(one: HostCertificate) -> Readiness:
+def _assessed(one: HostCertificate) -> ForeseenRenewal:
     name = str(one.leaf.names[0]) if one.leaf.names else f"serial {one.leaf.serial}"
     bad = {finding.code: finding for finding in one.findings}
     if one.keeper is None:
         reason = "nobody renews it that could be found"
         todo = "let renewer renew what nobody does: renewer discover --toml"
-        return Readiness(
+        return ForeseenRenewal(
             certificate=one, ready=dict.fromkeys(LIFETIMES, False), reasons=(reason,), todo=(todo,)
         )
     for code in ("expired", "port-differs"):
@@ -123,7 +123,7 @@ def _assessed(one: HostCertificate) -> Readiness:
             reason = f"{one.keeper.client} renews it, and yet: {bad[code].text}"
             todo = f"{name}: {bad[code].hint}"
             ready = dict.fromkeys(LIFETIMES, False)
-            return Readiness(certificate=one, ready=ready, reasons=(reason,), todo=(todo,))
+            return ForeseenRenewal(certificate=one, ready=ready, reasons=(reason,), todo=(todo,))
     ready, reasons = {}, []
     for label, days in LIFETIMES.items():
         why = _why_not(one.keeper, days)
@@ -131,7 +131,7 @@ def _assessed(one: HostCertificate) -> Readiness:
         if why:
             reasons.append(why)
     steps = (f"{name}: {_mend(one.keeper)}",) if reasons else ()
-    return Readiness(certificate=one, ready=ready, reasons=tuple(reasons), todo=steps)
+    return ForeseenRenewal(certificate=one, ready=ready, reasons=tuple(reasons), todo=steps)
 
 
 def _why_not(keeper: RenewedBy, lifetime: int) -> str:
