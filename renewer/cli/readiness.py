@@ -7,7 +7,7 @@ from renewer.cli import screen
 from renewer.cli.discover import discover
 from renewer.cli.screen import Setup
 from renewer.model.installed import Discovery
-from renewer.policy.readiness import LIFETIMES, HostReadiness, ForeseenRenewal, assess
+from renewer.policy.readiness import LIFETIMES, ForeseenRenewal, HostReadiness, assess
 
 
 def show(setup: Setup, form: str) -> str:
