@@ -8,7 +8,7 @@ export PYTHONPATH = $(CURDIR)
 WORKERS = $(shell echo $$(($$(nproc) * 3 / 2)))
 
 .DEFAULT_GOAL = help
-.PHONY: help demo check test bench lint types setup clean
+.PHONY: help demo check test bench lint types setup deb clean
 
 help:
 	@echo 'make demo    watch it: issue, deploy, renew, break and mend, on a real Pebble and a real nginx'
@@ -18,6 +18,7 @@ help:
 	@echo 'make lint    ruff and shellcheck'
 	@echo 'make types   mypy'
 	@echo 'make setup   what the four above need, and nothing more'
+	@echo 'make deb     a package for Debian 12 and 13, in dist/'
 	@echo 'make clean   takes away what they made in this checkout'
 
 demo:
@@ -50,6 +51,11 @@ types: setup
 
 setup:
 	@tests/setup.sh test
+
+deb:
+	@tests/setup.sh check
+	@$(PYTHON) packaging/deb.py fetch build/wheels
+	@$(PYTHON) packaging/deb.py build build/wheels dist
 
 clean:
 	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

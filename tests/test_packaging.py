@@ -1,0 +1,64 @@
+"""What the builder of packages makes by itself, without the package index and without root."""
+
+import importlib.util
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def deb() -> ModuleType:
+    """packaging/deb.py, a script."""
+    spec = importlib.util.spec_from_file_location("deb", CHECKOUT / "packaging" / "deb.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _wheel(path: Path, content: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("module/__init__.py", content)
+        archive.writestr("module-1.dist-info/RECORD", path.name)
+    return path
+
+
+def test_what_differs_between_two_pythons_is_refused(deb: ModuleType, tmp_path: Path) -> None:
+    """Both share one directory of modules, so a module must be the same for each."""
+    deb._unpack(_wheel(tmp_path / "one.whl", "same"), tmp_path)
+    deb._unpack(_wheel(tmp_path / "two.whl", "same"), tmp_path)
+
+    with pytest.raises(ValueError, match=r"module/__init__.py of three.whl"):
+        deb._unpack(_wheel(tmp_path / "three.whl", "other"), tmp_path)
+
+
+def test_the_packages_units_start_the_packages_program(deb: ModuleType) -> None:
+    """They are those of a configuration that says nothing."""
+    units = dict(deb._units())
+
+    line = "ExecStart=/usr/lib/renewer/bin/renewer --config /etc/renewer/config.toml run --wait 300s"
+    assert line in units["renewer.service"]
+    assert "/etc/renewer/config.toml" in units["renewer.service"]
+    assert "OnCalendar=" in units["renewer.timer"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_asks_the_program_itself(deb: ModuleType, shell: str) -> None:
+    """So it knows the certificates of the configuration."""
+    assert f"_RENEWER_COMPLETE={shell}_complete" in deb.completion(shell)
+
+
+def test_every_dependency_is_locked_with_its_digest(deb: ModuleType) -> None:
+    """Nothing gets into a package but what was looked at."""
+    text = (CHECKOUT / "packaging" / "requirements.txt").read_text("utf-8")
+    pins = [line for line in text.splitlines() if "==" in line]
+    blocks = text.split("==")[1:]
+
+    assert {"acme", "cryptography", "msgspec"} <= {line.partition("==")[0] for line in pins}
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert deb.PYTHONS == ("3.11", "3.13")
