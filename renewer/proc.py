@@ -95,6 +95,37 @@ def run(  # noqa: PLR0913  all but the argv by name
     )
 
 
+class Beside:
+    """A program of our own that stays beside this one; nothing that it writes is read."""
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], descriptor: int) -> None:
+        """Start it; `descriptor` stays open in it. Raises OSError."""
+        self._process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(env),
+            cwd="/",
+            pass_fds=(descriptor,),
+            start_new_session=True,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.poll() is not None
+
+    def end(self, grace: float) -> None:
+        """Wait so many seconds for its end, then make it end."""
+        try:
+            self._process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE)
+
+
 def demand_memory(octets: int) -> None:
     """Raise MemoryError if fewer addresses than that are left below this process's limit (RLIMIT_AS).
 

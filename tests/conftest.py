@@ -24,6 +24,7 @@ from tests import marks
 from tests.attacks import table as attacks_table
 from tests.faults import stuck_table, table
 from tests.hooks import table as servers_table
+from tests.network import table as hostile_table
 from tests.servers.bendable import Bendable, BendableFactory
 from tests.servers.nginx import Nginx, NginxFactory
 from tests.servers.pebble import Pebble, PebbleFactory
@@ -147,6 +148,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     stuck_table.note(report)
     servers_table.note(report)
     attacks_table.note(report)
+    hostile_table.note(report)
     if report.skipped and not hasattr(report, "wasxfail"):
         _skipped.append(report.nodeid)
 
@@ -169,6 +171,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     stuck_table.show(terminalreporter)
     servers_table.show(terminalreporter)
     attacks_table.show(terminalreporter)
+    hostile_table.show(terminalreporter)
     if IN_CI and _skipped:
         terminalreporter.section("skipped in CI", sep="!", red=True)
         terminalreporter.line("With CI set every test must run; these did not, so this session fails:")

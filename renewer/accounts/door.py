@@ -16,7 +16,6 @@ from renewer.network.acme.messages import (
     Configure,
     DirectoryShown,
     Doubt,
-    HangUp,
     ShowDirectory,
     SignKind,
 )
@@ -107,35 +106,31 @@ class AuthorityDoor:
         return self.ask(AccountRequest(kind=kind, account=account), AccountReply, permit)
 
     def close(self) -> None:
-        """Close the kept connections; what is asked after that opens new ones."""
+        """Let the worker go; what is asked after that opens another."""
         if self._door is not None:
-            self._door.do(HangUp())
+            self._door.close()
 
     def _opened(self) -> "Door[Any]":
         with self._opening:
             if self._door is None:
-                from renewer.network.acme.duty import Speaker
                 from renewer.network.door import Door
 
-                given = self._authority.proxy
-                # When it is first needed: an error is told as any other
-                proxy = given if given is None or isinstance(given, str) else secrets.proxy(given)
-                bundle = self._authority.ca_bundle
-                roots = _trusted(bundle) if bundle else ""
-                door = Door[Any](Speaker(), grants=Asked)
-                for share in trusting(roots):
-                    door.do(share)
-                door.do(
-                    Configure(
-                        name=self.name,
-                        directory=self._authority.directory,
-                        timeout=self._timeout,
-                        ca_bundle=bundle,
-                        proxy=proxy,
-                    )
-                )
-                self._door = door
+                self._door = Door[Any]("acme", of=self.name, grants=Asked, greeting=self._greeting)
             return self._door
+
+    def _greeting(self) -> Iterator[DoorMessage]:
+        """What a worker is told first; made when it is needed, so that errors are told as any other."""
+        given = self._authority.proxy
+        proxy = given if given is None or isinstance(given, str) else secrets.proxy(given)
+        bundle = self._authority.ca_bundle
+        yield from trusting(_trusted(bundle) if bundle else "")
+        yield Configure(
+            name=self.name,
+            directory=self._authority.directory,
+            timeout=self._timeout,
+            ca_bundle=bundle,
+            proxy=proxy,
+        )
 
 
 def _trusted(bundle: str) -> str:

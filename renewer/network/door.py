@@ -1,20 +1,23 @@
 """The door between main and the workers: what is asked goes through as frames, and so does what comes back.
 
-Here the worker still lives in main's own process and is called, frame by frame, where the answer is awaited.
-All that is said is encoded and decoded all the same, so that it can stand in a process of its own without a
-change to who asks, or to who answers.
+Each worker is a process of its own (`line`, `worker`), opened when it is first asked. Where nobody said how
+processes are started, as in tests of single parts, the worker lives in this process and is called, frame by
+frame, where the answer is awaited: all is encoded and decoded all the same.
 """
 
 import itertools
 import math
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from renewer import clock, words
+from renewer import clock, network, words
 from renewer.decoding import UndecodableError
 from renewer.errors import OurFault, RenewerError, RetryLater
+from renewer.network.duties import Asker, Duty, duty_of
 from renewer.network.protocol import (
+    ASKED,
     BreachError,
     Cancel,
     Done,
@@ -28,33 +31,43 @@ from renewer.network.protocol import (
 
 A = TypeVar("A", bound=DoorMessage)
 _numbers = itertools.count(1)
+_REMARKS = 500
+"""Notes that one request may bring: more are no help to anybody."""
 
 
-class Asker(Protocol):
-    """What a worker sees of main while it answers."""
+class Main(Protocol):
+    """What the way to a worker sees of main while a request is answered."""
 
-    def note(self, text: str) -> None:
-        """Tell the operator about something odd that does not stop the work."""
+    def granted(self, octets: bytes) -> bytes:
+        """The answer to what the worker asks of main, as frames both ways."""
 
-    def cancelled(self) -> bool:
-        """Whether main wants no more of it: what is in flight is finished, nothing new begun."""
+    def cancellation(self, number: int) -> bytes | None:
+        """What a request's worker must hear meanwhile: nothing new is wanted, or there is less time."""
 
-    def until(self) -> float:
-        """The moment on this side's `clock.monotonic` from which nobody waits any more; may come nearer."""
+    def end(self, number: int) -> float:
+        """How long the answer to a request is waited for, on `clock.monotonic`."""
 
-    def ask(self, request: DoorMessage, kind: type[A]) -> A:
-        """Ask main for what only main can do: sign."""
+    def finished(self, number: int) -> bool:
+        """Whether the answer to a request is whole."""
 
 
-class Duty(Protocol):
-    """What one kind of worker does."""
+class WorkerWay(Protocol):
+    """The way to one worker."""
 
     @property
-    def asks(self) -> Any:
-        """The messages that it takes: a class, or a union of some."""
+    def closed(self) -> bool:
+        """Whether nothing can be asked there any more."""
 
-    def answer(self, request: Any, main: Asker) -> Iterator[DoorMessage]:
-        """Answer one request by as many messages as it takes. Raises RenewerError."""
+    def converse(
+        self, number: int, octets: bytes, main: Main, descriptors: Sequence[int]
+    ) -> Generator[bytes]:
+        """The frames that answer one. Raises RetryLater if the worker fails."""
+
+    def condemn(self, error: RenewerError) -> None:
+        """It broke the rules: it is ended, and all that it was asked fails."""
+
+    def close(self) -> None:
+        """Nothing more will be asked there."""
 
 
 Grant = Callable[[Any], DoorMessage]
@@ -64,7 +77,7 @@ Grant = Callable[[Any], DoorMessage]
 class _Request:
     """What main keeps of a request until it is answered."""
 
-    __slots__ = ("breach", "cancelled", "grant", "note", "said", "until")
+    __slots__ = ("breach", "cancelled", "finished", "grant", "note", "remarks", "said", "until")
 
     def __init__(
         self, grant: Grant | None, until: Callable[[], float] | None, note: Callable[[str], None]
@@ -73,7 +86,8 @@ class _Request:
         self.until = until or (lambda: math.inf)
         self.note = note
         self.breach: BreachError | None = None
-        self.cancelled = False
+        self.cancelled = self.finished = False
+        self.remarks = 0
         self.said = self.until()
         """The end of waiting that the worker knows of."""
 
@@ -88,19 +102,28 @@ class Door(Generic[A]):
     `grant` answers what the worker asks of main (`grants` are the messages that it may ask), and `note` takes
     its notes, unless a request brings one of its own. `stopping` is set when nothing new is wanted. A
     request's `until` (on `clock.monotonic`) is how long its answer is waited for; the worker is told, also if
-    it comes nearer.
+    it comes nearer. `duty` is a name of `duties.DUTIES`; `of` says with whom it is done, `shared` whether
+    its worker serves all who ask. `greeting` are requests that a new worker gets before all others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each by its name
         self,
-        duty: Duty,
+        duty: str | Duty,
         *,
+        of: str = "",
+        shared: bool = False,
+        greeting: Callable[[], Iterable[DoorMessage]] = tuple,
         grants: Any = None,
         grant: Grant | None = None,
         note: Callable[[str], None] = lambda _: None,
         stopping: threading.Event | None = None,
     ) -> None:
         self._duty = duty
+        self._of = of
+        self._shared = shared
+        self._greeting = greeting
+        self._way: WorkerWay | None = None
+        self._opening = threading.Lock()
         self._grants = grants
         self._grant = grant
         self._note = note
@@ -137,32 +160,68 @@ class Door(Generic[A]):
         note: Callable[[str], None] | None = None,
     ) -> Iterator[A]:
         """The answers to a request as they come."""
+        asked = _Request(grant or self._grant, until, note or self._note)
+        yield from self._asked(self._open(), asked, request, kind)
+
+    def close(self) -> None:
+        """Let the worker go, unless it serves others; what is asked after that opens another."""
+        with self._opening:
+            way, self._way = self._way, None
+        if way is not None and not self._shared:
+            way.close()
+
+    def _open(self) -> WorkerWay:
+        with self._opening:
+            if self._way is None or self._way.closed:
+                way = (
+                    _here(self._duty)
+                    if network.opener is None or not isinstance(self._duty, str)
+                    else (network.opener(self._duty, self._of, self._shared))
+                )
+                for one in self._greeting():
+                    nothing: Any = Done
+                    for _ in self._asked(way, _Request(None, None, self._note), one, nothing):
+                        raise _nonsense(f"an answer to {type(one).__name__}")
+                self._way = way
+            return self._way
+
+    def _asked(self, way: WorkerWay, asked: _Request, request: DoorMessage, kind: type[A]) -> Iterator[A]:
         number = next(_numbers)
-        self._requests[number] = _Request(grant or self._grant, until, note or self._note)
+        self._requests[number] = asked
+        frames = way.converse(number, frame(number, request, asked.left()), self, ())
         try:
-            yield from self._answers(number, request, kind)
+            yield from self._answers(way, number, frames, kind)
+        except BreachError as error:
+            way.condemn(error)
+            raise
         finally:
+            frames.close()
             del self._requests[number]
 
-    def _answers(self, number: int, request: DoorMessage, kind: type[A]) -> Iterator[A]:
-        for octets in self._worker(frame(number, request, self._requests[number].left())):
-            if breach := self._requests[number].breach:
-                raise breach
+    def _answers(self, way: WorkerWay, number: int, frames: Iterator[bytes], kind: type[A]) -> Iterator[A]:
+        asked = self._requests[number]
+        for octets in frames:
+            if asked.breach:
+                raise _condemned(way, asked.breach)
             try:
                 of, answer = message(octets, kind | Remark | Failed | Done)
             except UndecodableError as error:
-                raise _nonsense(str(error)) from None
+                raise _condemned(way, _nonsense(str(error))) from None
             if of != number:
-                raise _nonsense(f"an answer to request {of}, not {number}")
+                raise _condemned(way, _nonsense(f"an answer to request {of}, not {number}"))
+            asked.finished = isinstance(answer, Failed | Done)
             if isinstance(answer, Failed):
                 raise answer.error()
             if isinstance(answer, Remark):
-                self._requests[number].note(words.clean(answer.text))
+                asked.remarks += 1
+                if asked.remarks > _REMARKS:
+                    raise _condemned(way, _nonsense("notes without end"))
+                asked.note(words.clean(answer.text))
             elif isinstance(answer, Done):
                 return
             else:
                 yield answer
-        raise _nonsense("no end of an answer")
+        raise _condemned(way, _nonsense("no end of an answer"))
 
     def granted(self, octets: bytes) -> bytes:
         """What the worker asks of main, as frames both ways."""
@@ -172,7 +231,7 @@ class Door(Generic[A]):
             number, request = message(octets, self._grants)
         except UndecodableError as error:
             raise _nonsense(str(error)) from None
-        asked = self._requests.get(number)
+        asked = self._requests.get(number & ~ASKED)
         if asked is None:
             raise _nonsense("a worker asked for what it is never given")
         if asked.breach is not None:  # it works on regardless; it gets nothing any more
@@ -196,11 +255,32 @@ class Door(Generic[A]):
         asked.cancelled, asked.said = True, asked.until()
         return frame(number, Cancel(within=None if math.isinf(asked.said) else asked.left()))
 
-    # --- the worker's side ----------------------------------------------------------------------------------
+    def end(self, number: int) -> float:
+        """How long the answer to a request is waited for, on `clock.monotonic`."""
+        return self._requests[number].until()
 
-    def _worker(self, octets: bytes) -> Iterator[bytes]:
-        number, request = message(octets, self._duty.asks)
-        side = _Side(self, number, within(octets))
+    def finished(self, number: int) -> bool:
+        """Whether the answer to a request is whole."""
+        return self._requests[number].finished
+
+
+# --- a worker in this process -------------------------------------------------------------------------------
+
+
+class _Here:
+    """Called where its answers are awaited."""
+
+    closed = False
+
+    def __init__(self, duty: Duty) -> None:
+        self._duty = duty
+
+    def converse(
+        self, number: int, octets: bytes, main: Main, descriptors: Sequence[int]
+    ) -> Generator[bytes]:
+        """Answer by being called."""
+        _, request = message(octets, self._duty.asks)
+        side = _Side(main, number, within(octets), tuple(os.dup(one) for one in descriptors))
         try:
             for answer in self._duty.answer(request, side):
                 yield from side.notes()
@@ -211,12 +291,19 @@ class Door(Generic[A]):
             yield from side.notes()
             yield frame(number, Failed.of(error))
 
+    def condemn(self, error: RenewerError) -> None:
+        """It is asked no more by who was told."""
+
+    def close(self) -> None:
+        """Nothing is kept here."""
+
 
 class _Side:
     """Main as one request's worker sees it."""
 
-    def __init__(self, door: Door[Any], number: int, seconds: float) -> None:
-        self._door = door
+    def __init__(self, main: Main, number: int, seconds: float, descriptors: tuple[int, ...]) -> None:
+        self._main = main
+        self.descriptors = descriptors
         self._number = number
         self._end = clock.monotonic() + seconds
         self._cancelled = False
@@ -242,7 +329,7 @@ class _Side:
         return self._end
 
     def _listen(self) -> None:
-        octets = self._door.cancellation(self._number)
+        octets = self._main.cancellation(self._number)
         if octets is not None:
             _, said = message(octets, Cancel)
             self._cancelled = True
@@ -250,10 +337,19 @@ class _Side:
                 self._end = min(self._end, clock.monotonic() + said.within)
 
     def ask(self, request: DoorMessage, kind: type[A]) -> A:
-        _, answer = message(self._door.granted(frame(self._number, request)), kind | Failed)
+        _, answer = message(self._main.granted(frame(self._number, request)), kind | Failed)
         if isinstance(answer, Failed):
             raise answer.error()
         return answer  # type: ignore[no-any-return]
+
+
+def _here(duty: str | Duty) -> WorkerWay:
+    return _Here(duty_of(duty) if isinstance(duty, str) else duty)
+
+
+def _condemned(way: WorkerWay, error: RenewerError) -> RenewerError:
+    way.condemn(error)
+    return error
 
 
 def _nothing(_: Any) -> DoorMessage:
@@ -264,3 +360,6 @@ def _nothing(_: Any) -> DoorMessage:
 def _nonsense(what: str) -> RetryLater | OurFault:
     """A worker that breaks the rules is no use any more; what it was asked is asked again by the next run."""
     return RetryLater(f"a worker answered nonsense: {what}", kind="worker")
+
+
+__all__ = ["Asker", "Door", "Duty", "Grant", "Main", "WorkerWay"]

@@ -25,7 +25,12 @@ FRAME = 256 * 1024
 """Octets that a frame may have: what is larger is said in several."""
 SHARE = 192 * 1024
 """Characters of a long text that go into one message."""
-_HEAD = struct.Struct("!IBId")
+HEAD = struct.Struct("!IBId")
+"""Length, version, number, seconds."""
+ASKED = 1 << 31
+"""The bit of a request's number by which a worker's question about it is told from its answer."""
+GENERAL = 0
+"""The number of what belongs to no request."""
 _TEXT, _NAMES, _DETAILS, _DETAIL = 20_000, 400, 40_000, 2000
 """Characters of a sentence of an error; names, and of what is said of all and of one: so that it fits."""
 LONGEST = timedelta(days=366)
@@ -44,6 +49,14 @@ class Cancel(DoorMessage):
     """Nothing new is wanted for a request; its answer is waited for `within` more seconds (None: no end)."""
 
     within: float | None = None
+
+
+class StillThere(DoorMessage):
+    """Is there anybody? A process that was stopped does not answer."""
+
+
+class StillHere(DoorMessage):
+    """The answer to `StillThere`."""
 
 
 class Remark(DoorMessage):
@@ -178,25 +191,25 @@ def frame(number: int, message: DoorMessage, within: float = math.inf) -> bytes:
     Raises OurFault if it is too large for one frame.
     """
     body = msgspec.json.encode(message)
-    if len(body) + _HEAD.size > FRAME:
+    if len(body) + HEAD.size > FRAME:
         text = f"a defect of this program: a message of {len(body)} octets ({type(message).__name__})"
         raise OurFault(text, hint="please report it", kind="defect")
-    return _HEAD.pack(len(body), VERSION, number, within) + body
+    return HEAD.pack(len(body), VERSION, number, within) + body
 
 
 def message(octets: bytes, kinds: Any) -> tuple[int, Any]:
     """A frame's number and message, one of `kinds` (a class, or a union). Raises UndecodableError."""
-    if not _HEAD.size <= len(octets) <= FRAME:
+    if not HEAD.size <= len(octets) <= FRAME:
         raise UndecodableError(f"a frame of {len(octets)} octets")
-    length, version, number, _ = _HEAD.unpack_from(octets)
-    if version != VERSION or length != len(octets) - _HEAD.size:
+    length, version, number, _ = HEAD.unpack_from(octets)
+    if version != VERSION or length != len(octets) - HEAD.size:
         raise UndecodableError(f"a frame of version {version}, {length} octets said, {len(octets)} sent")
-    return number, decode(octets[_HEAD.size :], kinds)
+    return number, decode(octets[HEAD.size :], kinds)
 
 
 def within(octets: bytes) -> float:
     """How many seconds the answer to a request is waited for, as its frame says."""
-    seconds: float = _HEAD.unpack_from(octets)[3]
+    seconds: float = HEAD.unpack_from(octets)[3]
     return math.inf if math.isnan(seconds) else seconds
 
 

@@ -117,6 +117,8 @@ def factory(name: str) -> ProviderFactory:
 class _Nobody:
     """Main, where nobody hears what a worker says beside its answer."""
 
+    descriptors: tuple[int, ...] = ()
+
     def note(self, text: str) -> None:
         """It is lost."""
 

@@ -130,6 +130,5 @@ def visit(doorsteps: "Sequence[Doorstep]", within: float) -> "dict[Doorstep, Por
 
 def _door(stopping: threading.Event | None) -> "Door[Any]":
     from renewer.network.door import Door
-    from renewer.network.verify.looks import Looks
 
-    return Door(Looks(), stopping=stopping)
+    return Door("looks", shared=True, stopping=stopping)

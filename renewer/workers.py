@@ -1,0 +1,236 @@
+"""Main's side of the processes that talk to strangers: started when first needed, ended with this one.
+
+One nursery (`network/nursery.py`), executed with an environment of its own; one worker a duty. They become
+the user of `[agent] network_user`, else `renewer` if there is such a user, else numbers that nobody has. A
+worker that failed is replaced once.
+"""
+
+import contextlib
+import os
+import pwd
+import socket
+import sys
+import threading
+from collections import Counter
+
+from renewer import proc
+from renewer.decoding import UndecodableError
+from renewer.errors import RenewerError, RetryLater, shortage
+from renewer.network import confine
+from renewer.network.channel import Channel, ClosedError
+from renewer.network.duties import DUTIES
+from renewer.network.line import WorkerLine
+from renewer.network.nursery import Bear, Born, End, Ready, Welcome
+from renewer.network.protocol import GENERAL, DoorMessage, Failed, frame, message
+
+USUAL = "renewer"
+NAMELESS = 1_900_000_000
+"""The first number of workers whose user has no name: beyond those of people, containers and systemd."""
+_EACH = 32  # numbers for the workers of one process of ours
+_PROCESSES = 4_194_304  # as many as there are at most (pid_max)
+_STARTS = 2
+_PATIENCE = 60.0  # seconds for a nursery to start, on a machine that has much to do
+_GRACE = 2.0
+_PASSED_ON = (
+    *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF", "RES_OPTIONS", "LOCALDOMAIN", "HOSTALIASES"),
+)
+# The program: what was on this process's way to modules, and then the nursery alone.
+PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[2:]; from renewer.network.nursery import main; main(sys.argv[1:2])"
+)
+
+
+class Workers:
+    """Those of this process. Safe for threads."""
+
+    def __init__(self, user: str | None = None) -> None:
+        self.user = user
+        self.confined: dict[str, confine.Confined] = {}
+        self._guard = threading.Lock()
+        self._nursery: _Nursery | None = None
+        self._shared: dict[str, WorkerLine] = {}
+        self._lines: list[WorkerLine] = []
+        self._starts: Counter[str] = Counter()
+        self._born = 0
+
+    def open(self, duty: str, of: str, shared: bool) -> WorkerLine:  # noqa: FBT001  as a door.Opener
+        """The way to a new worker, or to the one that all share. Raises RetryLater if there can be none."""
+        name = f"{duty} {of}"
+        with self._guard:
+            line = self._shared.get(name)
+            if line is not None and not line.closed:
+                return line
+            self._lines = [one for one in self._lines if not one.closed]
+            does = DUTIES[duty].does
+            if self._starts[name] >= _STARTS:
+                text = f"the process that {does} failed twice: no third is started in this run"
+                raise RetryLater(text, hint="the next run starts one", kind="worker")
+            line = self._start(duty, does, name)
+            self._lines.append(line)
+            if shared:
+                self._shared[name] = line
+            return line
+
+    def failed(self, name: str) -> None:
+        """One of these had to be ended."""
+        self._starts[name] += 1
+
+    def close(self) -> None:
+        """End them all, and the nursery."""
+        with self._guard:
+            for line in self._lines:
+                line.close()
+            self._lines, self._shared = [], {}
+            if self._nursery is not None:
+                self._nursery.close()
+                self._nursery = None
+
+    def _start(self, duty: str, does: str, name: str) -> WorkerLine:
+        here, there = socket.socketpair()
+        channel, nursery, pid = Channel(here), None, 0
+        try:
+            with there:
+                uid, gid, own = self._identity()
+                wish = Bear(duty=duty, uid=uid, gid=gid, own=own)
+                nursery = self._living(does)
+                pid = nursery.bear(wish, there.fileno(), does)
+            self.confined[duty] = self._ready(channel, does)
+            channel.send(frame(GENERAL, Welcome(proxies=_proxies() if DUTIES[duty].proxies else ())))
+        except (ClosedError, UndecodableError, RenewerError) as error:
+            channel.free()
+            self.failed(name)
+            if nursery is not None and pid:
+                nursery.end(pid)
+            if isinstance(error, RenewerError):
+                raise
+            raise _never_began(does, str(error)) from None
+        return WorkerLine(does, channel, lambda failed: self._end(nursery, pid, name, failed=failed))
+
+    def _end(self, nursery: "_Nursery", pid: int, name: str, *, failed: bool) -> None:
+        if failed:
+            self.failed(name)
+        nursery.end(pid)
+
+    def _living(self, does: str) -> "_Nursery":
+        if self._nursery is None or self._nursery.ended:
+            if self._nursery is not None:
+                self._nursery.close()
+            try:
+                self._nursery = _Nursery()
+            except OSError as error:
+                if (want := shortage(error)) is not None:
+                    raise want from None
+                raise _never_began(does, error.strerror or str(error)) from None
+        return self._nursery
+
+    def _ready(self, channel: Channel, does: str) -> confine.Confined:
+        octets = channel.receive(_PATIENCE)
+        if octets is None:
+            raise _never_began(does, "it ended before it gave up its rights")
+        _, said = message(octets, Ready | Failed)
+        if isinstance(said, Failed):
+            raise said.error()
+        confined: confine.Confined = said.confined
+        return confined
+
+    def _identity(self) -> tuple[int | None, int | None, bool]:
+        """User, group, and whether that user runs nothing else; None if this process cannot choose."""
+        if os.geteuid() != 0:
+            return None, None, False
+        for name in filter(None, (self.user, USUAL)):
+            with contextlib.suppress(KeyError):
+                found = pwd.getpwnam(name)
+                if found.pw_uid:
+                    return found.pw_uid, found.pw_gid, False
+        number = NAMELESS + (os.getpid() % _PROCESSES) * _EACH + self._born % _EACH
+        self._born += 1
+        return number, number, True
+
+
+class _Nursery:
+    """The nursery's process, and the socket to it. Raises OSError if it cannot be started."""
+
+    def __init__(self) -> None:
+        confine.closed_to_others()
+        here, there = socket.socketpair()
+        self._channel = Channel(here)
+        path = [one for one in sys.path if one and os.path.isabs(one)]
+        env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        options = ["-B"] if sys.dont_write_bytecode else []
+        options += ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
+        try:
+            with there:
+                self._process = proc.Beside(
+                    [sys.executable, "-I", "-S", *options, "-c", PROGRAM, str(there.fileno()), *path],
+                    env={**env, "MALLOC_ARENA_MAX": "4"},  # each reserves 64 MiB of a bounded address space
+                    descriptor=there.fileno(),
+                )
+        except OSError:
+            self._channel.free()
+            raise
+        self._guard = threading.Lock()
+
+    @property
+    def ended(self) -> bool:
+        return self._process.ended
+
+    def bear(self, wish: Bear, descriptor: int, does: str) -> int:
+        """The new worker's number. Raises RenewerError."""
+        with self._guard:
+            try:
+                self._channel.send(frame(GENERAL, wish), (descriptor,))
+                octets = self._channel.receive(_PATIENCE)
+                _, said = message(octets or b"", Born | Failed)
+            except (ClosedError, UndecodableError) as error:
+                self._process.end(0)
+                raise _never_began(does, str(error)) from None
+        if isinstance(said, Failed):
+            raise said.error()
+        pid: int = said.pid
+        return pid
+
+    def end(self, pid: int) -> None:
+        """End a worker for certain; if the nursery cannot, its own end does it (PR_SET_PDEATHSIG)."""
+        with contextlib.suppress(ClosedError):
+            self._tell(End(pid=pid))
+
+    def close(self) -> None:
+        """It ends its workers, and then itself."""
+        self._channel.close()
+        self._process.end(_GRACE)
+        self._channel.free()
+
+    def _tell(self, said: DoorMessage) -> None:
+        self._channel.send(frame(GENERAL, said))
+
+
+def _proxies() -> tuple[tuple[str, str], ...]:
+    """This host's, as the environment has them."""
+    return tuple((name, url) for name, url in os.environ.items() if name.lower().endswith("_proxy"))
+
+
+def _never_began(does: str, why: str) -> RetryLater:
+    text = f"the process that {does} could not be started: {why}"
+    return RetryLater(text, hint="the next run tries again", kind="worker")
+
+
+_ours: list[Workers] = []
+
+
+def opened(duty: str, of: str, shared: bool, user: str | None) -> WorkerLine:  # noqa: FBT001  as the opener
+    """The way to a worker of this process, which becomes `user` if that is said and may be."""
+    with _starting:
+        if not _ours:
+            _ours.append(Workers())
+    _ours[0].user = user
+    return _ours[0].open(duty, of, shared)
+
+
+def end() -> None:
+    """End all that was started."""
+    while _ours:
+        _ours.pop().close()
+
+
+_starting = threading.Lock()

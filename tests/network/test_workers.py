@@ -1,0 +1,275 @@
+"""Processes that talk to strangers: what who conquers one gets, and what main does with such a one."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from renewer import clock, network, workers
+from renewer.errors import RenewerError, RetryLater
+from renewer.model.desired import Endpoint
+from renewer.network import line
+from renewer.network.door import Door
+from renewer.network.protocol import Done
+from renewer.network.verify import PortTrouble, Target, look
+from renewer.network.verify.messages import Look
+from tests.network import table
+from tests.servers.ports import free_port
+
+pytestmark = pytest.mark.real
+ROOT = os.geteuid() == 0
+HOSTILE = """
+import sys
+sys.path[:] = sys.argv[2:]
+from tests.network.hostile import main
+main(sys.argv[1:2], {given!r})
+"""
+Conquer = Callable[..., workers.Workers]
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[Conquer]:
+    """Makes workers in processes of their own; with arguments hostile ones (`tests/network/hostile.py`)."""
+    made: list[workers.Workers] = []
+
+    monkeypatch.setattr(line, "SILENCE", 4.0)
+
+    def make(**given: Any) -> workers.Workers:
+        ours = workers.Workers()
+        made.append(ours)
+        if given:
+            monkeypatch.setattr(workers, "PROGRAM", HOSTILE.format(given=json.dumps(given)))
+        monkeypatch.setattr(network, "opener", ours.open)
+        return ours
+
+    yield make
+    for ours in made:
+        ours.close()
+
+
+def nobody(port: int | None = None) -> Target:
+    """A port of this host where nobody listens."""
+    return Target(endpoint=Endpoint(server_name="localhost", host="127.0.0.1", port=port or free_port()))
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone within a generous while."""
+    for _ in range(600):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        clock.sleep(0.05)
+    return False
+
+
+def below(pid: int) -> list[int]:
+    """Every process that came from this one."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread may end meanwhile
+            for child in map(int, (task / "children").read_text("ascii").split()):
+                found += [child, *below(child)]
+    return found
+
+
+def test_a_worker_looks_without_rights(real: Conquer) -> None:
+    """What it sees is what was seen before, and it is another user, held by Landlock where there is one."""
+    ours = real()
+    (seen,) = look([nobody()])
+    assert seen.trouble is PortTrouble.REFUSED
+    confined = ours.confined["looks"]
+    assert (confined.uid is not None) == ROOT
+    assert confined.landlock > 0
+
+
+def test_workers_end_with_who_asked_them(real: Conquer) -> None:
+    """When main has what it wanted nothing is left running."""
+    before = set(below(os.getpid()))
+    ours = real()
+    look([nobody()])
+    started = set(below(os.getpid())) - before
+    assert len(started) == 2
+    ours.close()
+    assert all(ended(one) for one in started)
+
+
+@pytest.mark.parametrize("deed", ["looks", "acme"])
+def test_who_conquers_a_worker_gets_nothing(
+    real: Conquer, tmp_path: Path, deed: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Keys, ledger, memory, other processes, disk, ports and most of this machine are out of reach."""
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    files = {name: state / name for name in ("key", "account", "ledger")}
+    for path in files.values():
+        path.write_bytes(b"secret")
+        path.chmod(0o600)
+    beside = real()
+    look([nobody()])
+    (other,) = (one for one in below(os.getpid()) if _name(one) == "renewer looks")
+    given = {name: str(path) for name, path in files.items()}
+    ours = real(deed="attack", main=os.getpid(), other=other, state=str(state), port=free_port(), **given)
+    said: list[str] = []
+    Door[Any](deed, note=said.append).do(Look(targets=()))
+    got = dict(json.loads(one) for one in said)
+    for tried, came in got.items():
+        record_property(table.PROPERTY, (deed, tried, came))
+    assert {name: what for name, what in got.items() if what == "done"} == {}
+    assert len(got) > 20
+    assert not list(state.glob("new"))
+    ours.close()
+    beside.close()
+
+
+HOWS = [
+    *("1 GiB", "half a frame", "no JSON", "another version", "an answer that nobody waits for"),
+    *("a question that is never granted", "notes without end", "an answer without end", "its end"),
+    "a child left behind",
+]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_worker_that_breaks_the_rules_is_ended(real: Conquer, how: str) -> None:
+    """What it was asked is tried again later; a second one is asked in this run, and no third."""
+    before = set(below(os.getpid()))
+    ours = real(deed="misbehave", how=how)
+    door = Door[Any]("looks", shared=True)
+    for _ in range(2):
+        with pytest.raises(RetryLater):
+            door.do(Look(targets=()))
+    with pytest.raises(RetryLater, match="no third"):
+        door.do(Look(targets=()))
+    left = set(below(os.getpid())) - before
+    ours.close()
+    assert all(ended(one) for one in left)
+    assert set(below(os.getpid())) - before == set()
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text("ascii").strip()
+
+
+def held_up(door: Door[Any], act: Callable[[int], None]) -> RenewerError:
+    """What is told when something happens to the worker while it looks at who accepts and says nothing."""
+    told: list[RenewerError] = []
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        target = nobody(silent.getsockname()[1])
+
+        def ask() -> None:
+            try:
+                list(door.ask_all(Look(targets=(target,), timeout=300), Done))
+            except RenewerError as error:
+                told.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        connection, _ = silent.accept()
+        (worker,) = (one for one in below(os.getpid()) if _name(one) == "renewer looks")
+        act(worker)
+        asking.join(120)
+        connection.close()
+    assert not asking.is_alive()
+    return told[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_killed_or_stopped_holds_nobody_up(real: Conquer, number: int) -> None:
+    """It is told within bounds, and the next one that is asked answers."""
+    ours = real()
+    door = Door[Any]("looks", shared=True)
+    error = held_up(door, lambda pid: os.kill(pid, number))
+    assert isinstance(error, RetryLater)
+    assert "looks at ports" in error.text
+    (seen,) = look([nobody()])
+    assert seen.trouble is PortTrouble.REFUSED
+    ours.close()
+
+
+def test_a_nursery_that_is_killed_takes_its_workers_along(real: Conquer) -> None:
+    """No worker outlives it; the next that is asked has a new one."""
+    before = set(below(os.getpid()))
+    ours = real()
+    look([nobody()])
+    started = set(below(os.getpid())) - before
+    (nursery,) = (one for one in started if _name(one) == "renewer nursery")
+    os.kill(nursery, signal.SIGKILL)
+    assert all(ended(one) for one in started)
+    for _ in range(3):
+        try:
+            (seen,) = look([nobody()])
+        except RetryLater:
+            continue
+        assert seen.trouble is PortTrouble.REFUSED
+        break
+    else:
+        pytest.fail("no other nursery was started")
+    ours.close()
+
+
+ALONE = """
+import signal, sys
+from renewer import network, workers
+from renewer.model.desired import Endpoint
+from renewer.network.verify import Target, look
+network.opener = workers.Workers().open
+look([Target(endpoint=Endpoint(server_name="localhost", host="127.0.0.1", port=1))])
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_nothing_outlives_main(*, stopped: bool) -> None:
+    """Main is killed: nursery and workers end, also workers that were stopped."""
+    main = subprocess.Popen([sys.executable, "-c", ALONE], stdout=subprocess.PIPE)
+    assert main.stdout is not None
+    assert main.stdout.readline() == b"ready\n"
+    left = below(main.pid)
+    assert len(left) == 2
+    if stopped:
+        for one in left:
+            if _name(one) != "renewer nursery":
+                os.kill(one, signal.SIGSTOP)
+    main.kill()
+    main.wait()
+    main.stdout.close()
+    assert all(ended(one) for one in left)
+
+
+def test_where_no_process_can_be_started_that_is_told(real: Conquer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of processes that is full, or a Python that is gone: the next run tries again."""
+    real()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(RetryLater, match="could not be started"):
+        look([nobody()])
+
+
+def test_without_landlock_it_is_another_user(real: Conquer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel has no Landlock it says so, and the work is done."""
+    monkeypatch.setattr(
+        workers,
+        "PROGRAM",
+        workers.PROGRAM.replace(
+            "from renewer.network.nursery",
+            "from renewer.network import confine\n"
+            "confine.landlock_version = lambda: 0\nfrom renewer.network.nursery",
+        ),
+    )
+    ours = real()
+    (seen,) = look([nobody()])
+    assert seen.trouble is PortTrouble.REFUSED
+    assert ours.confined["looks"].landlock == 0
