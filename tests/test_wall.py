@@ -43,6 +43,7 @@ BINDING = {  # what has them at hand beside `network/`, and why that is no stran
     "renewer/provisioning/sockets.py": "binds literal addresses, takes what systemd hands over",
     "renewer/provisioning/listener.py": "hands on what was bound: for its type alone",
     "renewer/provisioning/tlsalpn.py": "hands on what was bound: for its type alone",
+    "renewer/workers.py": "a pair of Unix sockets to a process of ours",
 }
 RESOLVING = frozenset({"create_connection", "getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo"})
 
