@@ -131,13 +131,16 @@ def uncalled(
     )
 
 
+_END_IT = {"certbot": "renewer takeover certbot; or switch it off there"}
+
+
 def rivals(shared: Mapping[str, tuple[str, Sequence[str]]]) -> list[Concern]:
     """Other clients that are still called, each with the file that does it and what both would renew."""
     return [
         Concern(
             subject=f"rival {client}",
             text=f"{client} is still called by {path} and would renew {several(names)}, too",
-            hint=f"renewer takeover {client}; or switch it off there",
+            hint=_END_IT.get(client, "switch it off there (docs/moving/others.md)"),
             exit=WELL,
         )
         for client, (path, names) in shared.items()

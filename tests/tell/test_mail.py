@@ -83,7 +83,7 @@ def test_a_server_without_tls_gets_nothing(message: Message, auth: bool) -> None
     with ear.script(b"250-mail\r\n250 AUTH PLAIN LOGIN\r\n", b"221 bye\r\n") as peer:
         wish = channel(peer.port, username=USER if auth else None)
         with pytest.raises(GiveUp, match="offers no STARTTLS, and nothing is sent in clear"):
-            mail.deliver(wish, message, PASSWORD if auth else None, LIMIT)
+            mail.deliver(wish, message, PASSWORD if auth else None, 30)
     assert ear.heard == b"ehlo localhost\r\nquit\r\n"
 
 
@@ -92,7 +92,7 @@ def test_a_server_that_refuses_starttls_gets_nothing(message: Message) -> None:
     ear = Listening()
     script = ear.script(b"250-mail\r\n250 STARTTLS\r\n", b"454 not now\r\n", b"221 bye\r\n")
     with script as peer, pytest.raises(RenewerError, match="refuses the mail: 454 not now"):
-        mail.deliver(channel(peer.port), message, None, LIMIT)
+        mail.deliver(channel(peer.port), message, None, 30)
     assert ear.heard == b"ehlo localhost\r\nSTARTTLS\r\nquit\r\n"
 
 
