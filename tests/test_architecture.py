@@ -151,12 +151,8 @@ def test_who_has_rights_speaks_to_no_stranger() -> None:
 
 # What main may know of `network/`: doors, what is said at them, and what an authority's answers are read as.
 DOORS_AND_MESSAGES = re.compile(
-    r"renewer\.network\.(door|protocol|channels|dns|verify|providers|(\w+\.)messages|acme\.(resources|lost|problems))"
+    r"renewer\.network\.(door|protocol|channels|dns|verify|providers|challenges|(\w+\.)messages|acme\.(resources|lost|problems))"
 )
-BEFORE_DOORS = {  # what serves or runs in main's process still
-    "renewer.network.challenges.http01.server",
-    "renewer.network.challenges.tlsalpn01.server",
-}
 
 
 def test_orders_doctor_and_notices_ask_through_doors() -> None:
@@ -168,7 +164,7 @@ def test_orders_doctor_and_notices_ask_through_doors() -> None:
         for target, line, _ in imports(module)
         if target.startswith("renewer.network")
         and not DOORS_AND_MESSAGES.fullmatch(target)
-        and target not in ("renewer.network", *BEFORE_DOORS)
+        and target != "renewer.network"
     ]
     assert wrong == []
 

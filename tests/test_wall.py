@@ -41,8 +41,6 @@ BINDING = {  # what has them at hand beside `network/`, and why that is no stran
     "renewer/logs/daemons.py": "journald's and syslog's sockets are this host's (AF_UNIX)",
     "renewer/cli/discover.py": "this host's own name: the kernel has it",
     "renewer/provisioning/sockets.py": "binds literal addresses, takes what systemd hands over",
-    "renewer/provisioning/listener.py": "hands on what was bound: for its type alone",
-    "renewer/provisioning/tlsalpn.py": "hands on what was bound: for its type alone",
     "renewer/workers.py": "a pair of Unix sockets to a process of ours",
 }
 RESOLVING = frozenset({"create_connection", "getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo"})

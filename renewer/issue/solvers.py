@@ -14,6 +14,7 @@ from renewer.model.names import IdentifierType
 from renewer.model.solver import Presented, Solver, Task
 from renewer.model.value import Warn
 from renewer.network import verify
+from renewer.network.challenges import Listening
 from renewer.network.verify.messages import Fetched
 from renewer.provisioning import webroot
 
@@ -58,10 +59,9 @@ def solver_for(
 
             return DnsPersist01Solver(challenge, until=until)
         case TlsAlpn01():
-            from renewer.network.challenges.tlsalpn01.server import TlsServer
             from renewer.provisioning.tlsalpn import TlsAlpn01Solver
 
-            return TlsAlpn01Solver(challenge.listen, serve=TlsServer, until=until)
+            return TlsAlpn01Solver(challenge.listen, serve=partial(Listening, "tls-alpn-01"), until=until)
         case Http01():
             return _http01(challenge, left, http_port)
 
@@ -71,12 +71,11 @@ def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver
     if challenge.webroot is not None:
         return webroot.WebrootSolver(challenge.webroot, preflight=preflight, left=left)
     if challenge.listen is not None:
-        from renewer.network.challenges.http01.server import Server  # 10 ms that only those pay who listen
         from renewer.provisioning.listener import ListenSolver
 
         return ListenSolver(
             challenge.listen,
-            serve=Server,
+            serve=partial(Listening, "http-01"),
             preflight=preflight,
             before=challenge.before,
             after=challenge.after,

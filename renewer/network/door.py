@@ -103,7 +103,8 @@ class Door(Generic[A]):
     its notes, unless a request brings one of its own. `stopping` is set when nothing new is wanted. A
     request's `until` (on `clock.monotonic`) is how long its answer is waited for; the worker is told, also if
     it comes nearer. `duty` is a name of `duties.DUTIES`; `of` says with whom it is done, `shared` whether
-    its worker serves all who ask. `greeting` are requests that a new worker gets before all others.
+    its worker serves all who ask. `greeting` are requests that a new worker gets before all others, `handed`
+    the open files that go with the first of them.
     """
 
     def __init__(  # noqa: PLR0913  each by its name
@@ -113,6 +114,7 @@ class Door(Generic[A]):
         of: str = "",
         shared: bool = False,
         greeting: Callable[[], Iterable[DoorMessage]] = tuple,
+        handed: Sequence[int] = (),
         grants: Any = None,
         grant: Grant | None = None,
         note: Callable[[str], None] = lambda _: None,
@@ -122,6 +124,7 @@ class Door(Generic[A]):
         self._of = of
         self._shared = shared
         self._greeting = greeting
+        self._handed = tuple(handed)
         self._way: WorkerWay | None = None
         self._opening = threading.Lock()
         self._grants = grants
@@ -163,6 +166,10 @@ class Door(Generic[A]):
         asked = _Request(grant or self._grant, until, note or self._note)
         yield from self._asked(self._open(), asked, request, kind)
 
+    def open(self) -> None:
+        """Have a worker that was greeted; else the first request does."""
+        self._open()
+
     def close(self) -> None:
         """Let the worker go, unless it serves others; what is asked after that opens another."""
         with self._opening:
@@ -178,17 +185,26 @@ class Door(Generic[A]):
                     if network.opener is None or not isinstance(self._duty, str)
                     else (network.opener(self._duty, self._of, self._shared))
                 )
+                handed = self._handed
                 for one in self._greeting():
                     nothing: Any = Done
-                    for _ in self._asked(way, _Request(None, None, self._note), one, nothing):
+                    for _ in self._asked(way, _Request(None, None, self._note), one, nothing, handed):
                         raise _nonsense(f"an answer to {type(one).__name__}")
+                    handed = ()
                 self._way = way
             return self._way
 
-    def _asked(self, way: WorkerWay, asked: _Request, request: DoorMessage, kind: type[A]) -> Iterator[A]:
+    def _asked(
+        self,
+        way: WorkerWay,
+        asked: _Request,
+        request: DoorMessage,
+        kind: type[A],
+        handed: Sequence[int] = (),
+    ) -> Iterator[A]:
         number = next(_numbers)
         self._requests[number] = asked
-        frames = way.converse(number, frame(number, request, asked.left()), self, ())
+        frames = way.converse(number, frame(number, request, asked.left()), self, handed)
         try:
             yield from self._answers(way, number, frames, kind)
         except BreachError as error:

@@ -70,6 +70,12 @@ DUTIES = {
         name="Looks",
         needs=(*_TLS, "idna", "renewer.network.verify.polite", "renewer.network.verify.farewell"),
     ),
+    "listen": DutyEntry(
+        does="answers challenges at a port",
+        module="renewer.network.challenges.duty",
+        name="Listener",
+        needs=("renewer.network.challenges.tlsalpn01.server",),
+    ),
     "names": DutyEntry(does="asks name servers", module="renewer.network.dns.duty", name="NameAsker"),
     "acme": DutyEntry(
         does="speaks to an authority",

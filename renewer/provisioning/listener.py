@@ -2,9 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from socket import socket
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 from renewer import clock, proc
 from renewer.errors import GiveUp, RenewerError, RetryLater
@@ -14,23 +12,12 @@ from renewer.model.names import Identifier
 from renewer.model.solver import OneByOne, OwnLook, Presented, Task
 from renewer.model.value import Warn
 from renewer.provisioning import sockets
+from renewer.provisioning.sockets import Serve, Serving
 
 DEBRIS = "http-01 after"  # Debris.what: a killed run did not run `after`; `where` is the address
 COMMAND_TIMEOUT = 60.0  # seconds for `before` and for `after`
 _EXCERPT = 200  # characters of a command's output in a message
 
-
-class Serving(Protocol):
-    """A server on sockets that are its own from now on."""
-
-    answers: dict[str, bytes]
-    """Path to body; one set or deleted at a time."""
-
-    def stop(self) -> None:
-        """Close the sockets."""
-
-
-Serve = Callable[[Sequence[socket]], Serving]
 
 # One server an address for the whole process, with the number of solvers that use it: several
 # certificates may name the same address with other settings.
@@ -99,7 +86,7 @@ class ListenSolver(OneByOne):
         Raises OurFault for a token that is none; RetryLater or GiveUp if listening is not possible.
         """
         tokens.check(task.token)
-        self._started().answers[_path(task)] = task.key_authorization.encode()
+        self._started().show(_path(task), task.key_authorization.encode())
         return Presented(task=task, where=self._listen)
 
     def wait(self, presented: Sequence[Presented], warn: Warn) -> None:
@@ -109,7 +96,7 @@ class ListenSolver(OneByOne):
     def clean_up(self, task: Task) -> Debris | None:
         """Forget the token; the listening goes on for the others. `after` is owed until `close`."""
         if self._server is not None:
-            self._server.answers.pop(_path(task), None)
+            self._server.hide(_path(task))
         return None
 
     def sweep(self, debris: Debris) -> bool:

@@ -5,15 +5,32 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Protocol
 
 from renewer import words
 from renewer.errors import GiveUp, RenewerError, RetryLater
 
 _FIRST_HANDED = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
 _BACKLOG = 64
+
+
+class Serving(Protocol):
+    """A server on sockets that are its own from now on."""
+
+    def show(self, what: str, answer: bytes) -> None:
+        """Answer who asks for this path by a body, for this server name by a key with its certificate."""
+
+    def hide(self, what: str) -> None:
+        """Answer no more for it; what is not shown is no error."""
+
+    def stop(self) -> None:
+        """Close the sockets."""
+
+
+Serve = Callable[[Sequence[socket.socket]], Serving]
 
 
 def split(listen: str) -> tuple[str, int]:

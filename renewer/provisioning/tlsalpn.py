@@ -9,8 +9,6 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from socket import socket
-from typing import Protocol
 
 from renewer import clock
 from renewer.errors import GiveUp, RenewerError, RetryLater
@@ -20,6 +18,7 @@ from renewer.model.names import Identifier, IdentifierType
 from renewer.model.solver import Presented, Task
 from renewer.model.value import Warn
 from renewer.provisioning import sockets
+from renewer.provisioning.sockets import Serve, Serving
 
 BUSY_LIMIT = 120.0  # seconds to wait for a name that another certificate is being proved with
 _SLICE = 0.25  # seconds after which a wait looks whether the run was told to stop
@@ -29,22 +28,6 @@ _HINTS = {
     "listen": 'write an IP address and a port of this host, as "0.0.0.0:443" or "[::]:443"; ports below 1024 '
     "need root, CAP_NET_BIND_SERVICE or a socket handed over by systemd",
 }
-
-
-class Serving(Protocol):
-    """A server of TLS-ALPN-01 on sockets that are its own from now on."""
-
-    def show(self, name: str, pair: bytes) -> None:
-        """Answer who asks for this server name by a key with its certificate, PEM both."""
-
-    def hide(self, name: str) -> None:
-        """Answer no more for it; what is not shown is no error."""
-
-    def stop(self) -> None:
-        """Close the sockets."""
-
-
-Serve = Callable[[Sequence[socket]], Serving]
 
 
 class _Door:

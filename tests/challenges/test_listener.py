@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue.solvers import Preflight, sweep
 from renewer.model.desired import Preflight as Mode
+from renewer.network.challenges import Listening
 from renewer.network.challenges.http01.server import Server
 from renewer.provisioning import listener, sockets
 from renewer.provisioning.listener import ListenSolver
@@ -27,7 +29,8 @@ GET = f"GET {PATH} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
 
 def listen_on(address: str, *, before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> ListenSolver:
     """The solver for an address, without a look of its own."""
-    return ListenSolver(address, serve=Server, preflight=Preflight(Mode.OFF), before=before, after=after)
+    serve = partial(Listening, "http-01")
+    return ListenSolver(address, serve=serve, preflight=Preflight(Mode.OFF), before=before, after=after)
 
 
 @pytest.fixture
@@ -413,14 +416,15 @@ def test_killed_run_owes_after(tmp_path: Path, port: int) -> None:
 
 HANDED = """
 import os, socket, sys
+from functools import partial
 os.environ["LISTEN_PID"] = str(os.getpid())
 from renewer.provisioning import sockets
 from renewer.provisioning.listener import ListenSolver
 from renewer.issue.solvers import Preflight
-from renewer.network.challenges.http01.server import Server
+from renewer.network.challenges import Listening
 from renewer.model.desired import Preflight as Mode
 from tests.challenges.tasks import task
-solver = ListenSolver(sys.argv[1], serve=Server, preflight=Preflight(Mode.OFF))
+solver = ListenSolver(sys.argv[1], serve=partial(Listening, "http-01"), preflight=Preflight(Mode.OFF))
 for turn in range(2):  # the second time in one process it must still be there
     solver.present(task())
     print("ready", flush=True)

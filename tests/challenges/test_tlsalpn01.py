@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from cryptography import x509 as foreign
@@ -20,6 +21,7 @@ from renewer.issue.solvers import solver_for
 from renewer.model.desired import KeyType, TlsAlpn01
 from renewer.model.names import Identifier
 from renewer.model.solver import Task
+from renewer.network.challenges import Listening
 from renewer.network.challenges.tlsalpn01.server import PROTOCOL, Hello, NotTls, TlsServer, parse
 from renewer.provisioning import sockets
 from renewer.provisioning import tlsalpn as room
@@ -156,7 +158,7 @@ def test_two_certificates_with_one_name(port: int, solver: TlsAlpn01Solver) -> N
 
 def test_waiting_for_a_name_ends(port: int) -> None:
     """A run that must end does not wait for a name that another certificate holds."""
-    one = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=TlsServer, until=clock.monotonic)
+    one = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=partial(Listening, "tls-alpn-01"), until=clock.monotonic)
     try:
         one.present(task(certificate="a"))
         with pytest.raises(RetryLater, match=r"another certificate is being proved with www\.example\.org"):
@@ -167,7 +169,7 @@ def test_waiting_for_a_name_ends(port: int) -> None:
 
 def test_two_solvers_share_a_listener(port: int, solver: TlsAlpn01Solver) -> None:
     """The address is listened on once; who closes first does not end it for the other."""
-    other = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=TlsServer)
+    other = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=partial(Listening, "tls-alpn-01"))
     solver.present(task("a.example.org"))
     other.present(task("b.example.org"))
     solver.close()
@@ -191,7 +193,7 @@ def test_a_port_that_is_taken(port: int, solver: TlsAlpn01Solver) -> None:
 def test_an_address_that_is_none() -> None:
     """A listen that cannot be is final, with advice for this challenge."""
     with pytest.raises(GiveUp) as refusal:
-        TlsAlpn01Solver("nonsense", serve=TlsServer).present(task())
+        TlsAlpn01Solver("nonsense", serve=partial(Listening, "tls-alpn-01")).present(task())
     assert "[::]:443" in refusal.value.hint
 
 
@@ -201,7 +203,7 @@ def test_a_socket_handed_over(port: int, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(
             sockets, "handed_over", lambda host, number: [held.dup()] if number == port else [host]
         )
-        one = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=TlsServer)
+        one = TlsAlpn01Solver(f"127.0.0.1:{port}", serve=partial(Listening, "tls-alpn-01"))
         try:
             one.present(task())
             shown(port, "www.example.org")

@@ -17,11 +17,13 @@ import pytest
 from renewer import clock, network, workers
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Endpoint
-from renewer.network import line
+from renewer.network import challenges, line
+from renewer.network.challenges import Listening
 from renewer.network.door import Door
 from renewer.network.protocol import Done
 from renewer.network.verify import PortTrouble, Target, look
 from renewer.network.verify.messages import Look
+from renewer.provisioning import sockets
 from tests.network import table
 from tests.servers.ports import free_port
 
@@ -105,7 +107,7 @@ def test_workers_end_with_who_asked_them(real: Conquer) -> None:
     assert all(ended(one) for one in started)
 
 
-@pytest.mark.parametrize("deed", ["looks", "acme"])
+@pytest.mark.parametrize("deed", ["looks", "acme", "names", "listen"])
 def test_who_conquers_a_worker_gets_nothing(
     real: Conquer, tmp_path: Path, deed: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -197,6 +199,58 @@ def test_a_worker_that_is_killed_or_stopped_holds_nobody_up(real: Conquer, numbe
     (seen,) = look([nobody()])
     assert seen.trouble is PortTrouble.REFUSED
     ours.close()
+
+
+def fetched(port: int, path: str) -> bytes:
+    """What a port answers to a GET."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        said = b""
+        while some := sock.recv(4096):
+            said += some
+    return said.partition(b"\r\n\r\n")[2]
+
+
+def the_listener() -> int:
+    """The process that answers at ports."""
+    (pid,) = (one for one in below(os.getpid()) if _name(one) == "renewer listen")
+    return pid
+
+
+def test_a_worker_answers_at_a_port_that_main_bound(real: Conquer) -> None:
+    """Another one that takes its place knows all that is in hand, and nobody listens in the end."""
+    real()
+    port = free_port()
+    listening = Listening("http-01", sockets.open_for(f"127.0.0.1:{port}"))
+    listening.show("/a", b"one")
+    assert fetched(port, "/a") == b"one"
+    killed = the_listener()
+    os.kill(killed, signal.SIGKILL)
+    assert ended(killed)
+    with contextlib.suppress(RetryLater):  # it may be that nobody noticed yet
+        listening.show("/b", b"two")
+    listening.show("/b", b"two")
+    assert (fetched(port, "/a"), fetched(port, "/b")) == (b"one", b"two")
+    listening.hide("/a")
+    assert fetched(port, "/a") == b""
+    listening.stop()
+    with pytest.raises(ConnectionRefusedError):
+        fetched(port, "/b")
+
+
+def test_a_listener_that_is_stopped_keeps_no_port(real: Conquer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever does not close its sockets in time is ended, and the port is free."""
+    monkeypatch.setattr(challenges, "_GRACE", 1.0)
+    monkeypatch.setattr(line, "SLACK", 1.0)
+    real()
+    port = free_port()
+    listening = Listening("http-01", sockets.open_for(f"127.0.0.1:{port}"))
+    frozen = the_listener()
+    os.kill(frozen, signal.SIGSTOP)
+    listening.stop()
+    assert ended(frozen)
+    for one in sockets.open_for(f"127.0.0.1:{port}"):
+        one.close()
 
 
 def test_a_nursery_that_is_killed_takes_its_workers_along(real: Conquer) -> None:

@@ -72,6 +72,14 @@ class Server:
         """Where it listens: host and port."""
         return [sock.getsockname()[:2] for sock in self._listening]
 
+    def show(self, what: str, answer: bytes) -> None:
+        """Answer who asks for this path by a body."""
+        self.answers[what] = answer
+
+    def hide(self, what: str) -> None:
+        """Answer no more for it; what is not shown is no error."""
+        self.answers.pop(what, None)
+
     def stop(self) -> None:
         """Stop listening and drop everybody."""
         self._stopping = True

@@ -52,13 +52,13 @@ class TlsServer(Server):
         self._under_way: dict[Connection, _Handshake] = {}
         super().__init__(sockets, time_limit=time_limit, name="tls-alpn-01")
 
-    def show(self, name: str, pair: bytes) -> None:
+    def show(self, what: str, answer: bytes) -> None:
         """Answer who asks for this server name by a key with its certificate, PEM both."""
-        self._contexts[name] = tls.answering(pair, PROTOCOL)
+        self._contexts[what] = tls.answering(answer, PROTOCOL)
 
-    def hide(self, name: str) -> None:
+    def hide(self, what: str) -> None:
         """Answer no more for it; what is not shown is no error."""
-        self._contexts.pop(name, None)
+        self._contexts.pop(what, None)
 
     def received(self, connection: Connection) -> None:
         """Start the handshake if it is one for us, or go on with it."""
