@@ -133,9 +133,16 @@ class Door(Generic[A]):
         self._stopping = stopping
         self._requests: dict[int, _Request] = {}
 
-    def ask(self, request: DoorMessage, kind: type[A], *, grant: Grant | None = None) -> A:
+    def ask(
+        self,
+        request: DoorMessage,
+        kind: type[A],
+        *,
+        grant: Grant | None = None,
+        until: Callable[[], float] | None = None,
+    ) -> A:
         """The one answer to a request, of this kind. Raises what went wrong as one of our errors."""
-        answers = list(self.ask_all(request, kind, grant=grant))
+        answers = list(self.ask_all(request, kind, grant=grant, until=until))
         if len(answers) != 1:
             raise _nonsense(f"{len(answers)} answers to {type(request).__name__}")
         return answers[0]

@@ -77,6 +77,13 @@ DUTIES = {
         needs=("renewer.network.challenges.tlsalpn01.server",),
     ),
     "names": DutyEntry(does="asks name servers", module="renewer.network.dns.duty", name="NameAsker"),
+    "channel": DutyEntry(
+        does="delivers what people are told",
+        module="renewer.network.channels.duty",
+        name="Deliverer",
+        needs=("renewer.network.channels.mail", "renewer.network.tls", "idna"),
+        proxies=True,
+    ),
     "acme": DutyEntry(
         does="speaks to an authority",
         module="renewer.network.acme.duty",

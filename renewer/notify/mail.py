@@ -43,17 +43,19 @@ def deliver(channel: Email, message: Message, password: str | None, limit: float
     from renewer.network.channels import Courier
     from renewer.network.channels.messages import Mail
 
+    content = mail.as_bytes()
     request = Mail(
         server=channel.server or "",
         security=channel.security,
         sender=channel.sender,
         to=to,
         limit=limit,
+        octets=len(content),
         username=channel.username,
         password=password,
     )
     roots = secrets.roots(channel.ca_bundle) if channel.ca_bundle else ""
-    return Courier(roots).mail(request, mail.as_bytes())
+    return Courier(roots, of=channel.name).mail(request, content)
 
 
 def compose(channel: Email, message: Message) -> EmailMessage:

@@ -49,7 +49,7 @@ def deliver(  # noqa: PLR0913  each by its name
 ) -> str:
     """Post a message, again a few times if that may help. Raises RenewerError if nobody took it."""
     body = document(message, as_text=True)
-    courier = Courier(secrets.roots(channel.ca_bundle) if channel.ca_bundle else "")
+    courier = Courier(secrets.roots(channel.ca_bundle) if channel.ca_bundle else "", of=channel.name)
 
     def once() -> None:
         stamp = str(int(clock.now().timestamp()))

@@ -73,7 +73,7 @@ class Heartbeat:
             given = self._context.config.agent.proxy
             way = proxy(given) if given else None
             address = _address(url, what, self._context.run)
-            status = Courier().post(address, body, _TEXT.items(), limit=self._limit, proxy=way)
+            status = Courier(of="heartbeat").post(address, body, _TEXT.items(), limit=self._limit, proxy=way)
             if not 200 <= status < 300:
                 raise RetryLater(f"it answered {status}")  # noqa: TRY301  told like the others
         except RenewerError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import pytest
 
 from renewer import clock, network, workers
@@ -19,13 +20,17 @@ from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Endpoint
 from renewer.network import challenges, line
 from renewer.network.challenges import Listening
+from renewer.network.channels import Courier
+from renewer.network.dns import NameServers
 from renewer.network.door import Door
 from renewer.network.protocol import Done
 from renewer.network.verify import PortTrouble, Target, look
 from renewer.network.verify.messages import Look
 from renewer.provisioning import sockets
+from tests.challenges.dns01.scripted import Scripted, reply
 from tests.network import table
 from tests.servers.ports import free_port
+from tests.tell.listener import Listener
 
 pytestmark = pytest.mark.real
 ROOT = os.geteuid() == 0
@@ -107,7 +112,7 @@ def test_workers_end_with_who_asked_them(real: Conquer) -> None:
     assert all(ended(one) for one in started)
 
 
-@pytest.mark.parametrize("deed", ["looks", "acme", "names", "listen"])
+@pytest.mark.parametrize("deed", ["looks", "acme", "names", "listen", "channel"])
 def test_who_conquers_a_worker_gets_nothing(
     real: Conquer, tmp_path: Path, deed: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -236,6 +241,31 @@ def test_a_worker_answers_at_a_port_that_main_bound(real: Conquer) -> None:
     listening.stop()
     with pytest.raises(ConnectionRefusedError):
         fetched(port, "/b")
+
+
+def test_a_worker_delivers_what_is_longer_than_a_frame(real: Conquer) -> None:
+    """It knows the URL and the body for one delivery, and is gone after it."""
+    real()
+    body = os.urandom(700_000)
+    with Listener() as listener:
+        courier = Courier(of="ops")
+        assert courier.post(listener.url("/x"), body, [("X-A", "b")], limit=60) == 200
+        (posted,) = listener.posted
+    assert posted.body == body
+    assert [one for one in below(os.getpid()) if _name(one) == "renewer channel" and not ended(one)] == []
+
+
+def test_a_worker_asks_name_servers(real: Conquer) -> None:
+    """It has all that reads answers before it gives up its rights."""
+    real()
+    port = free_port()
+
+    def zone(query: dns.message.Message) -> dns.message.Message:
+        return reply(query, f'{query.question[0].name} 60 TXT "x"')
+
+    with Scripted("127.0.0.31", port, zone):
+        found = NameServers((f"127.0.0.31:{port}",), port=port).places(["_acme-challenge.www.example"])
+    assert set(found) == {"_acme-challenge.www.example"}
 
 
 def test_a_listener_that_is_stopped_keeps_no_port(real: Conquer, monkeypatch: pytest.MonkeyPatch) -> None:

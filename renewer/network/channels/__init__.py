@@ -1,33 +1,31 @@
 """Delivers what people are told, by mail and to URLs: main's side, asking a worker through the door."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from renewer import words
+from renewer import clock, words
 from renewer.network.channels.messages import Content, Mail, Mailed, Post, Posted
 from renewer.network.protocol import SHARE, trusting
 
+A = TypeVar("A", Mailed, Posted)
+_GRACE = 5.0  # seconds for a worker to say that its time was over
 _OCTETS = SHARE * 3 // 4  # in base64 they are a share
 
 
 class Courier:
     """Delivers for one channel, whose servers' certificates lead to `roots` (PEM; "": the system's)."""
 
-    def __init__(self, roots: str = "") -> None:
-        from renewer.network.channels.duty import Deliverer
+    def __init__(self, roots: str = "", of: str = "") -> None:
         from renewer.network.door import Door
 
-        self._door: Door[Any] = Door(Deliverer())
-        for share in trusting(roots):
-            self._door.do(share)
+        self._door: Door[Any] = Door("channel", of=of, greeting=lambda: trusting(roots))
 
     def mail(self, request: Mail, content: bytes) -> str:
         """Have a mail delivered; who did not get it, as words for people ("" if all did).
 
         Raises RenewerError if nobody got it.
         """
-        self._say(content)
-        return words.clean(self._door.ask(request, Mailed).refused)
+        return words.clean(self._said(content, request, Mailed, request.limit).refused)
 
     def post(
         self,
@@ -44,11 +42,15 @@ class Courier:
         environment. In clear it goes to this host only. Raises RetryLater if there was no answer, GiveUp for
         a URL that cannot be used.
         """
-        self._say(body)
-        request = Post(url=url, headers=tuple(headers), limit=limit, proxy=proxy)
-        status: int = self._door.ask(request, Posted).status
-        return status
+        request = Post(url=url, headers=tuple(headers), limit=limit, octets=len(body), proxy=proxy)
+        return self._said(body, request, Posted, limit).status
 
-    def _say(self, content: bytes) -> None:
-        for at in range(0, len(content), _OCTETS):
-            self._door.do(Content(octets=content[at : at + _OCTETS]))
+    def _said(self, content: bytes, request: Mail | Post, kind: type[A], limit: float) -> A:
+        end = clock.monotonic() + limit + _GRACE
+        try:
+            for at in range(0, len(content), _OCTETS):
+                self._door.do(Content(octets=content[at : at + _OCTETS]), until=lambda: end)
+            answer: A = self._door.ask(request, kind, until=lambda: end)
+            return answer
+        finally:
+            self._door.close()

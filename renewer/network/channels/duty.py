@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from renewer.errors import RetryLater
 from renewer.network.channels import messages, post
 from renewer.network.door import Asker
 from renewer.network.protocol import DoorMessage, Trust
@@ -32,10 +33,14 @@ class Deliverer:
             case messages.Mail():
                 from renewer.network.channels import mail  # smtplib and email, for mail alone
 
-                yield messages.Mailed(refused=mail.deliver(request, self._taken(), self._roots or None))
+                content = self._taken(request.octets)
+                yield messages.Mailed(refused=mail.deliver(request, content, self._roots or None))
             case messages.Post():
-                yield messages.Posted(status=post.post(request, self._taken(), self._roots or None))
+                content = self._taken(request.octets)
+                yield messages.Posted(status=post.post(request, content, self._roots or None))
 
-    def _taken(self) -> bytes:
+    def _taken(self, octets: int) -> bytes:
         content, self._content = self._content, b""
+        if len(content) != octets:  # what heard the rest of it has ended meanwhile
+            raise RetryLater("the worker that should deliver it has but a part of it", kind="worker")
         return content

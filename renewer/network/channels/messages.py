@@ -11,13 +11,14 @@ class Content(DoorMessage):
 
 
 class Mail(DoorMessage):
-    """Give the content, a mail (RFC 5322), to an SMTP server; `limit` in seconds is for all of it."""
+    """Give the content, a mail (RFC 5322) of so many octets, to a server; `limit` (seconds) for all of it."""
 
     server: str
     security: MailSecurity
     sender: str
     to: tuple[str, ...]
     limit: float
+    octets: int
     username: str | None = None
     password: str | None = None
 
@@ -29,11 +30,12 @@ class Mailed(DoorMessage):
 
 
 class Post(DoorMessage):
-    """Post the content to a URL that is a secret; `limit` in seconds is for all of it."""
+    """Post the content, so many octets, to a URL that is a secret; `limit` in seconds is for all of it."""
 
     url: str
     headers: tuple[tuple[str, str], ...]
     limit: float
+    octets: int
     proxy: str | None = None
 
 

@@ -114,10 +114,9 @@ class NameServers:
     @property
     def _door(self) -> "Door[Any]":
         if self._made is None:
-            from renewer.network.dns.duty import NameAsker  # brings dnspython
             from renewer.network.door import Door
 
-            self._made = Door[Any](NameAsker())
+            self._made = Door[Any]("names", shared=True)
         return self._made
 
 
