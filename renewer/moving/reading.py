@@ -49,7 +49,7 @@ class Tree:
         self._seen += len(names)
         if self._seen > MAX_ENTRIES:
             raise _refused(f"{self.root} has more than {MAX_ENTRIES} entries", "is it the right directory?")
-        return [name for name in names if name.isprintable()]
+        return list(filter(str.isprintable, names))  # what cannot be told is no name of a certificate
 
     def directories(self, *parts: str) -> list[str]:
         """The directories in one, also by links that stay inside."""
