@@ -240,7 +240,7 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
-    # `renewer run`, called in this process by another test, answers interrupts in a way of its own
+    # who starts tests in the background of a shell has interrupts ignored, and so have they
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
     try:

@@ -531,6 +531,7 @@ def test_interrupted_servers_are_ended_on_exit(tmp_path: Path) -> None:
 import signal
 from pathlib import Path
 from tests.servers.nginx import Nginx
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background of a shell ignores it
 print(Nginx(Path({str(tmp_path)!r})).start().pid, flush=True)
 signal.pause()
 """
@@ -544,5 +545,5 @@ signal.pause()
     assert helper.stdout is not None
     pid = int(helper.stdout.readline())
     helper.send_signal(signal.SIGINT)
-    helper.communicate()
+    helper.communicate(timeout=60)
     wait_until(lambda: not running(pid), what="nginx's end")
