@@ -13,24 +13,12 @@ from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
 from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
+from renewer.model.served import BEFORE_TLS
 from renewer.model.value import Value
 from renewer.network import verify
 from renewer.network.verify import PortTrouble, Sight, Target
 from renewer.policy.window import SHORT_LIFETIME
 
-# What is spoken at a port when nobody says so. A URL names its protocol: its port and what precedes TLS.
-_BEFORE_TLS = {
-    21: Starttls.FTP,
-    25: Starttls.SMTP,
-    110: Starttls.POP3,
-    143: Starttls.IMAP,
-    389: Starttls.LDAP,
-    587: Starttls.SUBMISSION,
-    3306: Starttls.MYSQL,
-    4190: Starttls.SIEVE,
-    5222: Starttls.XMPP,
-    5432: Starttls.POSTGRESQL,
-}
 # By scheme: the port, what comes before TLS, what is spoken inside it
 _SCHEMES: dict[str, tuple[int, Starttls | None, Starttls | None]] = {
     "https": (443, None, None),
@@ -43,7 +31,7 @@ _SCHEMES: dict[str, tuple[int, Starttls | None, Starttls | None]] = {
     "ftps": (990, None, Starttls.FTP),
     "xmpps": (5223, None, Starttls.XMPP),
     "dot": (853, None, None),
-} | {protocol.value: (port, protocol, None) for port, protocol in _BEFORE_TLS.items()}
+} | {protocol.value: (port, protocol, None) for port, protocol in BEFORE_TLS.items()}
 _COLUMNS = ("target", "address", "state", "expires", "days left", "issuer")
 _NOT_REACHED = {PortTrouble.UNRESOLVED, PortTrouble.REFUSED, PortTrouble.TIMEOUT, PortTrouble.NETWORK}
 
@@ -218,7 +206,7 @@ def _read(text: str) -> tuple[str, int, Starttls | None, Starttls | None]:
     if scheme:
         usual, before, inside = _SCHEMES[scheme]
         return host, port or usual, before, inside
-    return host, port or 443, _BEFORE_TLS.get(port or 443), None
+    return host, port or 443, BEFORE_TLS.get(port or 443), None
 
 
 def _document(text: str, sight: Sight, found: tuple[PortFinding, ...], now: datetime) -> dict[str, object]:

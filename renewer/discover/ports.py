@@ -6,22 +6,10 @@ from typing import NamedTuple
 
 from renewer.model.facts import Leaf
 from renewer.model.installed import EVERYWHERE, CertificateUse, ListeningSocket, Opening, PortShows
-from renewer.model.served import Endpoint, Starttls
+from renewer.model.served import BEFORE_TLS, Endpoint, Starttls
 from renewer.network import verify
 
 _AT_ONCE = frozenset((443, 465, 636, 853, 990, 993, 995, 5061, 5223, 5671, 6514, 8443, 8883))
-_BEFORE = {
-    21: Starttls.FTP,
-    25: Starttls.SMTP,
-    110: Starttls.POP3,
-    143: Starttls.IMAP,
-    389: Starttls.LDAP,
-    587: Starttls.SUBMISSION,
-    3306: Starttls.MYSQL,
-    4190: Starttls.SIEVE,
-    5222: Starttls.XMPP,
-    5432: Starttls.POSTGRESQL,
-}
 _BY_PROCESS = {"postgres": Starttls.POSTGRESQL, "mariadbd": Starttls.MYSQL, "mysqld": Starttls.MYSQL}
 _PROGRAMS = {  # how the programs of a server are called, as the kernel has it
     "nginx": ("nginx",),
@@ -121,7 +109,7 @@ def _fits(socket: ListeningSocket, opening: Opening, use: CertificateUse) -> boo
 
 def _known(socket: ListeningSocket) -> Opening | None:
     """What is spoken at a port that no configuration tells of; None where nobody knows."""
-    before = _BY_PROCESS.get(socket.process) or _BEFORE.get(socket.port)
+    before = _BY_PROCESS.get(socket.process) or BEFORE_TLS.get(socket.port)
     if before or socket.port in _AT_ONCE:
         return Opening(address=socket.address, port=socket.port, starttls=before)
     return None

@@ -34,6 +34,20 @@ class Starttls(StrEnum):
     SIEVE = "sieve"
 
 
+BEFORE_TLS = {
+    21: Starttls.FTP,
+    25: Starttls.SMTP,
+    110: Starttls.POP3,
+    143: Starttls.IMAP,
+    389: Starttls.LDAP,
+    587: Starttls.SUBMISSION,
+    3306: Starttls.MYSQL,
+    4190: Starttls.SIEVE,
+    5222: Starttls.XMPP,
+    5432: Starttls.POSTGRESQL,
+}
+"""What is spoken at a port before TLS when nobody says so."""
+
 _TLS_AT_ONCE = {
     465: Starttls.SMTP,
     636: Starttls.LDAP,

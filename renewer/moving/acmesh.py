@@ -9,10 +9,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 
-from renewer.errors import RenewerError, StateError
+from renewer.errors import StateError
 from renewer.model.desired import HookEvent
 from renewer.moving import shell
-from renewer.moving.found import Estate, Gap, Lineage, OldAccount, OldHook, SecretFile, Table
+from renewer.moving.found import Estate, Gap, Lineage, OldAccount, OldHook, SecretFile, Table, refusing
 from renewer.moving.naming import table_name
 from renewer.moving.reading import Tree
 
@@ -36,16 +36,12 @@ def read(tree: Tree) -> Estate:
     refused: list[Gap] = []
     accounts = tuple(_accounts(tree, refused))
     saved: Mapping[str, str] = {}
-    try:
+    with refusing(refused, "account.conf"):
         saved = shell.settings(tree.find("account.conf") or "", tree.path("account.conf"))
-    except RenewerError as error:
-        refused.append(Gap(about="account.conf", text=error.text, hint=error.hint))
     lineages = []
     for entry, config, files in glance(tree):
-        try:
+        with refusing(refused, entry):
             lineages.append(_lineage(tree, entry, config, files, saved, accounts))
-        except RenewerError as error:
-            refused.append(Gap(about=entry, text=error.text, hint=error.hint))
     return Estate(
         client=CLIENT,
         directory=tree.root,
@@ -170,10 +166,8 @@ def _accounts(tree: Tree, refused: list[Gap]) -> Iterator[OldAccount]:
     for place in tree.below("ca"):
         if place[-1] != "account.key":
             continue
-        try:
+        with refusing(refused, f"account {'/'.join(place[1:-1])}"):
             yield _account(tree, place[:-1])
-        except RenewerError as error:
-            refused.append(Gap(about=f"account {'/'.join(place[1:-1])}", text=error.text, hint=error.hint))
 
 
 def _account(tree: Tree, here: tuple[str, ...]) -> OldAccount:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 
 from renewer import ownership
 from renewer.decoding import UndecodableError, decode
-from renewer.errors import RenewerError, StateError
+from renewer.errors import StateError
 from renewer.model.desired import HookEvent
 from renewer.moving import plugins
-from renewer.moving.found import Estate, Gap, Lineage, OldAccount, OldHook
+from renewer.moving.found import Estate, Gap, Lineage, OldAccount, OldHook, refusing
 from renewer.moving.reading import Tree
 
 CLIENT = "certbot"
@@ -69,10 +69,8 @@ def read(tree: Tree) -> Estate:
     refused: list[Gap] = []
     everywhere = _directories(tree, refused)
     for name, config, files in glance(tree):
-        try:
+        with refusing(refused, name):
             lineages.append(_lineage(tree, name, config, files, everywhere))
-        except RenewerError as error:
-            refused.append(Gap(about=name, text=error.text, hint=error.hint))
     accounts = tuple(_accounts(tree, refused))
     return Estate(
         client=CLIENT,
@@ -193,10 +191,8 @@ def _accounts(tree: Tree, refused: list[Gap]) -> Iterator[OldAccount]:
             if real in known:
                 continue
             known.add(real)
-            try:
+            with refusing(refused, f"account {place[-1]}"):
                 yield _account(tree, place)
-            except RenewerError as error:
-                refused.append(Gap(about=f"account {place[-1]}", text=error.text, hint=error.hint))
 
 
 def _places(tree: Tree, parts: tuple[str, ...], depth: int) -> Iterator[tuple[str, ...]]:

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterator, Mapping
 
 from renewer.decoding import UndecodableError, decode
-from renewer.errors import RenewerError, StateError
+from renewer.errors import StateError
 from renewer.model.desired import HookEvent
 from renewer.moving import shell
-from renewer.moving.found import Estate, Gap, Lineage, OldAccount, OldHook, Table
+from renewer.moving.found import Estate, Gap, Lineage, OldAccount, OldHook, Table, refusing
 from renewer.moving.reading import Tree
 
 CLIENT = "dehydrated"
@@ -40,10 +40,8 @@ def read(tree: Tree) -> Estate:
     accounts = tuple(_accounts(base, refused))
     lineages = []
     for name, config, files in glance(tree):
-        try:
+        with refusing(refused, name):
             lineages.append(_lineage(base, name, config, files, said, accounts))
-        except RenewerError as error:
-            refused.append(Gap(about=name, text=error.text, hint=error.hint))
     return Estate(
         client=CLIENT,
         directory=tree.root,
@@ -147,10 +145,8 @@ def _hooks(said: Mapping[str, str]) -> Iterator[OldHook]:
 def _accounts(base: Tree, refused: list[Gap]) -> Iterator[OldAccount]:
     for coded in base.directories("accounts"):
         here = ("accounts", coded)
-        try:
+        with refusing(refused, f"account {coded}"):
             yield _account(base, coded, here)
-        except RenewerError as error:
-            refused.append(Gap(about=f"account {coded}", text=error.text, hint=error.hint))
 
 
 def _account(base: Tree, coded: str, here: tuple[str, str]) -> OldAccount:

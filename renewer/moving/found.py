@@ -3,8 +3,10 @@
 A `Table` is one of the config, as it will be written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+from renewer.errors import RenewerError
 from renewer.model.desired import HookEvent
 from renewer.model.value import Value
 
@@ -103,3 +105,12 @@ class Estate(Value):
     watched: tuple[LeftThere, ...] = ()
     refused: tuple[Gap, ...] = ()
     remarks: tuple[Gap, ...] = ()
+
+
+@contextmanager
+def refusing(refused: list[Gap], about: str) -> Iterator[None]:
+    """Read one thing of many: what goes wrong with it is refused by its name, and the others come along."""
+    try:
+        yield
+    except RenewerError as error:
+        refused.append(Gap(about=about, text=error.text, hint=error.hint))

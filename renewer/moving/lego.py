@@ -7,8 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from renewer.decoding import UndecodableError, decode
-from renewer.errors import RenewerError
-from renewer.moving.found import Estate, Gap, Lineage, OldAccount, Table
+from renewer.moving.found import Estate, Gap, Lineage, OldAccount, Table, refusing
 from renewer.moving.reading import Tree
 
 CLIENT = "lego"
@@ -31,10 +30,8 @@ def read(tree: Tree) -> Estate:
     accounts = tuple(_accounts(tree, refused))
     lineages = []
     for name, config, files in glance(tree):
-        try:
+        with refusing(refused, name):
             lineages.append(_lineage(tree, name, config, files, accounts))
-        except RenewerError as error:
-            refused.append(Gap(about=name, text=error.text, hint=error.hint))
     told = "how lego proved names stood on its command line (and its hooks), not in its files"
     hint = "the challenge that you name is used; write your --run-hook or --renew-hook as [hook.X]"
     return Estate(
@@ -92,11 +89,9 @@ def _accounts(tree: Tree, refused: list[Gap]) -> Iterator[OldAccount]:
         for who in tree.directories("accounts", host):
             here = ("accounts", host, who)
             key = (*here, "keys", f"{who}.key") if tree.has(*here, "keys") else (*here, f"{who}.key")
-            try:
+            with refusing(refused, f"account {who}"):
                 said = _object(tree, *here, "account.json")
                 yield _account(tree, said, key, who)
-            except RenewerError as error:
-                refused.append(Gap(about=f"account {who}", text=error.text, hint=error.hint))
 
 
 def _account(tree: Tree, said: Mapping[str, object], key: tuple[str, ...], who: str) -> OldAccount:

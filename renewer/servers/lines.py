@@ -8,7 +8,6 @@ from renewer.model.served import Starttls
 from renewer.servers.reading import Guard
 
 _MOST = 1_000_000  # lines in all, those of a file as often as it is included
-_DEPTH = 40  # files that include each other
 
 
 class SourceLine(NamedTuple):
@@ -34,11 +33,7 @@ class SourceLines:
 
     def of(self, path: str, asked: str = "") -> Iterator[SourceLine]:
         """The lines of a file, while it does not include itself and is not too deep in others."""
-        if path in self._way:
-            self.guard.tell(asked or path, f"{path} includes itself: not read again")
-            return
-        if len(self._way) >= _DEPTH:
-            self.guard.tell(asked or path, f"includes more than {_DEPTH} deep: not read")
+        if not self.guard.may_include(path, self._way, asked):
             return
         text = self.guard.text(path, asked)
         if text is None:

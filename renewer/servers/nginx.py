@@ -11,7 +11,6 @@ from renewer.servers.reading import Guard
 
 SERVER = "nginx"
 HOMES = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/etc/nginx/nginx.conf")
-_DEPTH = 40  # files that include each other
 _MOST = 2_000_000  # directives in all, those of a snippet as often as it is included
 _SMALL = 64 << 10  # octets of a text whose directives are kept for the next include
 _LISTEN_WITHOUT_PORT = 80
@@ -59,11 +58,7 @@ class _Reader:
 
     def file(self, path: str, block: _Block, asked: str = "") -> None:
         """Read a file into a block."""
-        if path in self._way:
-            self.guard.tell(asked or path, f"{path} includes itself: not read again")
-            return
-        if len(self._way) >= _DEPTH:
-            self.guard.tell(asked or path, f"includes more than {_DEPTH} deep: not read")
+        if not self.guard.may_include(path, self._way, asked):
             return
         self._way.append(path)
         try:

@@ -8,7 +8,7 @@ import errno
 import fnmatch
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from renewer import ownership
@@ -17,6 +17,7 @@ from renewer.model.installed import Unread
 LARGEST = 1 << 20  # octets of a file
 MOST_FILES = 20_000
 MOST_ENTRIES = 20_000  # of one directory, and of one pattern
+INCLUDES = 40  # files inside each other
 _LINKS = 10  # in a row
 _KEPT_DIRECTORIES = 128  # open at a time
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -46,6 +47,16 @@ class Guard:
         if place not in self._told:
             self._told.add(place)
             self.unread.append(Unread(place=place, text=text))
+
+    def may_include(self, path: str, way: Sequence[str], asked: str = "") -> bool:
+        """Whether a file may be read inside those of `way`; why not is told: no circle, and so many deep."""
+        if path in way:
+            self.tell(asked or path, f"{path} includes itself: not read again")
+        elif len(way) >= INCLUDES:
+            self.tell(asked or path, f"includes more than {INCLUDES} deep: not read")
+        else:
+            return True
+        return False
 
     def octets(self, path: str, asked: str = "") -> bytes | None:
         """A regular file, whole; None, told at `asked` (else its path), if it must not or cannot be read."""
