@@ -116,9 +116,11 @@ def _print(plan: "ImportPlan", result: "Imported", *, dry: bool) -> None:
     if dry:
         screen.say("nothing was changed")
     elif plan.coming:
-        screen.say("next: renewer rehearse --all; then: renewer takeover " + client)
+        screen.say(f"next: renewer rehearse --all; then: {_THEN.get(client, _OTHERWISE)}")
 
 
+_THEN = {"certbot": "renewer takeover certbot"}
+_OTHERWISE = "switch it off where it is called (docs/moving/others.md), and renewer timer install"
 _ACCOUNT = {
     "taken": "its key comes along",
     "there": "it is ours already",

@@ -57,10 +57,15 @@ def test_lego(agent: Newcomer, lego: Path, believing: Pebble) -> None:
     assert agent.files_of_config == []
     agent.tables["challenge.web"] = {"type": "http-01", "listen": "127.0.0.1:8402"}
     mark = believing.mark()
+    told = agent.cli("import", "lego", "--from", str(lego), "--challenge", "web", "--dry-run")
+    assert "nothing was changed" in told.err
     said = agent.json("import", "lego", "--from", str(lego), "--challenge", "web")
     assert {one["name"] for one in said["certificates"]} == {"a.example.org", "wildcard.w.example.org"}
     assert said["accounts"] == [{"authority": "pebble", "result": "taken"}]
     again = agent.json("import", "lego", "--from", str(lego))
+    told = agent.cli("import", "lego", "--from", str(lego))
+    assert "switch it off where it is called" in told.err
+    assert "takeover" not in told.out + told.err  # which there is for certbot alone
     assert {one["result"] for one in again["certificates"]} == {"there"}
     assert agent.key("a.example.org") == (lego / "certificates/a.example.org.key").read_bytes()
     agent.json("run")
