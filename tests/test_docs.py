@@ -1,11 +1,13 @@
 """What the pages promise is there: configurations load, keys are named, links lead somewhere."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from renewer import hooks
+from renewer.cli.app import COMMANDS
 from renewer.config.load import load
 from renewer.model.decision import EventName, State
 from renewer.model.facts import DeploymentState, EndpointState
@@ -51,3 +53,19 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_what_is_to_be_typed_can_be_typed() -> None:
+    """Every hint that begins a command of ours names one that there is; else it is a sentence."""
+    sentences = {"renews", "has", "only"}
+    typed = {
+        match[1]
+        for path in (CHECKOUT / "renewer").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "hint"
+        for part in ast.walk(node.value)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        for match in re.finditer(r"(?:^|[:;,(`] ?|\bor )renewer ([a-z][a-z-]+)", part.value)
+    }
+    assert "run" in typed
+    assert typed - sentences - set(COMMANDS) == set()

@@ -166,7 +166,8 @@ def _dns(name: str, kind: str, said: Mapping[str, str]) -> ProvedBy:
     if maker is None:
         service = f"its credentials are {path}" if path else "its credentials are in the environment"
         return ProvedBy(
-            why=f"certbot's plugin {kind} has no counterpart ({service})", hint=f"renewer docs dns; {_GIVE}"
+            why=f"certbot's plugin {kind} has no counterpart ({service})",
+            hint=f"docs/dns.md lists what there is; {_GIVE}",
         )
     if not path:
         return ProvedBy(why=f"the credentials of {kind} are not on record", hint=_GIVE)
