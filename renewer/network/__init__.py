@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 opener: Callable[[str, str, bool], Any] | None = None
-"""How the command opens a worker (a `door.WorkerWay`): for which duty, with whom, whether for all who ask.
+"""How a worker is opened (a `door.WorkerWay`): for which duty, with whom, whether for all who ask.
 
-Where nobody said it, as in tests of single parts, workers live in the process that asks.
+Where nobody said it, workers live in the process that asks; the command does not say it yet.
 """
