@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import closing
 
 import click
 
@@ -66,16 +67,14 @@ def _remembered(found: Discovery, agent: Agent) -> Discovery:
     from renewer.discover import discovery
     from renewer.ledger.sqlite import open_ledger
     from renewer.model.installed import Discovered
+    from renewer.store.lock import Lock
 
     if not os.path.isdir(agent.state):
         return found
     try:
-        ledger = open_ledger(agent, write=True)
-        try:
+        with Lock(agent.state, group=agent.group), closing(open_ledger(agent, write=True)) as ledger:
             seen, records = discovery.remembered(found, ledger.load(Discovered))
             ledger.save(*records)
-        finally:
-            ledger.close()
     except RenewerError as error:
         screen.say(f"note: when they were first seen is not remembered: {words.line(error.text)}")
         return found

@@ -29,6 +29,8 @@ COMMANDS = [
     ["log"],
     ["account", "show", "ca"],
     ["copies", "list"],
+    ["discover"],
+    ["report", "--readiness"],
 ]
 
 
@@ -70,6 +72,18 @@ def test_root_is_told_who_runs_it(theirs: Bed, command: list[str]) -> None:
         assert ended.code != 0
         assert "sudo -u nobody renewer" in said, said
     assert _theirs(theirs) == before
+
+
+@pytest.mark.parametrize("command", [["discover"], ["report", "--readiness"]], ids=" ".join)
+def test_a_state_before_its_first_run_gets_nothing_of_roots(bed: Bed, command: list[str]) -> None:
+    """What root looks up on the host is told, and that it is not remembered: the agent could not write it."""
+    bed.certificate()
+    bed.state.mkdir(mode=0o700)
+    _give(bed.state)
+    ended = bed.cli(*command)
+    assert ended.code == 0, ended.err
+    assert "is not remembered" in ended.err
+    assert _theirs(bed) == {}
 
 
 @pytest.mark.parametrize("damaged", ["ledger.db", "renewal.log", "lock"])
