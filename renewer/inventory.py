@@ -4,6 +4,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -193,7 +194,13 @@ def _situation(
         tests=_tests(context),
         fault=fault,
         broken=broken,
+        lifetime=_lifetime(memory.versions.get(wish.name, ())),
     )
+
+
+def _lifetime(remembered: Iterable[VersionFacts]) -> timedelta | None:
+    issued = [facts.version for facts in remembered if not facts.version.placeholder]
+    return max(issued, key=lambda version: version.made_at).leaf.lifetime if issued else None
 
 
 def _versions(

@@ -13,8 +13,8 @@ from renewer import clock, proc
 from renewer.errors import RenewerError, RetryLater
 from renewer.network.acme.lost import DATES
 from renewer.policy import clocks as policy
-from renewer.policy.budget import ASSUMED_LIFETIME
 from renewer.policy.clocks import ClockVerdict, Reading
+from renewer.policy.wanted import ASSUMED_LIFETIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class Clocks:
 
     def _judge(self, odd: Reading, situation: Situation) -> None:
         live = situation.live_version
-        tolerance = policy.tolerated(live.leaf.lifetime if live else ASSUMED_LIFETIME)
+        tolerance = policy.tolerated(live.leaf.lifetime if live else situation.lifetime or ASSUMED_LIFETIME)
         if not policy.differs(odd, tolerance):
             return
         with self._guard:

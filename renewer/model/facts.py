@@ -614,6 +614,7 @@ class Situation(Value):
     `ended` has the authorities of the wish at which our account was ended, each with how;
     `chain` is the chain that is preferred and could not be had.
     `broken` are versions that cannot be read and that nobody needs, id and why: another one is live.
+    `lifetime` is that of the newest version that is remembered, also if its files are no good any more.
     """
 
     wish: Certificate
@@ -642,6 +643,7 @@ class Situation(Value):
     acceptances: tuple[Acceptance, ...] = ()
     fault: str | None = None
     broken: tuple[tuple[str, str], ...] = ()
+    lifetime: timedelta | None = None
     unread: bool = False
     modes: tuple[str, ...] = ()
     blocked: str | None = None

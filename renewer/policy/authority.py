@@ -7,7 +7,7 @@ from typing import NamedTuple
 from renewer.model.facts import Failure, Situation, Version
 from renewer.policy.backoff import forced_again, issue_again
 from renewer.policy.budget import Withheld
-from renewer.policy.wanted import best, in_part
+from renewer.policy.wanted import best, in_part, lifetime
 from renewer.policy.window import in_emergency
 
 FAILURES_BEFORE_THE_NEXT = 3
@@ -65,7 +65,14 @@ def choose(  # noqa: PLR0913  each by its name
     known = candidates(situation)
     for authority in [one for one in known if one not in passed_over] or known:
         failure = failures.get(authority)
-        again = failure and issue_again(failure, meanwhile, now, in_part(situation, now), begun=begun)
+        again = failure and issue_again(
+            failure,
+            meanwhile,
+            now,
+            in_part(situation, now),
+            begun=begun,
+            lifetime=lifetime(situation, now),
+        )
         choice = _held(Choice(authority, again if again and again > now else None, failure), held(authority))
         choices.append(choice)
         if choice.not_before is None or (failure and failure.local):

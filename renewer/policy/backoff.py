@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.facts import Deployment, Failure, Sighting, Situation, Version
+from renewer.policy.wanted import ASSUMED_LIFETIME
 from renewer.policy.window import in_emergency
 
 # Let's Encrypt's advice: 1, 10, 100 minutes, then once a day
@@ -16,7 +17,6 @@ EMERGENCY_STEP = timedelta(minutes=30)  # two an hour stay below five failed aut
 STALE_STEP = timedelta(hours=6)  # between deployments for a port that stays stale, in the last days
 RETRY_AFTER_FLOOR = timedelta(minutes=1)
 RETRY_AFTER_CAP_WHEN_ABSENT = timedelta(hours=6)
-ASSUMED_LIFETIME = timedelta(days=90)
 PAUSED = "paused"
 MALFORMED = "malformed"  # what an authority cannot read once, it cannot read twice
 CLOCKS_DIFFER = timedelta(minutes=5)  # a fact from further ahead was written while the clock was wrong
@@ -38,26 +38,27 @@ def _jitter(span: timedelta, *words: str) -> timedelta:
     return span / 10 * (zlib.crc32("\0".join(words).encode()) / 2**32)
 
 
-def issue_again(
+def issue_again(  # noqa: PLR0913  each by its name
     failure: Failure,
     best: Version | None,
     now: datetime,
     part: Version | None = None,
     *,
     begun: bool = False,
+    lifetime: timedelta = ASSUMED_LIFETIME,
 ) -> datetime:
     """The earliest moment to ask that authority again for the full set.
 
-    `best` is what we have meanwhile, `part` a degraded version that stands in for it. What was found on this
-    host, without disturbing anybody, is looked at again by the next run: it costs nobody anything. `begun` is
-    whether it was this very run that found it.
+    `best` is what we have meanwhile (without, `lifetime` is what its certificates live), `part` a degraded
+    version that stands in for it. What was found on this host, without disturbing anybody, is looked at again
+    by the next run: it costs nobody anything. `begun` is whether it was this very run that found it.
     """
     if from_the_future(failure.at, now):
         return now
     if failure.local and not failure.disturbing:
         moment = failure.at + LADDER[0] if begun else now
         return max(moment, failure.not_before or moment)
-    lifetime = best.leaf.lifetime if best else ASSUMED_LIFETIME
+    lifetime = best.leaf.lifetime if best else lifetime
     step = min(DAILY if failure.final and not failure.local else ladder(_rung(failure)), lifetime / 10)
     if part is not None:
         step = min(_degraded_step(failure.at - part.made_at), lifetime / 10)

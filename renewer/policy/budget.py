@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from renewer.model.facts import Accepted, Order, Ordered, Purse, Situation, Version
 from renewer.model.value import Value
 from renewer.policy.wanted import best
+from renewer.policy.wanted import lifetime as lifetime_of
 from renewer.policy.window import in_emergency
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-ASSUMED_LIFETIME = 90 * DAY
 CAPACITY = 3
 PERSONS_CAPACITY, PERSONS_STEP = 5, HOUR
 KEPT = 31 * DAY  # an order that old has no say any more
@@ -96,7 +96,7 @@ def _timers_hold(
     situation: Situation, authority: str, orders: list[_Sent], call: OrderTerms
 ) -> Withheld | None:
     live = best(situation, call.now)
-    lifetime = live.leaf.lifetime if live else ASSUMED_LIFETIME
+    lifetime = lifetime_of(situation, call.now)
     urgent = live is not None and in_emergency(live.leaf, call.now)
     each = urgent_step(lifetime) if urgent else step(lifetime)
     after = each if urgent else issued_step(lifetime)

@@ -14,7 +14,7 @@ from renewer.policy.checks import Facts, Need, window_of
 from renewer.policy.newer import ahead, order_by
 from renewer.policy.orders import Fate, fate
 from renewer.policy.terms import Terms
-from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, order_fits, withheld
+from renewer.policy.wanted import acceptance, best, fits_in_part, in_part, lifetime, order_fits, withheld
 from renewer.policy.window import emergency_span, in_last_hours, judge, renewal_moment
 from renewer.words import stamp
 
@@ -263,7 +263,9 @@ def _held_by(facts: Facts, authority: str) -> datetime | None:
     if facts.terms.force or facts.terms.asked:
         return forced_again(failure, meanwhile, facts.terms.now)
     part = in_part(facts.situation, facts.terms.now)
-    return issue_again(failure, meanwhile, facts.terms.now, part, begun=facts.terms.begun)
+    now, begun = facts.terms.now, facts.terms.begun
+    lives = lifetime(facts.situation, now)
+    return issue_again(failure, meanwhile, now, part, begun=begun, lifetime=lives)
 
 
 def _failed_at(facts: Facts, authority: str) -> datetime | None:

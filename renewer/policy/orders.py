@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from renewer.model.facts import Order, OrderState, Parked, Situation
-from renewer.policy.backoff import ASSUMED_LIFETIME, from_the_future
-from renewer.policy.wanted import best
+from renewer.policy.backoff import from_the_future
+from renewer.policy.wanted import best, lifetime
 from renewer.policy.window import in_emergency
 
 TRIES = 2  # an order is not judged by one bad day of the network's
@@ -56,8 +56,7 @@ def expiry(order: Order) -> datetime:
 
 def patience(situation: Situation, now: datetime) -> timedelta:
     """How long an order may get no further: a day, a tenth of the lifetime of short-lived ones."""
-    meanwhile = best(situation, now)
-    return min(PATIENCE, (meanwhile.leaf.lifetime if meanwhile else ASSUMED_LIFETIME) / 10)
+    return min(PATIENCE, lifetime(situation, now) / 10)
 
 
 def further(order: Order, status: str, proven: int) -> bool:

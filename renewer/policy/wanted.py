@@ -1,9 +1,11 @@
 """Which of the versions on disk is wanted, and which is to be served: nearly always the same. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from renewer.model.facts import Acceptance, Order, Situation, Version
 from renewer.policy.window import in_emergency, in_last_wakes
+
+ASSUMED_LIFETIME = timedelta(days=90)  # of a certificate that nobody has seen yet
 
 
 def fits(version: Version, situation: Situation) -> bool:
@@ -148,6 +150,15 @@ def best(situation: Situation, now: datetime, *, anyway: bool = False) -> Versio
     if live and live.placeholder:
         live = None
     return to_serve(situation, now, anyway=anyway) or live
+
+
+def lifetime(situation: Situation, now: datetime) -> timedelta:
+    """How long its certificates live: what visitors see meanwhile, else the last one that anybody remembers.
+
+    A version whose files are damaged is as good as absent, but it has said how short-lived they are.
+    """
+    live = best(situation, now)
+    return live.leaf.lifetime if live else situation.lifetime or ASSUMED_LIFETIME
 
 
 def order_fits(order: Order, situation: Situation) -> bool:

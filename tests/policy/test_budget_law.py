@@ -20,6 +20,7 @@ from renewer.policy.backoff import count
 from renewer.policy.due import decide
 from renewer.policy.issuing import RENEWALS, calling
 from renewer.policy.terms import Terms
+from renewer.policy.wanted import ASSUMED_LIFETIME
 from renewer.policy.window import in_emergency
 from tests.builders import DAY, HOUR, NOW, WISH, absent, version, window, wish
 from tests.marks import examples
@@ -234,7 +235,7 @@ class Budget(RuleBasedStateMachine):
             if (hold := budget.next_order(facts, name, calling(facts, agent.terms())))
         ]
         spent = any(one.wasted or one.renewal for record in facts.ordered for one in record.orders)
-        lifetime = agent.lifetime if facts.versions else budget.ASSUMED_LIFETIME
+        lifetime = agent.lifetime if facts.versions else ASSUMED_LIFETIME
         longest = budget.issued_step(lifetime) if spent else budget.step(lifetime)
         names = calling(facts, agent.terms()).spare
         assert len(held) < len(facts.wish.authorities) or min(held) - agent.clock <= longest * (1 + names)

@@ -11,12 +11,14 @@ import pytest
 from cryptography import x509
 
 from renewer.model.decision import Result, Step
+from renewer.model.facts import Accepted, Ordered
 from tests.servers.tls_peer import Peer
-from tests.serving.bed import Bed
+from tests.serving.bed import NOWHERE, Bed
 from tests.serving.issuer import DAY, Signer
 from tests.store.looking import live_pair
 
 NAME = "www.example.org"
+MINUTE = timedelta(minutes=1)
 LOG = 'echo "$1" >>$calls'
 
 
@@ -264,3 +266,27 @@ def test_a_group_that_does_not_exist_is_told(bed: Bed) -> None:
     assert ended.code != 0
     assert "no-such-group" in ended.err + ended.out
     assert files(bed.live()) == before
+
+
+@pytest.mark.parametrize("files_lost", ["key", "version"])
+def test_the_order_budget_remembers_how_short_lived_it_was(bed: Bed, files_lost: str) -> None:
+    """Damaged or gone with its files: three orders of late hold the next one back by its own lifetime."""
+    bed.certificate()
+    made = bed.clock.now() - 2 * DAY
+    version = bed.put(bed.root.issue(NAME, age=2 * DAY, lifetime=6 * DAY), live=True, made=made)
+    assert bed.run().exit == 0
+    now = bed.clock.now()
+    sent = tuple(
+        Accepted(order_at=now - ago * MINUTE, at=(now - ago * MINUTE,), url=f"u{ago}") for ago in (3, 2, 1)
+    )
+    with bed.context(write=True) as context:
+        context.ledger.save(Ordered(certificate="www", authority="ca", directory=NOWHERE, orders=sent))
+    directory = bed.state / "certificates/www/versions" / version.id
+    if files_lost == "key":
+        others(directory / "privkey.pem")
+    else:
+        shutil.rmtree(directory)
+    decision = bed.plan()
+    assert decision.step is Step.WAIT
+    assert decision.not_before is not None
+    assert timedelta(hours=14) < decision.not_before - now <= timedelta(hours=14.4)
