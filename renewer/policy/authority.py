@@ -57,22 +57,13 @@ def choose(  # noqa: PLR0913  each by its name
     """
     failures = relevant(situation) if situation.failures else {}
     meanwhile = best(situation, now)
-    live = situation.live_version
-    urgent = (meanwhile is not None and in_emergency(meanwhile.leaf, now)) or (
-        live is not None and not live.placeholder and live.leaf.not_after <= now
-    )
+    urgent = _is_urgent(situation, meanwhile, now)
+    part, lives = in_part(situation, now), lifetime(situation, now)
     choices: list[Choice] = []
     known = candidates(situation)
     for authority in [one for one in known if one not in passed_over] or known:
         failure = failures.get(authority)
-        again = failure and issue_again(
-            failure,
-            meanwhile,
-            now,
-            in_part(situation, now),
-            begun=begun,
-            lifetime=lifetime(situation, now),
-        )
+        again = failure and issue_again(failure, meanwhile, now, part, begun=begun, lifetime=lives)
         choice = _held(Choice(authority, again if again and again > now else None, failure), held(authority))
         choices.append(choice)
         if choice.not_before is None or (failure and failure.local):
@@ -98,6 +89,13 @@ def _held(choice: Choice, hold: Withheld | None) -> Choice:
     if hold is None or (choice.not_before is not None and choice.not_before >= hold.until):
         return choice
     return choice._replace(not_before=hold.until, hold=hold)
+
+
+def _is_urgent(situation: Situation, meanwhile: Version | None, now: datetime) -> bool:
+    """Whether what visitors see is near its end, or beyond it."""
+    live = situation.live_version
+    expired = live is not None and not live.placeholder and live.leaf.not_after <= now
+    return expired or (meanwhile is not None and in_emergency(meanwhile.leaf, now))
 
 
 def _is_free(failure: Failure, meanwhile: Version | None, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -390,7 +391,8 @@ def _link(troubles: Troubles, trouble: Trouble) -> Begun:
             older = min(path.name for path in (live.parent / "versions").iterdir())
             live.symlink_to(f"versions/{older}")
         elif way == "a directory":
-            shutil.copytree(holds, live)
+            with suppress(OSError):  # the disk may be full by then: it has what found room
+                shutil.copytree(holds, live)
     return Begun(trouble, f"{name}/live is {way}", ALL, away, state=True)
 
 
