@@ -339,6 +339,25 @@ def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
     }
 
 
+def test_taken_away_as_soon_as_another_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is there; another process makes it before us, and logrotate takes it before we open it."""
+    path, real, came = tmp_path / "renewal.log", os.open, [0]
+
+    def opened(name: str, flags: int, *more: int, **where: int) -> int:
+        if name == path.name:
+            came[0] += 1
+            if came[0] == 2:  # we found none, and are about to make it
+                path.write_bytes(b"")
+            elif came[0] == 3:  # it was there, and is about to be opened
+                path.rename(tmp_path / "renewal.log-20261122")
+        return real(name, flags, *more, **where)
+
+    monkeypatch.setattr(os, "open", opened)
+    full(path, count=3)
+    assert came[0] > 3
+    assert len(list(Reader(str(path)).events())) == 3
+
+
 def test_two_that_rotate_different_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logrotate takes the file away while a run rotates it, and another fills the next: nothing is lost."""
     path, real, moved = tmp_path / "renewal.log", os.rename, [0]

@@ -14,6 +14,7 @@ from renewer import durable, ownership
 from renewer.model.value import Value
 
 MODE = 0o640
+_TRIES = 100  # to have a file that others move away meanwhile
 _BEGINNING = b'{"at":'  # of a line of the log
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -75,11 +76,18 @@ class LogFile:
             self._fd = self._open(place)
         return self._fd
 
-    def _open(self, place: ownership.Place) -> int:
+    def _open(self, place: ownership.Place, like: os.stat_result | None = None) -> int:
+        """What stands there, or a new file; others may make it before us, and take it away again."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                return self._standing(place)
+            with contextlib.suppress(FileExistsError):
+                return self._create(place, like)
+        raise OSError(errno.EBUSY, "it is taken away as soon as it is there")
+
+    def _standing(self, place: ownership.Place) -> int:
         try:
             fd = os.open(place.name, _OPEN, dir_fd=place.fd)
-        except FileNotFoundError:
-            return self._create(place)
         except OSError as error:
             if error.errno == errno.ENXIO:  # a pipe that nobody reads, a socket
                 raise _no_file() from None
@@ -92,18 +100,9 @@ class LogFile:
             raise
         return fd
 
-    def _create(self, place: ownership.Place, like: os.stat_result | None = None) -> int:
+    def _create(self, place: ownership.Place, like: os.stat_result | None) -> int:
         """A new file, for its owner and the group; as far as we may, with the rights of the one before."""
-        try:
-            fd = os.open(place.name, _OPEN | os.O_CREAT | os.O_EXCL, MODE, dir_fd=place.fd)
-        except FileExistsError:  # somebody else was first
-            fd = os.open(place.name, _OPEN, dir_fd=place.fd)
-            try:
-                _check(fd, place)
-            except BaseException:
-                os.close(fd)
-                raise
-            return fd
+        fd = os.open(place.name, _OPEN | os.O_CREAT | os.O_EXCL, MODE, dir_fd=place.fd)
         os.fchmod(fd, stat.S_IMODE(like.st_mode) & 0o666 if like else MODE)  # whatever the umask is
         owner, group = (like.st_uid, like.st_gid) if like else (-1, _number(self._group))
         try:
@@ -140,7 +139,7 @@ class LogFile:
                 if not os.path.samestat(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), entry):
                     return fd
                 _shift(place, self._rotation.keep)
-                new = self._create(place, like=entry)
+                new = self._open(place, like=entry)
         except OSError as error:
             self.fault = error
             return fd
