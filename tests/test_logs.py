@@ -358,6 +358,31 @@ def test_taken_away_as_soon_as_another_made_it(tmp_path: Path, monkeypatch: pyte
     assert len(list(Reader(str(path)).events())) == 3
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["and another is there", "and none is there"])
+def test_rotated_by_another_just_before(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    again: bool,  # noqa: FBT001
+) -> None:
+    """It is ours to rotate, but somebody did so a moment ago: the line goes on in what stands now."""
+    path, real, moved = tmp_path / "renewal.log", fcntl.flock, [0]
+    full(path, count=3, keep=1000)
+
+    def flock(fd: int, how: int) -> None:
+        if not moved[0]:
+            moved[0] += 1
+            path.rename(tmp_path / "renewal.log-20261122")
+            if again:
+                path.write_bytes(b"")
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    log = full(path, count=9, keep=1000)
+    assert moved[0]
+    assert log.faults == ()
+    assert len(numbers(path)) == 12
+
+
 def test_two_that_rotate_different_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logrotate takes the file away while a run rotates it, and another fills the next: nothing is lost."""
     path, real, moved = tmp_path / "renewal.log", os.rename, [0]

@@ -66,11 +66,8 @@ class LogFile:
     def _current(self) -> int:
         """The file that stands at the path now."""
         if self._fd is not None:
-            try:
-                if os.path.samestat(os.lstat(self.path), os.fstat(self._fd)):
-                    return self._fd
-            except FileNotFoundError:
-                pass
+            if _stands(self.path, os.fstat(self._fd)):
+                return self._fd
             self.close()
         with _place(self.path) as place:
             self._fd = self._open(place)
@@ -128,26 +125,41 @@ class LogFile:
         except OSError:
             return fd
         try:
-            entry = os.fstat(fd)
-            if entry.st_size == 0 or not os.path.samestat(os.lstat(self.path), entry):
-                return fd if entry.st_size == 0 else self._current()
-            os.fsync(fd)
-            with _place(self.path) as place:
-                if not _alone(place.fd):
-                    return fd
-                # whoever may rename on the way may have put another directory there since we looked
-                if not os.path.samestat(os.stat(place.name, dir_fd=place.fd, follow_symlinks=False), entry):
-                    return fd
-                _shift(place, self._rotation.keep)
-                new = self._open(place, like=entry)
+            new = self._turned(fd)
         except OSError as error:
             self.fault = error
-            return fd
+            new = fd
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
-        os.close(fd)
-        self._fd = new
+        if new is None:
+            return self._current()
+        if new != fd:
+            os.close(fd)
+            self._fd = new
         return new
+
+    def _turned(self, fd: int) -> int | None:
+        """A new file in its place, or this one if it stays; None if it does not stand there any more."""
+        entry = os.fstat(fd)
+        if entry.st_size == 0:
+            return fd
+        if not _stands(self.path, entry):
+            return None
+        os.fsync(fd)
+        with _place(self.path) as place:
+            # whoever may rename on the way may have put another directory there since we looked
+            if not _alone(place.fd) or not _stands(place.name, entry, place.fd):
+                return fd
+            _shift(place, self._rotation.keep)
+            return self._open(place, like=entry)
+
+
+def _stands(path: str, entry: os.stat_result, directory: int | None = None) -> bool:
+    """Whether that very file is there."""
+    try:
+        return os.path.samestat(os.stat(path, dir_fd=directory, follow_symlinks=False), entry)
+    except FileNotFoundError:
+        return False
 
 
 def _alone(directory: int) -> bool:
