@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,19 @@ from tests.servers.certificates import ServerRoot
 from tests.servers.dovecot import Dovecot
 from tests.servers.foreground import program
 from tests.servers.mariadb import USER
+from tests.servers.own_network import own_network
 from tests.servers.postfix import Postfix
 from tests.servers.postgresql import Postgresql
 
 NAME = "www.example.org"
 _CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """Connections are counted: nobody else of this machine may make one."""
+    with own_network():
+        yield
 
 
 def _seen(endpoints: list[Endpoint], roots: str, times: int = 3) -> list[verify.Sight]:

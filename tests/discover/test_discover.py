@@ -24,6 +24,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.haproxy import Haproxy
 from tests.servers.mariadb import Mariadb
 from tests.servers.nginx import Nginx
+from tests.servers.own_network import own_network
 from tests.servers.ports import free_port
 from tests.servers.postfix import Postfix
 from tests.servers.postgresql import USER, Postgresql
@@ -125,7 +126,7 @@ def host() -> Iterator[Host]:
         not_before=datetime.now(UTC) - timedelta(days=100),
     )
     host.servers["expired.example.org"] = expired
-    with ExitStack() as stack:
+    with own_network(), ExitStack() as stack:
         _servers(host, stack)
         argv = [sys.executable, "-m", "renewer", "--config", "/nonexistent", "discover", "--json"]
         ended = subprocess.run(

@@ -48,7 +48,7 @@ def test_who_was_never_asked_comes_first(
     authority.bend(Call.RENEWAL_INFO, error(500))
     host.run()
     authority.mend()
-    for _ in range(6):
+    for _ in range(NUMBER // 4):
         authority.mend()
         authority.bend(Call.RENEWAL_INFO, error(503, retry_after="3600"), skip=4)
         host.run(ask=True)
