@@ -8,7 +8,7 @@ export PYTHONPATH = $(CURDIR)
 WORKERS = $(shell echo $$(($$(nproc) * 3 / 2)))
 
 .DEFAULT_GOAL = help
-.PHONY: help demo check test bench lint types setup deb clean
+.PHONY: help demo check check-code check-tests test bench lint types setup deb clean
 
 help:
 	@echo 'make demo    watch it: issue, deploy, renew, break and mend, on a real Pebble and a real nginx'
@@ -27,10 +27,15 @@ demo:
 
 check:
 	@tests/setup.sh check
+	@$(MAKE) --no-print-directory --jobs=2 check-code check-tests
+
+check-code:
 	@$(PYTHON) -m ruff check --quiet
 	@$(PYTHON) -m ruff format --quiet --check
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS); fi
 	@$(PYTHON) -m mypy
+
+check-tests:
 	@$(PYTHON) -m pytest -q -n 2 --dist worksteal --hypothesis-profile=check -m 'not real and not slow'
 
 test: setup

@@ -18,6 +18,9 @@ _TESTS = Path(__file__).parent
 EXAMPLES = 20
 """Of a property in `make check`, where a whole run looks at a hundred."""
 
+CHECK = "not real and not slow"
+"""What `make check` runs, as pytest's `-m`."""
+
 REAL_FIXTURES = {"pebble", "pebble_factory", "nginx_factory", "bendable"}
 REAL_DIRECTORIES = {
     "attacks",
@@ -63,6 +66,13 @@ def mark(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.real)
         if _room(item) in SLOW_DIRECTORIES or _file(item) in SLOW_FILES:
             item.add_marker(pytest.mark.slow)
+
+
+def passed_over(path: Path, expression: str) -> bool:
+    """Whether pytest's `-m` deselects everything in this file or directory."""
+    if expression != CHECK or not path.is_relative_to(_TESTS):
+        return False
+    return str(path.relative_to(_TESTS)) in REAL_DIRECTORIES | SLOW_DIRECTORIES | REAL_FILES | SLOW_FILES
 
 
 def _file(item: pytest.Item) -> str:

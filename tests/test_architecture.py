@@ -13,7 +13,17 @@ import pytest
 from tests import marks
 from tests.house import bounds
 from tests.house.bounds import FUNCTION_LINES, LONGER_FUNCTIONS, LONGER_MODULES, MODULE_LINES, ROWS, Row
-from tests.house.code import ROOT, calls, functions, imports, length, modules, our_rooms_imported, source
+from tests.house.code import (
+    ROOT,
+    calls,
+    functions,
+    imports,
+    length,
+    modules,
+    nodes,
+    our_rooms_imported,
+    source,
+)
 from tests.house.measures import strongly_connected
 
 # A room imports its own level and lower ones; no modules import each other in a circle.
@@ -276,16 +286,23 @@ def test_what_failed_is_told_where_it_is_an_outcome() -> None:
     }
     told, made = set(), set()
     for module in modules():
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and node.args and ast.unparse(node.args[0]) == "EventName.FAILED":
+        for node in nodes(module):
+            if not isinstance(node, ast.Call):
+                continue
+            given = [*node.args, *(word.value for word in node.keywords)]
+            if node.args and _said(node.args[0]) == "EventName.FAILED":
                 told.add(module.path)
-            if isinstance(node, ast.Call) and "Result.FAILED" in (
-                ast.unparse(one) for one in (*node.args, *(word.value for word in node.keywords))
-            ):
+            if "Result.FAILED" in map(_said, given):
                 made.add(module.path)
 
     assert told == {"renewer/model/decision.py"}
     assert made <= {"renewer/model/decision.py", *by_its_hook}
+
+
+def _said(node: ast.expr) -> str:
+    """An attribute of a name as it is written; "" for anything else."""
+    named = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    return ast.unparse(node) if named else ""
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
@@ -374,7 +391,8 @@ def test_every_test_says_what_it_proves() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.name}"
         for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for top in ast.parse(path.read_text("utf-8")).body
+        for node in (top.body if isinstance(top, ast.ClassDef) else [top])
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
     ]
     assert wrong == []
@@ -401,6 +419,13 @@ def test_every_exception_is_one() -> None:
     assert sorted(set(bounds.STAND_ALONE) - paths) == []
     marked = {*marks.REAL_FILES, *marks.SLOW_FILES, *marks.REAL_DIRECTORIES, *marks.SLOW_DIRECTORIES}
     assert sorted(one for one in marked if not (ROOT / "tests" / one).exists()) == []
+
+
+def test_make_check_leaves_out_what_the_marks_say() -> None:
+    """By the very expression for which whole directories are not even read."""
+    assert f"-m '{marks.CHECK}'" in (ROOT / "Makefile").read_text("utf-8")
+    assert marks.passed_over(ROOT / "tests/e2e", marks.CHECK)
+    assert not marks.passed_over(ROOT / "tests/e2e", "real")
 
 
 def test_circles_are_found() -> None:

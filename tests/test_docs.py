@@ -11,6 +11,7 @@ from renewer.cli.app import COMMANDS
 from renewer.config.load import load
 from renewer.model.decision import EventName, State
 from renewer.model.facts import DeploymentState, EndpointState
+from tests.house.code import modules, nodes
 from tests.test_report import CERTIFICATE, DEPLOYMENT, ENDPOINT, OUTCOME, PLAN, RENEWAL, STATUS, STEP
 
 CHECKOUT = Path(__file__).parents[1]
@@ -60,8 +61,8 @@ def test_what_is_to_be_typed_can_be_typed() -> None:
     sentences = {"renews", "has", "only"}
     typed = {
         match[1]
-        for path in (CHECKOUT / "renewer").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for module in modules()
+        for node in nodes(module)
         if isinstance(node, ast.keyword) and node.arg == "hint"
         for part in ast.walk(node.value)
         if isinstance(part, ast.Constant) and isinstance(part.value, str)

@@ -4,16 +4,15 @@ import ast
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from renewer import words
+from tests.house.code import modules, nodes
 
 NOW = datetime(2026, 11, 7, 9, 30, 5, tzinfo=UTC)
-PACKAGE = Path(words.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -126,11 +125,11 @@ def test_it_costs_nothing() -> None:
 def test_there_is_one_cleaner() -> None:
     """Nobody else makes harmless what is not printable: the only other use of that question is to refuse."""
     cleaners = [
-        str(path.relative_to(PACKAGE))
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if path.name != "words.py"
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        module.path
+        for module in modules()
+        if module.room != "words"
+        for node in nodes(module)
         if isinstance(node, ast.comprehension | ast.IfExp)
         and any(isinstance(one, ast.Attribute) and one.attr == "isprintable" for one in ast.walk(node))
     ]
-    assert cleaners == ["config/challenges.py"]  # whether a provider's name may be repeated at all
+    assert cleaners == ["renewer/config/challenges.py"]  # whether a provider's name may be repeated at all

@@ -62,6 +62,7 @@ def test_includes_in_a_circle_end(tmp_path: Path) -> None:
     assert "includes itself" in told
 
 
+@pytest.mark.slow
 def test_includes_that_double_each_time_end(tmp_path: Path) -> None:
     """Thirty files that each include the next one twice would be a billion: bounded, and told."""
     for number in range(30):
@@ -178,6 +179,7 @@ def test_no_reader_fails_on_anything(server: str, tmp_path: Path) -> None:
             READERS[server](guard, str(config))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", sorted(READERS))
 def test_no_reader_is_slow_on_one_long_line(server: str, tmp_path: Path) -> None:
     """Nearly a mebibyte on one line or on very many ends soon."""

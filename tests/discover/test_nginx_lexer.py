@@ -124,6 +124,7 @@ def test_braces_in_lua_strings_and_comments_do_not_count(lua: str, *, after: boo
             list(directives(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
