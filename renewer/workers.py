@@ -13,11 +13,12 @@ import sys
 import threading
 from collections import Counter
 
-from renewer import proc
+from renewer import network, proc
 from renewer.decoding import UndecodableError
 from renewer.errors import RenewerError, RetryLater, shortage
 from renewer.network import confine
 from renewer.network.channel import Channel, ClosedError
+from renewer.network.door import Opener
 from renewer.network.duties import DUTIES
 from renewer.network.line import WorkerLine
 from renewer.network.nursery import Bear, Born, End, Ready, Welcome
@@ -66,7 +67,7 @@ class Workers:
             if self._starts[name] >= _STARTS:
                 text = f"the process that {does} failed twice: no third is started in this run"
                 raise RetryLater(text, hint="the next run starts one", kind="worker")
-            line = self._start(duty, does, name)
+            line = self._start(duty, of, does)
             self._lines.append(line)
             if shared:
                 self._shared[name] = line
@@ -86,13 +87,14 @@ class Workers:
                 self._nursery.close()
                 self._nursery = None
 
-    def _start(self, duty: str, does: str, name: str) -> WorkerLine:
+    def _start(self, duty: str, of: str, does: str) -> WorkerLine:
+        name = f"{duty} {of}"
         here, there = socket.socketpair()
         channel, nursery, pid = Channel(here), None, 0
         try:
             with there:
                 uid, gid, own = self._identity()
-                wish = Bear(duty=duty, uid=uid, gid=gid, own=own)
+                wish = Bear(duty=duty, of=of, uid=uid, gid=gid, own=own)
                 nursery = self._living(does)
                 pid = nursery.bear(wish, there.fileno(), does)
             self.confined[duty] = self._ready(channel, does)
@@ -225,6 +227,11 @@ def opened(duty: str, of: str, shared: bool, user: str | None) -> WorkerLine:  #
             _ours.append(Workers())
     _ours[0].user = user
     return _ours[0].open(duty, of, shared)
+
+
+def apart() -> Opener:
+    """The opener of what must never be in this process: libraries of others, which print, wait and hang."""
+    return network.opener or (lambda duty, of, shared: opened(duty, of, shared, None))
 
 
 def end() -> None:

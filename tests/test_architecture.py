@@ -79,7 +79,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "click": ("renewer/cli/",),
     "rich": ("renewer/cli/",),
     "jinja2": ("renewer/notify/html.py",),
-    "apprise": ("renewer/notify/",),
+    "apprise": ("renewer/network/channels/services.py",),
 }
 # Who brings something to the disk or renames it besides `durable`, the one way to a durable file, and why.
 OTHERWISE_DURABLE = {

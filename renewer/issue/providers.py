@@ -4,32 +4,34 @@ Secrets, accounts and what is trusted are taken from this host at the moment of 
 A provider of ours is employed anew for each call; one of others once, for it may remember something.
 """
 
+import math
 import re
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from renewer import secrets
+from renewer import clock, secrets
 from renewer.errors import GiveUp, RenewerError
 from renewer.model.desired import Dns01, OptionValue, Secret, SecretSource
 from renewer.model.dns_options import BUILT_IN, Rules, option_faults, time_limit
 from renewer.model.dns_provider import AcmeDnsAccount, Provider, TxtRecord, untouched
 from renewer.network.protocol import DoorMessage, shares, trusting
-from renewer.network.providers import do_alone, opened
 from renewer.network.providers import messages as say
+from renewer.network.providers import opened
 from renewer.provisioning import acme_dns as accounts
 from renewer.provisioning.dns_script import ScriptProvider
 
 if TYPE_CHECKING:
-    from renewer.network.door import Door
+    from renewer.network.door import Door, Opener
 
 _NEED_ZONE = frozenset({"rfc2136"})  # of ours
 _ELSEWHERE = Secret(source=SecretSource.ENV, argument=())  # in the place of a reference that is followed
 _turns: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
-_LIMIT, _GRACE = 120.0, 20.0  # seconds for lexicon, and to start and end it
+_LIMIT, _GRACE = 120.0, 20.0  # seconds for lexicon, and to say that they are over
 _ACCOUNT = re.compile(r"[!-~]+( [!-~]+){3}")
 
 
@@ -82,17 +84,23 @@ class _Behind:
         """Nothing is kept."""
 
     def _ask(self, *requests: DoorMessage) -> None:
-        with untouched():
-            door, hidden = self._employed()
-        for number, request in enumerate(requests):
-            try:
-                door.do(request)
-            except RenewerError as error:
-                error.untouched = error.untouched and not number
-                raise _without(error, hidden) from None
+        self._have_done(self._challenge.provider, requests)
 
-    def _employed(self) -> "tuple[Door[Any], list[str]]":
-        return _employed(self._challenge)
+    def _have_done(
+        self,
+        who: str,
+        requests: Sequence[DoorMessage],
+        *,
+        opener: "Opener | None" = None,
+        within: float = math.inf,
+    ) -> None:
+        with untouched():
+            told, hidden = _employment(self._challenge)
+        door = opened(who, lambda: told, opener)
+        try:
+            _do(door, requests, hidden, within)
+        finally:
+            door.close()
 
 
 class _Lexicon(_Behind):
@@ -100,52 +108,50 @@ class _Lexicon(_Behind):
 
     def __init__(self, challenge: Dns01) -> None:
         super().__init__(challenge, needs_zone=True)
+        self._service = str(dict(challenge.options)["service"])
         with _guard:
-            self._turn = _turns.setdefault(str(dict(challenge.options)["service"]), threading.Lock())
+            self._turn = _turns.setdefault(self._service, threading.Lock())
 
     def ready(self, names: Sequence[str]) -> None:
         """Whether dns-lexicon is there and has that service: seen without any of it at work."""
-        super()._ask(say.Prepare(names=tuple(names)))
+        self._apart("lexicon", say.Prepare(names=tuple(names)))
 
     def _ask(self, *requests: DoorMessage) -> None:
-        from renewer.provisioning.dns_script import run_python
-
-        with untouched():
-            told, hidden = _told(self._challenge)
-        limit = time_limit(dict(told.options), _LIMIT)
         with self._turn:
-            try:
-                do_alone(
-                    (say.Employ(challenge=told), *requests),
-                    run_python,
-                    {name: str(value) for name, value in told.env},
-                    limit * len(requests) + _GRACE,
-                )
-            except RenewerError as error:
-                raise _without(error, hidden) from None
+            self._apart(f"lexicon {self._service}", *requests)
+
+    def _apart(self, who: str, *requests: DoorMessage) -> None:
+        from renewer import workers
+
+        within = time_limit(dict(self._challenge.options), _LIMIT) + _GRACE
+        self._have_done(who, requests, opener=workers.apart(), within=within)
 
 
 class _Foreign(_Behind):
     """One of others: made once, and asked what it takes before it is told anything."""
 
     def __init__(self, challenge: Dns01) -> None:
-        self._door = opened()
+        self._told: tuple[DoorMessage, ...] = ()
+        self._hidden: list[str] = []
+        self._door = opened(challenge.provider, lambda: self._told)
         found = self._door.ask(say.Describe(provider=challenge.provider), say.Described)
         _check(challenge, found.rules)
         super().__init__(challenge, needs_zone=found.needs_zone)
-        self._hidden: list[str] | None = None
         self._making = threading.Lock()
 
     def close(self) -> None:
         """Let it go of its connections."""
-        if self._hidden is not None:
+        if self._told:
             self._door.do(say.Dismiss())
+        self._door.close()
 
-    def _employed(self) -> "tuple[Door[Any], list[str]]":
-        with self._making:
-            if self._hidden is None:
-                _, self._hidden = _employed(self._challenge, self._door)
-            return self._door, self._hidden
+    def _ask(self, *requests: DoorMessage) -> None:
+        with untouched(), self._making:
+            if not self._told:
+                told, self._hidden = _employment(self._challenge)
+                _do(self._door, told, self._hidden)
+                self._told = told
+        _do(self._door, requests, self._hidden)
 
 
 class _AcmeDns(_Behind):
@@ -193,8 +199,12 @@ def register(challenge: Dns01, domain: str) -> AcmeDnsAccount:
     Raises RetryLater, GiveUp or StateError.
     """
     options = dict(challenge.options)
-    door, _ = _employed(challenge)
-    account: AcmeDnsAccount = door.ask(say.Register(), say.Registered).account
+    told, _ = _employment(challenge)
+    door = opened(challenge.provider, lambda: told)
+    try:
+        account: AcmeDnsAccount = door.ask(say.Register(), say.Registered).account
+    finally:
+        door.close()
     if not _ACCOUNT.fullmatch(" ".join(msgspec.structs.astuple(account))):
         text = f"the acme-dns server {options['server']} registered, but what it answered is no account"
         raise GiveUp(text, hint="is it an acme-dns server?", kind="http")
@@ -202,14 +212,31 @@ def register(challenge: Dns01, domain: str) -> AcmeDnsAccount:
     return account
 
 
-def _employed(challenge: Dns01, door: "Door[Any] | None" = None) -> "tuple[Door[Any], list[str]]":
-    """The door to a provider that has what it needs at this moment, and the secrets among that."""
-    door = door or opened()
+def _do(
+    door: "Door[Any]", requests: Sequence[DoorMessage], hidden: Sequence[str], within: float = math.inf
+) -> None:
+    """Ask one after the other, each of which may take so many seconds."""
+    try:
+        with untouched():
+            door.open()
+        for number, request in enumerate(requests):
+            end = clock.monotonic() + within
+            try:
+                door.do(request, until=partial(float, end))
+            except RenewerError as error:
+                error.untouched = error.untouched and not number
+                raise
+    except RenewerError as error:
+        raise _without(error, hidden) from None
+
+
+def _employment(challenge: Dns01) -> tuple[tuple[DoorMessage, ...], list[str]]:
+    """What tells a provider all that it needs at this moment, and the secrets among that."""
     told, hidden = _told(challenge)
     options = dict(told.options)
+    said: list[DoorMessage] = []
     if challenge.provider in BUILT_IN and (bundle := options.pop("ca_bundle", None)):
-        for share in trusting(secrets.roots(str(bundle))):
-            door.do(share)
+        said += trusting(secrets.roots(str(bundle)))
         told = msgspec.structs.replace(told, options=tuple(options.items()))
     key = ""
     if told.rfc2136 is not None and told.rfc2136.tsig is not None:
@@ -217,8 +244,7 @@ def _employed(challenge: Dns01, door: "Door[Any] | None" = None) -> "tuple[Door[
         tsig = msgspec.structs.replace(told.rfc2136.tsig, secret=_ELSEWHERE)
         told = msgspec.structs.replace(told, rfc2136=msgspec.structs.replace(told.rfc2136, tsig=tsig))
         hidden.append(key)
-    door.do(say.Employ(challenge=told, key=key))
-    return door, hidden
+    return (*said, say.Employ(challenge=told, key=key)), hidden
 
 
 def _told(challenge: Dns01) -> tuple[Dns01, list[str]]:

@@ -76,8 +76,12 @@ def confine(uid: int | None, gid: int | None, *, own: bool, readable: Iterable[s
     """Give up every right but to read these directories and files. Single-threaded, just after a fork.
 
     `uid` and `gid` are the other user's (None: it stays who it is), `own` whether that one runs nothing else.
-    Raises ConfineError if anything of it did not work as the kernel said it did.
+    Raises ConfineError if anything of it did not work as the kernel said it did, or if another thread would
+    keep what this one gives up.
     """
+    with contextlib.suppress(OSError):
+        if len(os.listdir("/proc/self/task")) > 1:
+            raise ConfineError("something that it imported has begun to work")
     limited(own=own)
     became = _become(uid, gid)
     _without_capabilities()

@@ -70,6 +70,8 @@ class WorkerWay(Protocol):
         """Nothing more will be asked there."""
 
 
+Opener = Callable[[str, str, bool], WorkerWay]
+"""Opens a worker: for which duty, with whom, whether for all who ask."""
 Grant = Callable[[Any], DoorMessage]
 """Answers what a worker asks of main. Raises BreachError for what it must not ask."""
 
@@ -103,7 +105,8 @@ class Door(Generic[A]):
     its notes, unless a request brings one of its own. `stopping` is set when nothing new is wanted. A
     request's `until` (on `clock.monotonic`) is how long its answer is waited for; the worker is told, also if
     it comes nearer. `duty` is a name of `duties.DUTIES`; `of` says with whom it is done, `shared` whether
-    its worker serves all who ask. `greeting` are requests that a new worker gets before all others, `handed`
+    its worker serves all who ask; `opener` opens it where nobody said how, which need not be in this process.
+    `greeting` are requests that a new worker gets before all others, `handed`
     the open files that go with the first of them.
     """
 
@@ -113,6 +116,7 @@ class Door(Generic[A]):
         *,
         of: str = "",
         shared: bool = False,
+        opener: Opener | None = None,
         greeting: Callable[[], Iterable[DoorMessage]] = tuple,
         handed: Sequence[int] = (),
         grants: Any = None,
@@ -123,6 +127,7 @@ class Door(Generic[A]):
         self._duty = duty
         self._of = of
         self._shared = shared
+        self._opener = opener
         self._greeting = greeting
         self._handed = tuple(handed)
         self._way: WorkerWay | None = None
@@ -187,19 +192,28 @@ class Door(Generic[A]):
     def _open(self) -> WorkerWay:
         with self._opening:
             if self._way is None or self._way.closed:
-                way = (
-                    _here(self._duty)
-                    if network.opener is None or not isinstance(self._duty, str)
-                    else (network.opener(self._duty, self._of, self._shared))
-                )
-                handed = self._handed
-                for one in self._greeting():
-                    nothing: Any = Done
-                    for _ in self._asked(way, _Request(None, None, self._note), one, nothing, handed):
-                        raise _nonsense(f"an answer to {type(one).__name__}")
-                    handed = ()
+                way = self._way_to(network.opener or self._opener)
+                try:
+                    self._greet(way)
+                except BaseException:
+                    if not self._shared:
+                        way.close()
+                    raise
                 self._way = way
             return self._way
+
+    def _greet(self, way: WorkerWay) -> None:
+        handed = self._handed
+        for one in self._greeting():
+            nothing: Any = Done
+            for _ in self._asked(way, _Request(None, None, self._note), one, nothing, handed):
+                raise _nonsense(f"an answer to {type(one).__name__}")
+            handed = ()
+
+    def _way_to(self, opener: Opener | None) -> WorkerWay:
+        if not isinstance(self._duty, str):
+            return _Here(self._duty)
+        return opener(self._duty, self._of, self._shared) if opener else _Here(duty_of(self._duty))
 
     def _asked(
         self,
@@ -366,10 +380,6 @@ class _Side:
         return answer  # type: ignore[no-any-return]
 
 
-def _here(duty: str | Duty) -> WorkerWay:
-    return _Here(duty_of(duty) if isinstance(duty, str) else duty)
-
-
 def _condemned(way: WorkerWay, error: RenewerError) -> RenewerError:
     way.condemn(error)
     return error
@@ -385,4 +395,4 @@ def _nonsense(what: str) -> RetryLater | OurFault:
     return RetryLater(f"a worker answered nonsense: {what}", kind="worker")
 
 
-__all__ = ["Asker", "Door", "Duty", "Grant", "Main", "WorkerWay"]
+__all__ = ["Asker", "Door", "Duty", "Grant", "Main", "Opener", "WorkerWay"]

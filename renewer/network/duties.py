@@ -48,7 +48,8 @@ class Duty(Protocol):
 class DutyEntry(Value):
     """One kind: what it does as a clause for people, its module and class, and other modules that it needs.
 
-    `proxies` is whether it may know this host's proxies, whose addresses may hold a password.
+    `proxies` is whether it may know this host's proxies, whose addresses may hold a password, `own` whether
+    its module has a function `prepare`, by which one worker imports what only its kind (`of`) needs.
     """
 
     does: str
@@ -56,6 +57,7 @@ class DutyEntry(Value):
     name: str
     needs: tuple[str, ...] = ()
     proxies: bool = False
+    own: bool = False
 
 
 _ALL = (  # what the library imports when it is first needed, beside what our modules do
@@ -77,12 +79,25 @@ DUTIES = {
         needs=("renewer.network.challenges.tlsalpn01.server",),
     ),
     "names": DutyEntry(does="asks name servers", module="renewer.network.dns.duty", name="NameAsker"),
+    "provider": DutyEntry(
+        does="changes DNS records",
+        module="renewer.network.providers.duty",
+        name="Publisher",
+        needs=("renewer.network.tls", "idna"),
+        own=True,
+    ),
     "channel": DutyEntry(
         does="delivers what people are told",
         module="renewer.network.channels.duty",
         name="Deliverer",
         needs=("renewer.network.channels.mail", "renewer.network.tls", "idna"),
         proxies=True,
+    ),
+    "service": DutyEntry(
+        does="tells a service by apprise",
+        module="renewer.network.channels.services",
+        name="Teller",
+        own=True,
     ),
     "acme": DutyEntry(
         does="speaks to an authority",
@@ -106,3 +121,9 @@ def prepare(name: str) -> None:
     entry = DUTIES[name]
     for module in (entry.module, *entry.needs, *_ALL):
         import_module(module)
+
+
+def prepare_own(name: str, of: str) -> None:
+    """Import what only who does it with `of` needs; what is not there is told when it is asked for."""
+    if DUTIES[name].own:
+        import_module(DUTIES[name].module).prepare(of)

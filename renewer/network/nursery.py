@@ -33,10 +33,11 @@ _GENERATIONS = 1000  # what a worker may have left behind becomes our child when
 class Bear(DoorMessage):
     """A worker of this kind, at the socket that comes with it; it becomes `uid` and `gid`, if they are said.
 
-    `own` is whether that user runs nothing else.
+    `of` says with whom it works, `own` whether that user runs nothing else.
     """
 
     duty: str
+    of: str = ""
     uid: int | None = None
     gid: int | None = None
     own: bool = False
@@ -164,6 +165,7 @@ def _live(wish: Bear, line: int) -> None:
     line = _alone(line)
     channel = Channel(socket.socket(fileno=line))
     confine.named(f"renewer {wish.duty}")
+    duties.prepare_own(wish.duty, wish.of)
     try:
         places = readable(other=wish.uid is not None)
         confined = confine.confine(wish.uid, wish.gid, own=wish.own, readable=places)

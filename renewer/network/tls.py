@@ -196,10 +196,23 @@ def system_places() -> tuple[str, ...]:
 
 
 def _load(context: ssl.SSLContext, pair: bytes) -> None:
-    """The pair reaches OpenSSL, which takes file names only, by a file that is in memory and has no name."""
-    fd = os.memfd_create("pair")
+    with _named(pair) as path:
+        context.load_cert_chain(path)
+
+
+@contextlib.contextmanager
+def _named(pem: bytes) -> Iterator[str]:
+    """The name by which PEM reaches OpenSSL, which takes file names only: of a file in memory."""
+    path = in_memory(pem)
     try:
-        os.write(fd, pair)
-        context.load_cert_chain(f"/proc/self/fd/{fd}")
+        yield path
     finally:
-        os.close(fd)
+        os.close(int(path.rpartition("/")[2]))
+
+
+def in_memory(content: bytes) -> str:
+    """The path of a file that lies nowhere, for this process as long as it lives."""
+    fd = os.memfd_create("pem")
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(content)
+    return f"/proc/self/fd/{fd}"

@@ -1,28 +1,18 @@
-"""Notices to whatever service apprise knows: in a process of its own, for it knows no time limit of ours."""
+"""Notices to whatever services apprise knows: each told by a worker that knows its URL and nothing else."""
 
-import os
-import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
-
-from renewer import proc
-from renewer.decoding import UndecodableError, decode
-from renewer.errors import GiveUp, OurFault, RetryLater
+from renewer import clock, workers
+from renewer.errors import RetryLater
+from renewer.network.channels import tell_service
+from renewer.network.channels.messages import TellService, ToldService
 from renewer.notify.message import Message
 from renewer.notify.writing import text
 
 LIMIT = 30.0  # seconds for all URLs
-_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "apprise_child.py")
+PARALLEL = 4
 _LONGEST = 8000  # characters; most chats take less and cut it themselves
-
-
-class _Said(msgspec.Struct):
-    """What the other process says: which URLs (by their place) failed, and which are none."""
-
-    missing: bool = False
-    unknown: list[int] = []
-    failed: list[int] = []
 
 
 def deliver(message: Message, urls: Sequence[str], *, limit: float = LIMIT) -> str:
@@ -30,22 +20,30 @@ def deliver(message: Message, urls: Sequence[str], *, limit: float = LIMIT) -> s
 
     Raises RenewerError if none took it.
     """
-    job = {"path": sys.path, "urls": urls, "title": message.subject, "body": text(message)[:_LONGEST]}
-    # -P: beside that file lies one whose name is apprise's own
-    argv = [sys.executable, "-P", _CHILD]
-    env = proc.scrubbed_environment()
-    ended = proc.run(argv, stdin=msgspec.json.encode(job), env=env, timeout=limit, apart=True)
-    if ended.code is None:
+    end = clock.monotonic() + limit
+    opener, body = workers.apart(), text(message)[:_LONGEST]
+
+    def tell(url: str) -> ToldService | RetryLater:
+        left = max(end - clock.monotonic(), min(limit, 1.0))
+        request = TellService(url=url, title=message.subject, body=body, limit=left)
+        try:
+            return tell_service(request, message.channel, opener)
+        except RetryLater as error:  # a worker's end, or its want
+            return error
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        answers = list(pool.map(tell, urls))
+    if answers and all(isinstance(one, RetryLater) for one in answers):
+        raise next(one for one in answers if isinstance(one, RetryLater))
+    told = ["failed" if isinstance(one, RetryLater) else one.outcome for one in answers]
+    if set(told) == {"late"}:
         raise RetryLater(f"apprise was not done within {limit:g} s", kind="channel")
-    try:
-        said = decode(ended.output, _Said)
-    except UndecodableError:
-        raise OurFault(f"apprise ended without a word (exit {ended.code})", kind="channel") from None
-    if said.missing:
-        hint = "pip install 'renewer[apprise]'"
-        raise GiveUp("apprise is not installed", hint=hint, kind="channel")
-    wrong = [f"URL {place + 1} is none that apprise knows" for place in said.unknown]
-    wrong += [f"the service of URL {place + 1} did not take it" for place in said.failed]
+    words = {
+        "unknown": "URL {} is none that apprise knows",
+        "failed": "the service of URL {} did not take it",
+        "late": f"the service of URL {{}} did not take it within {limit:g} s",
+    }
+    wrong = [words[one].format(place) for place, one in enumerate(told, 1) if one in words]
     if len(wrong) >= len(urls):
         raise RetryLater(
             f"apprise told nobody: {'; '.join(wrong)}", hint="try it with `apprise -vv`", kind="channel"

@@ -5,7 +5,6 @@ a time limit, the whole process group ended at it, and the checks of hooks: nobo
 Scripts of other clients were never called twice at once, so neither are they here.
 """
 
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -122,16 +121,3 @@ class ScriptProvider:
             if isinstance(value, Secret) and len(secret) >= _SHORTEST:
                 text = text.replace(secret, "…")
         return text
-
-
-def run_python(script: str, stdin: bytes, env: Mapping[str, str], within: float) -> tuple[int | None, str]:
-    """Run a script of ours in a process of its own: exit code (None if it was ended) and what it wrote.
-
-    It takes nothing from beside its file, where names of other packages may lie.
-    """
-    from renewer import proc
-
-    argv = [sys.executable, "-P", script]
-    given = proc.scrubbed_environment() | dict(env)
-    ended = proc.run(argv, stdin=stdin, env=given, timeout=within, apart=True)
-    return ended.code, ended.output

@@ -33,7 +33,7 @@ STAND_ALONE: dict[str, str] = {
     "renewer/network/dns/caa.py": "a record with rules of its own (RFC 8659)",
     "renewer/network/dns/examine.py": "one look at all: what `doctor` judges, apart from what solvers need",
     "renewer/network/dns/tlsa.py": "a record with rules of its own (RFC 6698)",
-    "renewer/notify/apprise.py": "loaded by who has such a channel: it starts a process",
+    "renewer/notify/apprise.py": "loaded by who has such a channel: it brings processes",
     "renewer/notify/command.py": "loaded by who has such a channel: it brings the webhook, and ssl",
     "renewer/policy/readiness.py": "a policy is a module: facts of a host in, findings out",
     "renewer/report/freshness.py": "asked by every run, so without jinja2",

@@ -145,8 +145,8 @@ _AT_JSONS_EDGE = (
     "renewer/accounts/",
     # the loader: TOML before it is checked
     "renewer/config/",
-    # JSON's edge: octets to values and back, and children that are handed a document
-    *("renewer/decoding.py", "renewer/notify/apprise_child.py", "renewer/notify/apprise_child.py"),
+    # JSON's edge: octets to values and back
+    "renewer/decoding.py",
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import dns.message
 import pytest
 
-from renewer import clock, network, workers
+from renewer import network, workers
 from renewer.errors import RenewerError, RetryLater
 from renewer.model.desired import Endpoint
 from renewer.network import challenges, line
@@ -29,6 +29,7 @@ from renewer.network.verify.messages import Look
 from renewer.provisioning import sockets
 from tests.challenges.dns01.scripted import Scripted, reply
 from tests.network import table
+from tests.network.processes import below, ended, name_of
 from tests.servers.ports import free_port
 from tests.tell.listener import Listener
 
@@ -68,29 +69,6 @@ def nobody(port: int | None = None) -> Target:
     return Target(endpoint=Endpoint(server_name="localhost", host="127.0.0.1", port=port or free_port()))
 
 
-def ended(pid: int) -> bool:
-    """Whether a process is gone within a generous while."""
-    for _ in range(600):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        clock.sleep(0.05)
-    return False
-
-
-def below(pid: int) -> list[int]:
-    """Every process that came from this one."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # a thread may end meanwhile
-            for child in map(int, (task / "children").read_text("ascii").split()):
-                found += [child, *below(child)]
-    return found
-
-
 def test_a_worker_looks_without_rights(real: Conquer) -> None:
     """What it sees is what was seen before, and it is another user, held by Landlock where there is one."""
     ours = real()
@@ -112,7 +90,7 @@ def test_workers_end_with_who_asked_them(real: Conquer) -> None:
     assert all(ended(one) for one in started)
 
 
-@pytest.mark.parametrize("deed", ["looks", "acme", "names", "listen", "channel"])
+@pytest.mark.parametrize("deed", ["looks", "acme", "names", "listen", "channel", "provider"])
 def test_who_conquers_a_worker_gets_nothing(
     real: Conquer, tmp_path: Path, deed: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -125,7 +103,7 @@ def test_who_conquers_a_worker_gets_nothing(
         path.chmod(0o600)
     beside = real()
     look([nobody()])
-    (other,) = (one for one in below(os.getpid()) if _name(one) == "renewer looks")
+    (other,) = (one for one in below(os.getpid()) if name_of(one) == "renewer looks")
     given = {name: str(path) for name, path in files.items()}
     ours = real(deed="attack", main=os.getpid(), other=other, state=str(state), port=free_port(), **given)
     said: list[str] = []
@@ -164,10 +142,6 @@ def test_a_worker_that_breaks_the_rules_is_ended(real: Conquer, how: str) -> Non
     assert set(below(os.getpid())) - before == set()
 
 
-def _name(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text("ascii").strip()
-
-
 def held_up(door: Door[Any], act: Callable[[int], None]) -> RenewerError:
     """What is told when something happens to the worker while it looks at who accepts and says nothing."""
     told: list[RenewerError] = []
@@ -185,7 +159,7 @@ def held_up(door: Door[Any], act: Callable[[int], None]) -> RenewerError:
         asking = threading.Thread(target=ask)
         asking.start()
         connection, _ = silent.accept()
-        (worker,) = (one for one in below(os.getpid()) if _name(one) == "renewer looks")
+        (worker,) = (one for one in below(os.getpid()) if name_of(one) == "renewer looks")
         act(worker)
         asking.join(120)
         connection.close()
@@ -218,7 +192,7 @@ def fetched(port: int, path: str) -> bytes:
 
 def the_listener() -> int:
     """The process that answers at ports."""
-    (pid,) = (one for one in below(os.getpid()) if _name(one) == "renewer listen")
+    (pid,) = (one for one in below(os.getpid()) if name_of(one) == "renewer listen")
     return pid
 
 
@@ -252,7 +226,7 @@ def test_a_worker_delivers_what_is_longer_than_a_frame(real: Conquer) -> None:
         assert courier.post(listener.url("/x"), body, [("X-A", "b")], limit=60) == 200
         (posted,) = listener.posted
     assert posted.body == body
-    assert [one for one in below(os.getpid()) if _name(one) == "renewer channel" and not ended(one)] == []
+    assert [one for one in below(os.getpid()) if name_of(one) == "renewer channel" and not ended(one)] == []
 
 
 def test_a_worker_asks_name_servers(real: Conquer) -> None:
@@ -289,7 +263,7 @@ def test_a_nursery_that_is_killed_takes_its_workers_along(real: Conquer) -> None
     ours = real()
     look([nobody()])
     started = set(below(os.getpid())) - before
-    (nursery,) = (one for one in started if _name(one) == "renewer nursery")
+    (nursery,) = (one for one in started if name_of(one) == "renewer nursery")
     os.kill(nursery, signal.SIGKILL)
     assert all(ended(one) for one in started)
     for _ in range(3):
@@ -326,7 +300,7 @@ def test_nothing_outlives_main(*, stopped: bool) -> None:
     assert len(left) == 2
     if stopped:
         for one in left:
-            if _name(one) != "renewer nursery":
+            if name_of(one) != "renewer nursery":
                 os.kill(one, signal.SIGSTOP)
     main.kill()
     main.wait()

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import os
 import socket
 from datetime import timedelta
 from hashlib import sha256
@@ -15,6 +16,7 @@ from renewer.model.desired import Program, Secret, SecretSource, Topic, Webhook
 from renewer.notify import apprise, channels, command, webhook
 from renewer.notify.message import Message
 from renewer.notify.notices import sample
+from tests.network.processes import below, ended, name_of, user_of
 from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.tls_peer import Peer
 from tests.tell.conftest import Clock
@@ -181,12 +183,20 @@ def swallow(connection: socket.socket) -> None:
 
 
 def test_apprise_that_hangs_is_ended(message: Message) -> None:
-    """It runs in a process of its own."""
-    with Peer(swallow) as peer:
+    """It runs in a process of its own, without rights, which is gone then."""
+    seen: list[tuple[int, bool]] = []
+
+    def look(connection: socket.socket) -> None:
+        workers = [one for one in below(os.getpid()) if name_of(one) == "renewer service"]
+        seen.extend((one, user_of(one) != 0 or bool(os.geteuid())) for one in workers)
+        swallow(connection)
+
+    with Peer(look) as peer:
         began = monotonic()
         with pytest.raises(RetryLater, match="was not done within 1 s"):
             apprise.deliver(message, [f"json://localhost:{peer.port}/?rto=60&cto=60"], limit=1.0)
-        assert monotonic() - began < 30
+        assert monotonic() - began < 60
+    assert [unprivileged and ended(worker) for worker, unprivileged in seen] == [True]
 
 
 def program(host: Host, script: str, **changes: object) -> Program:

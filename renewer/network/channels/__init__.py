@@ -1,11 +1,14 @@
 """Delivers what people are told, by mail and to URLs: main's side, asking a worker through the door."""
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from renewer import clock, words
-from renewer.network.channels.messages import Content, Mail, Mailed, Post, Posted
+from renewer.network.channels.messages import Content, Mail, Mailed, Post, Posted, TellService, ToldService
 from renewer.network.protocol import SHARE, trusting
+
+if TYPE_CHECKING:
+    from renewer.network.door import Opener
 
 A = TypeVar("A", Mailed, Posted)
 _GRACE = 5.0  # seconds for a worker to say that its time was over
@@ -54,3 +57,17 @@ class Courier:
             return answer
         finally:
             self._door.close()
+
+
+def tell_service(request: TellService, of: str, opener: "Opener") -> ToldService:
+    """Whether a service of apprise's took it, by a worker that knows its URL alone. Raises RenewerError."""
+    from renewer.network.door import Door
+
+    door = Door[Any]("service", of=of, opener=opener)
+    try:
+        door.open()
+        end = clock.monotonic() + request.limit + _GRACE
+        told: ToldService = door.ask(request, ToldService, until=lambda: end)
+        return told
+    finally:
+        door.close()

@@ -8,12 +8,6 @@ from renewer.network.door import Asker
 from renewer.network.protocol import DoorMessage, Trust
 
 
-def prepare() -> None:
-    """Import what is else imported when it is needed: before rights are given up."""
-    import renewer.network.channels.mail
-    import renewer.network.tls  # noqa: F401
-
-
 class Deliverer:
     """Delivers for one channel."""
 

@@ -1,5 +1,7 @@
 """What is said at the door to who delivers, with the secrets of one channel and no others."""
 
+from typing import Literal
+
 from renewer.model.channels import MailSecurity
 from renewer.network.protocol import DoorMessage, Trust
 
@@ -43,6 +45,21 @@ class Posted(DoorMessage):
     """The status of the answer."""
 
     status: int
+
+
+class TellService(DoorMessage):
+    """Have apprise tell the service of this URL, which is a secret, within so many seconds."""
+
+    url: str
+    title: str
+    body: str
+    limit: float
+
+
+class ToldService(DoorMessage):
+    """Whether the service took it; `unknown` is one that apprise does not know."""
+
+    outcome: Literal["taken", "failed", "late", "unknown"]
 
 
 Asked = Trust | Content | Mail | Post

@@ -1,22 +1,19 @@
 """The duty of changing records through one provider, on the worker's side of the door."""
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
 
-from renewer.decoding import decode
 from renewer.errors import GiveUp, OurFault, RenewerError
 from renewer.model.desired import Dns01
 from renewer.model.dns_provider import Provider, ProviderFactory
 from renewer.network.door import Asker
-from renewer.network.protocol import Done, DoorMessage, Failed, Trust
+from renewer.network.protocol import DoorMessage, Trust
 from renewer.network.providers import messages as said
 
-A = TypeVar("A", bound=DoorMessage)
 GROUP = "renewer.dns_providers"
 OURS = {
     "acme-dns": "renewer.network.providers.acme_dns:AcmeDnsProvider",
@@ -95,13 +92,15 @@ def _made(challenge: Dns01, key: str, roots: str) -> Provider:
 
 def factory(name: str) -> ProviderFactory:
     """What makes the provider. Raises GiveUp if there is none."""
+    if (had := _prepared.get(name)) is not None:
+        return had()
     try:
         if name in OURS:
             module, _, attribute = OURS[name].partition(":")
             return cast("ProviderFactory", getattr(import_module(module), attribute))
         for point in entry_points(group=GROUP, name=name):
             return cast("ProviderFactory", point.load())
-    except Exception as error:  # whatever a stranger's module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does when it is imported
         raise GiveUp(
             f"the provider {name} cannot be used: {type(error).__name__}: {error}",
             hint="is everything installed that it needs?",
@@ -114,34 +113,26 @@ def factory(name: str) -> ProviderFactory:
     )
 
 
-class _Nobody:
-    """Main, where nobody hears what a worker says beside its answer."""
-
-    descriptors: tuple[int, ...] = ()
-
-    def note(self, text: str) -> None:
-        """It is lost."""
-
-    def cancelled(self) -> bool:
-        """Never."""
-        return False
-
-    def until(self) -> float:
-        """As long as it takes."""
-        return math.inf
-
-    def ask(self, request: DoorMessage, kind: type[A]) -> A:
-        """Nothing is granted."""
-        raise OurFault(f"{type(request).__name__} is granted to nobody", kind=kind.__name__)
+_prepared: dict[str, Callable[[], ProviderFactory]] = {}
+"""What came of looking for it while there were rights: the factory, or the error."""
 
 
-def alone(requests: Iterable[bytes]) -> bytes:
-    """Answer requests one after the other, up to the first that fails; how that went, as a message."""
-    worker = Publisher()
+def prepare(of: str) -> None:
+    """Import a provider (of lexicon's: `lexicon SERVICE`); what is wrong with it is told who employs it."""
+    name, _, service = of.partition(" ")
     try:
-        for request in requests:
-            for _ in worker.answer(decode(request, Publisher.asks), _Nobody()):
-                pass
-    except RenewerError as error:
-        return msgspec.json.encode(Failed.of(error))
-    return msgspec.json.encode(Done())
+        found = factory(name)
+        _prepared[name] = lambda: found
+    except GiveUp as error:
+        _prepared[name] = _raising(error)
+    if name == "lexicon":
+        from renewer.network.providers import lexicon
+
+        lexicon.prepare(service)
+
+
+def _raising(error: GiveUp) -> Callable[[], ProviderFactory]:
+    def told() -> ProviderFactory:
+        raise error
+
+    return told

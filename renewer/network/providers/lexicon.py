@@ -1,15 +1,15 @@
 """Every provider of dns-lexicon, by its name there: what is not ours to write.
 
 Its providers set no time limits, print, log and wait for ever, and read the environment: so a worker lives
-for one call, and ends with it.
+for one call, and ends with it. It is always a process of its own.
 """
 
 import argparse
 import contextlib
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Dns01
 from renewer.model.dns_options import BUILT_IN, Rules, time_limit
 from renewer.model.dns_provider import TxtRecord
+from renewer.network import foreign
 
 TIME_LIMIT = 120.0  # seconds for the changes of one zone, unless the config says otherwise
 TTL = 60  # seconds: as short as most services allow, for the next order comes with other values
@@ -43,9 +44,9 @@ class LexiconProvider:
 
     def ready(self, names: Sequence[str]) -> None:  # noqa: ARG002  it is the same for all
         """Whether dns-lexicon is there and has that service."""
-        if find_spec("lexicon") is None:
-            raise _missing("no module named lexicon")
         known = _services()
+        if known is None:
+            raise _missing("no module named lexicon")
         if known and self._service not in known:
             near = get_close_matches(self._service, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -65,24 +66,13 @@ class LexiconProvider:
 
     def _run(self, act: str, zone: str, records: Sequence[TxtRecord]) -> None:
         """Ends at the time limit; whatever is still at work then ends with the worker."""
-        ended: list[Exception | None] = []
-
-        def work() -> None:
-            try:
-                self._change(act, zone, records)
-            except Exception as error:  # noqa: BLE001  some ninety providers, each with exceptions of its own
-                ended.append(error)
-            else:
-                ended.append(None)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(self._limit)
-        if not ended:
+        try:
+            done = foreign.within(self._limit, lambda: self._change(act, zone, records))
+        except Exception as error:  # noqa: BLE001  some ninety providers, each with exceptions of its own
+            raise self._error(zone, error) from None
+        if not done:
             text = f"{self._what} did not answer in {self._limit:g} s"
             raise RetryLater(text, hint="a slow service needs a longer timeout", kind="lexicon")
-        if ended[0] is not None:
-            raise self._error(zone, ended[0])
 
     def _change(self, act: str, zone: str, records: Sequence[TxtRecord]) -> None:
         try:
@@ -170,11 +160,27 @@ def _missing(why: str) -> GiveUp:
     return error
 
 
-def _services() -> list[str]:
-    """The services that dns-lexicon has, by the names of its modules; none if they lie elsewhere now."""
+def prepare(service: str) -> None:
+    """Import what the provider of a service needs ("": none is going to work), while there are rights."""
+    if _services() is None or not service:
+        return
+    foreign.ready()
+    with contextlib.suppress(Exception):
+        from lexicon import client
+
+        given = Dns01(provider="lexicon", options=(("service", service),))
+        LexiconProvider(given)._client(client, "example.org")  # noqa: SLF001  as a change makes it
+        known = client._find_providers()  # type: ignore[attr-defined]  # noqa: SLF001  it reads a directory
+        client._find_providers = lambda: known  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+@cache
+def _services() -> list[str] | None:
+    """The services of dns-lexicon, by its modules' names; none if they lie elsewhere, None without it."""
     found = find_spec("lexicon")
-    places = list(found.submodule_search_locations or ()) if found else []
-    for place in places:
+    if found is None:
+        return None
+    for place in found.submodule_search_locations or ():
         for below in ("_private/providers", "providers"):
             with contextlib.suppress(OSError):
                 files = os.listdir(os.path.join(place, below))

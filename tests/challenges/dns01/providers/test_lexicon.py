@@ -1,5 +1,7 @@
 """dns-lexicon as a provider: a real PowerDNS by its HTTP API, and everything that can go wrong on the way."""
 
+import os
+import signal
 import socket
 import sys
 import time
@@ -9,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from renewer import workers
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
 from renewer.issue.providers import make
 from renewer.model.desired import Dns01, OptionValue
 from renewer.model.dns_provider import Provider, TxtRecord
 from tests.agent import Agent
 from tests.challenges.dns01.providers.world import agent, provider, record, secret
+from tests.network.processes import below, ended, name_of, user_of
 from tests.servers.jsonapi import Answer, JsonApi
 from tests.servers.nameserver import txt_at
 from tests.servers.pebble import Pebble
@@ -134,9 +138,14 @@ def test_rules(options: dict[str, Any], said: str) -> None:
 
 def test_extra_that_is_not_installed(server: PowerDns, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without dns-lexicon the message says what to install."""
-    monkeypatch.setitem(sys.modules, "lexicon", None)
-    with pytest.raises(GiveUp) as caught:
-        at(server).ready(["www.example.org"])
+    workers.end()
+    program = f"import sys; sys.modules['lexicon'] = None\n{workers.PROGRAM}"
+    monkeypatch.setattr(workers, "PROGRAM", program)
+    try:
+        with pytest.raises(GiveUp) as caught:
+            at(server).ready(["www.example.org"])
+    finally:
+        workers.end()
     told = caught.value
     assert "dns-lexicon is not there" in told.text
     assert "renewer[lexicon]" in told.hint
@@ -190,12 +199,35 @@ def test_environment() -> None:
     assert api.calls[0].path.startswith("http://elsewhere.example/")
 
 
-def test_death_in_the_middle(server: PowerDns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A process that ends without an answer is a fault of ours, not a success."""
-    (tmp_path / "child.py").write_text("raise SystemExit(7)")
-    monkeypatch.setattr("renewer.network.providers.CHILD", str(tmp_path / "child.py"))
-    told = refusal(at(server))
-    assert (type(told), "without a word (exit 7)" in told.text) == (OurFault, True)
+def test_death_in_the_middle(server: PowerDns) -> None:
+    """A process that ends without an answer is no success: it is tried again."""
+
+    def kill(_: object) -> Answer:
+        (worker,) = (pid for pid in below(os.getpid()) if name_of(pid) == "renewer provide")
+        os.kill(worker, signal.SIGKILL)
+        return b""
+
+    with JsonApi(kill) as api:
+        told = refusal(at(server, pdns_server=api.url))
+    assert isinstance(told, RetryLater)
+    assert "changes DNS records ended" in told.text
+    workers.end()
+
+
+def test_it_is_never_in_this_process(server: PowerDns) -> None:
+    """What it imports, prints and waits for is a worker's without rights, which is gone after the call."""
+    seen: list[tuple[int, int]] = []
+
+    def look(_: object) -> Answer:
+        (worker,) = (pid for pid in below(os.getpid()) if name_of(pid) == "renewer provide")
+        seen.append((user_of(worker), worker))
+        return 503, "later"
+
+    with JsonApi(look) as api:
+        refusal(at(server, pdns_server=api.url))
+    assert all(uid >= workers.NAMELESS for uid, _ in seen) or os.geteuid()
+    assert all(ended(worker) for _, worker in seen)
+    assert "lexicon.client" not in sys.modules
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------
