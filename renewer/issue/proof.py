@@ -78,6 +78,8 @@ class Proof:
         passes. Raises RetryLater or GiveUp.
         """
         found = patiently(self._authorizations)
+        for one in found:
+            self._ordered(one, authority)
         self.ready.remember(found)
         pending = [one for one in found if one.status == "pending"]
         self.proven = len([one for one in found if one.status == "valid"])
@@ -219,6 +221,21 @@ class Proof:
             return [self.session.authorization(self.found.authorizations[0])]
         with ThreadPoolExecutor(min(PARALLEL_NAMES, len(self.found.authorizations))) as pool:
             return list(pool.map(self.session.authorization, self.found.authorizations))
+
+    def _ordered(self, authorization: Authorization, authority: str) -> None:
+        """Nothing is shown for a name that nobody ordered; above one it may lie (RFC 8555 §7.1.3).
+
+        Else whoever speaks for an authority has us publish, with our rights, whatever it likes. Raises
+        RetryLater.
+        """
+        base = authorization.identifier.base
+        if any(one.base == base or one.base.endswith(f".{base}") for one in self.found.identifiers):
+            return
+        raise RetryLater(
+            f"{authority} wants {authorization.wanted} to be proved, which was not ordered",
+            hint="nothing was shown for any name; if it happens again, tell who runs the authority",
+            kind="bad-reply",
+        )
 
     def _chosen(self, authorization: Authorization) -> Chosen:
         """The challenge to answer for one name. Raises GiveUp if no configured one is offered."""

@@ -10,8 +10,10 @@ from renewer import reconcile
 from renewer.context import Context
 from renewer.model.decision import Result, Step
 from tests.faults.conftest import HostFactory
-from tests.faults.host import authority, failed
+from tests.faults.host import Host, authority, failed
 from tests.servers import faultproxy as faults
+from tests.servers.bendable import Bendable
+from tests.servers.bends import Call, members
 from tests.servers.faultproxy import FaultProxy
 from tests.servers.pebble import Pebble, PebbleFactory
 
@@ -126,3 +128,25 @@ def test_names_that_are_still_valid_shorten_the_next_try(
     assert host.run().exit == 0
     presented = [one["identifier"] for one in host.events()[mark:] if one["event"] == "challenge-presented"]
     assert presented == ["bad.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wildcard"), [("bank.example", False), ("example.org.evil.example", False), ("xample.org", True)]
+)
+def test_a_name_that_nobody_ordered(bent_host: Host, bent: Bendable, name: str, *, wildcard: bool) -> None:
+    """An authority cannot have us show its answers where it likes; the next order is as usual."""
+    bent.bend(
+        Call.AUTHORIZATION, members(identifier={"type": "dns", "value": name}, wildcard=wildcard), order=1
+    )
+    (said,) = failed(bent_host.run())
+    assert f"{name} to be proved, which was not ordered" in said
+    assert bent_host.failure().hint
+    assert [one for one in bent_host.events() if one["event"] == "challenge_presented"] == []
+    bent.mend()
+    assert bent_host.run_when_due().exit == 0
+
+
+def test_a_name_above_the_one_that_was_ordered(bent_host: Host, bent: Bendable) -> None:
+    """That one may be asked for: who has a domain has its hosts (RFC 8555 §7.1.3)."""
+    bent.bend(Call.AUTHORIZATION, members(identifier={"type": "dns", "value": "example.org"}))
+    assert bent_host.run().exit == 0
