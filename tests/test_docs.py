@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from renewer import hooks
-from renewer.cli.app import COMMANDS
+from renewer.cli.commands import COMMANDS
 from renewer.config.load import load
 from renewer.model.decision import EventName, State
 from renewer.model.facts import DeploymentState, EndpointState

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from renewer.cli import screen
+from renewer.cli.limits import complete, no_certificate
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from renewer.model.desired import Config, Dns01
     from renewer.model.dns_provider import AcmeDnsAccount
 
-_certificates = click.argument("names", nargs=-1, metavar="[CERTIFICATE]...")
+_certificates = click.argument("names", nargs=-1, metavar="[CERTIFICATE]...", shell_complete=complete)
 
 
 @click.group()
@@ -61,8 +62,7 @@ def show(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
 def _needed(config: "Config", names: Sequence[str]) -> "list[tuple[Dns01, str]]":
     """Each domain with the challenge that proves it; a wildcard shares the account of its base."""
     if unknown := [name for name in names if name not in config.certificates]:
-        known = ", ".join(config.certificates) or "none"
-        raise UsageError(f"there is no certificate '{unknown[0]}'", hint=f"there are: {known}")
+        raise no_certificate(unknown[0], config)
     found = list(dict.fromkeys(_of(config, names or list(config.certificates))))
     if not found:
         hint = 'provider = "acme-dns" in a table [challenge.X] that a certificate uses; see docs/dns.md'

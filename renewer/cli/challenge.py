@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer.cli import screen
-from renewer.cli.limits import complete
+from renewer.cli.limits import complete, no_certificate
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 from renewer.model import persist
@@ -46,7 +46,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete)
 @screen.json_option
 @screen.pass_setup
 def show(setup: Setup, name: str, as_json: bool) -> int:
@@ -59,8 +59,7 @@ def show(setup: Setup, name: str, as_json: bool) -> int:
     config = setup.config()
     wish = config.certificates.get(name)
     if wish is None:
-        known = ", ".join(config.certificates) or "none"
-        raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=f"there are: {known}")
+        raise no_certificate(name, config)
     with _accounts(config, wish) as accounts:
         shown = list(dict.fromkeys(_all(wish, accounts)))
     if as_json:
@@ -149,8 +148,7 @@ def _swept(setup: Setup, name: str | None) -> "tuple[list[Debris], list[Debris]]
     with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
         left = context.ledger.load(Debris, name)
         if name is not None and not left and name not in config.certificates:
-            known = ", ".join(config.certificates) or "none"
-            raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=f"there are: {known}")
+            raise no_certificate(name, config)
         gone, kept = refresh.swept(context, left)
         context.ledger.drop(*gone)
         return gone, [one for one, _ in kept]

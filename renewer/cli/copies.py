@@ -8,14 +8,14 @@ import click
 
 from renewer import words
 from renewer.cli import screen
+from renewer.cli.limits import complete, no_certificate
 from renewer.cli.screen import Setup
-from renewer.errors import UsageError
 
 if TYPE_CHECKING:
     from renewer.context import Context
     from renewer.copies.leftovers import CopyLeftover
 
-_name = click.argument("name", required=False, metavar="[NAME]")
+_name = click.argument("name", required=False, metavar="[NAME]", shell_complete=complete)
 
 
 @click.group()
@@ -137,12 +137,8 @@ def _standing(context: "Context", name: str | None) -> "list[CopyLeftover]":
 
     records = context.ledger.load(CopyFact, name)
     if name is not None and not records and name not in context.config.certificates:
-        known = dict.fromkeys(
-            [*context.config.certificates, *(one.certificate for one in context.ledger.load(CopyFact))]
-        )
-        raise UsageError(
-            f"there is no certificate '{name}'", hint="there are: " + (", ".join(known) or "none")
-        )
+        known = [one.certificate for one in context.ledger.load(CopyFact)]
+        raise no_certificate(name, context.config, known)
     return standing(records, context.config.certificates.values(), context.host, context.store.former)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer.cli import screen
-from renewer.cli.limits import limits_of
+from renewer.cli.limits import complete, limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 from renewer.model.decision import Step
@@ -19,7 +19,7 @@ _PATIENCE = 30.0  # seconds for a timer's run that began between the two steps
 
 
 @click.command("deploy")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=complete)
 @screen.json_option
 @screen.pass_setup
 def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
@@ -40,7 +40,7 @@ def command(setup: Setup, names: tuple[str, ...], as_json: bool) -> int:
 
 
 @click.command("rollback")
-@click.argument("name")
+@click.argument("name", shell_complete=complete)
 @click.option("--to", "version", metavar="VERSION", help="Which one, by id or serial; else the one before.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever reads status and log.")
 @screen.json_option

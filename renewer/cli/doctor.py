@@ -8,7 +8,7 @@ import msgspec
 
 from renewer import clock, words
 from renewer.cli import screen
-from renewer.cli.limits import limits_of
+from renewer.cli.limits import complete, limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError
 from renewer.model.desired import Config
@@ -22,7 +22,7 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""
 
 
 @click.command("doctor")
-@click.argument("names", nargs=-1, metavar="[NAME…]")
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=complete)
 @click.option(
     "--timeout", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Seconds, for all."
 )

@@ -123,7 +123,7 @@ def try_out(setup: Setup, name: str, asked: tuple[str, ...], yes: bool, as_json:
 
 def _configured(setup: Setup, name: str) -> tuple[Hook, str]:
     """The hook of that name and this host's; a shipped one also where nothing has been configured yet."""
-    from renewer.cli.app import DEFAULT_CONFIG
+    from renewer.cli.commands import DEFAULT_CONFIG
 
     tables: dict[str, Hook] = {}
     host = os.uname().nodename

@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from renewer import words
 from renewer.errors import RenewerError, UsageError
 from renewer.model.decision import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from renewer.model.desired import Config
     from renewer.run import Limits
 
 
 def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:  # noqa: ARG001
     """The certificates whose names begin so, for the shell's completion: so never an error."""
-    from renewer.cli.app import DEFAULT_CONFIG
+    from renewer.cli.commands import DEFAULT_CONFIG
     from renewer.config.load import load
 
     root = context.find_root()
@@ -56,11 +59,7 @@ def limits_of(
 
     for name in only:
         if name not in config.certificates:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, config.certificates, 1)
-            hint = f"did you mean {near[0]}?" if near else "there are: " + ", ".join(config.certificates)
-            raise UsageError(f"there is no certificate '{name}' in {config.path}", hint=hint)
+            raise no_certificate(name, config)
         here, hosts = config.agent.host, config.certificates[name].hosts
         if here not in hosts:
             raise UsageError(
@@ -75,6 +74,22 @@ def limits_of(
         redeploy=redeploy,
         asked=asked and bool(only),
     )
+
+
+def no_certificate(name: str, config: "Config", also: "Collection[str]" = ()) -> UsageError:
+    """That nothing is called so, with what was probably meant; `also` are other names that would do."""
+    from difflib import get_close_matches
+
+    known = [*dict.fromkeys((*config.certificates, *also))]
+    holding = [one.name for one in config.certificates.values() if name.lower() in map(str, one.names)]
+    near = get_close_matches(name, known, 1)
+    if holding:
+        hint = f"certificates go by the names of their tables: '{name}' stands in {', '.join(holding)}"
+    elif near:
+        hint = f"did you mean {near[0]}?"
+    else:
+        hint = "there are: " + (words.several(known, 30) or "none")
+    return UsageError(f"there is no certificate '{name}' in {config.path}", hint=hint)
 
 
 def _steps(text: str | None) -> frozenset[Step]:

@@ -11,6 +11,7 @@ import msgspec
 
 from renewer import clock
 from renewer.cli import screen
+from renewer.cli.limits import complete
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 from renewer.logs.reading import Reader
@@ -21,7 +22,7 @@ _OUTPUT = 20  # lines of a hook's output
 
 
 @click.command("log")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete)
 @click.option("--last", is_flag=True, help="The story of its last renewal, from the order to the port.")
 @click.option("--run", "run", metavar="ID", help="Only that run; the beginning of its id is enough.")
 @click.option(

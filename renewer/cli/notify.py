@@ -7,6 +7,7 @@ import click
 
 from renewer import clock, words
 from renewer.cli import screen
+from renewer.cli.limits import complete, no_certificate
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import Config
@@ -74,7 +75,7 @@ _ACK_PATIENCE = 30.0  # seconds for a run that is at work
 
 
 @click.command("ack")
-@click.argument("name")
+@click.argument("name", shell_complete=complete)
 @click.option(
     "--until",
     metavar="DATE|DURATION",
@@ -127,10 +128,7 @@ def ack(setup: Setup, name: str, until: str | None, reason: str, withdraw: bool,
 def _check(config: Config, name: str, reason: str, orphans: Collection[str]) -> None:
     known = [*config.certificates, *config.watches]
     if name not in known and name not in orphans:
-        raise UsageError(
-            f"there is no certificate '{name}' in {config.path}",
-            hint=f"there are: {', '.join(known) or 'none'}",
-        )
+        raise no_certificate(name, config, config.watches)
     if len(reason) > 300 or not (reason.isprintable() or not reason):
         raise UsageError("the reason must be one line of at most 300 characters")
 

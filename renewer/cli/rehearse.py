@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer.cli import screen
-from renewer.cli.limits import limits_of
+from renewer.cli.limits import complete, limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("rehearse")
-@click.argument("names", nargs=-1, metavar="[NAME…]")
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=complete)
 @click.option("--all", "everything", is_flag=True, help="All certificates, spelled out if there are several.")
 @click.option("--authority", metavar="NAME", help="Rehearse there, not at the authority's own staging.")
 @screen.json_option

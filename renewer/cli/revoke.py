@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer.cli import screen
-from renewer.cli.limits import limits_of
+from renewer.cli.limits import complete, limits_of
 from renewer.cli.screen import Setup
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _PATIENCE = 30.0  # seconds for a timer's run that began between the two steps
 
 
 @click.command("revoke")
-@click.argument("name")
+@click.argument("name", shell_complete=complete)
 @click.option(
     "--version", "version", metavar="VERSION", help="Which one, by id or serial; else the live one."
 )

@@ -196,19 +196,15 @@ def config_fault(error: errors.ConfigError, *, as_json: bool) -> int:
     return USAGE
 
 
-def usage_fault(error: click.ClickException, *, as_json: bool) -> int:
-    """Tell that the command line is wrong."""
-    if as_json:
-        text = error.format_message()
-        emit(
-            {
-                "schema": SCHEMA,
-                "error": {"kind": "usage", "faults": [{"path": "", "line": None, "text": text, "hint": ""}]},
-            }
-        )
-    else:
+def usage_fault(error: click.ClickException, argv: Sequence[str], *, as_json: bool) -> int:
+    """Tell that the command line is wrong, and how it was probably meant."""
+    from renewer.cli import astray
+
+    if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
         error.show(file=sys.stderr)
-    return USAGE
+        return USAGE
+    text, hint = astray.told(error, argv)
+    return fault(errors.UsageError(text, hint=hint, kind="usage"), as_json=as_json, code=USAGE)
 
 
 def defect(error: Exception, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from renewer import clock, words
 from renewer.cli import screen
-from renewer.cli.limits import limits_of
+from renewer.cli.limits import complete, limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, UsageError
 
@@ -46,7 +46,7 @@ class Asking(click.Command):
 
 
 @click.command("status", cls=Asking)
-@click.argument("names", nargs=-1, metavar="[NAME…]")
+@click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=complete)
 @click.option("--all", "all_of_them", is_flag=True, help="All certificates, however many; on a terminal.")
 @click.option(
     "--watch",

@@ -6,6 +6,7 @@ import click
 
 from renewer import clock, words
 from renewer.cli import screen
+from renewer.cli.limits import complete
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
 from renewer.model.status import VersionsDocument, VersionStatus
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("versions")
-@click.argument("name")
+@click.argument("name", shell_complete=complete)
 @screen.json_option
 @screen.pass_setup
 def command(setup: Setup, name: str, as_json: bool) -> int:
@@ -80,7 +81,7 @@ def _style(one: VersionStatus) -> str:
 
 @click.command("rename")
 @click.argument("old")
-@click.argument("new")
+@click.argument("new", shell_complete=complete)
 @screen.json_option
 @screen.pass_setup
 def rename(setup: Setup, old: str, new: str, as_json: bool) -> int:
@@ -106,7 +107,7 @@ def rename(setup: Setup, old: str, new: str, as_json: bool) -> int:
 
 
 @click.command("forget")
-@click.argument("name")
+@click.argument("name", shell_complete=complete)
 @click.option("--even-if-served", is_flag=True, help="Though a port still shows it.")
 @click.option("--yes", is_flag=True, help="Do not ask, and do it though a port still shows it.")
 @screen.json_option

@@ -76,9 +76,44 @@ class Hooks:
             ports = _USUAL_PORTS.get(name, ())
             self.resolved[name] = Hook(name=name, run=run, shipped=True, events=SERVER_EVENTS, ports=ports)
             return
+        if name.strip() and ("/" in name or len(name.split()) > 1):
+            self._faults.add(path, f"'{name}' is a command, and hooks are named here", _as_table(name))
+            return
         known = list(dict.fromkeys([*self.resolved, *shipped_names()]))
         hint = did_you_mean(name, known) or f'write a table [hook.{name}] with run = "/path"'
         self._faults.add(path, f"there is no hook '{name}', neither a table nor a shipped one", hint)
+
+
+def _as_table(command: str) -> str:
+    """How a command is written that stands where a hook's name belongs."""
+    program, *words = command.split()
+    program = os.path.splitext(os.path.basename(program))[0]
+    table = "-".join(re.findall(r"[a-z0-9]+", " ".join((program, *words)).lower())[-2:]) or "reload"
+    ours = next((f'hooks = ["{one}"] reloads it with its test; or ' for one in _known(command)), "")
+    return f'{ours}write [hook.{table}] with run = {as_argv(command)}, and here hooks = ["{table}"]'
+
+
+def _known(command: str) -> list[str]:
+    """The shipped hooks that a command may stand for."""
+    return [one for one in shipped_names() if one in re.findall(r"[a-z0-9-]+", command.lower())]
+
+
+def as_argv(command: str) -> str:
+    """A command line as `run` has it: the program's path, then each word; in a shell what needs one."""
+    import shlex
+    import shutil
+
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words or re.search(r"[|&;<>$`*?~]", command):
+        words = ["/bin/sh", "-c", command]
+    path = words[0] if "/" in words[0] else shutil.which(words[0]) or f"/usr/bin/{words[0]}"
+    quoted = ", ".join(
+        '"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"' for one in [path, *words[1:]]
+    )
+    return f"[{quoted}]"
 
 
 def hook(given: Given[Hook]) -> Hook | None:
@@ -86,8 +121,15 @@ def hook(given: Given[Hook]) -> Hook | None:
     name = str(given.path[1])
     run, *arguments = given.get("run") or (name,)
     ours = "/" not in run
+    if not arguments and len(run.split()) > 1 and not os.path.exists(run):
+        given.wrong(
+            "run", f"'{run}' is a command line; each of its words stands by itself", f"run = {as_argv(run)}"
+        )
+        return None
     if ours and arguments:
-        hint = 'give the program\'s path: run = ["/usr/bin/systemctl", "reload", "nginx"]'
+        import shlex
+
+        hint = f"give the program's path: run = {as_argv(shlex.join((run, *arguments)))}"
         given.wrong("run", f"'{run}' is no path, and a shipped hook takes no arguments", hint)
         return None
     if any("\0" in one for one in arguments):
