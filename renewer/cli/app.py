@@ -67,7 +67,9 @@ def _run(argv: list[str]) -> int:  # noqa: C901, PLR0911  a branch for each way 
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        return screen.usage_fault(error, argv, as_json=as_json)
+        from renewer.cli import astray
+
+        return astray.tell(error, argv, group, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         screen.say("interrupted: what was begun is remembered, run again to go on")
         return screen.INTERRUPTED

@@ -2,14 +2,16 @@
 
 import os.path
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
 
+from renewer.cli import screen
 from renewer.cli.commands import COMMANDS, DEFAULT_CONFIG, OF_FAMILIES
-from renewer.errors import RenewerError
+from renewer.errors import RenewerError, UsageError
 
 if TYPE_CHECKING:
     from renewer.model.desired import Config
@@ -66,30 +68,39 @@ _OPTIONS_ELSEWHERE = {
 }
 
 
-def told(error: click.ClickException, argv: Sequence[str]) -> tuple[str, str]:
-    """What is wrong with the command line, and what to type instead."""
-    text = _GUESS.sub("", error.format_message()).strip()
+def tell(error: click.ClickException, argv: Sequence[str], group: click.Group, *, as_json: bool) -> int:
+    """Tell that the command line is wrong, and what to type instead; how to exit."""
+    if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
+        error.show(file=sys.stderr)
+        return screen.USAGE
     words = _without_config(argv)
-    context = getattr(error, "ctx", None) or _context(words)
+    context = getattr(error, "ctx", None) or _context(words, group)
+    told = UsageError(plain(error), hint=_hint(error, context, words), kind="usage")
+    return screen.fault(told, as_json=as_json, code=screen.USAGE)
+
+
+def plain(error: click.ClickException) -> str:
+    """What is wrong, without what click guesses."""
+    return _GUESS.sub("", error.format_message()).strip()
+
+
+def _hint(error: click.ClickException, context: click.Context, words: Sequence[str]) -> str:
+    text = plain(error)
     if match := _COMMAND.search(text):
-        hint = _command(context, match[1], words)
-    elif option := getattr(error, "option_name", None) if isinstance(error, click.NoSuchOption) else None:
-        hint = _option(context, option, words)
-    elif match := _EXTRA.search(text):
-        hint = _extra(context, match[1].split())
-    elif isinstance(error, click.MissingParameter):
-        hint = _missing(context, error.param)
-    else:
-        asked = _options(context.command).get(getattr(error, "option_name", None) or "")
-        typed = f"as {context.command_path} {asked.opts[-1]} {asked.make_metavar(context)}" if asked else ""
-        hint = typed or _help(context)
-    return text, hint
+        return _command(context, match[1], words)
+    if isinstance(error, click.NoSuchOption):
+        return _option(context, error.option_name, words)
+    if match := _EXTRA.search(text):
+        return _extra(context, match[1].split())
+    if isinstance(error, click.MissingParameter):
+        return _missing(context, error.param)
+    asked = _options(context.command).get(getattr(error, "option_name", None) or "")
+    typed = f"as {context.command_path} {asked.opts[-1]} {asked.make_metavar(context)}" if asked else ""
+    return typed or _help(context)
 
 
-def _context(words: Sequence[str]) -> click.Context:
+def _context(words: Sequence[str], group: click.Group) -> click.Context:
     """Where the words lead to: of click's errors some do not say it."""
-    from renewer.cli.app import group
-
     context = click.Context(group, info_name="renewer")
     for word in words:
         here = context.command

@@ -247,7 +247,7 @@ def _verbose_here() -> click.Option:
 def _other_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:  # noqa: ARG001  click's signature
     if value is not None:
         root = ctx.find_root()
-        root.params["config_path"] = value
+        root.params.update(config_path=value)
         if isinstance(root.obj, screen.Setup):
             root.obj.config_path = value
 

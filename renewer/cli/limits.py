@@ -85,10 +85,9 @@ def no_certificate(name: str, config: "Config", also: "Collection[str]" = ()) ->
     near = get_close_matches(name, known, 1)
     if holding:
         hint = f"certificates go by the names of their tables: '{name}' stands in {', '.join(holding)}"
-    elif near:
-        hint = f"did you mean {near[0]}?"
     else:
-        hint = "there are: " + (words.several(known, 30) or "none")
+        hint = "there are: " + (words.several(known, 4 if near else 30) or "none")
+        hint = f"did you mean {near[0]}? {hint}" if near else hint
     return UsageError(f"there is no certificate '{name}' in {config.path}", hint=hint)
 
 

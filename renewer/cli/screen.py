@@ -196,17 +196,6 @@ def config_fault(error: errors.ConfigError, *, as_json: bool) -> int:
     return USAGE
 
 
-def usage_fault(error: click.ClickException, argv: Sequence[str], *, as_json: bool) -> int:
-    """Tell that the command line is wrong, and how it was probably meant."""
-    from renewer.cli import astray
-
-    if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
-        error.show(file=sys.stderr)
-        return USAGE
-    text, hint = astray.told(error, argv)
-    return fault(errors.UsageError(text, hint=hint, kind="usage"), as_json=as_json, code=USAGE)
-
-
 def defect(error: Exception, *, as_json: bool) -> int:
     """Tell that this program has a defect; the trace goes to a file, not to the person."""
     try:

@@ -40,9 +40,9 @@ class Asking(click.Command):
         except click.ClickException as error:
             if not asked:
                 raise
-            from renewer.cli import plugin
+            from renewer.cli import astray, plugin
 
-            raise click.exceptions.Exit(plugin.unknown(error.format_message())) from None
+            raise click.exceptions.Exit(plugin.unknown(astray.plain(error))) from None
 
 
 @click.command("status", cls=Asking)

@@ -121,19 +121,7 @@ def hook(given: Given[Hook]) -> Hook | None:
     name = str(given.path[1])
     run, *arguments = given.get("run") or (name,)
     ours = "/" not in run
-    if not arguments and len(run.split()) > 1 and not os.path.exists(run):
-        given.wrong(
-            "run", f"'{run}' is a command line; each of its words stands by itself", f"run = {as_argv(run)}"
-        )
-        return None
-    if ours and arguments:
-        import shlex
-
-        hint = f"give the program's path: run = {as_argv(shlex.join((run, *arguments)))}"
-        given.wrong("run", f"'{run}' is no path, and a shipped hook takes no arguments", hint)
-        return None
-    if any("\0" in one for one in arguments):
-        given.wrong("run", "holds a NUL character")
+    if not _is_argv(given, run, arguments):
         return None
     path = _shipped(given, run) if ours else _own(given, run, arguments)
     if path is None:
@@ -160,6 +148,24 @@ def hook(given: Given[Hook]) -> Hook | None:
         ports=given.get("ports", usual),
         timeout=given.get("timeout", 60.0),  # always said: part of a fingerprint in the ledger
     )
+
+
+def _is_argv(given: Given[Hook], run: str, arguments: Sequence[str]) -> bool:
+    """Whether the words are a program and what it is called with; else that is told."""
+    first, *more = run.split() or [""]
+    if not arguments and more and ("/" not in first or (os.path.isfile(first) and not os.path.exists(run))):
+        text = f"'{run}' is a command line, and each word stands by itself"
+        given.wrong("run", text, f"run = {as_argv(run)}")
+    elif "/" not in run and arguments:
+        import shlex
+
+        hint = f"give the program's path: run = {as_argv(shlex.join((run, *arguments)))}"
+        given.wrong("run", f"'{run}' is no path, and a shipped hook takes no arguments", hint)
+    elif any("\0" in one for one in arguments):
+        given.wrong("run", "holds a NUL character")
+    else:
+        return True
+    return False
 
 
 def _own(given: Given[Hook], run: str, arguments: Sequence[str]) -> str | None:

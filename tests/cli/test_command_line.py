@@ -228,10 +228,10 @@ HOOKS = {
     'hooks = ["cat a b | nc mx 25"]': ('run = ["/bin/sh", "-c", "cat a b | nc mx 25"]',),
     'hooks = ["x"]\n[hook.x]\nrun = "systemctl reload nginx"': (
         "hook.x.run",
-        "each of its words stands by itself",
+        "and each word stands by itself",
         'systemctl", "reload", "nginx"]',
     ),
-    'hooks = ["x"]\n[hook.x]\nrun = "/bin/nowhere reload"': ('run = ["/bin/nowhere", "reload"]',),
+    'hooks = ["x"]\n[hook.x]\nrun = "/bin/sh reload"': ('run = ["/bin/sh", "reload"]',),
     'hooks = ["x"]\n[hook.x]\nrun = ["systemctl reload nginx"]': ('systemctl", "reload", "nginx"]',),
     'hooks = ["x"]\n[hook.x]\nrun = ["service", "nginx", "reload"]': ('service", "nginx", "reload"]',),
 }
