@@ -11,6 +11,7 @@ a link: an upgrade of the system finds its modules in place, and no dependency o
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import stat
@@ -110,7 +111,7 @@ def lock() -> None:
     path.write_text("\n".join([*head, *pins, ""]), "utf-8")
 
 
-def build(wheels: Path, out: Path, release: str) -> Path:
+def build(wheels: Path, out: Path, release: str, compression: str = "xz") -> Path:
     """The package, from our own wheel and the locked ones in `wheels`; its path."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
@@ -120,7 +121,12 @@ def build(wheels: Path, out: Path, release: str) -> Path:
         _control(root, release)
         _settle(root)
         path = out.absolute() / f"renewer_{release}_amd64.deb"
-        command = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--build", str(root), str(path)]
+        packing = [
+            "--root-owner-group",
+            "--threads-max=1",
+            f"-Z{compression}",
+        ]  # so many threads, so many blocks
+        command = ["dpkg-deb", *packing, "--build", str(root), str(path)]
         subprocess.run(
             command,
             check=True,
@@ -144,7 +150,8 @@ def _program(root: Path, wheels: Path, ours: Path) -> None:
     start.chmod(0o755)
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/renewer").symlink_to(f"/{_HOME}/bin/renewer")
-    _pip("wheel", "--no-deps", "--wheel-dir", str(ours), str(CHECKOUT))
+    alone = ("--no-build-isolation",) if importlib.util.find_spec("hatchling") else ()
+    _pip("wheel", "--no-deps", *alone, "--wheel-dir", str(ours), str(CHECKOUT))
     for wheel in [
         *ours.iterdir(),
         *(path for python in PYTHONS for path in sorted((wheels / python).iterdir())),

@@ -29,6 +29,7 @@ REAL_DIRECTORIES = {
     "faults",
     "hooks",
     "moving",
+    "package",
     "second_authority",
     "serving",
     "soak",

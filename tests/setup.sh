@@ -11,6 +11,7 @@
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .venv/servers (exim, opensmtpd: apt has room for one mail server only, and that is postfix),
 #                   .venv/docker and .venv/cockpit (programs of Docker and Cockpit, for the hooks),
+#                   .venv/debian (fresh Debian 12 and 13 to install the package in, and the wheels that it is made of),
 #                   .venv/axe-core (what finds barriers in a page, for the page's tests; by npm),
 #                   .bench (what to compare with: certbot, acme-tiny, lego). `make clean` takes these away again.
 #
@@ -36,6 +37,7 @@ policy=/usr/sbin/policy-rc.d
 policy_before=$policy.before-renewer-setup
 policy_mark="# of renewer's tests/setup.sh, for the moment of an installation only"
 work=
+debians=()
 policy_ours=no
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -61,7 +63,13 @@ clean_up() {
     status=$?
     trap - EXIT
     if [ "$policy_ours" = yes ]; then restore_policy; fi
-    if [ -n "$work" ]; then rm -rf -- "$work"; fi
+    for one in "${debians[@]}"; do
+        if kill "${one#*:}" 2>/dev/null; then wait "${one#*:}" 2>/dev/null || true; fi
+    done
+    for one in "$work"/debian/*; do
+        if [ -d "$one" ]; then umount --recursive --lazy "$one" 2>/dev/null || true; fi
+    done
+    if [ -n "$work" ]; then rm -rf --one-file-system -- "$work"; fi
     exit "$status"
 }
 trap clean_up EXIT
@@ -140,6 +148,10 @@ if [ "$mode" = test ]; then
     have promtool || missing+=(prometheus)
     have chromium || missing+=(chromium)
     have npm || missing+=(npm)
+    have debootstrap || missing+=(debootstrap)
+    have mandoc || missing+=(mandoc)
+    have zsh || missing+=(zsh)
+    have fish || missing+=(fish)
     [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     [ -f /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql ] || missing+=(pdns-backend-sqlite3)
 fi
@@ -386,6 +398,54 @@ get() {
     return 1
 }
 
+# debian RELEASE SUITE: a fresh system in .venv/debian/RELEASE, from where this machine has its packages. It is
+# made in memory, where dpkg's flushing costs nothing, and in the background.
+debian_holds=ca-certificates,python3
+debian() {
+    tree=$venv/debian/$1
+    if [ "$(cat "$tree.stamp" 2>/dev/null)" = "$debian_holds" ]; then return 0; fi
+    made=$work/debian/$1
+    mkdir -p "$made" "$venv/debian"
+    rm -rf -- "$tree" "$tree.stamp"
+    mount -t tmpfs -o mode=0755 tmpfs "$made" || return 1
+    good=no
+    while read -r uri keyring; do
+        if debootstrap --variant=minbase --include="$debian_holds" ${keyring:+--keyring="$keyring"} "$2" "$made/tree" "$uri"; then
+            good=yes
+            break
+        fi
+        rm -rf -- "$made/tree"
+    done < <(machine_sources)
+    if [ "$good" = yes ]; then
+        rm -rf -- "$made"/tree/var/cache/apt/archives/*.deb "$made"/tree/usr/share/{doc,man,locale}/*
+        cp -a -- "$made/tree" "$tree" && printf '%s\n' "$debian_holds" >"$tree.stamp" || good=no
+    fi
+    umount "$made"
+    [ "$good" = yes ]
+}
+if [ "$mode" = test ]; then
+    for one in "12 bookworm" "13 trixie"; do
+        read -r release suite <<<"$one"
+        if [ -f "$venv/debian/$release.stamp" ]; then continue; fi
+        if [ "$(id -u)" != 0 ]; then
+            die "a fresh Debian $release to try the package in is missing, and making it needs root:  sudo make setup"
+        fi
+        say "making a fresh Debian $release in .venv/debian/$release (debootstrap), beside what follows"
+        debian "$release" "$suite" >"$work/debian-$release.log" 2>&1 </dev/null &
+        debians+=("$release:$!")
+    done
+    stamp=$(sha256sum packaging/requirements.txt | cut -d' ' -f1)
+    if [ "$(cat "$venv/debian/wheels.stamp" 2>/dev/null)" != "$stamp" ]; then
+        say "fetching what the Debian package is made of into .venv/debian/wheels (pip)"
+        rm -rf -- "$venv/debian/wheels"
+        "$venv/bin/python" packaging/deb.py fetch "$venv/debian/wheels" >"$work/wheels.log" 2>&1 || {
+            tail -n 15 "$work/wheels.log" >&2
+            die "what packaging/requirements.txt locks could not be fetched (pip's last lines stand above)"
+        }
+        printf '%s\n' "$stamp" >"$venv/debian/wheels.stamp"
+    fi
+fi
+
 if ! pebble_recent && { [ -n "${CI:-}" ] || ! pebble_fits || [ "$(id -u)" = 0 ]; }; then
     had=$(pebble_version)
     say "fetching Pebble $pebble_wanted or later (apt-get download)"
@@ -532,5 +592,12 @@ if [ "$mode" = test ] && [ "$(cat "$axe_dir/VERSION" 2>/dev/null)" != "$axe_want
     }
     printf '%s\n' "$axe_wanted" >"$axe_dir/VERSION"
 fi
+
+for one in "${debians[@]}"; do
+    wait "${one#*:}" || {
+        tail -n 15 "$work/debian-${one%:*}.log" >&2
+        die "a fresh Debian ${one%:*} could not be made (debootstrap's last lines stand above)"
+    }
+done
 
 say "ready ($mode): Pebble $(pebble_version), $(nginx -v 2>&1 | sed 's|.*nginx/|nginx |')"

@@ -1,0 +1,42 @@
+"""The package, built once for all workers."""
+
+import fcntl
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.package.debian import CHECKOUT, TREES
+
+OLD = "0.0.9"
+
+
+@pytest.fixture(scope="session")
+def builder() -> ModuleType:
+    """packaging/deb.py, a script."""
+    spec = importlib.util.spec_from_file_location("deb", CHECKOUT / "packaging" / "deb.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def packages(
+    tmp_path_factory: pytest.TempPathFactory, builder: ModuleType, worker_id: str
+) -> tuple[Path, Path]:
+    """The version before, and the one of this checkout; the first worker builds them for all."""
+    base = tmp_path_factory.getbasetemp()
+    out = (base if worker_id == "master" else base.parent) / "packages"
+    out.mkdir(exist_ok=True)
+    releases = (OLD, builder.version())
+    with (out / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for release in releases:
+            if not (out / f"renewer_{release}_amd64.deb").exists():
+                built = builder.build(TREES / "wheels", out / "new", release, "none")
+                built.rename(out / built.name)
+    old, new = (out / f"renewer_{release}_amd64.deb" for release in releases)
+    return old, new
