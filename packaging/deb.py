@@ -219,7 +219,7 @@ def completion(shell: str) -> str:
 
 
 def _units() -> Iterator[tuple[str, str]]:
-    """The units as for a configuration that says nothing; `timer install` suits them to the real one."""
+    """The units as for a configuration that says nothing; `timer install` adds what the real one asks for."""
     from renewer.cli import units
     from renewer.config.load import load
 
@@ -231,9 +231,7 @@ def _units() -> Iterator[tuple[str, str]]:
     for name, content in (("renewer.service", text), ("renewer.timer", units.timer(config))):
         yield (
             name,
-            content.replace(
-                units.MARK, "# Of the package renewer; `renewer timer install` suits it to the configuration."
-            ),
+            content.replace(units.MARK, units.PACKAGED),
         )
 
 

@@ -21,7 +21,7 @@ REMEDIES = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "the quota is used up: make room, or raise it (quota -v)",
     errno.EFBIG: "a limit on the size of files is in force: raise it (ulimit -f, LimitFSIZE=)",
-    errno.EROFS: "mount it writable; under systemd it must stand in ReadWritePaths= (renewer timer install)",
+    errno.EROFS: "mount it writable; if only the timer fails, older units forbid it: renewer timer install",
     errno.EBUSY: "the file is a mount of its own (a bind mount of one file): mount its directory instead",
     errno.EIO: "the disk reports an error: look at the kernel's log (dmesg)",
     errno.ELOOP: "something else than a directory stands on the way: look at it with namei -l",

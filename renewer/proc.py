@@ -170,6 +170,7 @@ def _start(
             cwd=cwd,
             bufsize=0,
             start_new_session=True,
+            umask=0o022,  # whoever called us: what a hook makes must not depend on it
         )
     except (OSError, ValueError) as error:
         why, hint = _why_not_started(argv[0], cwd, error)

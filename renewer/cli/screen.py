@@ -4,6 +4,8 @@ import codecs
 import contextlib
 import io
 import os
+import resource
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +16,7 @@ from renewer import clock, errors, words
 from renewer.model.desired import Config
 
 SCHEMA = 1
+_FILES = 1024  # open at once, as systemd allows a service; more makes programs with select(2) fail
 _STATES: list[str] = []  # of the configurations loaded: the last net knows no other way to it
 
 
@@ -40,10 +43,35 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def prepare() -> None:
     """Let both streams take every character: what a terminal's encoding lacks is written in plain letters."""
     _open_closed()
+    _begin_alike()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not _is_utf8(stream.encoding):
             codecs.register_error("renewer", _plain)
             stream.reconfigure(errors="renewer")
+
+
+def _begin_alike() -> None:
+    """Begin as systemd begins a service, whoever called: by hand, by cron and by timer hooks meet the same.
+
+    What a shell, nohup or a user's limits left ignored, blocked or changed would be inherited by every hook
+    and by the servers that it starts. What was ignored stays so here, by a handler that does nothing: no
+    program inherits one (execve(2)).
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _open_closed() -> None:

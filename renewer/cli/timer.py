@@ -13,6 +13,8 @@ from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import Config
 
 SYSTEM = "/etc/systemd/system"
+VENDOR = "/usr/lib/systemd/system"
+"""Where packages put their units."""
 _BOOTED = "/run/systemd/system"  # sd_booted(3): systemd is running if this directory exists
 _TIMEOUT = 60.0  # seconds for systemctl
 
@@ -38,12 +40,15 @@ def command() -> None:
 @click.option("--print", "only_print", is_flag=True, help="Print the units, change nothing.")
 @screen.pass_setup
 def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
-    """Write the units and start the timer; again after changing the configuration."""
+    """Write the units and start the timer; again after changing the configuration.
+
+    Units of an earlier release are replaced, units of a package get drop-ins; what changes is said.
+    """
     config = setup.config()
-    texts = unit_texts(config)
+    wanted = _wanted(config, directory)
     if only_print:
-        for name, text in texts.items():
-            screen.out(f"# {directory / name}\n{text}")
+        for path, text in wanted.items():
+            screen.out(f"# {path}\n{text}" if text else f"# {path} goes: the package has a unit\n")
         return screen.OK
     if directory == Path(SYSTEM) and not _systemd_runs():
         screen.say(
@@ -51,7 +56,7 @@ def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
         )
         screen.out(units.cron_line(config, program()))
         return screen.OK
-    foreign = [path for path in (directory / name for name in texts) if _state(path, None) == "foreign"]
+    foreign = [path for path in wanted if _state(path, None) == "foreign"]
     if foreign:
         raise UsageError(
             f"{foreign[0]} was not written by renewer, nothing was changed",
@@ -59,42 +64,55 @@ def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
         )
     if directory == Path(SYSTEM):
         _make_directories(config)
-    changed = [
-        directory / name for name, text in texts.items() if _state(directory / name, text) != "current"
-    ]
+    before = _effective(directory)
+    changed = [path for path, text in wanted.items() if _state(path, text) != "current"]
     for path in changed:
-        _write(path, texts[path.name])
-        screen.out(f"wrote {path}")
-    if not changed:
-        screen.out(f"the units in {directory} are as they should be")
+        _put(path, wanted[path])
+    _tell(before, _effective(directory), changed)
     if directory == Path(SYSTEM):
         _start(changed=bool(changed))
     return screen.OK
 
 
+def _tell(
+    before: Mapping[str, units.Settings], after: Mapping[str, units.Settings], changed: list[Path]
+) -> None:
+    """Say what is other than before, and which settings of others' drop-ins hooks will feel."""
+    if not changed:
+        screen.out("the units are as they should be")
+    for name, then in before.items():
+        if then:  # of what is new nobody needs to be told how it differs
+            for line in units.changes(then, after[name]):
+                screen.out(f"  {name}: {line}")
+    service = after[f"{units.NAME}.service"]
+    felt = [
+        f"{key}={value}" for (_, key), values in service.items() if key in units.WALLS for value in values
+    ]
+    if felt:
+        screen.say(
+            f"a drop-in of yours sets {', '.join(felt)}: hooks feel that, so one may work by hand and not by "
+            f"timer; see: systemctl cat {units.NAME}.service"
+        )
+
+
 @command.command()
 @_directory
 def remove(directory: Path) -> int:
-    """Stop the timer and remove the units, if they are ours."""
-    paths = [directory / name for name in (f"{units.NAME}.timer", f"{units.NAME}.service")]
-    ours = [path for path in paths if _state(path, None) == "outdated"]
-    for path in paths:
+    """Stop the timer and remove the units, if they are ours; a package's stay, switched off."""
+    candidates = [path for name in _NAMES for path in (_drop_in(directory, name), directory / name)]
+    ours = [path for path in candidates if _state(path, None) == "outdated"]
+    for path in candidates:
         if _state(path, None) == "foreign":
             screen.say(f"{path} was not written by renewer: it stays")
     on_system = directory == Path(SYSTEM) and _systemd_runs()
-    if on_system and paths[0] in ours:
-        _systemctl("disable", "--now", paths[0].name)
+    packaged = on_system and any(map(_packaged, _NAMES))
+    if on_system and (packaged or directory / f"{units.NAME}.timer" in ours):
+        _systemctl("disable", "--now", f"{units.NAME}.timer")
     for path in ours:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise RenewerError(
-                f"{path} cannot be removed: {error.strerror}", hint="run it as root", kind="timer"
-            ) from error
-        screen.out(f"removed {path}")
+        _put(path, None)
     if on_system and ours:
         _systemctl("daemon-reload")
-    if not ours:
+    if not ours and not packaged:
         screen.out(f"there are no units of ours in {directory}")
     return screen.OK
 
@@ -106,9 +124,13 @@ def remove(directory: Path) -> int:
 def show(setup: screen.Setup, directory: Path, *, as_json: bool) -> int:
     """Say whether the timer is installed, as it should be, and when it calls next."""
     config = setup.config()
-    states = {
-        str(directory / name): _state(directory / name, text) for name, text in unit_texts(config).items()
-    }
+    wanted = _wanted(config, directory)
+    states = {str(path): _state(path, text) for path, text in wanted.items()}
+    for name in _NAMES:
+        if directory == Path(SYSTEM) and _packaged(name) is not None:
+            states |= {f"{VENDOR}/{name}": "packaged"}
+            if states[str(directory / name)] == "current":
+                del states[str(directory / name)]
     facts = _timer_facts() if _systemd_runs() else {}
     cron = units.cron_line(config, program())
     if as_json:
@@ -137,15 +159,61 @@ _WORDS = {
     "outdated": "differs from what the configuration asks for: renewer timer install",
     "missing": "not installed",
     "foreign": "not written by renewer",
+    "packaged": "of the package",
 }
+
+
+_NAMES = (f"{units.NAME}.service", f"{units.NAME}.timer")
 
 
 def unit_texts(config: Config) -> Mapping[str, str]:
     """The units by file name."""
-    return {
-        f"{units.NAME}.service": units.service(config, program()),
-        f"{units.NAME}.timer": units.timer(config),
-    }
+    return dict(zip(_NAMES, (units.service(config, program()), units.timer(config)), strict=True))
+
+
+def _wanted(config: Config, directory: Path) -> dict[Path, str | None]:
+    """What each file of ours should hold; None where there should be none.
+
+    On the system's own place a package's unit gets a drop-in, and a whole unit that would hide it goes.
+    """
+    found: dict[Path, str | None] = {}
+    for name, text in unit_texts(config).items():
+        packaged = _packaged(name) if directory == Path(SYSTEM) else None
+        drop_in = units.drop_in(packaged, text) if packaged is not None else None
+        found[directory / name] = text if packaged is None else None
+        if drop_in is not None or os.path.lexists(_drop_in(directory, name)):
+            found[_drop_in(directory, name)] = drop_in
+    return found
+
+
+def _drop_in(directory: Path, name: str) -> Path:
+    return directory / f"{name}.d" / "50-configuration.conf"
+
+
+def _packaged(name: str) -> str | None:
+    """The unit of that name that a package of ours brought."""
+    try:
+        text = Path(VENDOR, name).read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return text if text.startswith(units.PACKAGED) else None
+
+
+def _effective(directory: Path) -> dict[str, units.Settings]:
+    """What systemd reads for each unit: the whole one here, or the package's, and then the drop-ins."""
+    found = {}
+    for name in _NAMES:
+        whole = _text(directory / name) or (_packaged(name) if directory == Path(SYSTEM) else None)
+        added = [_text(path) or "" for path in sorted((directory / f"{name}.d").glob("*.conf"))]
+        found[name] = units.settings(whole, *added) if whole else {}
+    return found
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return None
 
 
 def program() -> list[str]:
@@ -161,13 +229,16 @@ def _systemd_runs() -> bool:
 
 
 def _state(path: Path, wanted: str | None) -> str:
-    """How a file stands to what it should hold: current, outdated (but ours), missing or foreign."""
+    """How a file stands to what it should hold: current, outdated (but ours), missing or foreign.
+
+    A file that should not be there is current if it is missing.
+    """
     try:
         if path.is_symlink():
             return "foreign"
         found = path.read_text(errors="replace")
     except FileNotFoundError:
-        return "missing"
+        return "current" if wanted is None else "missing"
     except OSError:
         return "foreign"
     if found == wanted:
@@ -176,28 +247,32 @@ def _state(path: Path, wanted: str | None) -> str:
 
 
 def _make_directories(config: Config) -> None:
-    """What the unit may write must exist before it starts; only our own two are made, others are told."""
-    log_directory = os.path.dirname(config.agent.log_path)
-    for path, mode in ((config.agent.state, 0o700), (log_directory, 0o755)):
+    for path, mode in ((config.agent.state, 0o700), (os.path.dirname(config.agent.log_path), 0o755)):
         if not Path(path).exists():
             Path(path).mkdir(mode=mode, parents=True)
             screen.out(f"made {path}")
-    for path, why in units.writable(config):
-        # packages that are not installed are no fault
-        if not Path(path).is_dir() and not why.startswith(("nginx", "the same")):
-            screen.say(f"{path} ({why}) does not exist: make it, then run this again")
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a unit, all or nothing, durable. Raises RenewerError with what to do."""
+def _put(path: Path, text: str | None) -> None:
+    """Write a unit, all or nothing, durable; or remove it. Raises RenewerError with what to do."""
     try:
-        durable.replace(str(path.absolute()), text.encode(), durable.with_mode(str(path), 0o644), alone=False)
+        if text is None:
+            path.unlink()
+            if path.parent.name.endswith(".d") and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        else:
+            if path.parent.name.endswith(".d"):
+                path.parent.mkdir(mode=0o755, exist_ok=True)
+            durable.replace(
+                str(path.absolute()), text.encode(), durable.with_mode(str(path), 0o644), alone=False
+            )
     except OSError as error:
         raise RenewerError(
-            f"{path} cannot be written: {error.strerror}",
+            f"{path} cannot be {'removed' if text is None else 'written'}: {error.strerror}",
             hint="run it as root, or give another --directory",
             kind="timer",
         ) from error
+    screen.out(f"{'removed' if text is None else 'wrote'} {path}")
 
 
 def _start(*, changed: bool) -> None:

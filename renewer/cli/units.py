@@ -3,16 +3,18 @@
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from posixpath import basename, dirname, normpath
 
 from renewer.errors import UsageError
-from renewer.model.desired import Certificate, Config, Hook, Http01
+from renewer.model.desired import Config
 
 NAME = "renewer"
 MARK = "# Written by `renewer timer install`, which may overwrite it and `renewer timer remove` remove it."
 LOCK_WAIT = timedelta(minutes=5)  # how long the timer's run waits for the lock (design: exit 75)
+PACKAGED = (
+    "# Of the package renewer; `renewer timer install` adds drop-ins where the configuration asks for more."
+)
 _SLACK = timedelta(minutes=5)  # beyond the deadline, for the step in hand to end
 _MAX_SPREAD = timedelta(hours=1)
 
@@ -21,11 +23,10 @@ def service(config: Config, program: Sequence[str]) -> str:
     """The service unit: one run. `program` is the argv that starts renewer, by its absolute path."""
     words = [*program, "--config", config.path, "run", "--wait", f"{_seconds(LOCK_WAIT)}s"]
     timeout = config.agent.deadline + LOCK_WAIT + _SLACK
-    places = writable(config)
     return "\n".join(
         [
             MARK,
-            "# To change it: systemctl edit renewer.service (a drop-in is never touched).",
+            "# To change it: systemctl edit renewer.service (a drop-in of yours is never touched).",
             "[Unit]",
             "Description=Renew certificates and deploy them (renewer)",
             "# at boot the network may be late; the first run would fail for no reason",
@@ -40,14 +41,24 @@ def service(config: Config, program: Sequence[str]) -> str:
             "# [agent] deadline, the wait for the lock, and the end of the step in hand",
             f"TimeoutStartSec={_seconds(timeout)}",
             "# no Restart=: the timer is the retry, and every certificate keeps its own backoff",
-            "",
-            *HEAD,
-            *(line for path, why in places for line in (f"# {why}", f"ReadWritePaths={word('-' + path)}")),
-            "",
-            *restrictions(places, config.agent.state),
+            *LIVING,
             "",
         ]
     )
+
+
+LIVING = (
+    "# a server that a hook starts stays when the run ends, as by hand; the run itself ends its hooks",
+    "KillMode=process",
+    "# a hook that runs out of memory fails by itself: it is told and tried again, the run goes on",
+    "OOMPolicy=continue",
+    "# kernel keys of root's, such as Kerberos tickets, are found as in a session of root's",
+    "KeyringMode=shared",
+    "# No sandbox, on purpose. What this unit may not do its hooks may not do either, so what works by hand",
+    "# would fail by timer: copies to /etc, a reload that needs a capability, other programs' sockets. What",
+    "# strangers send is parsed by processes without rights, by hand and by timer alike (docs/security.md).",
+)
+"""What hooks meet under the unit, each setting below its reason; nothing here takes anything from them."""
 
 
 def timer(config: Config) -> str:
@@ -142,161 +153,6 @@ def _span(span: timedelta) -> str:
     return f"{_seconds(span)} s"
 
 
-# What the shipped hooks' programs write when they are asked whether a config is right.
-_WRITTEN_BY = {
-    "nginx": (
-        ("/run", "nginx -t opens its pid file for writing"),
-        ("/var/log/nginx", "nginx -t opens its logs for writing"),
-        ("/var/lib/nginx", "nginx -t makes and owns its directories for temporary files"),
-        ("/var/cache/nginx", "the same in nginx.org's packages"),
-    ),
-    "cockpit": (("/etc/cockpit/ws-certs.d", "where Cockpit looks for certificates"),),
-}
-_FILE_VARIABLES = re.compile(r".*_(PID|SOCKET|LOG)")  # in a hook's env: a file in a directory that is written
-_DIRECTORY_VARIABLES = re.compile(r".*_PREFIX|COPY_TO|COCKPIT_DIR")
-
-HEAD = (
-    "# --- What it may write: computed from the configuration; after changing that, install again. A hook of",
-    "# --- your own that writes elsewhere: systemctl edit renewer.service, ReadWritePaths=/the/directory",
-    "# everything else is read-only, /etc, /usr and /boot among it",
-    "ProtectSystem=strict",
-)
-
-
-def restrictions(places: Iterable[tuple[str, str]], state: str) -> Iterator[str]:
-    """The sandbox, each restriction below its reason."""
-    shared = [path for path, _ in places if _below(path, "/tmp") or _below(path, "/var/tmp")]  # noqa: S108
-    if not shared:
-        yield "# nobody else's temporary files"
-        yield "PrivateTmp=yes"
-        yield "# it goes when the run ends, and the report of a defect must not go with it"
-        yield f"Environment={word('TMPDIR=' + state)}"
-    else:
-        yield f"# no PrivateTmp=: {shared[0]} lies in what it would hide"
-    for reasons, setting in _SANDBOX:
-        for reason in reasons:
-            yield f"# {reason}"
-        if setting:
-            yield setting
-
-
-CAPABILITIES = (
-    "CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH "
-    "CAP_KILL CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_SYS_PTRACE"
-)
-
-_SANDBOX: tuple[tuple[tuple[str, ...], str], ...] = (
-    (
-        ("webroots and environments may lie in homes: readable; written only if listed above",),
-        "ProtectHome=read-only",
-    ),
-    (("no raw disks; /dev/null, /dev/urandom and /dev/log remain",), "PrivateDevices=yes"),
-    (("nobody here sets a clock, a host name, a sysctl or a cgroup, or loads a module",), "ProtectClock=yes"),
-    ((), "ProtectHostname=yes"),
-    ((), "ProtectKernelTunables=yes"),
-    ((), "ProtectKernelModules=yes"),
-    ((), "ProtectKernelLogs=yes"),
-    ((), "ProtectControlGroups=yes"),
-    (
-        (
-            "as root, with what hooks and copies need: own and read files of other users (CHOWN FOWNER",
-            "FSETID DAC_*), signal a server's process (KILL), bind 80 and 443 as nginx -t does",
-            "(NET_BIND_SERVICE), call a server's own tools that change to its user (SETUID SETGID), read in",
-            "/proc what a server was started with: its environment, program and directory (SYS_PTRACE)",
-        ),
-        f"CapabilityBoundingSet={CAPABILITIES}",
-    ),
-    (("sudo and other setuid programs gain nothing; root needs none",), "NoNewPrivileges=yes"),
-    (("no program that a hook leaves behind keeps another user's rights",), "RestrictSUIDSGID=yes"),
-    (
-        ("D-Bus and logs (UNIX), authority and ports (INET, INET6), the system's resolver (NETLINK)",),
-        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-    ),
-    (
-        ("nothing here makes containers; a hook asks its server, or systemd, by a socket",),
-        "RestrictNamespaces=yes",
-    ),
-    (("no real-time scheduling, no other execution domain",), "RestrictRealtime=yes"),
-    ((), "LockPersonality=yes"),
-    (
-        ("only this machine's own system calls: others are a way round the filter",),
-        "SystemCallArchitectures=native",
-    ),
-    (
-        ("what services use; mounting, tracing, rebooting and the like are refused",),
-        "SystemCallFilter=@system-service",
-    ),
-    (
-        ("refused with an error that a hook can tell of, instead of being killed without a word",),
-        "SystemCallErrorNumber=EPERM",
-    ),
-    (("keys in the kernel's keyring are nobody else's",), "KeyringMode=private"),
-    (
-        (
-            "Left out, since hooks cannot live with it:",
-            "MemoryDenyWriteExecute=: nginx -t compiles patterns (PCRE JIT) and Lua",
-            "ProtectProc=, ProcSubset=: a hook looks for its server's process",
-            "PrivateUsers=, User=: copies are given to other users, and root's servers are signalled",
-            "PrivateNetwork=, IPAddressDeny=: the authority and the ports that are looked at",
-            "UMask=: files are made with their final mode; what a hook's program makes is as without us",
-        ),
-        "",
-    ),
-)
-
-
-def writable(config: Config) -> tuple[tuple[str, str], ...]:
-    """Directories that a run writes, each with its reason; none that lies below another one of them."""
-    found: dict[str, str] = {}
-    for path, why in _written(config):
-        found.setdefault(normpath(path), why)
-    return tuple(
-        (path, why)
-        for path, why in found.items()
-        if not any(path != other and _below(path, other) for other in found)
-    )
-
-
-def _written(config: Config) -> Iterator[tuple[str, str]]:
-    yield config.agent.state, "the state: keys, certificates, ledger, lock"
-    yield dirname(config.agent.log_path), "the renewal log"
-    for certificate in config.certificates.values():
-        for webroot in _webroots(certificate):
-            yield webroot, f"challenges of {certificate.name}"
-        for copy in certificate.copies:
-            for _, path in copy.paths:
-                yield dirname(path), f"copies of {certificate.name}"
-    for hook in config.hooks.values():
-        yield from _written_by(hook)
-    wish = config.report
-    files = {"metrics": wish.metrics, "page": wish.page, "summary_file": wish.summary_file}
-    for key, file in files.items():
-        if file is not None:
-            yield dirname(file), f"{key} of [report]"
-
-
-def _webroots(certificate: Certificate) -> Iterator[str]:
-    ways = (certificate.challenge, *certificate.otherwise, *(other for _, other in certificate.challenges))
-    for challenge in ways:
-        if isinstance(challenge, Http01) and challenge.webroot is not None:
-            yield challenge.webroot
-
-
-def _written_by(hook: Hook) -> Iterator[tuple[str, str]]:
-    if hook.shipped:
-        yield from _WRITTEN_BY.get(basename(hook.run), ())
-    for variable, value in hook.env:
-        if isinstance(value, str) and value.startswith("/"):
-            if _FILE_VARIABLES.fullmatch(variable):
-                yield dirname(value), f"{variable} of the hook {hook.name}"
-            elif _DIRECTORY_VARIABLES.fullmatch(variable):
-                yield value, f"{variable} of the hook {hook.name}"
-
-
-def _below(path: str, other: str) -> bool:
-    return path == other or path.startswith(other.rstrip("/") + "/")
-
-
 def command_line(words: Sequence[str]) -> str:
     """An argv as ExecStart= reads it: like `word`, and $ is no variable but in the program's own path.
 
@@ -322,3 +178,87 @@ def word(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_@%/.:=+,$-]+", escaped):
         return escaped
     return '"' + escaped.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+Settings = Mapping[tuple[str, str], tuple[str, ...]]
+"""A unit's settings: (section, key) to the values in order, as systemd would have them."""
+
+
+def settings(*texts: str) -> Settings:
+    """What a unit and then its drop-ins say; an empty value takes back what was said before it."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for text in texts:
+        section = ""
+        for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
+            if line.startswith("[") and line.endswith("]"):
+                section = line[1:-1]
+            elif line and line[0] not in "#;" and "=" in line:
+                key, _, value = (part.strip() for part in line.partition("="))
+                place = (section, key)
+                many = key in _LISTS or key.startswith("Exec")
+                found[place] = ((*found.get(place, ()), value) if many else (value,)) if value else ()
+    return {place: values for place, values in found.items() if values}
+
+
+_LISTS = frozenset(
+    (
+        "After",
+        "Before",
+        "Environment",
+        "OnCalendar",
+        "ReadOnlyPaths",
+        "ReadWritePaths",
+        "Requires",
+        "Wants",
+        "WantedBy",
+    )
+)
+
+WALLS = (
+    *("ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "ProtectClock", "ProtectHostname"),
+    *("ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups"),
+    *("CapabilityBoundingSet", "NoNewPrivileges", "RestrictSUIDSGID", "RestrictAddressFamilies"),
+    *("RestrictNamespaces", "RestrictRealtime", "LockPersonality", "SystemCallArchitectures"),
+    *(
+        "SystemCallFilter",
+        "ReadWritePaths",
+        "ReadOnlyPaths",
+        "InaccessiblePaths",
+        "ProtectProc",
+        "ProcSubset",
+    ),
+    *("PrivateNetwork", "PrivateUsers", "User", "DynamicUser", "MemoryDenyWriteExecute", "IPAddressDeny"),
+    *("RootDirectory", "RootImage", "TemporaryFileSystem", "DevicePolicy", "UMask"),
+)
+"""Settings that hooks feel (systemd.exec(5)): with one a hook may fail by timer that works by hand."""
+
+
+def changes(before: Settings, after: Settings) -> Iterator[str]:
+    """What a person is told when one unit takes the place of another: a sentence for each setting."""
+    for place in sorted({*before, *after}):
+        old, new = ("; ".join(side.get(place, ())) for side in (before, after))
+        if old == new:
+            continue
+        if not new:
+            yield f"no longer {place[1]}={old}"
+        elif not old:
+            yield f"now {place[1]}={new}"
+        else:
+            yield f"{place[1]}={new}, was {old}"
+
+
+def drop_in(packaged: str, wanted: str) -> str | None:
+    """What must be added to a packaged unit so that it says what is wanted; None if it says it already."""
+    before, after = settings(packaged), settings(wanted)
+    lines: list[str] = []
+    section = ""
+    for place in [*after, *(place for place in before if place not in after)]:
+        old, new = before.get(place, ()), after.get(place, ())
+        if old == new:
+            continue
+        if place[0] != section:
+            section = place[0]
+            lines.append(f"[{section}]")
+        reset = [f"{place[1]}="] if old else []  # lists would grow, and what is not wanted any more must go
+        lines += [*reset, *(f"{place[1]}={value}" for value in new)]
+    return "\n".join([MARK, *lines, ""]) if lines else None

@@ -276,7 +276,7 @@ _HINTS = {
     errno.ENOSPC: "free space on that filesystem; it is tried again by itself",
     errno.EDQUOT: "the quota is used up: free space or raise it; it is tried again by itself",
     errno.EFBIG: "a limit on file sizes is in force (ulimit -f, LimitFSIZE=): raise it",
-    errno.EROFS: "mount it writable; under systemd add it to ReadWritePaths= (renewer timer install does)",
+    errno.EROFS: "mount it writable; if only the timer fails, older units forbid it: renewer timer install",
     errno.EACCES: "let the agent's user write there, or run the agent as a user who may",
     errno.EIO: "the disk reports an error: look at the kernel's log (dmesg)",
     errno.EBUSY: "something is mounted there: look at it with findmnt",

@@ -332,10 +332,10 @@ def test_full_disk(webroot: Path) -> None:
 
 @needs_root
 def test_read_only_filesystem(webroot: Path) -> None:
-    """A read-only filesystem stays so until somebody acts; the hint names systemd's ReadWritePaths."""
+    """A read-only filesystem stays so until somebody acts; the hint names older units, too."""
     with mounted(webroot, "size=16k,ro"), pytest.raises(GiveUp, match="Read-only") as told:
         solver(webroot).present(task())
-    assert "ReadWritePaths" in told.value.hint
+    assert "renewer timer install" in told.value.hint
 
 
 AS_NOBODY = """

@@ -1,15 +1,13 @@
 """The timer: units that systemd takes without a word, and a sandbox that hooks can live in."""
 
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,12 +19,10 @@ from hypothesis import strategies as st
 from renewer import proc
 from renewer.cli import timer, units
 from renewer.cli.app import group
-from renewer.config import hooks
 from renewer.config.load import load
 from renewer.errors import RenewerError, UsageError
 from renewer.model.desired import Config
 from renewer.proc import ProcResult
-from tests.servers.nginx import Nginx
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 PROGRAM = ("/usr/bin/true",)
@@ -68,12 +64,6 @@ def settings(unit: str, key: str) -> list[str]:
     return [line.partition("=")[2] for line in unit.splitlines() if line.startswith(f"{key}=")]
 
 
-def paths(unit: str) -> list[str]:
-    """ReadWritePaths= as systemd reads it: quoted words, %% for a per cent sign, '-' for "if there"."""
-    values = (word for value in settings(unit, "ReadWritePaths") for word in shlex.split(value))
-    return [value.removeprefix("-").replace("%%", "%") for value in values]
-
-
 # --- what systemd says ------------------------------------------------------------------------------------
 
 
@@ -112,30 +102,6 @@ def test_hostile_paths_reach_systemd_unchanged(tmp_path: Path) -> None:
     assert str(program) in verify(tmp_path, config, [str(program)])
 
 
-@needs_systemd
-def test_score_is_reported(
-    tmp_path: Path, config: Config, record_property: Callable[[str, object], None]
-) -> None:
-    """`systemd-analyze security` puts the unit below 5, where "medium" ends; the score is reported."""
-    (tmp_path / "renewer.service").write_text(units.service(config, PROGRAM))
-    done = subprocess.run(
-        [
-            "/usr/bin/systemd-analyze",
-            "security",
-            "--offline=yes",
-            "--threshold=50",
-            tmp_path / "renewer.service",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = re.search(r"exposure level for renewer.service: ([\d.]+)", done.stdout)
-    assert found is not None
-    record_property("systemd-analyze security", found[1])
-    assert done.returncode == 0, done.stdout[-300:]
-
-
 # --- what stands in the units -----------------------------------------------------------------------------
 
 
@@ -156,77 +122,18 @@ def test_time_limit_is_above_the_deadline(tmp_path: Path) -> None:
     assert int(limit) > (20 + 5) * 60
 
 
-def test_every_restriction_has_a_reason(config: Config) -> None:
-    """No group of settings of the sandbox stands without a comment above it."""
+def test_nothing_in_the_unit_is_felt_by_hooks(config: Config) -> None:
+    """No wall stands in it; what does stand in its last part has its reason above it, and gives only."""
     lines = units.service(config, PROGRAM).splitlines()
-    sandbox = lines[lines.index("ProtectSystem=strict") :]
-    assert lines[lines.index("ProtectSystem=strict") - 1].startswith("#")
-    for before, line in zip(["", *sandbox], sandbox, strict=False):
-        if line.startswith("ReadWritePaths="):
-            assert before.startswith("# ")
+    last = lines[lines.index(units.LIVING[0]) :]
+    said = {
+        line.partition("=")[0]: before for before, line in zip(["", *last], last, strict=False) if "=" in line
+    }
+    said = {key: reason for key, reason in said.items() if not key.startswith("#")}
 
-
-def test_writable_paths_come_from_the_config(tmp_path: Path, config: Config) -> None:
-    """State, log, webroot, copies and what nginx -t writes may be written, and nothing else."""
-    assert paths(units.service(config, PROGRAM)) == [
-        f"{tmp_path}/state",
-        f"{tmp_path}/log",
-        f"{tmp_path}/html",
-        f"{tmp_path}/copies",
-        "/run",
-        "/var/log/nginx",
-        "/var/lib/nginx",
-        "/var/cache/nginx",
-    ]
-
-
-def test_hooks_variables_are_heeded(tmp_path: Path) -> None:
-    """A pid file or prefix in a hook's env adds its directory; a program's path does not."""
-    env = 'NGINX_PID = "/srv/n/pids/a.pid", NGINX_PREFIX = "/srv/p", NGINX = "/opt/nginx"'
-    more = f"[hook.nginx]\nenv = {{ {env} }}"
-    found = paths(units.service(load(str(write_config(tmp_path, more=more))), PROGRAM))
-    assert {"/srv/n/pids", "/srv/p"} <= set(found)
-    assert "/opt" not in found
-
-
-def test_where_copying_hooks_write(tmp_path: Path) -> None:
-    """The directories that the hooks copy and cockpit write to are open; those of other hosts are not."""
-    more = (
-        '[hook.copy]\nenv = { COPY_TO = "/srv/share" }\n[hook.cockpit]\nenv = { COCKPIT_DIR = "/srv/ws" }\n'
-        '[hook.ssh]\nenv = { SSH_HOST = "mx2", SSH_TO = "/srv/there" }'
-    )
-    found = paths(units.service(load(str(write_config(tmp_path, more=more))), PROGRAM))
-    assert {"/srv/share", "/srv/ws", "/etc/cockpit/ws-certs.d"} <= set(found)
-    assert "/srv/there" not in found
-
-
-def test_where_reports_are_left(tmp_path: Path) -> None:
-    """Metrics, the page and summaries are files outside the state: their directories are open."""
-    more = (
-        '[report]\nmetrics = "/var/lib/prometheus/renewer.prom"\npage = "/var/www/renewer/index.html"\n'
-        'summary = "weekly"\nsummary_file = "/srv/reports/week.html"'
-    )
-    found = paths(units.service(load(str(write_config(tmp_path, more=more))), PROGRAM))
-    assert {"/var/lib/prometheus", "/var/www/renewer", "/srv/reports"} <= set(found)
-
-
-def test_path_with_odd_characters_is_quoted(tmp_path: Path) -> None:
-    """A webroot with a blank, a quote and a per cent sign is one path for systemd."""
-    place = tmp_path / 'it\'s 100% "odd"'
-    place.mkdir()
-    table = (
-        '[certificate.odd]\nnames = ["odd.example.org"]\nhooks = []\n'
-        f"challenge = {{ type = 'http-01', webroot = \"{str(place).replace(chr(34), chr(92) + chr(34))}\" }}"
-    )
-    unit = units.service(load(str(write_config(tmp_path, more=table))), PROGRAM)
-    assert str(place) in paths(unit)
-
-
-def test_private_tmp_gives_way_to_what_lies_there(tmp_path: Path, config: Config) -> None:
-    """PrivateTmp would hide a webroot below /tmp: then it is left out, with the reason."""
-    assert str(tmp_path).startswith("/tmp/")  # noqa: S108
-    assert settings(units.service(config, PROGRAM), "PrivateTmp") == []
-    assert "no PrivateTmp=: " in units.service(config, PROGRAM)
+    assert not {key for _, key in units.settings("\n".join(lines))} & set(units.WALLS)
+    assert list(said) == ["KillMode", "OOMPolicy", "KeyringMode"]
+    assert all(reason.startswith("# ") for reason in said.values())
 
 
 @pytest.mark.parametrize("character", ['"', "'", "\\"])
@@ -473,124 +380,95 @@ def test_program_is_this_renewer() -> None:
     assert rest in ([], ["-P", "-m", "renewer"])
 
 
-# --- life in the sandbox ----------------------------------------------------------------------------------
+# --- over what is there already ---------------------------------------------------------------------------
 
-IMITATION = """
-set -e
-# a mount of its own for all that stays writable, then everything else read-only
-while read -r path; do if [ -e "$path" ]; then mount --bind "$path" "$path"; fi; done <"$WRITABLE"
-awk '{ print $5 }' /proc/self/mountinfo | sort -u | while read -r place; do
-    case $place in /proc*|/sys*|/dev*) continue ;; esac
-    if grep -qxF "$place" "$WRITABLE"; then continue; fi
-    mount -o remount,bind,ro "$place" 2>/dev/null || true
-done
-if [ -n "$PRIVATE_TMP" ]; then mount -t tmpfs tmpfs /tmp; mount -t tmpfs tmpfs /var/tmp; fi
-exec setpriv --no-new-privs --inh-caps=-all --bounding-set="$BOUNDING" -- "$@"
+OLDER = f"""{units.MARK}
+[Service]
+Type=oneshot
+ExecStart=/opt/renewer/bin/renewer run
+# everything else is read-only
+ProtectSystem=strict
+ReadWritePaths=-/var/lib/renewer
+ReadWritePaths=-/var/www
+NoNewPrivileges=yes
 """
 
 
-def in_sandbox(
-    unit: str, writable_list: Path, argv: Sequence[str], **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a program as that unit would let it: mounts, private /tmp, capabilities, no new privileges."""
-    assert settings(unit, "ProtectSystem") == ["strict"]
-    assert settings(unit, "NoNewPrivileges") == ["yes"]
-    writable_list.write_text("".join(f"{path}\n" for path in paths(unit)))
-    capabilities = settings(unit, "CapabilityBoundingSet")[0].lower().replace("cap_", "").split()
-    words = [
-        "/usr/bin/unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "/bin/sh",
-        "-c",
-        IMITATION,
-        "sh",
-        *argv,
-    ]
-    return subprocess.run(
-        words,
-        env={
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "WRITABLE": str(writable_list),
-            "PRIVATE_TMP": "yes" if settings(unit, "PrivateTmp") == ["yes"] else "",
-            "BOUNDING": ",".join(["-all", *(f"+{name}" for name in capabilities)]),
-            **env,
-        },
-        input='{"schema": 1, "event": "test", "certificates": []}',
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def test_an_older_unit_is_replaced_and_what_changes_is_said(
+    tmp_path: Path, system: Path, systemctl: list[str]
+) -> None:
+    """Walls of earlier releases go, each told; the operator's drop-in stays, and what hooks feel is named."""
+    (system / "renewer.service").write_text(OLDER)
+    added = system / "renewer.service.d" / "override.conf"
+    added.parent.mkdir()
+    added.write_text("[Service]\nReadWritePaths=/srv/x\nPrivateTmp=yes\nNice=5\n")
+
+    done = renewer(write_config(tmp_path), "install", "--directory", system)
+
+    assert done.exception is None
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert "renewer.service: no longer ProtectSystem=strict" in lines
+    assert "renewer.service: no longer NoNewPrivileges=yes" in lines
+    assert "renewer.service: now KillMode=process" in lines
+    assert "renewer.service: ReadWritePaths=/srv/x, was -/var/lib/renewer; -/var/www; /srv/x" in lines
+    assert any(line.startswith("renewer.service: ExecStart=") and "was /opt" in line for line in lines)
+    assert "a drop-in of yours sets ReadWritePaths=/srv/x, PrivateTmp=yes: hooks feel that" in done.stderr
+    assert "Nice" not in done.output
+    assert "PrivateTmp" in added.read_text()
+    assert "no longer" not in renewer(write_config(tmp_path), "install", "--directory", system).stdout
+    assert systemctl[-1] == "systemctl enable --now renewer.timer"
 
 
 @pytest.fixture
-def base() -> Iterator[Path]:
-    """A directory outside /tmp, which the sandbox hides."""
-    place = Path(tempfile.mkdtemp(prefix="renewer-test-", dir="/var/lib"))
-    place.chmod(0o755)
-    yield place
-    shutil.rmtree(place)
+def vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a package's units lie, for a configuration that says nothing."""
+    place = tmp_path / "vendor"
+    place.mkdir()
+    monkeypatch.setattr(timer, "VENDOR", str(place))
+    for name, text in timer.unit_texts(load(str(write_config(tmp_path, agent='wake = "1h"')))).items():
+        (place / name).write_text(text.replace(units.MARK, units.PACKAGED))
+    return place
 
 
-COPY = """
-set -e
-umask 077
-cd "$1"
-printf key >.www.key.new
-chown nobody:nogroup .www.key.new
-chmod 0640 .www.key.new
-mv .www.key.new www.key
-"""
+@pytest.mark.usefixtures("vendor")
+def test_a_packages_units_get_what_the_configuration_asks_for_more(
+    tmp_path: Path, system: Path, systemctl: list[str]
+) -> None:
+    """Only where something differs is there a drop-in; a whole unit of ours that hid the package's goes."""
+    (system / "renewer.service").write_text(OLDER)
+    config = write_config(tmp_path, agent='wake = "10m"')
+
+    done = renewer(config, "install", "--directory", system)
+
+    assert sorted(str(path.relative_to(system)) for path in system.rglob("*") if path.is_file()) == [
+        "renewer.timer.d/50-configuration.conf"
+    ]
+    text = (system / "renewer.timer.d" / "50-configuration.conf").read_text()
+    assert text.startswith(units.MARK)
+    assert "OnCalendar=\nOnCalendar=*-*-* *:00/10:00" in text
+    assert "WantedBy" not in text
+    assert "renewer.timer: OnCalendar=*-*-* *:00/10:00, was *-*-* 00/1:00:00" in done.stdout
+    assert "renewer.service: no longer ProtectSystem=strict" in done.stdout
+    assert systemctl[-1] == "systemctl restart renewer.timer"
+    shown = json.loads(renewer(config, "show", "--json", "--directory", system).stdout)
+    assert {unit["state"] for unit in shown["units"]} == {"packaged", "current"}
+
+    done = renewer(write_config(tmp_path, agent='wake = "1h"'), "install", "--directory", system)
+    assert list(system.iterdir()) == [], "asked for nothing more, so the drop-in goes, and its directory"
+    assert "renewer.timer: OnCalendar=*-*-* 00/1:00:00, was *-*-* *:00/10:00" in done.stdout
+    systemctl.clear()
+    renewer(config, "remove", "--directory", system)
+    assert systemctl == ["systemctl disable --now renewer.timer"]
 
 
-@pytest.mark.real
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
-def test_hooks_and_copies_live_in_the_sandbox(base: Path) -> None:
-    """In an imitation of the unit's sandbox the shipped hook tests and reloads nginx, and a copy is written.
-
-    The rest of the machine cannot be written, and without the computed paths nginx's test fails: it bites.
-    """
-    with Nginx(base / "nginx") as nginx:
-        (base / "copies").mkdir()
-        variables = {"NGINX_PREFIX": f"{nginx.prefix}/", "NGINX_CONF": str(nginx.config)}
-        variables["NGINX_PID"] = str(nginx.pid_file)
-        env = ", ".join(f'{key} = "{value}"' for key, value in variables.items())
-        config = load(str(write_config(base, more=f"[hook.nginx]\nenv = {{ {env} }}")))
-        unit = units.service(config, PROGRAM)
-        # the checkout itself may lie below /tmp, which the sandbox hides
-        hook = str(shutil.copy(Path(hooks.hooks_directory()) / "nginx", base / "hook"))
-        listing = base / "writable"
-
-        tested = in_sandbox(unit, listing, [hook, "test"], RENEWER_EVENT="test", **variables)
-        assert tested.returncode == 0, tested.stderr
-        workers = _children(nginx.pid)
-        deployed = in_sandbox(unit, listing, [hook, "deploy"], RENEWER_EVENT="deploy", **variables)
-        assert deployed.returncode == 0, deployed.stderr
-        _wait_until(lambda: not workers & _children(nginx.pid))
-
-        copied = in_sandbox(unit, listing, ["/bin/sh", "-c", COPY, "sh", str(base / "copies")])
-        assert copied.returncode == 0, copied.stderr
-        found = (base / "copies" / "www.key").stat()
-        assert (found.st_uid, found.st_mode & 0o7777) == (65534, 0o640)
-
-        for place in ("/etc", "/usr", str(base)):
-            refused = in_sandbox(unit, listing, ["/bin/touch", f"{place}/renewer-was-here"])
-            assert "Read-only file system" in refused.stderr
-        refused = in_sandbox(unit, listing, ["/bin/mount", "-t", "tmpfs", "tmpfs", "/mnt"])
-        assert refused.returncode != 0
-
-        bare = "\n".join(line for line in unit.splitlines() if not line.startswith("ReadWritePaths="))
-        assert in_sandbox(bare, listing, [hook, "test"], **variables).returncode == 1
-
-
-def _children(pid: int) -> set[int]:
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def _wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@given(wake=st.sampled_from(["1h", "10m", "1d", "45m"]), deadline=st.sampled_from(["10m", "2h"]))
+def test_a_drop_in_makes_a_packaged_unit_what_is_wanted(wake: str, deadline: str) -> None:
+    """As systemd reads both: the package's, then ours."""
+    with tempfile.TemporaryDirectory() as work:
+        packaged = timer.unit_texts(load(str(write_config(Path(work)))))
+        wanted = timer.unit_texts(
+            load(str(write_config(Path(work), agent=f'wake = "{wake}"\ndeadline = "{deadline}"')))
+        )
+    for name, text in wanted.items():
+        added = units.drop_in(packaged[name], text) or ""
+        assert units.settings(packaged[name], added) == units.settings(text)

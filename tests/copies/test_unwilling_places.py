@@ -57,13 +57,13 @@ def test_a_file_that_is_a_mount_of_its_own(host: Host, ending: ExitStack) -> Non
 
 
 def test_a_file_system_that_is_read_only(host: Host, ending: ExitStack) -> None:
-    """The hint is to mount it writable, or to name it to systemd."""
+    """The hint is to mount it writable, or to install newer units."""
     mount(ending, "-t", "tmpfs", "-o", "size=64k", "none", str(host.place))
     subprocess.run(["/bin/mount", "-o", "remount,ro", str(host.place)], check=True, timeout=20)
     code, detail, hint = told(host)
     assert (code, "ead-only" in detail) == (1, True), detail
     assert "mount it writable" in hint
-    assert "ReadWritePaths=" in hint
+    assert "renewer timer install" in hint
     assert "make room" not in hint
 
 

@@ -239,7 +239,7 @@ HINTS = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "quota",
     errno.EBUSY: "bind mount",
-    errno.EROFS: "ReadWritePaths=",
+    errno.EROFS: "renewer timer install",
     errno.EIO: "dmesg",
     errno.EFBIG: "ulimit -f",
 }
