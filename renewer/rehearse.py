@@ -86,7 +86,7 @@ def rehearse(
             finally:
                 posts = around.after()
     steps += [_played(one.certificate, "post", one.result, one.detail, one.hint) for one in posts]
-    return steps + _hooks(context, list(situations.values()))
+    return steps + test_hooks(context, list(situations.values()))
 
 
 def _issue_all(
@@ -280,7 +280,7 @@ def _look(wish: Certificate) -> Iterable[Played]:
 # servers --------------------------------------------------------------------------------------------------
 
 
-def _hooks(context: Context, situations: Sequence[Situation]) -> list[Played]:
+def test_hooks(context: Context, situations: Sequence[Situation]) -> list[Played]:
     """Each hook's `test`, against what is live now: nothing is deployed."""
     steps: list[Played] = []
     named = dict.fromkeys(hook for one in situations for hook, _ in one.hooks if hook != COPIES)

@@ -23,6 +23,11 @@ class Listed(NamedTuple):
 
 GROUPS: dict[str, dict[str, Listed]] = {
     "To begin": {
+        "init": Listed(
+            "init",
+            "Write a first configuration from what is on this host.",
+            ("renewer init", "renewer init --name www.example.org --agree-terms --write-snippet"),
+        ),
         "config": Listed("config", "Check the configuration, or print its schema.", ()),
         "rehearse": Listed(
             "rehearse", "Play the whole issuance at the authority's staging.", ("renewer rehearse www",)
@@ -68,12 +73,12 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "discover": Listed(
             "discover",
             "Find every certificate on this host, and who renews it.",
-            ("renewer discover", "renewer discover --toml"),
+            ("renewer discover", "renewer discover --toml", "renewer discover --watch"),
         ),
         "doctor": Listed(
             "doctor",
             "Look at the names as an authority would: DNS, CAA, DNSSEC, ports.",
-            ("renewer doctor www",),
+            ("renewer doctor www", "renewer doctor --host"),
         ),
         "report": Listed(
             "report",
@@ -199,6 +204,7 @@ class LazyGroup(click.Group):
 
 
 _FIRST_STEPS = {
+    "renewer init": "a configuration from what is here",
     "renewer config check": "is it right, and the world as it says?",
     "renewer run": "order, install and load what is due",
     "renewer timer install": "from now on without you",

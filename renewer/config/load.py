@@ -221,7 +221,8 @@ def _bytes(path: str, faults: Faults) -> bytes | None:
     except IsADirectoryError:
         wrong = _NO_FILE
     except FileNotFoundError:
-        wrong = ("does not exist", "write it, or correct the name (--config FILE, or `include`)")
+        first = "renewer init writes one" if path == faults.main else "write it"
+        wrong = ("does not exist", f"{first}; or correct the name (--config FILE, or `include`)")
     except PermissionError:
         wrong = ("may not be read by this user", "run as root or as the agent's user")
     except (OSError, ValueError) as error:

@@ -29,9 +29,14 @@ from renewer.servers import catalogue, sockets
 from renewer.servers.reading import Guard
 
 
-def take(config: Config | None, state: str, host: str, paths: Sequence[str] = ()) -> Discovery:
-    """Look at everything once; `paths` are files and directories to be read besides. Writes nothing."""
-    listening = sockets.listening()
+def take(
+    config: Config | None, state: str, host: str, paths: Sequence[str] = (), *, ports: bool = True
+) -> Discovery:
+    """Look at everything once; `paths` are files and directories to be read besides. Writes nothing.
+
+    Without `ports` no port is looked at.
+    """
+    listening = sockets.listening() if ports else []
     with Guard() as guard:
         uses = catalogue.uses(guard, sockets.processes())
         disk = Disk(guard)

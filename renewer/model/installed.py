@@ -46,6 +46,29 @@ class CertificateUse(Value):
         return f"{self.config}:{self.line}"
 
 
+class WebSite(Value):
+    """What a web server answers for names, in the clear or by TLS, as its configuration says.
+
+    `names` are none where it answers for those that no other site has. `root` is where it serves what lies
+    below /.well-known/acme-challenge/, "" if that is not told. `settings` are what a hook must be told of a
+    server that is not the usual one.
+    """
+
+    server: str
+    config: str
+    line: int
+    names: tuple[str, ...] = ()
+    root: str = ""
+    in_clear: tuple[int, ...] = ()
+    by_tls: tuple[int, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people."""
+        return f"{self.config}:{self.line}"
+
+
 class Unread(Value):
     """Something that was not read, and why."""
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
-from renewer.model.installed import EVERYWHERE, CertificateUse, Opening
+from renewer.model.installed import EVERYWHERE, CertificateUse, Opening, WebSite
 from renewer.servers.lines import SourceLine, SourceLines, joined
 from renewer.servers.reading import Guard
 
@@ -20,8 +20,10 @@ _HTTPS = 443
 class _Host:
     """What is said in a virtual host, or outside of all."""
 
-    def __init__(self, places: Sequence[str]) -> None:
+    def __init__(self, places: Sequence[str], line: SourceLine) -> None:
         self.places = places
+        self.line = line
+        self.root = ""
         self.names: list[str] = []
         self.certificates: list[tuple[str, SourceLine]] = []
         self.keys: list[str] = []
@@ -34,7 +36,7 @@ class _Reader:
         self.root = os.path.dirname(config)
         self.defined: dict[str, str] = _environment(guard, self.root)
         self.macros: dict[str, tuple[Sequence[str], list[SourceLine]]] = {}
-        self.main = _Host(())
+        self.main = _Host((), SourceLine(config, 1, ""))
         self.hosts: list[_Host] = []
         self.listens: list[tuple[Opening, bool]] = []
         self._host = self.main
@@ -54,12 +56,12 @@ class _Reader:
         if self._macro is not None and block != "</macro":
             self._macro.append(line)
         elif block.startswith("<"):
-            self._block(block, rest.rstrip().removesuffix(">").strip())
+            self._block(block, rest.rstrip().removesuffix(">").strip(), line)
         elif not self._skipped:
             words = [self._expand(a or b or c) for a, b, c in _WORD.findall(text)]
             self._say(words[0].lower(), words[1:], line, depth)
 
-    def _block(self, block: str, rest: str) -> None:
+    def _block(self, block: str, rest: str, line: SourceLine) -> None:
         if self._skipped:
             self._skipped += -1 if block.startswith("</") else 1
         elif block == "<ifdefine":
@@ -67,7 +69,7 @@ class _Reader:
             if (rest.lstrip("!").strip() in self.defined) is not wanted:
                 self._skipped = 1
         elif block == "<virtualhost":
-            self._host = _Host([self._expand(one) for one in rest.split()])
+            self._host = _Host([self._expand(one) for one in rest.split()], line)
             self.hosts.append(self._host)
         elif block == "</virtualhost":
             self._host = self.main
@@ -101,6 +103,8 @@ class _Reader:
                 host.certificates.append((self._path(path), line))
             case "sslcertificatekeyfile", [path, *_]:
                 host.keys.append(self._path(path))
+            case "documentroot", [path, *_]:
+                host.root = self._path(path)
             case "sslengine", [state, *_]:
                 host.engine = state.lower()
 
@@ -156,6 +160,26 @@ class _Reader:
                     openings=self._openings(host),
                 )
 
+    def sites(self) -> Iterator[WebSite]:
+        """Its virtual hosts, and the server itself where there are none."""
+        config = self.main.line.file
+        settings = () if config in HOMES else (("APACHE_CONF", config),)
+        for host in self.hosts or [self.main]:
+            ports = tuple(dict.fromkeys(one.port for one in self._openings(host)))
+            tls = (host.engine or self.main.engine) not in ("", "off")
+            if not ports and host.places:  # "*": every port that Apache listens at in the clear
+                ports = tuple(one.port for one, tls_there in self.listens if not tls_there)
+            yield WebSite(
+                server=SERVER,
+                config=host.line.file,
+                line=host.line.number,
+                names=tuple(dict.fromkeys(one for one in host.names if one)),
+                root=host.root or self.main.root,
+                in_clear=() if tls else ports,
+                by_tls=ports if tls else (),
+                settings=settings,
+            )
+
     def _openings(self, host: _Host) -> tuple[Opening, ...]:
         found = []
         for place in host.places:
@@ -174,6 +198,13 @@ def read(guard: Guard, config: str) -> list[CertificateUse]:
     reader = _Reader(guard, config)
     reader.file(config, "")
     return list(reader.uses())
+
+
+def sites(guard: Guard, config: str) -> list[WebSite]:
+    """Every virtual host of a configuration (absolute path) and what it includes."""
+    reader = _Reader(guard, config)
+    reader.file(config, "")
+    return list(reader.sites())
 
 
 def _environment(guard: Guard, root: str) -> dict[str, str]:

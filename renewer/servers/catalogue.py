@@ -1,15 +1,20 @@
 """Which servers are here, by their usual places and by the programs that run, and what each names."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from renewer.model.installed import CertificateUse
+from renewer.model.installed import CertificateUse, WebSite
 from renewer.servers import apache, balancers, databases, mail, nginx
 from renewer.servers.reading import Guard
 from renewer.servers.sockets import RunningProgram
 
 Read = Callable[[Guard, str], list[CertificateUse]]
+SITES: Mapping[Read, Callable[[Guard, str], list[WebSite]]] = {
+    nginx.read: nginx.sites,
+    apache.read: apache.sites,
+}
+"""Of the web servers that can be told where our certificates lie, the readers of their sites."""
 
 
 class ServerKind(NamedTuple):
@@ -66,6 +71,16 @@ def uses(guard: Guard, running: Sequence[RunningProgram]) -> list[CertificateUse
             found += kind.read(guard, config)
         if kind.read is databases.mariadb:
             found += [use for one in running if _is(kind, one) for use in databases.mariadb_started(one)]
+    return list(dict.fromkeys(found))
+
+
+def websites(guard: Guard, running: Sequence[RunningProgram]) -> list[WebSite]:
+    """Every site of every web server that is installed or runs, those that run first."""
+    found: list[WebSite] = []
+    for kind in KINDS:
+        read = SITES.get(kind.read)
+        for config in _configurations(guard, kind, running) if read else ():
+            found += read(guard, config) if read else []
     return list(dict.fromkeys(found))
 
 

@@ -4,13 +4,14 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from renewer.model.installed import EVERYWHERE, CertificateUse, Opening
+from renewer.model.installed import EVERYWHERE, CertificateUse, Opening, WebSite
 from renewer.model.served import Starttls
 from renewer.servers.nginx_lexer import Directive, UnreadableTextError, directives
 from renewer.servers.reading import Guard
 
 SERVER = "nginx"
 HOMES = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/etc/nginx/nginx.conf")
+_PROOFS = "/.well-known"
 _MOST = 2_000_000  # directives in all, those of a snippet as often as it is included
 _SMALL = 64 << 10  # octets of a text whose directives are kept for the next include
 _LISTEN_WITHOUT_PORT = 80
@@ -26,9 +27,11 @@ class _Named(NamedTuple):
 class _Block:
     """What is said in one block, and what it takes over from the one around it."""
 
-    def __init__(self, kind: str, above: "_Block | None") -> None:
-        self.kind = kind
+    def __init__(self, words: Sequence[str], above: "_Block | None", place: tuple[str, int]) -> None:
+        self.kind = words[0] if words else ""
+        self.way = words[-1]  # of a location
         self.above = above
+        self.place = place
         self.certificates: list[_Named] = []
         self.keys: list[str] = []
         self.names: list[str] = []
@@ -80,7 +83,7 @@ class _Reader:
                     self._end(here)
                     here = here.above
                 elif one.opens:
-                    here = _Block(one.words[0], here)
+                    here = _Block(one.words, here, (path, one.line))
                 else:
                     self._say(here, one, path)
             if here is not block:
@@ -99,7 +102,7 @@ class _Reader:
             return ()
         if len(text) > _SMALL or not self._way[1:]:
             return directives(text)
-        if "_certificate" not in text and "server" not in text and "include" not in text:
+        if not any(word in text for word in ("_certificate", "server", "include", "root")):
             found: tuple[Directive, ...] = ()  # headers, types, parameters of FastCGI: nothing for us
         else:
             try:
@@ -129,7 +132,7 @@ class _Reader:
                 opening = _opening(rest)
                 if opening is not None:
                     block.openings.append(opening)
-            case "ssl" | "protocol" | "starttls" if rest:
+            case "ssl" | "protocol" | "starttls" | "root" | "pid" | "proxy_pass" if rest:
                 block.said[word] = rest[0]
 
     def _path(self, word: str) -> str:
@@ -140,19 +143,61 @@ class _Reader:
     def _end(self, block: _Block) -> None:
         if block.kind == "server" and block.openings:
             self.servers.append(block)
+        elif block.kind == "location" and block.above is not None:
+            if block.way.startswith(_PROOFS) and "root" in block.said:
+                block.above.said[_PROOFS] = block.said["root"]
+            elif block.way == "/":
+                if "root" in block.said:
+                    block.above.said["root"] = block.said["root"]
+                if "proxy_pass" in block.said:
+                    block.above.said["root"] = "$passed"
+
+    def speaking(self) -> set[tuple[str, int]]:
+        """The ports that speak TLS for any block: nginx says so by address."""
+        return {(one.address, one.port) for block in self.servers for one in block.openings if one.port > 0}
 
     def uses(self) -> list[CertificateUse]:
-        """Where certificates are used: at ports that speak TLS for any block, nginx says so by address."""
-        speaking = {
-            (one.address, one.port) for block in self.servers for one in block.openings if one.port > 0
-        }
+        """Where certificates are used."""
+        speaking = self.speaking()
         return [use for block in self.servers for use in _uses(block, speaking)]
+
+
+def sites(guard: Guard, config: str) -> list[WebSite]:
+    """Every server block of a configuration (absolute path) and what it includes."""
+    reader = _Reader(guard, config)
+    main = _Block(("",), None, (config, 1))
+    reader.file(config, main)
+    settings: tuple[tuple[str, str], ...] = ()
+    if config != HOMES[0]:
+        pid = main.said.get("pid", "")
+        more = (("NGINX_PID", os.path.join(reader.base, pid)),) if pid else ()
+        settings = (("NGINX_CONF", config), *more)
+    speaking = reader.speaking()
+    of_http = (block for block in reader.servers if block.above is not None and block.above.kind == "http")
+    return [_site(block, speaking, settings) for block in of_http]
+
+
+def _site(
+    block: _Block, speaking: Collection[tuple[str, int]], settings: tuple[tuple[str, str], ...]
+) -> WebSite:
+    tls = dict.fromkeys(one.port for one in _tls(block, speaking))
+    root = block.inherited(_PROOFS) or block.inherited("root")
+    return WebSite(
+        server=SERVER,
+        config=block.place[0],
+        line=block.place[1],
+        names=tuple(dict.fromkeys(name for name in block.names if _is_plain(name))),
+        root=root if root.startswith("/") and "$" not in root else "",
+        in_clear=tuple(dict.fromkeys(abs(o.port) for o in block.openings if abs(o.port) not in tls)),
+        by_tls=tuple(tls),
+        settings=settings,
+    )
 
 
 def read(guard: Guard, config: str) -> list[CertificateUse]:
     """Every use of a certificate in a configuration (absolute path) and what it includes."""
     reader = _Reader(guard, config)
-    reader.file(config, _Block("", None))
+    reader.file(config, _Block(("",), None, (config, 1)))
     return reader.uses()
 
 

@@ -1,0 +1,325 @@
+"""`renewer init`: a first configuration from what is on this host, and at most five questions."""
+
+import os
+import socket
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from renewer import durable, words
+from renewer.cli import screen
+from renewer.cli.screen import Setup
+from renewer.discover import beginning
+from renewer.errors import UsageError
+from renewer.model.desired import Agent, Config
+
+if TYPE_CHECKING:
+    from renewer.context import Context
+    from renewer.discover.beginning import FirstAuthority, FirstCertificate, TlsBlock
+    from renewer.model.installed import HostCertificate, WebSite
+
+
+@click.command("init")
+@click.option("--name", "names", multiple=True, metavar="NAME", help="A host name; may be repeated.")
+@click.option("--contact", multiple=True, metavar="MAIL", help="Whom the authority may write to.")
+@click.option("--agree-terms", is_flag=True, help="You agree to the authority's terms of service.")
+@click.option(
+    "--authority", default="letsencrypt", show_default=True, help="Who issues; one that is built in."
+)
+@click.option("--directory", metavar="URL", help="Another authority, by its directory.")
+@click.option("--staging", metavar="URL", help="With --directory: where to rehearse.")
+@click.option("--ca-bundle", metavar="FILE", help="With --directory: PEM file of whom to trust there.")
+@click.option("--webroot", metavar="DIR", help="What the web server serves on port 80.  [default: as found]")
+@click.option("--write-snippet", is_flag=True, help="Write the TLS block for nginx or Apache, too.")
+@click.option("--no-rehearse", is_flag=True, help="Do not play the issuance at the authority's staging.")
+@click.option("--print", "only_print", is_flag=True, help="Print what would be written, change nothing.")
+@screen.pass_setup
+@click.pass_context
+def command(
+    ctx: click.Context,
+    setup: Setup,
+    names: tuple[str, ...],
+    contact: tuple[str, ...],
+    agree_terms: bool,
+    authority: str,
+    directory: str | None,
+    staging: str | None,
+    ca_bundle: str | None,
+    webroot: str | None,
+    write_snippet: bool,
+    no_rehearse: bool,
+    only_print: bool,
+) -> int:
+    """Begin: write a first configuration from what is found on this host.
+
+    Looks for web servers, their names and directories, asks what is not said by options (at most five
+    questions, at a terminal only), writes the configuration, shows or writes the TLS block for the web
+    server, and rehearses. Orders nothing unless you say so at its end.
+    """
+    from renewer.discover.beginning import FirstAuthority
+
+    path = os.path.abspath(setup.config_path)
+    _must_be_new(path)
+    interactive = sys.stdin.isatty() and not only_print
+    certificates = _certificates(names, webroot or "", interactive=interactive)
+    named = "own" if directory else authority
+    mail = contact or (_mail() if interactive and not agree_terms else ())
+    if not agree_terms:
+        _agree(directory or authority, interactive=interactive)
+    who = FirstAuthority(
+        name=named,
+        contact=mail,
+        directory=directory or "",
+        staging=staging or "",
+        ca_bundle=os.path.abspath(ca_bundle) if ca_bundle else "",
+    )
+    config = _write(path, who, certificates, only_print=only_print)
+    blocks = [_block(config, one) for one in certificates]
+    if only_print:
+        _show_all(blocks)
+        return screen.OK
+    return _go_on(ctx, config, blocks, write=write_snippet, rehearse=not no_rehearse, asking=interactive)
+
+
+def _must_be_new(path: str) -> None:
+    """Raises UsageError if something is configured there already."""
+    try:
+        with open(path, "rb") as file:
+            if not tomllib.load(file).keys() - {"include"}:
+                return  # only words for people, as the package brings it
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        pass
+    raise UsageError(
+        f"{path} is there already, nothing was changed",
+        hint="renewer config check looks at it; renewer discover --toml shows tables to add; "
+        "to begin anew move it away",
+    )
+
+
+# what is found and asked ----------------------------------------------------------------------------------
+
+
+def _certificates(names: Sequence[str], webroot: str, *, interactive: bool) -> "list[FirstCertificate]":
+    from msgspec.structs import replace
+
+    sites, others = _look()
+    kept = {str(name).lower() for one in others for name in one.leaf.names}
+    found = beginning.of_sites(sites, kept)
+    _tell_others(others)
+    if not names and interactive:
+        usual = [name for one in found for name in one.names]
+        said = _ask("Names, parted by blanks", " ".join(usual)).replace(",", " ").split()
+        names = () if said == usual else said
+    if not names and not found:
+        raise UsageError(
+            "no name was found in the configuration of a web server that needs a certificate",
+            hint="name it: renewer init --name www.example.org",
+        )
+    if names:
+        found = [beginning.of_names([name.lower() for name in names], sites)]
+    if not webroot and interactive and (lost := next((one for one in found if one.listen == _BEHIND), None)):
+        text = (
+            f"Directory that the web server serves at / for {lost.names[0]}; none: it passes on to {_BEHIND}"
+        )
+        webroot = _ask(text, "")
+    if webroot:
+        found = [replace(one, webroot=os.path.abspath(webroot), listen="") for one in found]
+    return found
+
+
+_BEHIND = beginning.BEHIND
+
+
+def _look() -> "tuple[list[WebSite], list[HostCertificate]]":
+    """The sites of the web servers here, and the certificates that somebody renews already."""
+    from renewer.discover import discovery
+    from renewer.servers import catalogue, sockets
+    from renewer.servers.reading import Guard
+
+    with Guard() as guard:
+        sites = catalogue.websites(guard, sockets.processes())
+    found = discovery.take(None, Agent().state, socket.gethostname(), ports=False)
+    return sites, [one for one in found.certificates if one.keeper is not None]
+
+
+def _tell_others(others: "Sequence[HostCertificate]") -> None:
+    from renewer.moving.clients import CLIENTS
+
+    clients = dict.fromkeys(one.keeper.client for one in others if one.keeper)
+    for client in clients:
+        names = words.several(
+            str(n) for o in others if o.keeper and o.keeper.client == client for n in o.leaf.names
+        )
+        way = f"; to bring them along: renewer import {client}" if client in CLIENTS else ""
+        screen.say(f"{client} renews {words.line(names)} here already{way}")
+
+
+def _mail() -> tuple[str, ...]:
+    said = _ask("E-mail address that the authority may write to; none is fine", "")
+    return tuple(said.replace(",", " ").split())
+
+
+def _agree(authority: str, *, interactive: bool) -> None:
+    """Raises UsageError unless somebody agrees to the authority's terms."""
+    text = f"Do you agree to the terms of service of {words.line(authority)}?"
+    if not interactive or not click.confirm(text, err=True):
+        raise UsageError(
+            f"{authority} issues only to those who agree to its terms of service: nothing was written",
+            hint="read them (its directory links to them), then: renewer init --agree-terms",
+        )
+
+
+def _ask(text: str, usual: str) -> str:
+    said: str = click.prompt(text, default=usual, show_default=bool(usual), err=True)
+    return said.strip()
+
+
+# what is written ------------------------------------------------------------------------------------------
+
+
+def _write(
+    path: str, who: "FirstAuthority", certificates: "Sequence[FirstCertificate]", *, only_print: bool
+) -> Config:
+    """Check the configuration as it will be, and write it, or print it. Raises ConfigError."""
+    from renewer.config.load import load
+
+    files = beginning.config(path, who, certificates, Agent().state)
+    # Its directory of further files is made with them
+    config = load(path, drafts=files | {path: files[path].replace(beginning.INCLUDE, "")})
+    for file, text in files.items():
+        if only_print:
+            screen.out(f"# {file}\n{text}")
+        else:
+            _put(file, text)
+            screen.out(f"wrote {file}")
+    return config
+
+
+def _put(path: str, text: str) -> None:
+    """Raises UsageError if it cannot be written."""
+    try:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        durable.replace(path, text.encode(), durable.with_mode(path, 0o644))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="run it as root") from error
+
+
+def _block(config: Config, one: "FirstCertificate") -> "TlsBlock | None":
+    live = f"{config.agent.state}/certificates/{one.name}/live"
+    return beginning.tls_block(one, live, ipv6=os.path.exists("/proc/net/if_inet6"))
+
+
+def _show_all(blocks: "Sequence[TlsBlock | None]") -> None:
+    for block in blocks:
+        if block:
+            _show(block)
+
+
+def _show(block: "TlsBlock") -> None:
+    if block.whole:
+        screen.out(f"\nfor the web server, as {block.paths[0]} (--write-snippet writes it there):\n")
+    elif block.paths:
+        screen.out(f"\nfor the web server, into the site at {words.line(block.place)}:\n")
+    else:
+        screen.out(
+            f"\nthe site at {words.line(block.place)} speaks TLS, or could; these lines belong there:\n"
+        )
+    for line in block.text.rstrip("\n").split("\n"):
+        screen.out(f"    {line}")
+
+
+# and then -------------------------------------------------------------------------------------------------
+
+
+def _go_on(
+    ctx: click.Context,
+    config: Config,
+    blocks: "Sequence[TlsBlock | None]",
+    *,
+    write: bool,
+    rehearse: bool,
+    asking: bool,
+) -> int:
+    """Check, lay the TLS blocks, rehearse, and offer the rest."""
+    from renewer.cli import config as config_command
+    from renewer.cli import rehearse as rehearse_command
+
+    ctx.invoke(config_command.check, as_json=False)
+    code = _lay(config, [one for one in blocks if one]) if write else screen.OK
+    if not write:
+        _show_all(blocks)
+    if rehearse and code == screen.OK:
+        if without := [n for n, one in config.authorities.items() if one.staging is None]:
+            screen.say(f"not rehearsed: {', '.join(without)} has no staging that we know of")
+        else:
+            screen.say("rehearsing at the authority's staging …")
+            code = ctx.invoke(
+                rehearse_command.command, names=(), everything=True, authority=None, as_json=False
+            )
+    if code != screen.OK:
+        screen.say(f"put that right, then: renewer rehearse --all; {_NEXT}")
+        return code
+    if asking and click.confirm("Order now, and have the timer call from now on?", err=True):
+        return _run(ctx)
+    screen.say(f"next: {_NEXT}")
+    return screen.OK
+
+
+_NEXT = "renewer run; renewer timer install"
+
+
+def _run(ctx: click.Context) -> int:
+    from renewer.cli import run, timer
+
+    code: int = ctx.invoke(run.command, everything=True, patience="5m")
+    ctx.invoke(timer.install, directory=Path(timer.SYSTEM), only_print=False)
+    return code
+
+
+def _lay(config: Config, blocks: "Sequence[TlsBlock]") -> int:
+    """Write the TLS blocks, with a placeholder where they lead: the server can start at any instant.
+
+    What the server then refuses is taken away again.
+    """
+    from renewer import inventory, refresh
+    from renewer.context import Context
+    from renewer.store.lock import Lock
+
+    laid = []
+    with Lock(config.agent.state, group=config.agent.group), Context(config, write=True) as context:
+        refresh.placeholders(context, inventory.take(context).values())
+        for block in blocks:
+            path = next((one for one in block.paths if os.path.isdir(os.path.dirname(one))), None)
+            if path is None or os.path.lexists(path):
+                if path:
+                    screen.say(f"{path} is there already: it stays")
+                _show(block)
+                continue
+            _put(path, block.text)
+            laid.append(path)
+            screen.out(f"wrote {path}")
+            if not block.whole:
+                screen.out(f"  → into the site at {words.line(block.place)}: include {path};")
+        said = _refusals(context) if laid else []
+    if not said:
+        return screen.OK
+    for path in laid:
+        os.unlink(path)
+        screen.say(f"{path} was taken away again: with it {'; '.join(said)}")
+    return screen.FAILED
+
+
+def _refusals(context: "Context") -> list[str]:
+    """What the hooks' tests say against the configuration as it stands now."""
+    from renewer import inventory
+    from renewer.model.decision import Result
+    from renewer.rehearse import test_hooks
+
+    steps = test_hooks(context, list(inventory.take(context).values()))
+    return [f"{one.detail} {one.hint}" for one in steps if one.result is Result.FAILED]
