@@ -70,7 +70,12 @@ def uses(guard: Guard, running: Sequence[RunningProgram]) -> list[CertificateUse
         for config in _configurations(guard, kind, running):
             found += kind.read(guard, config)
         if kind.read is databases.mariadb:
-            found += [use for one in running if _is(kind, one) for use in databases.mariadb_started(one)]
+            found += [
+                use
+                for one in running
+                if _is(kind, one) and not one.apart
+                for use in databases.mariadb_started(one)
+            ]
     return list(dict.fromkeys(found))
 
 
@@ -86,7 +91,17 @@ def websites(guard: Guard, running: Sequence[RunningProgram]) -> list[WebSite]:
 
 def _configurations(guard: Guard, kind: ServerKind, running: Iterable[RunningProgram]) -> list[str]:
     usual = [path for home in kind.homes for path in guard.matching(home) if os.path.exists(path)]
-    started = [path for process in running if _is(kind, process) for path in _named(guard, kind, process)]
+    started = []
+    for process in running:
+        if not _is(kind, process):
+            continue
+        if process.apart:
+            place = f"{process.name} in a container (process {process.pid})"
+            guard.tell(
+                place, "it has another network or root than this host: renewer discover inside looks there"
+            )
+            continue
+        started += _named(guard, kind, process)
     unique: dict[str, str] = {}
     for path in (*started, *usual):
         unique.setdefault(os.path.realpath(path), path)

@@ -14,12 +14,16 @@ _MOST_LINES = 200_000  # of the kernel's table
 
 
 class RunningProgram(NamedTuple):
-    """A program that runs: its name by the kernel, its arguments, and how to reach its directory."""
+    """A program that runs: its name by the kernel, its arguments, and how to reach its directory.
+
+    `apart` is whether it is in a container: its ports are not this host's, and its paths may lead elsewhere.
+    """
 
     pid: int
     name: str
     words: tuple[str, ...]
     directory: str
+    apart: bool = False
 
     def path(self, word: str) -> str:
         """A path that it was given, from where it was started."""
@@ -62,8 +66,18 @@ def processes() -> list[RunningProgram]:
             directory = ""
             with suppress(OSError):
                 directory = os.readlink(f"/proc/{pid}/cwd")
-            found.append(RunningProgram(pid, _name(pid), tuple(words), directory or "/"))
+            found.append(RunningProgram(pid, _name(pid), tuple(words), directory or "/", _is_apart(pid)))
     return found
+
+
+def _is_apart(pid: int) -> bool:
+    """Whether it has another network or another root than we; no where that may not be seen."""
+    with suppress(OSError):
+        pairs = [
+            (os.stat(f"/proc/{pid}/{what}"), os.stat(f"/proc/self/{what}")) for what in ("ns/net", "root")
+        ]
+        return any(not os.path.samestat(*pair) for pair in pairs)
+    return False
 
 
 def _pids() -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 CHECKOUT = Path(__file__).parents[2]
-LIMIT = 30.0  # seconds, far more than anything here takes
+LIMIT = 60.0  # seconds, far more than anything here takes
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -37,10 +37,11 @@ def on_terminal(
     lines: int = 24,
     env: dict[str, str] | None = None,
     until: Callable[[str], bool] | None = None,
+    typed: str = "",
 ) -> tuple[int, str]:
     """Run a command with a terminal of that size: how it ended, and what was drawn there.
 
-    With `until`, Ctrl-C is pressed once that is true of what was drawn so far.
+    With `until`, Ctrl-C is pressed once that is true of what was drawn so far. `typed` is typed ahead.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -55,6 +56,7 @@ def on_terminal(
         env={**own, "TERM": "xterm-256color", **(env or {})},
     ) as process:
         os.close(theirs)
+        os.write(ours, typed.encode())
         drawn = b""
         try:
             while piece := _read(ours):
