@@ -22,15 +22,18 @@ _SIGNS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""}
 @click.command("discover")
 @click.argument("paths", nargs=-1, metavar="[PATH…]", type=click.Path())
 @click.option("--toml", "as_toml", is_flag=True, help="Print configuration for what was found.")
+@click.option("--watch", is_flag=True, help="Have what others renew watched: conf.d/discovered.toml.")
 @screen.json_option
 @screen.pass_setup
-def command(setup: Setup, paths: tuple[str, ...], as_toml: bool, as_json: bool) -> int:
+def command(setup: Setup, paths: tuple[str, ...], as_toml: bool, watch: bool, as_json: bool) -> int:
     """Find every certificate on this host: its files, who reads and renews it, which ports show it.
 
     PATH is a file or a directory to be looked at, too. Nothing is started, and nothing but when each was seen
     is written; keys are never read. Needs no configuration. Root sees most.
     """
     found = discover(setup, paths)
+    if watch:
+        return _watch(setup, found)
     if as_json:
         screen.emit(_document(found))
     elif as_toml:
@@ -39,6 +42,23 @@ def command(setup: Setup, paths: tuple[str, ...], as_toml: bool, as_json: bool) 
         screen.out(toml(found))
     else:
         _print(found)
+    return screen.OK
+
+
+def _watch(setup: Setup, found: Discovery) -> int:
+    """Write the watches, and say which came and went. Raises ConfigError, UsageError."""
+    from renewer.discover import watching
+
+    before, after = watching.renew(os.path.abspath(setup.config_path), found)
+    for name in after:
+        screen.out(f"{'=' if name in before else '+'} watch.{name}: {after[name]}")
+    for name in before:
+        if name not in after:
+            screen.out(f"- watch.{name}: not found any more, or another file watches it")
+    if after:
+        screen.say("renewer run looks at them; renewer status shows them")
+    else:
+        screen.out("nothing is here that we do not renew ourselves")
     return screen.OK
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from renewer import durable, words
+from renewer import words
 from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.discover import beginning
@@ -188,6 +188,7 @@ def _write(
 ) -> Config:
     """Check the configuration as it will be, and write it, or print it. Raises ConfigError."""
     from renewer.config.load import load
+    from renewer.discover.watching import put
 
     files = beginning.config(path, who, certificates, Agent().state)
     # Its directory of further files is made with them
@@ -196,18 +197,9 @@ def _write(
         if only_print:
             screen.out(f"# {file}\n{text}")
         else:
-            _put(file, text)
+            put(file, text)
             screen.out(f"wrote {file}")
     return config
-
-
-def _put(path: str, text: str) -> None:
-    """Raises UsageError if it cannot be written."""
-    try:
-        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-        durable.replace(path, text.encode(), durable.with_mode(path, 0o644))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="run it as root") from error
 
 
 def _block(config: Config, one: "FirstCertificate") -> "TlsBlock | None":
@@ -289,6 +281,7 @@ def _lay(config: Config, blocks: "Sequence[TlsBlock]") -> int:
     """
     from renewer import inventory, refresh
     from renewer.context import Context
+    from renewer.discover.watching import put
     from renewer.store.lock import Lock
 
     laid = []
@@ -301,7 +294,7 @@ def _lay(config: Config, blocks: "Sequence[TlsBlock]") -> int:
                     screen.say(f"{path} is there already: it stays")
                 _show(block)
                 continue
-            _put(path, block.text)
+            put(path, block.text)
             laid.append(path)
             screen.out(f"wrote {path}")
             if not block.whole:

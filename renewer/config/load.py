@@ -77,7 +77,7 @@ RULES: Mapping[type, Rule] = {
 def load(path: str, *, drafts: Mapping[str, str] | None = None) -> Config:
     """Read a config file and all that it includes. Raises ConfigError with every fault found.
 
-    `drafts` are files (absolute path and text) that do not stand there yet, and count as if they did.
+    `drafts` are files (absolute path and text) that count as if they stood there like that.
     """
     path = os.path.abspath(path)
     faults = Faults(path)
@@ -98,7 +98,8 @@ def _merge(main: Source, drafts: list[Source], faults: Faults) -> Given[Config]:
     whole = _fit(main, faults)
     _remember(main, whole, faults)
     included = _included(main, whole.get("include"), faults) if "include" in whole else []
-    for source in (*included, *drafts):
+    drafted = {one.path for one in drafts}
+    for source in (*(one for one in included if one.path not in drafted), *drafts):
         part = _fit(source, faults)
         for key in _MAIN_ONLY:
             if key in source.data:

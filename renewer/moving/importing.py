@@ -37,16 +37,21 @@ def checked(config: Config, plan: ImportPlan, first: str | None) -> Config:
     """The config as it will be. Raises ConfigError if it would have faults, UsageError if it is not read."""
     if not plan.text:
         return config
-    if not planning.is_included(_includes(config.path, first), config.path, plan.path):
-        raise UsageError(
-            f"{config.path} does not read {os.path.dirname(plan.path)}, where the new file goes",
-            hint=f"write this at its beginning, then import again: {INCLUDE}",
-        )
+    must_be_read(config.path, first, plan.path)
     drafts = {plan.path: plan.text}
     if first is not None:
         # Its directory is made with the file that goes there, which is a draft by itself
         drafts[config.path] = first.replace(INCLUDE, "")
     return load(config.path, drafts=drafts)
+
+
+def must_be_read(config: str, first: str | None, file: str, again: str = "import again") -> None:
+    """Raises UsageError if a config, that it begins with or what stands there, does not include a file."""
+    if not planning.is_included(_includes(config, first), config, file):
+        raise UsageError(
+            f"{config} does not read {os.path.dirname(file)}, where the new file goes",
+            hint=f"write this at its beginning, then {again}: {INCLUDE}",
+        )
 
 
 def _includes(path: str, first: str | None) -> list[str]:

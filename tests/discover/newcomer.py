@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from tests.servers.certificates import ServerRoot
+from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.own_host import own_host
 from tests.servers.pebble import Pebble
 from tests.servers.process import Process
@@ -26,6 +26,7 @@ class Newcomer:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._stack = ExitStack()
+        self._others = ServerRoot()
         self.authority: Pebble
 
     def __enter__(self) -> Self:
@@ -64,9 +65,9 @@ class Newcomer:
             enabled.write_text(site)
         self.start("nginx", "-g", "daemon off;")
 
-    def certificate(self, name: str) -> Path:
+    def issue(self, name: str, **more: Any) -> Pair:
         """A certificate that somebody else had issued."""
-        return ServerRoot().issue(self._directory / "others", name).cert
+        return self._others.issue(self._directory / "others", name, stem=name, **more)
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def test_names_that_another_client_renews_are_left_to_it(host: Newcomer) -> None
     (old / "live" / NAME).mkdir(parents=True)
     (old / "renewal").mkdir()
     (old / "renewal" / f"{NAME}.conf").write_text("version = 2.1.0\n")
-    shutil.copy(host.certificate(NAME), old / "live" / NAME / "fullchain.pem")
+    shutil.copy(host.issue(NAME).cert, old / "live" / NAME / "fullchain.pem")
     host.nginx(
         SITE.replace(" example.org", "") + SITE.replace("www.example.org example.org", "other.example.org")
     )
