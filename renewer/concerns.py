@@ -94,18 +94,21 @@ def uncalled(context: Context) -> tuple[Concern, ...]:
 
 def rivals(context: Context) -> list[Concern]:
     """Other clients that something on this host still calls, for certificates that are ours by now."""
-    called = wakers.rivals()
-    if not called:
-        return []
+    called = dict(wakers.rivals())
+    return policy.rivals(shared(context.config, called)) if called else []
+
+
+def shared(config: Config, called: Mapping[str, str]) -> dict[str, tuple[str, list[str]]]:
+    """Of other clients that are called, each by a file: that file, and what we renew, too."""
     from renewer.moving import clients, naming  # only where another client is called
 
-    shared: dict[str, tuple[str, list[str]]] = {}
-    for client, path in called:
+    found: dict[str, tuple[str, list[str]]] = {}
+    for client, path in called.items():
         olds = clients.names_of(client, wakers.ROOT)
-        names = [name for name in map(naming.table_name, olds) if name in context.config.certificates]
+        names = [name for name in map(naming.table_name, olds) if name in config.certificates]
         if names:
-            shared[client] = (path, names)
-    return policy.rivals(shared)
+            found[client] = (path, names)
+    return found
 
 
 def secrets(context: Context, *, within_a_run: bool) -> list[Concern]:

@@ -26,16 +26,22 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""
 @click.option(
     "--timeout", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Seconds, for all."
 )
+@click.option("--host", is_flag=True, help="Look at this host as a whole instead.")
 @screen.json_option
 @screen.pass_setup
-def command(setup: Setup, names: tuple[str, ...], timeout: float, as_json: bool) -> int:
+def command(setup: Setup, names: tuple[str, ...], timeout: float, host: bool, as_json: bool) -> int:
     """Look at the names of certificates as an authority would: DNS, CAA, DNSSEC, ports. Changes nothing.
 
     And at what their challenges need on this host: webroots, programs, secrets.
 
-    NAME is a certificate; without one, all of them. Exit: 0 no errors (there may be warnings), 3 something
-    will stop the validation of a name.
+    NAME is a certificate; without one, all of them. With --host: other clients, certificates in use, timer,
+    accounts, challenges, hooks' tests, channels, room and clock of this host. Exit: 0 no errors (there may be
+    warnings), 3 something will stop the validation of a name, or a renewal.
     """
+    if host:
+        from renewer.cli import doctor_host
+
+        return doctor_host.show(setup, timeout, as_json=as_json)
     from renewer.doctor.examination import examine
 
     config = setup.config()

@@ -6,7 +6,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,12 +14,13 @@ from renewer import words
 from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.discover import beginning
+from renewer.discover.beginning import FirstAuthority
 from renewer.errors import UsageError
 from renewer.model.desired import Agent, Config
 
 if TYPE_CHECKING:
     from renewer.context import Context
-    from renewer.discover.beginning import FirstAuthority, FirstCertificate, TlsBlock
+    from renewer.discover.beginning import FirstCertificate, TlsBlock
     from renewer.model.installed import HostCertificate, WebSite
 
 
@@ -39,50 +40,56 @@ if TYPE_CHECKING:
 @click.option("--print", "only_print", is_flag=True, help="Print what would be written, change nothing.")
 @screen.pass_setup
 @click.pass_context
-def command(
-    ctx: click.Context,
-    setup: Setup,
-    names: tuple[str, ...],
-    contact: tuple[str, ...],
-    agree_terms: bool,
-    authority: str,
-    directory: str | None,
-    staging: str | None,
-    ca_bundle: str | None,
-    webroot: str | None,
-    write_snippet: bool,
-    no_rehearse: bool,
-    only_print: bool,
-) -> int:
+def command(ctx: click.Context, setup: Setup, /, **given: Any) -> int:
     """Begin: write a first configuration from what is found on this host.
 
     Looks for web servers, their names and directories, asks what is not said by options (at most five
     questions, at a terminal only), writes the configuration, shows or writes the TLS block for the web
     server, and rehearses. Orders nothing unless you say so at its end.
     """
-    from renewer.discover.beginning import FirstAuthority
-
+    said = _Said(**given)
     path = os.path.abspath(setup.config_path)
     _must_be_new(path)
-    interactive = sys.stdin.isatty() and not only_print
-    certificates = _certificates(names, webroot or "", interactive=interactive)
-    named = "own" if directory else authority
-    mail = contact or (_mail() if interactive and not agree_terms else ())
-    if not agree_terms:
-        _agree(directory or authority, interactive=interactive)
-    who = FirstAuthority(
-        name=named,
-        contact=mail,
-        directory=directory or "",
-        staging=staging or "",
-        ca_bundle=os.path.abspath(ca_bundle) if ca_bundle else "",
-    )
-    config = _write(path, who, certificates, only_print=only_print)
-    blocks = [_block(config, one) for one in certificates]
-    if only_print:
-        _show_all(blocks)
+    interactive = sys.stdin.isatty() and not said.only_print
+    certificates = _certificates(said.names, said.webroot or "", interactive=interactive)
+    who = _authority(said, interactive=interactive)
+    config = _write(path, who, certificates, only_print=said.only_print)
+    blocks = [block for one in certificates if (block := _block(config, one))]
+    if said.only_print:
+        for one in blocks:
+            _show(one)
         return screen.OK
-    return _go_on(ctx, config, blocks, write=write_snippet, rehearse=not no_rehearse, asking=interactive)
+    return _go_on(ctx, config, blocks, said, asking=interactive)
+
+
+class _Said(NamedTuple):
+    """What options said."""
+
+    names: tuple[str, ...]
+    contact: tuple[str, ...]
+    agree_terms: bool
+    authority: str
+    directory: str | None
+    staging: str | None
+    ca_bundle: str | None
+    webroot: str | None
+    write_snippet: bool
+    no_rehearse: bool
+    only_print: bool
+
+
+def _authority(said: _Said, *, interactive: bool) -> FirstAuthority:
+    """Who issues; what is not said is asked. Raises UsageError unless somebody agrees to its terms."""
+    who = FirstAuthority(
+        name="own" if said.directory else said.authority,
+        contact=said.contact or (_mail() if interactive and not said.agree_terms else ()),
+        directory=said.directory or "",
+        staging=said.staging or "",
+        ca_bundle=os.path.abspath(said.ca_bundle) if said.ca_bundle else "",
+    )
+    if not said.agree_terms:
+        _agree(said.directory or said.authority, interactive=interactive)
+    return who
 
 
 def _must_be_new(path: str) -> None:
@@ -184,7 +191,7 @@ def _ask(text: str, usual: str) -> str:
 
 
 def _write(
-    path: str, who: "FirstAuthority", certificates: "Sequence[FirstCertificate]", *, only_print: bool
+    path: str, who: FirstAuthority, certificates: "Sequence[FirstCertificate]", *, only_print: bool
 ) -> Config:
     """Check the configuration as it will be, and write it, or print it. Raises ConfigError."""
     from renewer.config.load import load
@@ -207,12 +214,6 @@ def _block(config: Config, one: "FirstCertificate") -> "TlsBlock | None":
     return beginning.tls_block(one, live, ipv6=os.path.exists("/proc/net/if_inet6"))
 
 
-def _show_all(blocks: "Sequence[TlsBlock | None]") -> None:
-    for block in blocks:
-        if block:
-            _show(block)
-
-
 def _show(block: "TlsBlock") -> None:
     if block.whole:
         screen.out(f"\nfor the web server, as {block.paths[0]} (--write-snippet writes it there):\n")
@@ -230,30 +231,17 @@ def _show(block: "TlsBlock") -> None:
 
 
 def _go_on(
-    ctx: click.Context,
-    config: Config,
-    blocks: "Sequence[TlsBlock | None]",
-    *,
-    write: bool,
-    rehearse: bool,
-    asking: bool,
+    ctx: click.Context, config: Config, blocks: "Sequence[TlsBlock]", said: _Said, *, asking: bool
 ) -> int:
     """Check, lay the TLS blocks, rehearse, and offer the rest."""
     from renewer.cli import config as config_command
-    from renewer.cli import rehearse as rehearse_command
 
     ctx.invoke(config_command.check, as_json=False)
-    code = _lay(config, [one for one in blocks if one]) if write else screen.OK
-    if not write:
-        _show_all(blocks)
-    if rehearse and code == screen.OK:
-        if without := [n for n, one in config.authorities.items() if one.staging is None]:
-            screen.say(f"not rehearsed: {', '.join(without)} has no staging that we know of")
-        else:
-            screen.say("rehearsing at the authority's staging …")
-            code = ctx.invoke(
-                rehearse_command.command, names=(), everything=True, authority=None, as_json=False
-            )
+    code = _lay(config, blocks) if said.write_snippet else screen.OK
+    for one in blocks if not said.write_snippet else ():
+        _show(one)
+    if not said.no_rehearse and code == screen.OK:
+        code = _rehearse(ctx, config)
     if code != screen.OK:
         screen.say(f"put that right, then: renewer rehearse --all; {_NEXT}")
         return code
@@ -263,13 +251,31 @@ def _go_on(
     return screen.OK
 
 
+def _rehearse(ctx: click.Context, config: Config) -> int:
+    if without := [name for name, one in config.authorities.items() if one.staging is None]:
+        screen.say(f"not rehearsed: {', '.join(without)} has no staging that we know of")
+        return screen.OK
+    screen.say("rehearsing at the authority's staging …")
+    code: int = ctx.invoke(_named(ctx, "rehearse"), names=(), everything=True, authority=None, as_json=False)
+    return code
+
+
+def _named(ctx: click.Context, name: str) -> click.Command:
+    """Another command of ours."""
+    group = ctx.find_root().command
+    assert isinstance(group, click.Group)  # noqa: S101  it called us
+    found = group.get_command(ctx, name)
+    assert found is not None  # noqa: S101
+    return found
+
+
 _NEXT = "renewer run; renewer timer install"
 
 
 def _run(ctx: click.Context) -> int:
-    from renewer.cli import run, timer
+    from renewer.cli import timer
 
-    code: int = ctx.invoke(run.command, everything=True, patience="5m")
+    code: int = ctx.invoke(_named(ctx, "run"), everything=True)
     ctx.invoke(timer.install, directory=Path(timer.SYSTEM), only_print=False)
     return code
 

@@ -15,12 +15,17 @@ class Severity(StrEnum):
 
 
 class Finding(Value):
-    """Something about a name: `text` says what is so and what breaks, `hint` what to do; `code` is stable."""
+    """Something about a name: `text` says what is so and what breaks, `hint` what to do; `code` is stable.
+
+    Of a host, `about` is whom it concerns, and `why` why it matters.
+    """
 
     severity: Severity
     code: str
     text: str
     hint: str = ""
+    about: str = ""
+    why: str = ""
 
 
 class Said(Value):

@@ -1,6 +1,7 @@
 """A host of somebody who begins: an nginx as Debian brings it, an authority, and nothing of ours."""
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -75,8 +76,23 @@ class Newcomer:
         url = self.authority.directory
         return "--directory", url, "--staging", url, "--ca-bundle", str(self.authority.ca_bundle)
 
+    def alone(self) -> None:
+        """Take away what servers of the machine that do not run are configured to read."""
+        for name in ("apache2", "dovecot", "exim4", "haproxy", "lighttpd", "mysql", "postfix", "postgresql"):
+            shutil.rmtree(f"/etc/{name}", ignore_errors=True)
+        for place in ("/etc/letsencrypt", "/etc/prosody", "/etc/ssl/private", "/etc/cron.d"):
+            shutil.rmtree(place, ignore_errors=True)
+        for link in Path("/etc/systemd/system").glob("*.wants/*.timer"):
+            link.unlink()
+
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run our command, with the configuration at its usual place and without a terminal; what it said."""
+        ended, said = self.ended(*arguments)
+        assert ended == code, said
+        return said
+
+    def ended(self, *arguments: str) -> tuple[int, str]:
+        """The same: how it ended, and what it said."""
         ended = subprocess.run(
             [sys.executable, "-m", "renewer", *arguments],
             capture_output=True,
@@ -88,6 +104,5 @@ class Newcomer:
             env={**os.environ, "COLUMNS": "200"},
         )
         said = ended.stdout + ended.stderr
-        assert ended.returncode == code, said
         assert "Traceback" not in said, said
-        return said
+        return ended.returncode, said
