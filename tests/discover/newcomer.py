@@ -1,7 +1,6 @@
 """A host of somebody who begins: an nginx as Debian brings it, an authority, and nothing of ours."""
 
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -75,15 +74,6 @@ class Newcomer:
         """What `init` must be told of the authority, which no other host has."""
         url = self.authority.directory
         return "--directory", url, "--staging", url, "--ca-bundle", str(self.authority.ca_bundle)
-
-    def alone(self) -> None:
-        """Take away what servers of the machine that do not run are configured to read."""
-        for name in ("apache2", "dovecot", "exim4", "haproxy", "lighttpd", "mysql", "postfix", "postgresql"):
-            shutil.rmtree(f"/etc/{name}", ignore_errors=True)
-        for place in ("/etc/letsencrypt", "/etc/prosody", "/etc/ssl/private", "/etc/cron.d"):
-            shutil.rmtree(place, ignore_errors=True)
-        for link in Path("/etc/systemd/system").glob("*.wants/*.timer"):
-            link.unlink()
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run our command, with the configuration at its usual place and without a terminal; what it said."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.discover.newcomer import CONFIG, NAME, Newcomer
+from tests.servers.own_host import emptied
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 LIVE = Path(f"/var/lib/renewer/certificates/{NAME}/live")
@@ -50,7 +51,7 @@ class Doctor:
 def doctor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doctor]:
     """A host that `init` and `run` have made well, and that cron calls."""
     with Newcomer(tmp_path_factory.mktemp("host")) as host:
-        host.alone()
+        emptied()
         host.nginx()
         assert "no-configuration" in host.run("doctor", "--host")
         options = ("--name", NAME, "--agree-terms", *host.options, "--write-snippet", "--no-rehearse")
