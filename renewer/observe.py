@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Sequence
 
-from renewer import clock
+from renewer import clock, secrets
 from renewer.context import Context, roots_of
 from renewer.model.decision import EventName, Outcome, Result, Step
 from renewer.model.desired import Endpoint
@@ -43,7 +43,7 @@ def alive(targets: Sequence[verify.Target]) -> tuple[set[Place], set[Place]]:
 
     Of the latter nothing can be expected: an IPv6 address where the server never listened, say.
     """
-    sights = verify.look(targets)
+    sights = verify.look(targets, reads=secrets.roots)
     up = {(str(sight.endpoint), sight.address) for sight in sights if sight.completed}
     answering = {endpoint for endpoint, _ in up}
     down = {(str(sight.endpoint), sight.address) for sight in sights if not sight.completed}
@@ -171,6 +171,7 @@ def look(context: Context, situations: Iterable[Situation], *, patience: float =
         until=min(end, context.deadline),
         again=lambda endpoint: _again(endpoint, unwell),
         stopping=context.stopping,
+        reads=secrets.roots,
     ):
         by_target.setdefault(target_of(sight), []).append(sight)
     found = Sightings(context)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, secrets
 from renewer.accounts import card
 from renewer.context import Context
 from renewer.copies import files
@@ -329,5 +329,7 @@ def _is_dark(context: Context, situation: Situation) -> bool:
     from renewer.network import verify
     from renewer.observe import targets_of
 
-    ours = [sight for sight in verify.look(targets_of(context, situation)) if sight.local]
+    ours = [
+        sight for sight in verify.look(targets_of(context, situation), reads=secrets.roots) if sight.local
+    ]
     return bool(ours) and not any(sight.connected for sight in ours)

@@ -79,7 +79,7 @@ def hidden(text: str, found: Iterable[str]) -> str:
 
 
 _CERTIFICATE = re.compile(
-    rb"-----BEGIN (X509 |)CERTIFICATE-----\s[A-Za-z0-9+/=\s]*-----END \1CERTIFICATE-----"
+    rb"-----BEGIN (X509 |TRUSTED |)CERTIFICATE-----\s[A-Za-z0-9+/=\s]*-----END \1CERTIFICATE-----"
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, secrets
 from renewer.context import Context
 from renewer.model.decision import EventName
 from renewer.model.desired import Watch
@@ -105,7 +105,9 @@ def _ports(context: Context, watches: Sequence[Watch]) -> dict[str, _Seen]:
         those = [watch for watch in watches if watch.roots == roots]
         targets = [verify.Target(endpoint=w.endpoint, roots=roots) for w in those if w.endpoint]
         sights: dict[str, list[Sight]] = {}
-        for sight in verify.look(list(dict.fromkeys(targets)), until=end, stopping=context.stopping):
+        for sight in verify.look(
+            list(dict.fromkeys(targets)), until=end, stopping=context.stopping, reads=secrets.roots
+        ):
             sights.setdefault(str(sight.endpoint), []).append(sight)
         found |= {watch.name: _worst(sights[watch.target]) for watch in those if watch.target in sights}
     return found

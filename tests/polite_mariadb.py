@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from renewer import secrets
 from renewer.model.desired import Endpoint, Starttls
 from renewer.network import verify
 from tests.servers.foreground import program
@@ -67,7 +68,9 @@ def main() -> None:
         seen = {"trusted": 0, "untrusted": 0}
         for _ in range(30):
             for roots, trusted in (("roots.pem", True), ("others.pem", False)):
-                (sight,) = verify.look([verify.Target(endpoint=endpoint, roots=str(place / roots))])
+                (sight,) = verify.look(
+                    [verify.Target(endpoint=endpoint, roots=str(place / roots))], reads=secrets.roots
+                )
                 seen["trusted" if trusted else "untrusted"] += sight.completed and sight.trusted is trusted
         counted = _asked(
             server,

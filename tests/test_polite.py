@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from renewer import secrets
 from renewer.model.desired import Endpoint, Starttls
 from renewer.network import verify
 from tests.servers import postgresql
@@ -35,7 +36,7 @@ def _alone() -> Iterator[None]:
 
 def _seen(endpoints: list[Endpoint], roots: str, times: int = 3) -> list[verify.Sight]:
     targets = [verify.Target(endpoint=endpoint, roots=roots) for endpoint in endpoints]
-    return [sight for _ in range(times) for sight in verify.look(targets)]
+    return [sight for _ in range(times) for sight in verify.look(targets, reads=secrets.roots)]
 
 
 def _matches(log: Path, stock_filter: str, mode: str = "aggressive") -> int:

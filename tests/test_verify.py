@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from renewer import secrets
 from renewer.model.desired import Endpoint, Starttls
 from renewer.network import verify
 from renewer.network.verify import PortTrouble, Sight, Target
@@ -53,7 +54,7 @@ def here(port: int, *, name: str = NAME, host: str | None = "127.0.0.1", roots: 
 
 def only(target: Target, **settings: Any) -> Sight:
     """The one sight of a target with one address."""
-    (sight,) = verify.look([target], **settings)
+    (sight,) = verify.look([target], reads=secrets.roots, **settings)
     return sight
 
 
@@ -395,7 +396,7 @@ def test_many_targets_keep_their_order(pair: Pair, roots: str, nginx_factory: Ng
     nginx = nginx_factory({NAME: (pair.cert, pair.key)})
     names = [f"n{number}.example.org" for number in range(100)]
 
-    sights = verify.look([here(nginx.port, name=name, roots=roots) for name in names])
+    sights = verify.look([here(nginx.port, name=name, roots=roots) for name in names], reads=secrets.roots)
 
     assert [sight.endpoint.server_name for sight in sights] == names
     assert all(sight.completed for sight in sights)
@@ -415,7 +416,7 @@ def test_settled_means_five_over_a_while(pair: Pair, roots: str, nginx_factory: 
     nginx = nginx_factory({NAME: (pair.cert, pair.key)})
     began = time.monotonic()
 
-    (sight,) = verify.settle(here(nginx.port, roots=roots), fingerprint(pair))
+    (sight,) = verify.settle(here(nginx.port, roots=roots), fingerprint(pair), reads=secrets.roots)
 
     assert time.monotonic() - began >= 0.3
     assert (sight.fitted, sight.trusted, sight.name_matches) == (5, True, True)
@@ -432,7 +433,7 @@ def test_a_reload_of_nginx_settles(
     new.key.replace(old.key)
 
     nginx.reload()
-    (sight,) = verify.settle(here(nginx.port, roots=roots), wanted)
+    (sight,) = verify.settle(here(nginx.port, roots=roots), wanted, reads=secrets.roots)
 
     assert (sight.fingerprint, sight.fitted) == (wanted, 5)
 
@@ -564,7 +565,7 @@ def test_a_port_that_wants_the_proxy_protocol(pair: Pair, roots: str) -> None:
     heard: list[bytes] = []
     with Peer(wanting_a_header(pair, heard)) as peer:
         endpoint = Endpoint(server_name=NAME, port=peer.port, host="127.0.0.1", proxy_protocol=True)
-        (sight,) = verify.look([Target(endpoint=endpoint, roots=roots)])
+        (sight,) = verify.look([Target(endpoint=endpoint, roots=roots)], reads=secrets.roots)
 
     assert (sight.completed, sight.trusted) == (True, True)
     assert heard[0].split()[:4] == [b"PROXY", b"TCP4", b"127.0.0.1", b"127.0.0.1"]
@@ -588,6 +589,6 @@ def test_an_endpoint_may_be_slow_if_the_config_says_so(pair: Pair, roots: str) -
             )
             for seconds in (1.0, 60.0)
         ]
-        hasty, patient = verify.look(targets)
+        hasty, patient = verify.look(targets, reads=secrets.roots)
 
     assert (hasty.trouble, patient.completed) == (PortTrouble.TIMEOUT, True)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from renewer import clock, words
+from renewer import clock, secrets, words
 from renewer.cli import screen
 from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
@@ -81,13 +81,13 @@ def command(
 
     Every address of a name is looked at. Without an argument: every endpoint of the configuration.
     """
-    if roots not in (None, "system", verify.ANY):
+    if roots is not None:
         _try(roots)
     if targets:
         wanted = [Wanted(text, _target(text, starttls, roots, server_name)) for text in targets]
     else:
         wanted = _configured(setup.config(), roots)
-    sights = verify.look([one.target for one in wanted], timeout=timeout)
+    sights = verify.look([one.target for one in wanted], timeout=timeout, reads=secrets.roots)
     texts = {one.target.endpoint: one.text for one in wanted}
     now = clock.now()
     seen = [(texts[sight.endpoint], sight, findings(sight, now)) for sight in sights]
@@ -152,10 +152,8 @@ def _exit(found: Sequence[PortFinding]) -> int:
 
 def _try(roots: str) -> None:
     """Roots that cannot be read are the caller's mistake, not a finding about every target."""
-    from renewer.network import tls
-
     try:
-        tls.verifying(roots, names=False)
+        verify.try_roots(roots, secrets.roots)
     except GiveUp as error:
         raise UsageError(error.text, hint=error.hint) from None
 

@@ -120,13 +120,12 @@ def _not_ready(config: Config) -> list[Fault]:
 
 def _unusable(roots: str) -> str | None:
     """Why nothing can be checked against these roots."""
+    from renewer import secrets
     from renewer.errors import GiveUp
-    from renewer.network import tls
-    from renewer.network.verify import ANY
+    from renewer.network import verify
 
     try:
-        if roots != ANY:
-            tls.verifying(roots)
+        verify.try_roots(roots, secrets.roots)
     except GiveUp as error:
         return f"{error.text}: {error.hint}"
     return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from renewer import clock
+from renewer import clock, secrets
 from renewer.context import Context
 from renewer.deploy import links, publishing
 from renewer.deploy.calls import Calls
@@ -149,10 +149,10 @@ class Transaction:
         stopped = [m for m in moves if not m.hooks or any(state is later for state, _ in m.states.values())]
         once = self.silent | {
             (str(sight.endpoint), sight.address)
-            for sight in verify.look(_targets(stopped))
+            for sight in verify.look(_targets(stopped), reads=secrets.roots)
             if not sight.connected
         }
-        sights = verify.settle_all(wanted_at, once=once) if wanted_at else []
+        sights = verify.settle_all(wanted_at, once=once, reads=secrets.roots) if wanted_at else []
         return {
             move.wish.name: [sight for sight in sights if target_of(sight) in move.targets] for move in moves
         }

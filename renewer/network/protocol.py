@@ -33,6 +33,8 @@ GENERAL = 0
 """The number of what belongs to no request."""
 _TEXT, _NAMES, _DETAILS, _DETAIL = 20_000, 400, 40_000, 2000
 """Characters of a sentence of an error; names, and of what is said of all and of one: so that it fits."""
+GIVEN = "PEM that was given"
+"""What errors call certificates whose file only main knows."""
 LONGEST = timedelta(days=366)
 """Beyond this nobody means it who says when to come back."""
 K = TypeVar("K")

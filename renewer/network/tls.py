@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from renewer import clock
 from renewer.errors import GiveUp
+from renewer.network.protocol import GIVEN
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -50,13 +51,11 @@ def verifying(roots: str = SYSTEM, *, names: bool = True, times: bool = True) ->
         return context
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     try:
-        if roots.startswith(PEM):
-            context.load_verify_locations(cadata=roots)
-        else:
-            context.load_verify_locations(cafile=roots)
+        with _file_of(roots) as path:
+            context.load_verify_locations(cafile=path)
     except OSError as error:  # ssl.SSLError is one: a file without a certificate in it
         why = error.strerror if not isinstance(error, ssl.SSLError) else "no certificate in PEM in it"
-        where = "PEM that was given" if roots.startswith(PEM) else roots
+        where = GIVEN if roots.startswith(PEM) else roots
         raise GiveUp(
             f"the roots in {where} cannot be used: {why}",
             hint="name a PEM file of certificates",
@@ -104,7 +103,8 @@ def judging(roots: str | None, family: str | None = None, *, by_cipher: bool = F
         context.load_verify_locations(system.cafile, system.capath)
     else:
         verifying(roots, names=False)  # whatever is wrong with the file is told by one
-        context.load_verify_locations(roots)
+        with _file_of(roots) as path:
+            context.load_verify_locations(path)
         store = context.get_cert_store()
         if store is not None:
             store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
@@ -193,6 +193,16 @@ def system_places() -> tuple[str, ...]:
     """The file and the directory that the system's roots are read from."""
     paths = ssl.get_default_verify_paths()
     return tuple(path for path in (paths.cafile, paths.capath) if path)
+
+
+@contextlib.contextmanager
+def _file_of(roots: str) -> Iterator[str]:
+    """A PEM file's path, also of what is given as PEM."""
+    if roots.startswith(PEM):
+        with _named(roots.encode()) as path:
+            yield path
+    else:
+        yield roots
 
 
 def _load(context: ssl.SSLContext, pair: bytes) -> None:

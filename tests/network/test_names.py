@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from renewer import secrets
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.issue import providers
 from renewer.issue.dns01 import Dns01Solver
 from renewer.issue.solvers import Preflight
-from renewer.model.desired import Dns01, PropagationCheck, Secret, SecretSource
+from renewer.model.desired import Dns01, Endpoint, PropagationCheck, Secret, SecretSource
 from renewer.model.desired import Preflight as Mode
 from renewer.model.dns_provider import AcmeDnsAccount, TxtRecord
 from renewer.model.inspection import Hop, NameSeen, PortSeen, Tlsa, Trail
@@ -26,6 +29,7 @@ from renewer.network.door import Asker
 from renewer.network.protocol import BreachError, DoorMessage, Failed, Trust
 from renewer.network.providers import duty as publishing
 from renewer.network.providers import messages as say
+from renewer.network.verify import Sight, Target
 from renewer.network.verify import messages as looked
 from renewer.network.verify.looks import Looks
 from renewer.provisioning import acme_dns
@@ -33,6 +37,7 @@ from tests.challenges.dns01.bed import tasks
 
 ASKED, ZONE = "_acme-challenge.www.example.org", "example.org"
 PLACE = RecordPlace(asked=ASKED, name=ASKED, zone=ZONE)
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 Answers = Callable[[Any], list[DoorMessage]]
 
 
@@ -177,6 +182,34 @@ def test_a_fetch_is_of_what_was_asked(bent: Callable[..., Any]) -> None:
     bent(lambda _: [looked.Visited(number=0, seen=PortSeen(address="192.0.2.9", port=80))])
     with pytest.raises(BreachError):
         verify.visit([step], 1)
+
+
+def test_what_ports_are_checked_against_crosses_as_certificates(
+    bent: Callable[..., Any], tmp_path: Path
+) -> None:
+    """No file's name goes out, and each sight comes back with the name that was asked about."""
+    good, broken = tmp_path / "ca.pem", tmp_path / "none.pem"
+    pem = f"-----BEGIN CERTIFICATE-----\n{'A' * 300_000}\n-----END CERTIFICATE-----\n"
+    good.write_text(f"ours, of {tmp_path}\n{pem}")
+    endpoint = Endpoint(server_name="a.example", host="127.0.0.1")
+    targets = [Target(endpoint=endpoint, roots=str(one)) for one in (good, broken)]
+    targets.append(Target(endpoint=endpoint))
+
+    def answers(request: Any) -> list[DoorMessage]:
+        if not isinstance(request, looked.Look):
+            return []
+        shown = Sight(endpoint=endpoint, address="", at=NOW, local=False)
+        found = [msgspec.structs.replace(shown, roots=one.roots) for one in request.targets]
+        return [looked.Sights(sights=tuple(found))]
+
+    heard = bent(answers)
+    seen = verify.look(targets, reads=secrets.roots)
+    assert [one.roots for one in seen] == [str(good), str(broken), "system"]
+    assert [type(one) for one in heard] == [looked.TellTrust, looked.TellTrust, looked.Look]
+    assert "".join(one.pem for one in heard[:2]) == pem
+    asked = heard[-1].targets
+    assert [bool(one.unusable) for one in asked] == [False, True, False]
+    assert [str(tmp_path) in one.roots for one in asked] == [False] * 3
 
 
 def test_a_provider_has_its_own_secrets_and_no_paths(

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import dns.message
+import msgspec
 import pytest
 
-from renewer import network, workers
-from renewer.errors import RenewerError, RetryLater
+from renewer import network, secrets, workers
+from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Endpoint
 from renewer.network import challenges, line
 from renewer.network.challenges import Listening
@@ -24,13 +25,15 @@ from renewer.network.channels import Courier
 from renewer.network.dns import NameServers
 from renewer.network.door import Door
 from renewer.network.protocol import Done
-from renewer.network.verify import PortTrouble, Target, look
+from renewer.network.verify import PortTrouble, Target, look, try_roots
 from renewer.network.verify.messages import Look
 from renewer.provisioning import sockets
 from tests.challenges.dns01.scripted import Scripted, reply
 from tests.network import table
 from tests.network.processes import below, ended, name_of
+from tests.servers.certificates import ServerRoot
 from tests.servers.ports import free_port
+from tests.servers.tls_peer import Peer, tls
 from tests.tell.listener import Listener
 
 pytestmark = pytest.mark.real
@@ -77,6 +80,32 @@ def test_a_worker_looks_without_rights(real: Conquer) -> None:
     confined = ours.confined["looks"]
     assert (confined.uid is not None) == ROOT
     assert confined.landlock > 0
+
+
+def test_a_worker_checks_against_certificates_that_only_main_can_read(real: Conquer, tmp_path: Path) -> None:
+    """They may lie where nobody else may look; of a file that is none it is said which."""
+    real()
+    root = ServerRoot()
+    pair = root.issue(tmp_path, "localhost")
+    ours, others, broken = (tmp_path / name for name in ("ours.pem", "others.pem", "broken.pem"))
+    root.write(ours)
+    ServerRoot().write(others)
+    broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    tmp_path.chmod(0o700)
+    with Peer(tls(pair)) as peer:
+        asked = [ours, others, broken, tmp_path / "none.pem"]
+        where = nobody(peer.port)
+        seen = look([msgspec.structs.replace(where, roots=str(one)) for one in asked], reads=secrets.roots)
+    assert [(one.completed, one.trusted, one.roots) for one in seen] == [
+        (True, one is ours, str(one)) for one in asked
+    ]
+    assert [one.trouble for one in seen[2:]] == [PortTrouble.ROOTS] * 2
+    assert [str(one) in (sight.error or "") for one, sight in zip(asked, seen, strict=True)][2:] == [True] * 2
+    try_roots(str(ours), secrets.roots)
+    for one in asked[2:]:
+        with pytest.raises(GiveUp) as caught:
+            try_roots(str(one), secrets.roots)
+        assert str(one) in caught.value.text
 
 
 def test_workers_end_with_who_asked_them(real: Conquer) -> None:

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from renewer import secrets
 from renewer.model.decision import Reason, Step
 from renewer.model.facts import Acceptance, EndpointState
 from renewer.network.verify import in_memory, look
@@ -121,7 +122,7 @@ def test_as_a_port_would_be_seen(bed: Bed, make: Callable[[Signer], Material]) -
     with bed.context(write=False) as context:
         (endpoint,) = context.config.certificates["www"].endpoints
 
-    (sight,) = look([Target(endpoint=endpoint, roots=roots)])
+    (sight,) = look([Target(endpoint=endpoint, roots=roots)], reads=secrets.roots)
 
     assert sight.completed
     assert judged(bed, material) is sight.trusted

@@ -10,16 +10,29 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from renewer.errors import GiveUp
 from renewer.model.desired import Endpoint
 from renewer.network.protocol import breach, by_what, cleaned, shares
-from renewer.network.verify.sight import ANY, PortTrouble, Sight, Target
+from renewer.network.verify.sight import ANY, SYSTEM, PortTrouble, Sight, Target
+from renewer.network.verify.trust import Crossing, Reads, no_file
 
 if TYPE_CHECKING:
     from renewer.model.inspection import PortSeen
     from renewer.network.door import Door
     from renewer.network.verify.messages import Doorstep, Fetched
 
-__all__ = ["ANY", "PortTrouble", "Sight", "Target", "fetch", "look", "settle", "settle_all", "visit"]
+__all__ = [
+    "ANY",
+    "PortTrouble",
+    "Sight",
+    "Target",
+    "fetch",
+    "look",
+    "settle",
+    "settle_all",
+    "try_roots",
+    "visit",
+]
 
 
 def look(  # noqa: PLR0913  each by its name
@@ -30,33 +43,41 @@ def look(  # noqa: PLR0913  each by its name
     until: float = math.inf,
     again: Callable[[Endpoint], int] = lambda _: 0,
     stopping: threading.Event | None = None,
+    reads: Reads = no_file,
 ) -> list[Sight]:
     """See every address of every target once, many at a time; in the order of the targets.
 
     Whoever answers is asked `again` so often: a port that shows different leaves in turn is found out.
     `timeout` (seconds; else each endpoint's own) bounds a connection from its first packet to the end of the
     handshake. From `until` (on `clock.monotonic`) on, and once `stopping` is set, nothing new is looked at,
-    and there is no sight of it. Never raises for what the network does.
+    and there is no sight of it. Files of roots are read by `reads`. Never raises for what the network does.
     """
     from renewer.network.verify.messages import TARGETS, Look, Sights
 
     times = {str(target.endpoint): count for target in targets if (count := again(target.endpoint))}
-    door = _door(stopping)
+    roots = Crossing([target.roots for target in targets], reads)
+    door = _door(stopping, roots)
     found: list[Sight] = []
     for some in shares(targets, TARGETS):
         request = Look(
-            targets=tuple(some),
+            targets=tuple(map(roots.out, some)),
             timeout=timeout,
             workers=workers,
             again=tuple((place, times[place]) for place in {str(t.endpoint) for t in some} & times.keys()),
         )
         for answer in door.ask_all(request, Sights, until=lambda: until):
-            found += answer.sights
+            found += roots.back(answer.sights)
     return found
 
 
-def settle(
-    target: Target, expect: str, *, within: float = 10.0, times: int = 5, over: float = 0.3
+def settle(  # noqa: PLR0913  how patient to be is tests' to say
+    target: Target,
+    expect: str,
+    *,
+    within: float = 10.0,
+    times: int = 5,
+    over: float = 0.3,
+    reads: Reads = no_file,
 ) -> list[Sight]:
     """Watch every address of a target until it shows the leaf `expect` (a fingerprint) for good.
 
@@ -66,7 +87,7 @@ def settle(
     last sight of each address; it has settled if `fitted` is at least `times`. Whatever fits when the time is
     over is watched a little longer.
     """
-    return settle_all([(target, expect)], within=within, times=times, over=over)
+    return settle_all([(target, expect)], within=within, times=times, over=over, reads=reads)
 
 
 def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
@@ -77,6 +98,7 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
     over: float = 0.3,
     workers: int = 64,  # they mostly wait
     once: Collection[tuple[str, str]] = (),
+    reads: Reads = no_file,
 ) -> list[Sight]:
     """`settle` for many (target, fingerprint) at once, in their order; `within` counts for each address.
 
@@ -84,12 +106,13 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
     """
     from renewer.network.verify.messages import TARGETS, Settle, Sights
 
-    door = _door(None)
+    roots = Crossing([target.roots for target, _ in wanted], reads)
+    door = _door(None, roots)
     found: list[Sight] = []
     for some in shares(wanted, TARGETS):
         places = {str(target.endpoint) for target, _ in some}
         request = Settle(
-            wanted=tuple(some),
+            wanted=tuple((roots.out(target), leaf) for target, leaf in some),
             within=within,
             times=times,
             over=over,
@@ -97,7 +120,7 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
             once=tuple(place for place in once if place[0] in places),
         )
         for answer in door.ask_all(request, Sights):
-            found += answer.sights
+            found += roots.back(answer.sights)
     return found
 
 
@@ -128,7 +151,21 @@ def visit(doorsteps: "Sequence[Doorstep]", within: float) -> "dict[Doorstep, Por
     return found
 
 
-def _door(stopping: threading.Event | None) -> "Door[Any]":
+def try_roots(path: str, reads: Reads) -> None:
+    """Whether ports can be checked against the certificates in a file. Raises GiveUp if not."""
+    from renewer.network.verify.messages import TryRoots
+
+    if path in (SYSTEM, ANY):
+        return
+    reads(path)
+    roots = Crossing([path], reads)
+    try:
+        _door(None, roots).do(TryRoots(key=roots.key(path)))
+    except GiveUp as error:
+        raise roots.named(error, path) from None
+
+
+def _door(stopping: threading.Event | None, roots: Crossing | None = None) -> "Door[Any]":
     from renewer.network.door import Door
 
-    return Door("looks", shared=True, stopping=stopping)
+    return Door("looks", shared=True, stopping=stopping, greeting=roots.told if roots else tuple)

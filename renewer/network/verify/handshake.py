@@ -16,6 +16,7 @@ from renewer.network import tls
 from renewer.network.verify import bounded
 from renewer.network.verify.sight import ANY, PortTrouble, Sight, TargetAddress, name_matches, unresolved
 from renewer.network.verify.starttls import StarttlsError, upgrade
+from renewer.network.verify.trust import known
 
 # OpenSSL's X509_V_ERR_… codes (openssl-verification-options(1)) in our words
 _TROUBLES = {
@@ -80,10 +81,13 @@ def _see(place: TargetAddress, timeout: float) -> Sight:
     if place.target.endpoint.spoken is not None:
         shown = show_politely(place, timeout)
         return _sight(place, shown, shown.trouble, shown.error, trusted=shown.trusted)
+    unusable = place.target.unusable
     try:
-        context = tls.blind() if roots == ANY else tls.verifying(roots, names=False)
+        context = tls.blind() if unusable or roots == ANY else tls.verifying(known(roots), names=False)
     except GiveUp as error:
-        return _sight(place, show(place, tls.blind(), timeout), PortTrouble.ROOTS, error.text)
+        unusable = error.text
+    if unusable:
+        return _sight(place, show(place, tls.blind(), timeout), PortTrouble.ROOTS, unusable)
     shown = show(place, context, timeout)
     if shown.der is not None or not shown.tls_refused:
         return _sight(place, shown, shown.trouble, shown.error, trusted=None if roots == ANY else True)
@@ -156,8 +160,8 @@ def show_politely(
     """
     from renewer.network.verify import polite  # brings pyOpenSSL, for which web servers have no need
 
-    roots = None if place.target.roots == ANY else place.target.roots
-    unusable: str | None = None
+    unusable = place.target.unusable
+    roots = None if unusable or place.target.roots == ANY else known(place.target.roots)
     try:
         tls.judging(roots)
     except GiveUp as error:
@@ -167,7 +171,7 @@ def show_politely(
         context = tls.judging(roots, family, by_cipher=by_cipher)
         judged = polite.handshake(plain, place.target.endpoint, context, deadline)
         trusted = None if roots is None else judged.verdict == 0
-        if unusable is not None:
+        if unusable:
             return Shown(True, judged.der, PortTrouble.ROOTS, unusable, trusted=False)
         shown = Shown(True, judged.der, trusted=trusted)
         if judged.verdict:

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from renewer import clock
+from renewer.network import tls
 from renewer.network.door import Asker
 from renewer.network.protocol import DoorMessage
+from renewer.network.verify import trust
 from renewer.network.verify.fetching import fetch, visit
 from renewer.network.verify.handshake import see
 from renewer.network.verify.messages import (
@@ -17,6 +19,8 @@ from renewer.network.verify.messages import (
     Look,
     Settle,
     Sights,
+    TellTrust,
+    TryRoots,
     UrlFetched,
     Visit,
     Visited,
@@ -25,17 +29,25 @@ from renewer.network.verify.settling import settle
 from renewer.network.verify.sight import RESOLVING, Sight, Target, resolve
 from renewer.threads import together
 
+Looking = Look | Settle | Fetch | Visit
+Trusting = TellTrust | TryRoots
 _TO_SAY = 0.1  # seconds after the time limit in which who ended at it says so
 
 
 class Looks:
     """Looks at what ports show."""
 
-    asks = Look | Settle | Fetch | Visit
+    asks = Looking | Trusting
 
-    def answer(self, request: Look | Settle | Fetch | Visit, main: Asker) -> Iterator[DoorMessage]:
+    def answer(self, request: Looking | Trusting, main: Asker) -> Iterator[DoorMessage]:
         """What was seen, in the order of what was asked."""
         match request:
+            case TellTrust():
+                trust.learn(request)
+                return iter(())
+            case TryRoots(key=key):
+                tls.verifying(trust.known(key), names=False)
+                return iter(())
             case Look():
                 return _together(
                     _look(

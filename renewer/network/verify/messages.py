@@ -11,6 +11,21 @@ TARGETS, SIGHTS = 200, 50
 _EXCERPT = 120  # characters
 
 
+class TellTrust(DoorMessage):
+    """A share of what targets may be checked against: from `at` on, of so many characters of PEM."""
+
+    key: str
+    at: int
+    of: int
+    pem: str
+
+
+class TryRoots(DoorMessage):
+    """Whether these can be used, which were told before."""
+
+    key: str
+
+
 class Look(DoorMessage):
     """See every address of these targets once; `timeout` as for `verify.look`.
 

@@ -12,20 +12,22 @@ from renewer.model.facts import Leaf
 from renewer.model.names import Identifier
 from renewer.model.value import Value
 
-ANY = "any"  # roots that ask for no chain
+SYSTEM, ANY = "system", "any"  # roots: those of this host; none, and no chain is asked for
 RESOLVING = 5.0  # seconds for the system's resolver
 
 
 class Target(Value):
     """What to look at. `roots`: `system`, `any` or a PEM file, as for an authority in the config.
 
+    Across the door `roots` is a key instead of a file (`trust`), `unusable` says why that cannot be used.
     `family` is that of the certificate that is looked for: a server that shows one of another kind is asked
     once more, by a client that takes this kind only. None takes what comes.
     """
 
     endpoint: Endpoint
-    roots: str = "system"
+    roots: str = SYSTEM
     family: KeyFamily | None = None
+    unusable: str = ""
 
 
 class PortTrouble(StrEnum):
