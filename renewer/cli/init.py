@@ -1,7 +1,6 @@
 """`renewer init`: a first configuration from what is on this host, and at most five questions."""
 
 import os
-import socket
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -151,7 +150,7 @@ def _look() -> "tuple[list[WebSite], list[HostCertificate]]":
 
     with Guard() as guard:
         sites = catalogue.websites(guard, sockets.processes())
-    found = discovery.take(None, Agent().state, socket.gethostname(), ports=False)
+    found = discovery.take(None, Agent().state, os.uname().nodename, ports=False)
     return sites, [one for one in found.certificates if one.keeper is not None]
 
 
