@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = "/"
 """Where the host's files begin; another place in tests."""
@@ -41,18 +42,31 @@ def callers() -> tuple[str, ...] | None:
     return None if hidden and not found else tuple(found)
 
 
+class Call(NamedTuple):
+    """Another client, the file that has it called, and the line there ("" of a timer's link)."""
+
+    client: str
+    path: str
+    line: str = ""
+
+
 def rivals() -> tuple[tuple[str, str], ...]:
-    """Other clients that something on this host calls: their names, and the file that has them called.
+    """Other clients that something on this host calls: their names, and the file that has them called."""
+    found: dict[str, str] = {}
+    for one in calls():
+        found.setdefault(one.client, one.path)
+    return tuple(found.items())
+
+
+def calls() -> Iterator[Call]:
+    """Everything that has another client called, timers first.
 
     A line of cron that waits for systemd's absence, as Debian's for certbot, counts only where that is so.
     """
-    found: dict[str, str] = {}
     for link in _enabled_timers():
-        name = link.name.removesuffix(".timer")
-        client = next((one for one in RIVALS if one.split(".")[0] in name), None)
+        client = _client_of(link.name.removesuffix(".timer"))
         if client is not None and _unit(link.name) is not None:
-            found.setdefault(client, str(link))
-    booted = os.path.isdir(os.path.join(ROOT, "run/systemd/system"))
+            yield Call(client, str(link))
     for path in _tables():
         try:
             lines = _read(path).splitlines()
@@ -61,9 +75,17 @@ def rivals() -> tuple[tuple[str, str], ...]:
         for line in lines:
             words = [word.rpartition("/")[2].strip("\"'") for word in line.split("#", 1)[0].split()]
             client = next((one for one in RIVALS if one in words), None)
-            if client is not None and not (booted and "/run/systemd/system" in line):
-                found.setdefault(client, str(path))
-    return tuple(found.items())
+            if client is not None and not (is_booted() and "/run/systemd/system" in line):
+                yield Call(client, str(path), line)
+
+
+def _client_of(timer: str) -> str | None:
+    return next((one for one in RIVALS if one.split(".", maxsplit=1)[0] in timer), None)
+
+
+def is_booted() -> bool:
+    """Whether systemd runs (sd_booted(3))."""
+    return os.path.isdir(os.path.join(ROOT, "run/systemd/system"))
 
 
 def _enabled_timers() -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""`renewer import` and `renewer takeover`: moving in from another client."""
+"""`renewer import`: moving in from another client."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from renewer.moving.found import Gap
     from renewer.moving.importing import Imported
     from renewer.moving.planning import Coming, ImportPlan
-    from renewer.moving.reading import Tree
 
 
 @click.command("import")
@@ -104,11 +103,11 @@ def _print(plan: "ImportPlan", result: "Imported", *, dry: bool) -> None:
     for name in plan.watches:
         screen.out(f"✓ {name}: watched; {client} goes on renewing it")
     for remark in plan.refused:
-        screen.out(f"✗ {_sentence(remark)}")
+        screen.out(f"✗ {sentence(remark)}")
     for name, brought in result.accounts:
         screen.out(f"account at {name}: {_ACCOUNT[brought.value]}")
     for remark in plan.remarks:
-        screen.out(f"note: {_sentence(remark)}")
+        screen.out(f"note: {sentence(remark)}")
     if plan.text:
         screen.out(f"{plan.path} {'would be written' if dry else 'was written'}:")
         for line in plan.text.splitlines():
@@ -116,10 +115,12 @@ def _print(plan: "ImportPlan", result: "Imported", *, dry: bool) -> None:
     if dry:
         screen.say("nothing was changed")
     elif plan.coming:
-        screen.say(f"next: renewer rehearse --all; then: {_THEN.get(client, _OTHERWISE)}")
+        from renewer.moving.takeover import CLIENTS as TAKEN
+
+        then = f"renewer takeover {client}" if client in TAKEN else _OTHERWISE
+        screen.say(f"next: renewer rehearse --all; then: {then}")
 
 
-_THEN = {"certbot": "renewer takeover certbot"}
 _OTHERWISE = "switch it off where it is called (docs/moving/others.md), and renewer timer install"
 _ACCOUNT = {
     "taken": "its key comes along",
@@ -138,7 +139,8 @@ def _print_one(one: "Coming", became: str, *, dry: bool) -> None:
         screen.out(f"    note: {remark.text}" + (f"; {remark.hint}" if remark.hint else ""))
 
 
-def _sentence(remark: "Gap") -> str:
+def sentence(remark: "Gap") -> str:
+    """What does not come along, whose it is, and what to do."""
     return f"{remark.about}: {remark.text}" + (f" → {remark.hint}" if remark.hint else "")
 
 
@@ -171,76 +173,3 @@ def _document(plan: "ImportPlan", result: "Imported", *, dry: bool) -> dict[str,
         "refused": [{"name": one.about, "text": one.text, "hint": one.hint} for one in plan.refused],
         "remarks": [{"about": one.about, "text": one.text, "hint": one.hint} for one in remarks],
     }
-
-
-@click.command()
-@click.argument("client", type=click.Choice(["certbot"]))
-@click.option("--from", "directory", metavar="DIR", help="Where its state lies.  [default: its usual place]")
-@click.option("--undo", is_flag=True, help="Hand everything back, with the newest certificates.")
-@click.option("--links-anyway", is_flag=True, help="Though others than root may read certbot's keys now.")
-@screen.pass_setup
-def takeover(setup: Setup, client: str, directory: str | None, undo: bool, links_anyway: bool) -> int:
-    """Let the other client's paths lead to our certificates, so that no server needs an edit.
-
-    After it certbot finds nothing to renew or to delete there. Only what was imported is taken. Its timer is
-    switched off. A kill at any instant is finished by saying it again, or undone by --undo.
-    """
-    from renewer.context import Context
-    from renewer.moving import planning, takeover
-    from renewer.store.lock import Lock
-
-    tree = home(client, directory)
-    config = setup.config()
-    lock = Lock(config.agent.state, group=config.agent.group)
-    with lock, Context(config, write=True) as context, takeover.held(tree):
-        if undo:
-            return _undone(tree)
-        takeover.finish(tree)
-        plan = planning.plan(config, CLIENTS[client].read(tree), clock.now())
-        code = screen.OK
-        for one in plan.coming:
-            if why := takeover.why_not(context, one, links_anyway=links_anyway):
-                screen.out(f"✗ {one.old}: {why}")
-                code = screen.FAILED
-                continue
-            takeover.take(context, tree, one)
-            screen.out(f"✓ {one.old}: {tree.path('live', one.old)} leads to {context.store.path(one.name)}")
-        for gap in plan.refused:
-            screen.out(f"✗ {_sentence(gap)}")
-            code = screen.FAILED
-    if code == screen.OK:
-        _switch("certbot.timer", on=False, usual=directory is None)
-        screen.say("next: renewer timer install; renewer run")
-        screen.say(f"never purge {client} while servers read its paths: apt purge removes {tree.root}")
-    return code
-
-
-def _undone(tree: "Tree") -> int:
-    from renewer.moving import takeover
-
-    names = takeover.taken(tree)
-    for name in names:
-        takeover.undo_one(tree, name)
-        screen.out(f"✓ {name}: certbot's again, with the newest certificate")
-    if not names:
-        screen.out("nothing was taken over")
-    _switch("certbot.timer", on=True, usual=bool(names))
-    screen.say("take the certificates out of our configuration, or both will renew them")
-    return screen.OK
-
-
-def _switch(timer: str, *, on: bool, usual: bool) -> None:
-    """Switch a timer of the other client's on or off, if this is its usual place and systemd runs."""
-    import os
-
-    from renewer import proc
-
-    words_ = ["systemctl", "enable" if on else "disable", "--now", timer]
-    if not usual or not os.path.isdir("/run/systemd/system"):
-        screen.say(f"switch its timer {'on' if on else 'off'}: {' '.join(words_)}")
-        return
-    ended = proc.run(
-        ["/usr/bin/systemctl", *words_[1:]], stdin=b"", env=proc.scrubbed_environment(), timeout=60
-    )
-    if ended.code != 0:
-        screen.say(f"its timer could not be switched {'on' if on else 'off'}: {' '.join(words_)}")

@@ -50,12 +50,22 @@ def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
         for path, text in wanted.items():
             screen.out(f"# {path}\n{text}" if text else f"# {path} goes: the package has a unit\n")
         return screen.OK
+    begin(config, directory)
+    return screen.OK
+
+
+def begin(config: Config, directory: Path) -> None:
+    """Write the units and start the timer, or say what to do where systemd does not run.
+
+    Raises UsageError if other units stand there.
+    """
+    wanted = _wanted(config, directory)
     if directory == Path(SYSTEM) and not _systemd_runs():
         screen.say(
             "systemd does not run here, so nothing was installed; add this line by `crontab -e` as root:"
         )
         screen.out(units.cron_line(config, program()))
-        return screen.OK
+        return
     foreign = [path for path in wanted if _state(path, None) == "foreign"]
     if foreign:
         raise UsageError(
@@ -71,7 +81,6 @@ def install(setup: screen.Setup, directory: Path, *, only_print: bool) -> int:
     _tell(before, _effective(directory), changed)
     if directory == Path(SYSTEM):
         _start(changed=bool(changed))
-    return screen.OK
 
 
 def _tell(

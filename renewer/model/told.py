@@ -151,3 +151,21 @@ class LeftName(Record):
     def key(self) -> str:
         """One record a host and name."""
         return f"{self.host} {self.name}"
+
+
+class Silenced(Record):
+    """What had another client called on this host, and was switched off when it was taken over.
+
+    `path` is a timer's link or a table of cron, `line` the line there, "" of a timer.
+    """
+
+    kind: ClassVar[str] = "silenced"
+    host: str
+    client: str
+    path: str
+    line: str = ""
+
+    @property
+    def key(self) -> str:
+        """One record a host and call."""
+        return f"{self.host} {self.path} {self.line}"

@@ -27,8 +27,8 @@ def glance(tree: Tree) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for entry in tree.directories():
         name = entry.removesuffix("_ecc")
         if tree.has(entry, f"{name}.conf"):
-            files = tuple(tree.path(entry, one) for one in ("fullchain.cer", f"{name}.key", f"{name}.cer"))
-            yield entry, tree.path(entry, f"{name}.conf"), files
+            seen = tuple(tree.path(entry, one) for one in ("fullchain.cer", f"{name}.key", f"{name}.cer"))
+            yield entry, tree.path(entry, f"{name}.conf"), seen
 
 
 def read(tree: Tree) -> Estate:
@@ -39,9 +39,9 @@ def read(tree: Tree) -> Estate:
     with refusing(refused, "account.conf"):
         saved = shell.settings(tree.find("account.conf") or "", tree.path("account.conf"))
     lineages = []
-    for entry, config, files in glance(tree):
+    for entry, config, seen in glance(tree):
         with refusing(refused, entry):
-            lineages.append(_lineage(tree, entry, config, files, saved, accounts))
+            lineages.append(_lineage(tree, entry, config, seen, saved, accounts))
     return Estate(
         client=CLIENT,
         directory=tree.root,
@@ -55,7 +55,7 @@ def _lineage(  # noqa: PLR0913, PLR0917  what a certificate hangs on
     tree: Tree,
     entry: str,
     config: str,
-    files: tuple[str, ...],
+    seen: tuple[str, ...],
     saved: Mapping[str, str],
     accounts: tuple[OldAccount, ...],
 ) -> Lineage:
@@ -67,7 +67,7 @@ def _lineage(  # noqa: PLR0913, PLR0917  what a certificate hangs on
     return Lineage(
         name=entry,
         config=config,
-        seen=files,
+        seen=seen,
         privkey=tree.read(entry, f"{name}.key"),
         fullchain=tree.read(entry, "fullchain.cer"),
         server=server,
@@ -76,7 +76,7 @@ def _lineage(  # noqa: PLR0913, PLR0917  what a certificate hangs on
         why=why,
         hint=_GIVE,
         hooks=tuple(_hooks(said)),
-        copies=tuple(_copies(said)),
+        copies=(files(tree, entry), *_copies(said)),
         reuse_key=said.get("Le_ForceNewDomainKey", "") != "1",
         profile=said.get("Le_CertificateProfile") or None,
         chain=said.get("Le_Preferred_Chain") or None,
@@ -146,6 +146,13 @@ def _hooks(said: Mapping[str, str]) -> Iterator[OldHook]:
     for key, event in events.items():
         if said.get(key):
             yield OldHook(argv=("/bin/sh", "-c", said[key]), events=(event,))
+
+
+def files(tree: Tree, entry: str) -> dict[str, str]:
+    """Its own files, which servers may name: they follow ours, and go on from there if it is handed back."""
+    name = entry.removesuffix("_ecc")
+    parts = {"key": f"{name}.key", "cert": f"{name}.cer", "chain": "ca.cer", "fullchain": "fullchain.cer"}
+    return {part: tree.path(entry, file) for part, file in parts.items()}
 
 
 def _copies(said: Mapping[str, str]) -> Iterator[Table]:

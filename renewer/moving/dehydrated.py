@@ -24,12 +24,58 @@ _CAS = {
 }
 
 
+MARK = "#renewer# "
+"""What stands before a line of domains.txt whose certificate was taken over."""
+
+
 def glance(tree: Tree) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """The light half: of each certificate its name, what describes it, and the files servers may name."""
-    base = _base(tree, _config(tree))
+    said = _config(tree)
+    base, listed = _base(tree, said), _listed(tree, said)
+    taken = set(hidden(tree))
     for name in base.directories("certs"):
-        parts = ("fullchain.pem", "privkey.pem", "cert.pem", "chain.pem")
-        yield name, tree.path("domains.txt"), tuple(base.path("certs", name, part) for part in parts)
+        if name not in taken:
+            parts = ("fullchain.pem", "privkey.pem", "cert.pem", "chain.pem")
+            yield name, listed, tuple(base.path("certs", name, part) for part in parts)
+
+
+def domains(tree: Tree) -> tuple[str, str]:
+    """The path of its list of names, and the text; "" if there is none. Raises StateError."""
+    path = _listed(tree, _config(tree))
+    place = Tree(os.path.dirname(path))
+    return path, place.find(os.path.basename(path)) or ""
+
+
+def marked(text: str, name: str, *, hidden: bool) -> str:
+    """Its list with the lines of a certificate marked as comments, or without that mark. Pure."""
+    made = []
+    for line in text.splitlines(keepends=True):
+        bare = line.removeprefix(MARK)
+        ours = _directory_of(bare) == name and hidden == (bare == line)
+        made.append((MARK + bare if hidden else bare) if ours else line)
+    return "".join(made)
+
+
+def hidden(tree: Tree) -> list[str]:
+    """The certificates whose lines are marked."""
+    _, text = domains(tree)
+    lines = [line.removeprefix(MARK) for line in text.splitlines() if line.startswith(MARK)]
+    return [name for line in lines if (name := _directory_of(line))]
+
+
+def place_of(tree: Tree, name: str) -> str:
+    """The directory of a certificate's files."""
+    return _base(tree, _config(tree)).path("certs", name)
+
+
+def _directory_of(line: str) -> str:
+    """What the directory of a line's certificate is called: its alias, else its first name; "" if neither."""
+    names, _, alias = line.partition("#")[0].partition(">")
+    return alias.strip() or next(iter(names.lower().split()), "")
+
+
+def _listed(tree: Tree, said: Mapping[str, str]) -> str:
+    return said.get("DOMAINS_TXT") or _base(tree, said).path("domains.txt")
 
 
 def read(tree: Tree) -> Estate:
@@ -52,10 +98,16 @@ def read(tree: Tree) -> Estate:
 
 
 def _config(tree: Tree) -> Mapping[str, str]:
+    known = {"SCRIPTDIR": tree.root, "BASEDIR": tree.root}
     text = tree.find("config")
-    if text is None:
-        return {}
-    return shell.settings(text, tree.path("config"), known={"SCRIPTDIR": tree.root, "BASEDIR": tree.root})
+    said = {} if text is None else shell.settings(text, tree.path("config"), known=known)
+    more = said.get("CONFIG_D")
+    if more and os.path.isdir(more):
+        pieces = Tree(more)
+        for name in pieces.names():
+            if name.endswith(".sh"):
+                said |= shell.settings(pieces.text(name), pieces.path(name), known={**known, **said})
+    return said
 
 
 def _base(tree: Tree, said: Mapping[str, str]) -> Tree:

@@ -4,13 +4,15 @@ The file comes last: killed before, nothing is configured that is not on disk; t
 """
 
 import os
+import re
 import tomllib
+from collections.abc import Collection
 
 from renewer import durable, install
 from renewer.accounts.brought import Brought, bring, compare
 from renewer.config.load import load
 from renewer.context import Context
-from renewer.errors import UsageError
+from renewer.errors import RenewerError, UsageError
 from renewer.model.decision import EventName
 from renewer.model.desired import Config
 from renewer.model.value import Value
@@ -118,3 +120,33 @@ def _write(path: str, text: str, mode: int, *, new: bool) -> None:
     if new and os.path.lexists(path):
         raise UsageError(f"{path} is there already", hint="import again: another name is taken")
     durable.replace(path, text.encode(), durable.with_mode(path, mode))
+
+
+WITHDRAWN = ".handed-back"
+"""What is added to the name of a file of ours once all of its certificates were handed back."""
+
+
+def withdraw(config: Config, client: str, names: Collection[str]) -> tuple[list[str], list[str]]:
+    """Take certificates that were handed back out of the configuration, or both would renew them.
+
+    The files of an import move aside if all their certificates are among `names` and the rest of the
+    configuration needs nothing of them. Gives what they are called now, and the names still configured.
+    """
+    directory = os.path.join(os.path.dirname(config.path), "conf.d")
+    stem, moved = planning.stem(client), []
+    entries = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    for entry in entries:
+        if not re.fullmatch(rf"{re.escape(stem)}(-[0-9]+)?\.toml", entry):
+            continue
+        path = f"{directory}/{entry}"
+        with open(path, "rb") as file:
+            held = set(tomllib.load(file).get("certificate", ()))
+        if held <= set(names):
+            os.rename(path, path + WITHDRAWN)
+            try:
+                config = load(config.path)
+            except RenewerError:
+                os.rename(path + WITHDRAWN, path)
+            else:
+                moved.append(path + WITHDRAWN)
+    return moved, sorted(set(config.certificates) & set(names))

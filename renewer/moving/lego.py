@@ -51,7 +51,10 @@ def _lineage(
     url = said.get("certUrl") or said.get("certStableUrl") or ""
     at = next((one for one in accounts if isinstance(url, str) and _host(url) == _host(one.server)), None)
     fullchain, key = f"certificates/{name}{_SUFFIX}", f"certificates/{name}.key"
-    copies: list[Table] = [{"fullchain": tree.path(fullchain), "key": tree.path(key)}]
+    issuer = f"certificates/{name}.issuer.crt"
+    copies: Table = {"fullchain": tree.path(fullchain), "key": tree.path(key)}
+    if tree.has(issuer):
+        copies = {**copies, "chain": tree.path(issuer)}
     return Lineage(
         name=name,
         config=config,
@@ -62,7 +65,7 @@ def _lineage(
         account=at.id if at else None,
         why="lego does not keep how its names are proved",
         hint="write [challenge.X] for it (docs/challenges.md), then import again with --challenge X",
-        copies=tuple(copies),
+        copies=(copies,),
         reuse_key=False,
         remarks=(),
     )

@@ -281,10 +281,15 @@ def _is_hook(mine: Hook, one: OldHook) -> bool:
 
 def free_path(directory: str, client: str) -> str:
     """The path of a file that is not there yet."""
-    stem, number = f"from-{re.sub(r'[^a-z0-9]+', '-', client)}", 1
-    while os.path.lexists(path := f"{directory}/{stem}{'' if number == 1 else f'-{number}'}.toml"):
+    first, number = stem(client), 1
+    while os.path.lexists(path := f"{directory}/{first}{'' if number == 1 else f'-{number}'}.toml"):
         number += 1
     return path
+
+
+def stem(client: str) -> str:
+    """How the files that are imported from a client are called."""
+    return f"from-{re.sub(r'[^a-z0-9]+', '-', client)}"
 
 
 def is_included(patterns: Sequence[str], main: str, path: str) -> bool:

@@ -1,61 +1,64 @@
-"""Taking over from certbot: its `live/NAME` lead to ours, which it cannot touch any more; and the way back.
+"""Taking over from another client, so that no server needs an edit; and the way back.
 
-What was done is told by the disk alone, so that a kill at any instant can be finished or undone:
-`live/NAME.before-renewer` is a link to ours while a certificate is about to be taken, and certbot's own
-directory once it was; `renewal/NAME.conf.before-renewer` is its file, moved aside, so that no verb of certbot
-finds a certificate there.
+certbot's `live/NAME` become links to ours (`links`), or its files copies of ours where a reader could not
+follow a link; of the other clients always copies, for these write through links. Only then what the client
+goes by is moved aside (`hiding`). Copies are of the configuration, so that each run tends them.
 """
 
-import fcntl
 import os
-import re
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from renewer import durable, hooks, ownership
+from renewer import certs, clock, deploy, durable, inventory
 from renewer.context import Context
-from renewer.errors import RenewerError, StateError, UsageError
-from renewer.hooks import HookCertificate, HookVerdict
-from renewer.model.desired import HookEvent
+from renewer.model.decision import Result, Step
+from renewer.model.desired import Certificate
+from renewer.model.facts import EndpointState, Sighting, Situation
+from renewer.model.value import Value
+from renewer.moving import acmesh, dehydrated, hiding, lego, links
 from renewer.moving.planning import Coming
 from renewer.moving.reading import Tree
-from renewer.statedir import StateDirectory, find_root
+from renewer.network import verify
+from renewer.observe import targets_of
+from renewer.policy.terms import Terms
 
-ASIDE = ".before-renewer"
-_PARTS = ("privkey", "cert", "chain", "fullchain")
-_NUMBERED = re.compile(r"(?:privkey|cert|chain|fullchain)([0-9]{1,6})\.pem")
-
-
-@contextmanager
-def held(tree: Tree) -> Iterator[None]:
-    """Hold certbot's own lock. Raises UsageError if certbot is at work."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(tree.path(".certbot.lock"), flags, 0o600)
-    try:
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                "certbot is at work", hint="wait until it has ended, then say this again"
-            ) from None
-        yield
-    finally:
-        os.close(fd)  # the file stays, as certbot's own code would find it
+CLIENTS = (links.CLIENT, acmesh.CLIENT, lego.CLIENT, dehydrated.CLIENT)
 
 
-def why_not(context: Context, one: Coming, *, links_anyway: bool) -> str | None:
-    """Why a certificate of certbot's must not be taken over yet; None if it may be."""
+class Took(Value):
+    """What came of one certificate, by the client's name: where its paths lead now, or what was wrong."""
+
+    old: str
+    text: str
+    taken: bool = True
+
+
+def why_not(context: Context, client: str, one: Coming) -> str | None:
+    """Why a certificate must not be taken over yet; None if it may be."""
     shelf = context.store.shelf(one.name)
     if not one.configured or all(found.id != one.version.id for found in shelf.found):
-        return "what certbot serves was not imported: renewer import certbot"
+        return f"what {client} serves was not imported: renewer import {client}"
     if shelf.live is None:
         return f"nothing is live here: renewer run {one.name}"
     live = context.store.about(one.name, shelf.live)
     if live.placeholder or live.leaf.not_after < one.leaf.not_after:
-        return f"what is live here is older than certbot's: renewer deploy {one.name}"
-    key = os.stat(one.seen[1])
-    if not links_anyway and context.config.agent.group is None and stat.S_IMODE(key.st_mode) & 0o044:
+        return f"what is live here is older than {client}'s: renewer deploy {one.name}"
+    if client != links.CLIENT and not is_copied(context.config.certificates[one.name], one):
+        fullchain, key = one.seen[:2]
+        table = f'copies = [{{ fullchain = "{fullchain}", key = "{key}" }}]'
+        return f"its files must follow ours: write {table} into [certificate.{one.name}]"
+    return None
+
+
+def is_copied(wish: Certificate, one: Coming) -> bool:
+    """Whether the configuration has copies of ours where the client has chain and key."""
+    return set(one.seen[:2]) <= {path for copy in wish.copies for _, path in copy.paths}
+
+
+def _unread(context: Context, one: Coming) -> str | None:
+    """Who could read certbot's key and could not read ours."""
+    mode = os.stat(one.seen[1]).st_mode
+    if context.config.agent.group is None and mode & (stat.S_IRGRP | stat.S_IROTH):
         return (
             f"others than root may read {one.seen[1]}, and could not read ours: set [agent] group, or "
             "give them `copies`; if nobody does read it: --links-anyway"
@@ -63,111 +66,187 @@ def why_not(context: Context, one: Coming, *, links_anyway: bool) -> str | None:
     return None
 
 
-def take(context: Context, tree: Tree, one: Coming) -> None:
-    """Take one over. Raises RenewerError, with all exchanged back, if a hook's test or reload says so."""
-    with _opened(tree, "live") as live:
-        if live.mode(f"{one.old}{ASIDE}") is None:
-            live.symlink(f"{one.old}{ASIDE}", context.store.path(one.name))
-            live.sync()
-    finish(tree)
-    if fault := _refusal(context, one):
-        undo_one(tree, one.old)
-        raise RenewerError(
-            f"{one.old} was exchanged back: {fault}", hint="mend that, then say this again", kind="hook"
-        )
+def take(
+    context: Context, tree: Tree, client: str, coming: Sequence[Coming], *, links_anyway: bool = False
+) -> Iterator[Took]:
+    """Take them over, every hook called once with all; one that a hook or a port says no to goes back.
+
+    If several go back each is tried again by itself.
+    """
+    ready = []
+    for one in coming:
+        why = why_not(context, client, one)
+        if not why and client == links.CLIENT and not links_anyway:
+            why = _unread(context, one)
+        if why:
+            yield Took(old=one.old, text=why, taken=False)
+        else:
+            ready.append(one)
+    faults = _take(context, tree, client, ready)
+    if len(faults) > 1:
+        for one in [one for one in ready if one.old in faults]:
+            del faults[one.old]
+            faults |= _take(context, tree, client, [one])
+    for one in ready:
+        if fault := faults.get(one.old):
+            yield Took(old=one.old, text=f"was exchanged back: {fault}", taken=False)
+        elif is_copied(context.config.certificates[one.name], one):
+            yield Took(old=one.old, text=f"{one.seen[0]} and what belongs to it are copies of ours")
+        else:
+            yield Took(old=one.old, text=f"{os.path.dirname(one.seen[0])} leads to ours")
 
 
-def finish(tree: Tree) -> None:
-    """Whatever was begun, by a run that was killed perhaps: done to its end."""
-    with _opened(tree, "live") as live, _opened(tree, "renewal") as renewal:
-        for name in _aside(live):
-            if not _is_link(live, f"{name}{ASIDE}"):
-                continue
-            if renewal.mode(f"{name}.conf") is not None:
-                renewal.rename(f"{name}.conf", f"{name}.conf{ASIDE}")
-            live.exchange(f"{name}{ASIDE}", name)
+def _take(context: Context, tree: Tree, client: str, some: Sequence[Coming]) -> dict[str, str]:
+    """Take them over; what was wrong with those that were not, by the client's names."""
+    if not some:
+        return {}
+    linked = [one for one in some if not is_copied(context.config.certificates[one.name], one)]
+    for one in linked:
+        links.begin(tree, one.old, context.store.path(one.name))
+    if linked:
+        links.finish(tree)
+    found = _deployed(context, [one.name for one in some])
+    faults = {one.old: found[one.name] for one in some if one.name in found}
+    back = [one for one in linked if one.old in faults]
+    for one in back:
+        links.undo(tree, one.old)
+    if back:
+        _deployed(context, [one.name for one in back])  # what they have loaded is what lies there again
+    for one in some:
+        if one not in linked and one.old not in faults:
+            hiding.hide(client, tree, one.old)
+    return faults
 
 
-def taken(tree: Tree) -> Sequence[str]:
-    """The certificates that were taken over, or nearly so, by certbot's names."""
-    with _opened(tree, "live") as live:
-        return _aside(live)
+def _deployed(context: Context, names: Sequence[str]) -> dict[str, str]:
+    """Let copies be written and servers load; what a hook, or a port that answered before, says no to."""
+    situations = inventory.take(context, names)
+    targets = {target for one in situations.values() for target in targets_of(context, one)}
+    alive = {(str(one.endpoint), one.address) for one in verify.look(list(targets)) if one.completed}
+    shown = {name: _shown(one) for name, one in situations.items()}
+    terms = Terms(now=clock.now(), wake=context.wake, redeploy=True, urged=True)
+    outcomes = deploy.run(context, list(situations.values()), terms)
+    faults = {
+        one.certificate: one.detail
+        for one in outcomes
+        if one.step is Step.DEPLOY and one.result is Result.FAILED
+    }
+    for name, one in inventory.take(context, names).items():
+        for seen in one.sightings:
+            place = (seen.endpoint, seen.address)
+            lost = seen.state is EndpointState.FOREIGN and place in shown[name]
+            dead = seen.state is EndpointState.UNREACHABLE and place in alive
+            if seen.local and (lost or dead):
+                faults.setdefault(name, seen.error or f"{seen.endpoint} answered before, and does not now")
+    return faults
 
 
-def undo_one(tree: Tree, name: str) -> None:
-    """Hand one back, with our newest version as certbot's own next one. Done before is done."""
-    aside = f"{name}{ASIDE}"
-    with _opened(tree, "live") as live, _opened(tree, "renewal") as renewal:
-        if _is_link(live, name) and not _is_link(live, aside):
-            _hand_over(tree, name)
-            live.exchange(aside, name)
-        if renewal.mode(f"{name}.conf{ASIDE}") is not None:
-            renewal.rename(f"{name}.conf{ASIDE}", f"{name}.conf")
-        if _is_link(live, aside):
-            live.discard(aside)
-            live.sync()
+def _shown(situation: Situation) -> set[tuple[str, str]]:
+    """Where one of its versions was seen."""
+    ours = {version.leaf.fingerprint for version in situation.versions}
+    return {(one.endpoint, one.address) for one in situation.sightings if one.fingerprint in ours}
 
 
-def _hand_over(tree: Tree, name: str) -> None:
-    """Our newest as archive N+1, to which certbot's own links then lead: key first, all before any link."""
-    ours, theirs = tree.path("live", name), tree.path("live", f"{name}{ASIDE}")
-    if _content(ours, "fullchain") == _content(theirs, "fullchain"):
-        return
-    archive = os.path.dirname(os.path.realpath(os.path.join(theirs, "fullchain.pem")))
-    if not archive.startswith(f"{os.path.realpath(tree.root)}/") or ownership.danger(archive):
-        raise StateError(f"{archive} is not certbot's own archive", hint="look at it", kind="refused")
-    numbers = [int(match[1]) for one in os.listdir(archive) if (match := _NUMBERED.fullmatch(one))]
-    complete = [n for n in numbers if all(os.path.exists(f"{archive}/{part}{n}.pem") for part in _PARTS)]
-    new = max(complete, default=0) + 1
-    for part in _PARTS:
-        mode = 0o600 if part == "privkey" else 0o644
-        path = f"{archive}/{part}{new}.pem"
-        durable.replace(path, _content(ours, part), durable.with_mode(path, mode))
-    for part in _PARTS:
-        durable.replace_by_link(
-            f"{theirs}/{part}.pem", f"../../archive/{os.path.basename(archive)}/{part}{new}.pem"
-        )
+# the way back ---------------------------------------------------------------------------------------------
 
 
-def _content(directory: str, part: str) -> bytes:
-    with open(os.path.join(directory, f"{part}.pem"), "rb") as file:
-        return file.read()
+def taken(context: Context, client: str, tree: Tree) -> list[str]:
+    """The certificates that were taken over, or nearly so, by the client's names."""
+    if client == links.CLIENT:
+        return links.taken(tree)
+    if client != lego.CLIENT:
+        return hiding.hidden(client, tree)
+    names = [name.removesuffix(".crt") for name in tree.names("certificates") if name.endswith(".crt")]
+    return [name for name in names if _followed(context, _files(client, tree, name))]
 
 
-def _refusal(context: Context, one: Coming) -> str | None:
-    """What a hook says against it, with the links leading to ours; None if nothing."""
-    wish = context.config.certificates[one.name]
-    live = context.store.path(one.name)
-    told = HookCertificate(
-        name=one.name,
-        names=tuple(map(str, wish.names)),
-        version=context.store.shelf(one.name).live or "",
-        live=live,
-        **{part: f"{live}/{part}.pem" for part in _PARTS},
-        previous=None,
-        not_after=one.leaf.not_after,
-        serial=one.leaf.serial,
-        lineage=context.store.lineage(one.name),
-    )
-    for event in (HookEvent.TEST, HookEvent.DEPLOY):
-        for name in wish.hooks:
-            hook = context.config.hooks[name]
-            for result in hooks.run(hook, event, [told], host=context.host, run_id=context.run):
-                if result.verdict is HookVerdict.FAILED:
-                    return result.error
+def _followed(context: Context, files: Mapping[str, str]) -> Certificate | None:
+    """The certificate of ours that the client's files follow."""
+    for one in context.config.certificates.values():
+        if files["fullchain"] in {path for copy in one.copies for _, path in copy.paths}:
+            return one
     return None
 
 
-def _opened(tree: Tree, name: str) -> StateDirectory:
-    found = find_root(tree.path(name))
-    if found is None:
-        raise UsageError(f"{tree.path(name)} is not there", hint="is this certbot's directory?")
-    return found
+def undo(context: Context, client: str, tree: Tree, name: str) -> None:
+    """Hand one back with our newest certificate, from which the client renews on. Done before is done."""
+    if client == links.CLIENT:
+        links.undo(tree, name)
+        return
+    files = _files(client, tree, name)
+    _refresh(context, files)
+    if client == dehydrated.CLIENT:
+        _numbered(files)
+    hiding.show(client, tree, name)
 
 
-def _aside(live: StateDirectory) -> list[str]:
-    return [one.removesuffix(ASIDE) for one in live.names() if one.endswith(ASIDE) and one != ASIDE]
+def _files(client: str, tree: Tree, name: str) -> Mapping[str, str]:
+    """Where the client has the parts of a certificate, in the order in which they are written."""
+    if client == lego.CLIENT:
+        ends = {"key": ".key", "chain": ".issuer.crt", "fullchain": ".crt"}
+        return {part: tree.path("certificates", name + end) for part, end in ends.items()}
+    if client == acmesh.CLIENT:
+        return acmesh.files(tree, name)
+    home = dehydrated.place_of(tree, name)
+    parts = {"key": "privkey", "cert": "cert", "chain": "chain", "fullchain": "fullchain"}
+    return {part: f"{home}/{stem}.pem" for part, stem in parts.items()}
 
 
-def _is_link(directory: StateDirectory, name: str) -> bool:
-    return stat.S_ISLNK(directory.mode(name) or 0)
+def _refresh(context: Context, files: Mapping[str, str]) -> None:
+    """What is live here at the client's paths, unless it has something newer there by itself."""
+    wish = _followed(context, files)
+    live = context.store.shelf(wish.name).live if wish else None
+    if wish is None or live is None:
+        return
+    material, about = context.store.read(wish.name, live), context.store.about(wish.name, live)
+    try:
+        with open(files["fullchain"], "rb") as file:
+            there = certs.leaf(certs.split_chain(file.read())[0])
+    except (OSError, ValueError):
+        there = None
+    if there is not None and there.not_before > about.leaf.not_before:
+        return
+    parts = {"key": material.privkey, "cert": material.cert}
+    parts |= {"chain": material.chain, "fullchain": material.fullchain}
+    for part, path in files.items():
+        if _content(path) != parts[part]:
+            usual = 0o600 if part == "key" else 0o644
+            durable.replace(path, parts[part], durable.with_mode(path, _mode(path, usual)))
+
+
+def _numbered(files: Mapping[str, str]) -> None:
+    """Dehydrated's own form: files with the moment in their names, and links to them."""
+    moment = int(clock.now().timestamp())
+    for path in files.values():
+        content = None if os.path.islink(path) else _content(path)
+        if content is not None:
+            new = f"{path.removesuffix('.pem')}-{moment}.pem"
+            durable.replace(new, content, durable.with_mode(new, _mode(path, 0o600)))
+            durable.replace_by_link(path, os.path.basename(new))
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def _mode(path: str, usual: int) -> int:
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
+    except OSError:
+        return usual
+
+
+def finish(client: str, tree: Tree) -> None:
+    """What a killed takeover has begun, done to its end; copies need nothing: they are as they were."""
+    if client == links.CLIENT:
+        links.finish(tree)
+
+
+def forget(context: Context, names: Iterable[str]) -> None:
+    """Where certificates that were handed back were seen: that their client serves them is well."""
+    for name in names:
+        context.ledger.drop(*context.ledger.load(Sighting, name))

@@ -15,6 +15,7 @@ import pytest
 from renewer import proc
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.network.acme.transport import Transport
+from renewer.statedir import StateDirectory
 
 _Function = Callable[..., Any]
 BeforeEach = Callable[[int, str], None]
@@ -44,6 +45,7 @@ def watched(places: Sequence[str], before_each: BeforeEach, *, syncs: bool = Tru
             patch.setattr(os, name, watch.disk(getattr(os, name), watch.inside))
         for name in _TO_SECOND:
             patch.setattr(os, name, watch.disk(getattr(os, name), watch.second))
+        patch.setattr(StateDirectory, "exchange", watch.disk(StateDirectory.exchange, watch.exchanged))
         patch.setattr(SqliteLedger, "_change", watch.ledger(SqliteLedger._change))
         patch.setattr(Transport, "_send", watch.around(Transport._send, "request", "answer"))
         patch.setattr(proc, "run", watch.around(proc.run, "hook", "end"))
@@ -112,6 +114,10 @@ class _Watch:
     def second(self, _: Any, path: Any, *__: Any, **where: Any) -> bool:
         """The same for functions that make their second argument."""
         return self.inside(path, dir_fd=where.get("dst_dir_fd", where.get("dir_fd")))
+
+    def exchanged(self, directory: StateDirectory, name: str, _: str) -> bool:
+        """The same for two names that change places."""
+        return self.inside(name, dir_fd=directory.fd)
 
 
 def _behind(number: int) -> str:

@@ -43,11 +43,20 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a run ended: its exit code, negative for a signal; whether its fault struck; what it said."""
+    """How a run ended: its exit code, negative for a signal; whether its fault struck; what it said.
+
+    `said` is what it wrote to stdout, then what to stderr.
+    """
 
     code: int
     struck: bool
-    said: str
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """All that it wrote."""
+        return self.out + self.err
 
     @property
     def killed(self) -> bool:
@@ -101,25 +110,31 @@ def main() -> None:
 
 
 def _carry_out(task: Task) -> Ran:
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as mark:
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+        tempfile.TemporaryFile("w+") as mark,
+    ):
         child = os.fork()
         if child == 0:
-            _run(task, said.fileno(), mark.fileno())
+            _run(task, out.fileno(), err.fileno(), mark.fileno())
         killer = threading.Timer(task.after or _LIMIT, partial(os.kill, child, signal.SIGKILL))
         killer.start()
         _, status = os.waitpid(child, 0)
         killer.cancel()
         killer.join()  # a process with threads must not fork
-        said.seek(0)
-        return Ran(os.waitstatus_to_exitcode(status), os.fstat(mark.fileno()).st_size > 0, said.read())
+        out.seek(0)
+        err.seek(0)
+        struck = os.fstat(mark.fileno()).st_size > 0
+        return Ran(os.waitstatus_to_exitcode(status), struck, out.read(), err.read())
 
 
-def _run(task: Task, said: int, mark: int) -> NoReturn:
+def _run(task: Task, out: int, err: int, mark: int) -> NoReturn:
     """In the child: the real command, watched."""
     from renewer.cli import app
 
-    os.dup2(said, 1)
-    os.dup2(said, 2)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
     code = 70
     try:
         with watched(task.places, _before_each(task, mark), syncs=task.fault != "kill"):
@@ -209,6 +224,9 @@ def _import_all() -> None:
         "cli.app",
         "cli.run",
         "cli.deploy",
+        "cli.takeover",
+        "moving.importing",
+        "moving.takeover",
         "run",
         "reconcile",
         "report",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.moving.old import Certbot, Newcomer
+from tests.e2e.runner import Runner
+from tests.moving.old import Certbot, Dehydrated, Lego, Newcomer
 from tests.servers.pebble import Pebble
 
 
@@ -35,7 +36,34 @@ def certbot(tmp_path_factory: pytest.TempPathFactory, believing: Pebble) -> Cert
     return made
 
 
+@pytest.fixture(scope="session")
+def lego(tmp_path_factory: pytest.TempPathFactory, believing: Pebble) -> Path:
+    """What Debian's lego left: a name and a name with a wildcard."""
+    made = Lego(tmp_path_factory.mktemp("lego"), believing)
+    made.run("run")
+    for end in ("crt", "key", "json", "issuer.crt"):
+        stem = made.home / "certificates"
+        (stem / f"a.example.org.{end}").rename(stem / f"_.w.example.org.{end}")
+    made.run("run")
+    return made.home
+
+
+@pytest.fixture(scope="session")
+def dehydrated(tmp_path_factory: pytest.TempPathFactory, believing: Pebble) -> Path:
+    """What Debian's dehydrated left: one certificate of two names, by a well-known directory."""
+    made = Dehydrated(tmp_path_factory.mktemp("dehydrated"))
+    made.set_up(believing)
+    return made.home
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[Runner]:
+    """What runs the commands."""
+    with Runner() as process:
+        yield process
+
+
 @pytest.fixture
-def agent(tmp_path: Path, believing: Pebble) -> Newcomer:
+def agent(tmp_path: Path, believing: Pebble, runner: Runner) -> Newcomer:
     """A new agent that knows how to reach Pebble, and looks at no port."""
-    return Newcomer.at(tmp_path, believing)
+    return Newcomer.at(tmp_path, believing, runner)

@@ -1,12 +1,16 @@
-"""State of other clients, made by the real ones against Pebble."""
+"""State of other clients, made by the real ones against Pebble; acme.sh's as its documentation says."""
 
+import base64
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.agent import Agent
+from tests.agent import Agent, Ended
+from tests.e2e.runner import TORN, Ran, Runner, Task
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
 
@@ -55,11 +59,30 @@ class Certbot:
         self.run("certonly", "--cert-name", name, "-d", domain, *how, *server)
 
 
+@dataclass(slots=True)
 class Newcomer(Agent):
-    """An agent whose config reads conf.d."""
+    """An agent whose config reads conf.d, and whose commands are run by a process that has imported all."""
+
+    runner: Runner | None = None
+
+    def cli(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+        """Run the real command with the config as the tables stand now."""
+        if self.runner is None or env:
+            return Agent.cli(self, *arguments, env=env)
+        ran = self.run(*arguments)
+        assert ran.code not in (70, TORN), ran.said
+        assert "Traceback" not in ran.said, ran.said
+        return Ended(ran.code, ran.out, ran.err)
+
+    def run(self, *arguments: str, fault: str = "", at: int = 0, places: Sequence[Path] = ()) -> Ran:
+        """The same, with something that happens at a mutation below the state or these places."""
+        assert self.runner is not None
+        below = [str(self.state), *map(str, places)]
+        words = ["--config", str(self.write()), *arguments]
+        return self.runner.run(Task(words, below, str(self.state), fault=fault, at=at))
 
     @classmethod
-    def at(cls, directory: Path, pebble: Pebble) -> Self:
+    def at(cls, directory: Path, pebble: Pebble, runner: Runner) -> Self:
         """One that knows how to reach Pebble, and looks at no port."""
         (directory / "conf.d").mkdir(parents=True)
         authority = {
@@ -69,7 +92,8 @@ class Newcomer(Agent):
             "profile": "default",
             "roots": "any",
         }
-        return cls(directory, {"authority.pebble": authority, "defaults": {"endpoints": []}})
+        tables = {"authority.pebble": authority, "defaults": {"endpoints": []}}
+        return cls(directory, tables, runner=runner)
 
     def write(self) -> Path:
         """Write the config as the tables stand now; its path."""
@@ -87,3 +111,68 @@ def copied(source: Path, target: Path) -> Path:
     """A copy of a client's state, links as links."""
     shutil.copytree(source, target, symlinks=True)
     return target
+
+
+class Lego:
+    """Debian's lego, with two certificates: a name, and what it calls one with a wildcard."""
+
+    def __init__(self, home: Path, pebble: Pebble) -> None:
+        self.home = home
+        self._pebble = pebble
+
+    def run(self, verb: str, *arguments: str, name: str = "a.example.org", code: int | None = 0) -> str:
+        """One call about a name."""
+        where = ("--path", self.home, "--server", self._pebble.directory, "--email", "ops@example.org")
+        how = ("--accept-tos", "--http", "--http.webroot", self.home, "--domains", name)
+        env = {"LEGO_CA_CERTIFICATES": str(self._pebble.ca_bundle)}
+        return call("lego", *where, *how, verb, *arguments, env=env, code=code)
+
+    def renew(self) -> str:
+        """Renew it, due or not."""
+        return self.run("renew", "--days", "1000", "--no-random-sleep")
+
+
+class Dehydrated:
+    """Debian's dehydrated, with one certificate of two names under an alias."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def set_up(self, pebble: Pebble) -> None:
+        """Its configuration, account and certificate."""
+        (self.home / "tokens").mkdir()
+        (self.home / "config").write_text(
+            f'CA="{pebble.directory}"\nBASEDIR={self.home}\nWELLKNOWN="${{BASEDIR}}/tokens"\n'
+            f'CONTACT_EMAIL=ops@example.org\nCURL_OPTS="--cacert {pebble.ca_bundle}"\nKEY_ALGO=prime256v1\n'
+            "ACCOUNT_KEYSIZE=2048\n"
+        )
+        (self.home / "domains.txt").write_text("d.example.org www.d.example.org > shop\nother.example.org\n")
+        self.run("--register", "--accept-terms")
+        self.run("-c", "-d", "d.example.org www.d.example.org > shop")
+
+    def run(self, *arguments: str | Path, code: int | None = 0) -> str:
+        """One call."""
+        return call("dehydrated", "-f", self.home / "config", *arguments, code=code)
+
+
+def acme_sh(home: Path, certbot: Certbot, pebble: Pebble, *lines: str) -> Path:
+    """What acme.sh would have left, with certbot's certificate and account."""
+    here = home / "shop.example.org_ecc"
+    here.mkdir(parents=True)
+    live = certbot.config / "live/www.example.org"
+    (here / "shop.example.org.key").write_bytes((live / "privkey.pem").read_bytes())
+    for name, part in (("fullchain", "fullchain"), ("ca", "chain"), ("shop.example.org", "cert")):
+        (here / f"{name}.cer").write_bytes((live / f"{part}.pem").read_bytes())
+    reload = base64.b64encode(b"touch /tmp/it's-not; true").decode()
+    usual = [
+        "Le_Domain='shop.example.org'",
+        f"Le_API='{pebble.directory}'",
+        "Le_Keylength='ec-256'",
+        "Le_Webroot='/srv/www'",
+        f"Le_ReloadCmd='__ACME_BASE64__START_{reload}__ACME_BASE64__END_'",
+        f"Le_RealFullChainPath='{home}/installed.pem'",
+        f"Le_RealKeyPath='{home}/installed.key'",
+    ]
+    (here / "shop.example.org.conf").write_text("\n".join([*usual, *lines]) + "\n")
+    (home / "account.conf").write_text("SAVED_CF_Token='s3cret'\nUSER_PATH='/usr/bin'\n")
+    return home

@@ -1,52 +1,13 @@
 """`renewer import` of lego, dehydrated and acme.sh; Caddy, mod_md and Traefik are watched."""
 
-import base64
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.moving.old import Certbot, Newcomer, call
+from tests.moving.old import Certbot, Newcomer, acme_sh
 from tests.servers.pebble import Pebble
-
-
-@pytest.fixture(scope="module")
-def lego(tmp_path_factory: pytest.TempPathFactory, believing: Pebble) -> Path:
-    """What Debian's lego left: a name and a name with a wildcard."""
-    home = tmp_path_factory.mktemp("lego")
-    script = home / "dns"
-    script.write_text("#!/bin/sh\nexit 0\n")
-    script.chmod(0o755)
-    common = ("--path", home, "--server", believing.directory, "--email", "ops@example.org", "--accept-tos")
-    env = {
-        "LEGO_CA_CERTIFICATES": str(believing.ca_bundle),
-        "EXEC_PATH": str(script),
-        "EXEC_PROPAGATION_TIMEOUT": "1",
-        "EXEC_POLLING_INTERVAL": "1",
-    }
-    http = ("--http", "--http.webroot", home)
-    call("lego", *common, *http, "--domains", "a.example.org", "run", env=env)
-    (home / "certificates/a.example.org.crt").rename(home / "certificates/_.w.example.org.crt")
-    for end in ("key", "json", "issuer.crt"):
-        (home / f"certificates/a.example.org.{end}").rename(home / f"certificates/_.w.example.org.{end}")
-    call("lego", *common, *http, "--domains", "a.example.org", "run", env=env)
-    return home
-
-
-@pytest.fixture(scope="module")
-def dehydrated(tmp_path_factory: pytest.TempPathFactory, believing: Pebble) -> Path:
-    """What Debian's dehydrated left: one certificate of two names, by a well-known directory."""
-    home = tmp_path_factory.mktemp("dehydrated")
-    (home / "tokens").mkdir()
-    (home / "config").write_text(
-        f'CA="{believing.directory}"\nBASEDIR={home}\nWELLKNOWN="${{BASEDIR}}/tokens"\n'
-        f'CONTACT_EMAIL=ops@example.org\nCURL_OPTS="--cacert {believing.ca_bundle}"\nKEY_ALGO=prime256v1\n'
-    )
-    (home / "domains.txt").write_text("d.example.org www.d.example.org > shop\n")
-    call("dehydrated", "-f", home / "config", "--register", "--accept-terms")
-    call("dehydrated", "-f", home / "config", "-c")
-    return home
 
 
 def test_lego(agent: Newcomer, lego: Path, believing: Pebble) -> None:
@@ -64,8 +25,7 @@ def test_lego(agent: Newcomer, lego: Path, believing: Pebble) -> None:
     assert said["accounts"] == [{"authority": "pebble", "result": "taken"}]
     again = agent.json("import", "lego", "--from", str(lego))
     told = agent.cli("import", "lego", "--from", str(lego))
-    assert "switch it off where it is called" in told.err
-    assert "takeover" not in told.out + told.err  # which there is for certbot alone
+    assert "then: renewer takeover lego" in told.err
     assert {one["result"] for one in again["certificates"]} == {"there"}
     assert agent.key("a.example.org") == (lego / "certificates/a.example.org.key").read_bytes()
     agent.json("run")
@@ -104,28 +64,6 @@ def test_dehydrated(agent: Newcomer, dehydrated: Path, believing: Pebble) -> Non
     assert agent.json("run", "--force", "--all")["exit"] == 0  # the way to prove names works, too
     assert believing.orders_created(mark) == 1
     assert (dehydrated / "certs/shop/privkey.pem").read_bytes() == agent.key("shop")
-
-
-def acme_sh(home: Path, certbot: Certbot, believing: Pebble, *lines: str) -> Path:
-    """What acme.sh would have left, as its documentation says, with certbot's certificate and account."""
-    here = home / "shop.example.org_ecc"
-    here.mkdir(parents=True)
-    live = certbot.config / "live/www.example.org"
-    (here / "shop.example.org.key").write_bytes((live / "privkey.pem").read_bytes())
-    (here / "fullchain.cer").write_bytes((live / "fullchain.pem").read_bytes())
-    reload = base64.b64encode(b"touch /tmp/it's-not; true").decode()
-    usual = [
-        "Le_Domain='shop.example.org'",
-        f"Le_API='{believing.directory}'",
-        "Le_Keylength='ec-256'",
-        "Le_Webroot='/srv/www'",
-        f"Le_ReloadCmd='__ACME_BASE64__START_{reload}__ACME_BASE64__END_'",
-        f"Le_RealFullChainPath='{home}/installed.pem'",
-        f"Le_RealKeyPath='{home}/installed.key'",
-    ]
-    (here / "shop.example.org.conf").write_text("\n".join([*usual, *lines]) + "\n")
-    (home / "account.conf").write_text("SAVED_CF_Token='s3cret'\nUSER_PATH='/usr/bin'\n")
-    return home
 
 
 def test_acme_sh(agent: Newcomer, tmp_path: Path, certbot: Certbot, believing: Pebble) -> None:
