@@ -39,7 +39,7 @@ GROUPS: dict[str, dict[str, Listed]] = {
             ("renewer import certbot --dry-run", "renewer import certbot --only example.org"),
         ),
         "takeover": Listed(
-            "moving:takeover",
+            "takeover",
             "Let another client's paths lead to our certificates; --undo.",
             ("renewer takeover certbot", "renewer takeover certbot --undo"),
         ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.agent import Agent, Ended
+from tests.agent import Agent, Ended, Table
 from tests.e2e.runner import TORN, Ran, Runner, Task
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
@@ -92,7 +92,7 @@ class Newcomer(Agent):
             "profile": "default",
             "roots": "any",
         }
-        tables = {"authority.pebble": authority, "defaults": {"endpoints": []}}
+        tables: dict[str, Table] = {"authority.pebble": authority, "defaults": {"endpoints": []}}
         return cls(directory, tables, runner=runner)
 
     def write(self) -> Path:
