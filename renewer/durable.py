@@ -103,6 +103,12 @@ def replace_by_link(path: str, target: str, *, was: int | None = None) -> None:
         os.rename(draft, place.name, src_dir_fd=place.fd, dst_dir_fd=place.fd)
 
 
+def rename(path: str, to: str) -> None:
+    """Give a file another name in its directory (absolute paths), durable on return. Raises OSError."""
+    with open_place(path) as place:
+        move(place.fd, place.name, place.fd, os.path.basename(to))
+
+
 def move(directory: int, name: str, to: int, as_name: str) -> None:
     """Rename into an open directory, over what may be there, durable on return. Raises OSError."""
     os.rename(name, as_name, src_dir_fd=directory, dst_dir_fd=to)

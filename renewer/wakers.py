@@ -42,7 +42,7 @@ def callers() -> tuple[str, ...] | None:
     return None if hidden and not found else tuple(found)
 
 
-class Call(NamedTuple):
+class Caller(NamedTuple):
     """Another client, the file that has it called, and the line there ("" of a timer's link)."""
 
     client: str
@@ -58,7 +58,7 @@ def rivals() -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def calls() -> Iterator[Call]:
+def calls() -> Iterator[Caller]:
     """Everything that has another client called, timers first.
 
     A line of cron that waits for systemd's absence, as Debian's for certbot, counts only where that is so.
@@ -66,7 +66,7 @@ def calls() -> Iterator[Call]:
     for link in _enabled_timers():
         client = _client_of(link.name.removesuffix(".timer"))
         if client is not None and _unit(link.name) is not None:
-            yield Call(client, str(link))
+            yield Caller(client, str(link))
     for path in _tables():
         try:
             lines = _read(path).splitlines()
@@ -76,7 +76,7 @@ def calls() -> Iterator[Call]:
             words = [word.rpartition("/")[2].strip("\"'") for word in line.split("#", 1)[0].split()]
             client = next((one for one in RIVALS if one in words), None)
             if client is not None and not (is_booted() and "/run/systemd/system" in line):
-                yield Call(client, str(path), line)
+                yield Caller(client, str(path), line)
 
 
 def _client_of(timer: str) -> str | None:

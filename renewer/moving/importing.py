@@ -142,11 +142,11 @@ def withdraw(config: Config, client: str, names: Collection[str]) -> tuple[list[
         with open(path, "rb") as file:
             held = set(tomllib.load(file).get("certificate", ()))
         if held <= set(names):
-            os.rename(path, path + WITHDRAWN)
+            durable.rename(path, path + WITHDRAWN)
             try:
                 config = load(config.path)
             except RenewerError:
-                os.rename(path + WITHDRAWN, path)
+                durable.rename(path + WITHDRAWN, path)
             else:
                 moved.append(path + WITHDRAWN)
     return moved, sorted(set(config.certificates) & set(names))
