@@ -57,6 +57,7 @@ class Sightings:
         self.context = context
         self.records: list[Sighting] = []
         self._gone: list[Sighting] = []
+        self._unseen: dict[str, str] = {}  # why a certificate's ports could not be looked at
         self._news: set[str] = set()  # certificates of which something else was seen the last time
 
     def add(self, situation: Situation, live: Version, sights: Iterable[verify.Sight]) -> None:
@@ -65,6 +66,9 @@ class Sightings:
         before = {(record.endpoint, record.address): record for record in situation.sightings}
         seen: set[tuple[str, str]] = set()
         for sight in sights:
+            if sight.trouble is verify.PortTrouble.UNSEEN:  # what was seen before is all that is known
+                self._unseen[situation.wish.name] = f"{sight.endpoint} could not be looked at: {sight.error}"
+                continue
             place = (str(sight.endpoint), sight.address)
             seen.add(place)
             state = judge(
@@ -127,7 +131,11 @@ class Sightings:
 
     def outcomes(self) -> list[Outcome]:
         """One LOOK a certificate, and an event in the renewal log."""
-        outcomes: list[Outcome] = []
+        tell = self.context.journal.tell
+        outcomes = [
+            Outcome.failed(tell, name, Step.LOOK, error, hint="the next run looks again")
+            for name, error in self._unseen.items()
+        ]
         by_certificate: dict[str, list[Sighting]] = {}
         for record in self.records:
             by_certificate.setdefault(record.certificate, []).append(record)

@@ -12,6 +12,7 @@ import os
 import pwd
 import re
 import resource
+import select
 import selectors
 import signal
 import subprocess  # noqa: TID251  this is the door
@@ -118,6 +119,15 @@ class Beside:
 
     def end(self, grace: float) -> None:
         """Wait so many seconds for its end, then make it end."""
+        with contextlib.suppress(OSError):  # kernels before 5.3: Popen looks again and again
+            pidfd = os.pidfd_open(self._process.pid)
+            try:
+                ending = select.poll()
+                ending.register(pidfd, select.POLLIN)
+                if ending.poll(grace * 1000):
+                    grace = GRACE
+            finally:
+                os.close(pidfd)
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:

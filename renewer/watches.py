@@ -108,6 +108,10 @@ def _ports(context: Context, watches: Sequence[Watch]) -> dict[str, _Seen]:
         for sight in verify.look(
             list(dict.fromkeys(targets)), until=end, stopping=context.stopping, reads=secrets.roots
         ):
+            if sight.trouble is verify.PortTrouble.UNSEEN:  # says nothing of who serves there
+                text = f"{sight.endpoint} could not be looked at: {sight.error}"
+                context.journal.tell(EventName.NOTICE, "", text=text)
+                continue
             sights.setdefault(str(sight.endpoint), []).append(sight)
         found |= {watch.name: _worst(sights[watch.target]) for watch in those if watch.target in sights}
     return found

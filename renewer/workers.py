@@ -16,17 +16,22 @@ from collections import Counter
 from renewer import network, proc
 from renewer.decoding import UndecodableError
 from renewer.errors import RenewerError, RetryLater, shortage
+from renewer.model.value import Value
 from renewer.network import confine
 from renewer.network.channel import Channel, ClosedError
 from renewer.network.door import Opener
 from renewer.network.duties import DUTIES
 from renewer.network.line import WorkerLine
-from renewer.network.nursery import Bear, Born, End, Ready, Welcome
+from renewer.network.nursery import Bear, Born, End, Expect, Ready, Welcome
 from renewer.network.protocol import GENERAL, DoorMessage, Failed, frame, message
 
 USUAL = "renewer"
 NAMELESS = 1_900_000_000
 """The first number of workers whose user has no name: beyond those of people, containers and systemd."""
+_WITHIN = (
+    60_578  # the same in a user namespace, whose numbers mostly end at 65535; systemd uses none of these
+)
+_RANGE = 18  # processes of ours with numbers of their own there
 _EACH = 32  # numbers for the workers of one process of ours
 _PROCESSES = 4_194_304  # as many as there are at most (pid_max)
 _STARTS = 2
@@ -45,8 +50,7 @@ PROGRAM = (
 class Workers:
     """Those of this process. Safe for threads."""
 
-    def __init__(self, user: str | None = None) -> None:
-        self.user = user
+    def __init__(self) -> None:
         self.confined: dict[str, confine.Confined] = {}
         self._guard = threading.Lock()
         self._nursery: _Nursery | None = None
@@ -72,6 +76,11 @@ class Workers:
             if shared:
                 self._shared[name] = line
             return line
+
+    def expect(self, duties: tuple[str, ...]) -> None:
+        """Have the nursery import what these need; where that fails, who opens one is told."""
+        with self._guard, contextlib.suppress(RenewerError):
+            self._living(DUTIES[duties[0]].does).expect(duties)
 
     def failed(self, name: str) -> None:
         """One of these had to be ended."""
@@ -140,12 +149,12 @@ class Workers:
         """User, group, and whether that user runs nothing else; None if this process cannot choose."""
         if os.geteuid() != 0:
             return None, None, False
-        for name in filter(None, (self.user, USUAL)):
-            with contextlib.suppress(KeyError):
-                found = pwd.getpwnam(name)
-                if found.pw_uid:
-                    return found.pw_uid, found.pw_gid, False
+        for name in filter(None, (network.user, USUAL)):
+            if (found := _named(name)) is not None:
+                return found.pw_uid, found.pw_gid, False
         number = NAMELESS + (os.getpid() % _PROCESSES) * _EACH + self._born % _EACH
+        if not _is_mapped(number):
+            number = _WITHIN + (os.getpid() % _RANGE) * _EACH + self._born % _EACH
         self._born += 1
         return number, number, True
 
@@ -192,6 +201,11 @@ class _Nursery:
         pid: int = said.pid
         return pid
 
+    def expect(self, duties: tuple[str, ...]) -> None:
+        """Have it import what these need, between what else it has to do."""
+        with contextlib.suppress(ClosedError):
+            self._tell(Expect(duties=duties))
+
     def end(self, pid: int) -> None:
         """End a worker for certain; if the nursery cannot, its own end does it (PR_SET_PDEATHSIG)."""
         with contextlib.suppress(ClosedError):
@@ -207,6 +221,129 @@ class _Nursery:
         self._channel.send(frame(GENERAL, said))
 
 
+def _named(name: str) -> pwd.struct_passwd | None:
+    """The user of that name; None if there is none, or if it has rights as root has."""
+    with contextlib.suppress(KeyError):
+        found = pwd.getpwnam(name)
+        if found.pw_uid:
+            return found
+    return None
+
+
+def _is_mapped(number: int) -> bool:
+    """Whether this user namespace has such a user and group (user_namespaces(7))."""
+    try:
+        for kind in ("uid_map", "gid_map"):
+            with open(f"/proc/self/{kind}", encoding="ascii") as file:
+                ranges = [tuple(map(int, line.split())) for line in file]
+            if not any(first <= number < first + count for first, _, count in ranges):
+                return False
+    except (OSError, ValueError):
+        pass  # without /proc it is tried
+    return True
+
+
+def unknown_user(name: str) -> str | None:
+    """Why strangers cannot be spoken to as that user; None if they can."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        return f"there is no user {name} on this host"
+    return None if found.pw_uid else f"{name} has the rights of root: nothing would be separated"
+
+
+class Separation(Value):
+    """What stands between those who speak to strangers and this process, as a sentence.
+
+    `lacks` is why it is less than there could be, and `hint` what to do about it; "" if nothing is missing.
+    """
+
+    text: str
+    lacks: str = ""
+    hint: str = ""
+
+
+def separation() -> Separation | None:
+    """That of the workers of this process; None if there were none."""
+    confined = next((one for workers in _ours for one in workers.confined.values()), None)
+    return None if confined is None else described(confined)
+
+
+def separation_tried() -> Separation:
+    """The same; where there was no worker one is started."""
+    if (found := separation()) is not None:
+        return found
+    try:
+        ours().open("looks", "", True)
+    except RenewerError as error:
+        return Separation(text="by nobody", lacks=error.text, hint=error.hint)
+    return separation() or Separation(text="by nobody")
+
+
+def described(confined: confine.Confined) -> Separation:
+    """What it means, and where it comes from in this process."""
+    landlock = f"Landlock {confined.landlock}" if confined.landlock else "no Landlock"
+    if confined.uid is None:
+        text, lacks, hint = _same_user()
+        if confined.landlock:
+            return Separation(text=f"{text}, held by {landlock}", lacks=lacks, hint=hint)
+        return Separation(text=f"{text}, {landlock}: not separated", lacks=f"{lacks}; {_OLD}", hint=hint)
+    try:
+        name = f"as user {pwd.getpwuid(confined.uid).pw_name}"
+    except KeyError:
+        name = f"as user {confined.uid}, whom nobody else is"
+    lacks, hint = ("", "") if confined.landlock else (_OLD, _OLD_HINT)
+    if (wanted := network.user) and (why := unknown_user(wanted)):
+        lacks, hint = "; ".join(filter(None, (lacks, f"network_user: {why}"))), "correct [agent] network_user"
+    return Separation(
+        text=f"{name}, held by {landlock}" if confined.landlock else f"{name}, {landlock}",
+        lacks=lacks,
+        hint=hint,
+    )
+
+
+_OLD = "this kernel has no Landlock, or hides it: files that everybody may read can be read"
+_OLD_HINT = "a kernel of 5.13 or later with `landlock` in /sys/kernel/security/lsm has it"
+
+
+def _same_user() -> tuple[str, str, str]:
+    """Why no other user could be had."""
+    if os.geteuid() != 0:
+        text = f"as this program's own user ({os.geteuid()})"
+        return (
+            text,
+            "only root can choose another user",
+            "run it as root, or leave it so: Landlock holds without",
+        )
+    if not _may_change_user():
+        lacks = "this container or unit has no CAP_SETUID"
+        return (
+            "as root without rights",
+            lacks,
+            "give it the capabilities SETUID and SETGID (docker: --cap-add)",
+        )
+    lacks = "this user namespace has no other user's number"
+    return (
+        "as root of a user namespace, without rights",
+        lacks,
+        "map more numbers into it (/etc/subuid, /etc/subgid)",
+    )
+
+
+def _may_change_user() -> bool:
+    """CAP_SETUID and CAP_SETGID, as /proc says (capabilities(7))."""
+    with (
+        contextlib.suppress(OSError, ValueError, IndexError),
+        open("/proc/self/status", encoding="ascii") as file,
+    ):
+        held = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+        return held & _SETS == _SETS
+    return True
+
+
+_SETS = 1 << 6 | 1 << 7
+
+
 def _proxies() -> tuple[tuple[str, str], ...]:
     """This host's, as the environment has them."""
     return tuple((name, url) for name, url in os.environ.items() if name.lower().endswith("_proxy"))
@@ -220,18 +357,17 @@ def _never_began(does: str, why: str) -> RetryLater:
 _ours: list[Workers] = []
 
 
-def opened(duty: str, of: str, shared: bool, user: str | None) -> WorkerLine:  # noqa: FBT001  as the opener
-    """The way to a worker of this process, which becomes `user` if that is said and may be."""
+def ours() -> Workers:
+    """Those of this process."""
     with _starting:
         if not _ours:
             _ours.append(Workers())
-    _ours[0].user = user
-    return _ours[0].open(duty, of, shared)
+        return _ours[0]
 
 
 def apart() -> Opener:
     """The opener of what must never be in this process: libraries of others, which print, wait and hang."""
-    return network.opener or (lambda duty, of, shared: opened(duty, of, shared, None))
+    return network.opener or ours().open
 
 
 def end() -> None:

@@ -13,14 +13,16 @@ The rules of the screen, obeyed by every command:
 """
 
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import click
 
-from renewer import __version__
+from renewer import __version__, network
 from renewer.cli import screen
 from renewer.cli.commands import DEFAULT_CONFIG, LazyGroup
 from renewer.errors import ConfigError, LockHeld, RenewerError, UsageError, shortage
+from renewer.network import confine
 
 
 @click.group(
@@ -46,7 +48,10 @@ def group(ctx: click.Context, config_path: str, verbose: int) -> None:
 def main() -> NoReturn:
     """The console script: run the command, turn what went wrong into words and an exit code."""
     screen.prepare()
+    confine.closed_to_others()
     code = screen.OK
+    if opener is not None:
+        network.opener, network.expected = opener, _expected
     try:
         code = _run(sys.argv[1:])
         screen.flush()
@@ -56,7 +61,27 @@ def main() -> NoReturn:
         screen.close_broken_stdout()
         screen.say(f"renewer: the answer could not be written: {error}")
         code = screen.FAILED
+    finally:
+        if workers := sys.modules.get("renewer.workers"):
+            workers.end()
     sys.exit(code)
+
+
+def _worker(duty: str, of: str, shared: bool) -> Any:
+    """Who talks to strangers is a process of its own; a run that asks nobody imports nothing for it."""
+    from renewer import workers
+
+    return workers.ours().open(duty, of, shared)
+
+
+def _expected(duties: tuple[str, ...]) -> None:
+    from renewer import workers
+
+    workers.ours().expect(duties)
+
+
+opener: Callable[[str, str, bool], Any] | None = _worker
+"""Tests that count imports, or compare, take it away: then workers live in this process."""
 
 
 def _run(argv: list[str]) -> int:  # noqa: C901, PLR0911  a branch for each way to end

@@ -143,7 +143,10 @@ def _names(sight: Sight) -> PortFinding | None:
 
 def _exit(found: Sequence[PortFinding]) -> int:
     """3 if a client would refuse what is served or soon will, 1 if something could not be seen."""
-    unseen = {"unreachable", PortTrouble.STARTTLS.value, PortTrouble.NO_TLS.value}
+    unseen = {
+        "unreachable",
+        *(one.value for one in (PortTrouble.STARTTLS, PortTrouble.NO_TLS, PortTrouble.UNSEEN)),
+    }
     told = [finding for finding in found if finding.code != PortTrouble.UNREADABLE]  # nobody's fault
     if any(finding.code not in unseen for finding in told):
         return screen.PERSON

@@ -71,6 +71,10 @@ def _beyond_the_text(config: Config) -> list[Fault]:
         elif isinstance(channel, Program):
             key = f"`run` in [notify.{name}]"
             looked_at.append((f"notify.{name}.run", ownership.why_not_run(channel.run[0], key)))
+    if (user := config.agent.network_user) is not None:
+        from renewer.workers import unknown_user
+
+        looked_at.append(("agent.network_user", unknown_user(user)))
     looked_at += [
         (f"certificate.{name}.deploy_window", f"{window.text}: {window.fault}")
         for name, wish in config.certificates.items()

@@ -54,12 +54,16 @@ def command(setup: Setup, names: tuple[str, ...], timeout: float, host: bool, as
     if as_json:
         documents = [_document(one) for one in checkups]
         document = {"schema": screen.SCHEMA, "at": clock.now(), "names": documents, "healthy": healthy}
+        if separated := screen.separation(tried=True)[0]:
+            document["separation"] = separated
         screen.emit(document)
     else:
         _print(checkups)
         for one in notes:
             screen.out(f"note: {one.text}")
             screen.out(f"    → {one.hint}")
+        for line in screen.separation(tried=True)[1]:
+            screen.out(line)
     return screen.OK if healthy else screen.PERSON
 
 

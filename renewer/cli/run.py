@@ -136,6 +136,8 @@ def perform(
         stop_gently(context)
         report = run(context, limits)
         _warn(context)
+    for line in screen.separation()[1] if setup.verbose else ():
+        screen.say(line)
     if as_json:
         from renewer.report.documents import run_document
 

@@ -8,11 +8,12 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 
 import click
 import msgspec
 
-from renewer import clock, errors, words
+from renewer import clock, errors, network, words
 from renewer.model.desired import Config
 
 SCHEMA = 1
@@ -33,6 +34,7 @@ class Setup:
 
         found = load(self.config_path)
         _STATES.append(found.agent.state)
+        network.user = found.agent.network_user
         return found
 
 
@@ -144,6 +146,23 @@ def out(text: str = "") -> None:
 def say(text: str) -> None:
     """A line about what happens, on stderr."""
     print(words.clean(text), file=sys.stderr)
+
+
+def separation(*, tried: bool = False) -> tuple[dict[str, str] | None, tuple[str, ...]]:
+    """What stands between this process and those who spoke to strangers for it, as document and as lines.
+
+    None and no line if nobody did, unless it is `tried`.
+    """
+    if tried and network.opener is not None:
+        import_module("renewer.workers")
+    workers = sys.modules.get("renewer.workers")  # imported by who was asked to start one
+    found = (workers.separation_tried() if tried else workers.separation()) if workers else None
+    if found is None:
+        return None, ()
+    lines = [f"strangers are spoken to {found.text}"]
+    lines += [f"    {found.lacks}"] if found.lacks else []
+    lines += [f"    → {found.hint}"] if found.hint else []
+    return {"text": found.text, "lacks": found.lacks, "hint": found.hint}, tuple(lines)
 
 
 def coloured(*parts: tuple[str, str]) -> None:

@@ -291,6 +291,7 @@ class Agent(Value):
 
     The log gives way to a new one before it grows beyond `log_size` bytes (0: never), and `log_keep` old ones
     stay. `journald` and `syslog` are told every event, too. `proxy` is the way to heartbeats and webhooks.
+    `network_user` is whom the processes become that speak to strangers, where the agent is root.
     """
 
     state: Annotated[str, Key("Directory of keys, certificates and the ledger.", DIRECTORY)] = (
@@ -326,6 +327,9 @@ class Agent(Value):
     resolvers: Annotated[
         tuple[str, ...], Key("DNS resolvers doctor asks, as 192.0.2.1:53; default the system's.", DNS_SERVER)
     ] = ()
+    network_user: Annotated[
+        str | None, Key("User as whom strangers are spoken to; default renewer, else nobody's.", Word("user"))
+    ] = None
     proxy: Annotated[
         str | Secret | None,
         Key("HTTP proxy for heartbeats and webhooks; with a password as { file = … }.", PROXY),

@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from renewer.model.value import Value
 
@@ -72,10 +72,13 @@ def named(name: str) -> None:
     _libc().prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
-def confine(uid: int | None, gid: int | None, *, own: bool, readable: Iterable[str]) -> Confined:
+def confine(
+    uid: int | None, gid: int | None, *, own: bool, readable: Callable[[bool], Iterable[str]]
+) -> Confined:
     """Give up every right but to read these directories and files. Single-threaded, just after a fork.
 
-    `uid` and `gid` are the other user's (None: it stays who it is), `own` whether that one runs nothing else.
+    `uid` and `gid` are the other user's (None: it stays who it is), `own` whether that one runs nothing else;
+    `readable` is told whether it became another.
     Raises ConfineError if anything of it did not work as the kernel said it did, or if another thread would
     keep what this one gives up.
     """
@@ -88,7 +91,7 @@ def confine(uid: int | None, gid: int | None, *, own: bool, readable: Iterable[s
     libc = _libc()
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     closed_to_others()
-    landlock = _landlocked(readable)
+    landlock = _landlocked(readable(became is not None))
     _check(became, landlock)
     return Confined(uid=became, landlock=landlock)
 

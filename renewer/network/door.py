@@ -1,8 +1,8 @@
 """The door between main and the workers: what is asked goes through as frames, and so does what comes back.
 
 A worker is a process of its own (`line`, `worker`), opened when it is first asked, where somebody said how
-processes are started (`network.opener`). The command does not yet: there the worker lives in its process and
-is called, frame by frame, where the answer is awaited; all is encoded and decoded all the same.
+processes are started (`network.opener`), as the command does. Where nobody did, in tests, the worker lives in
+this process and is called, frame by frame, where its answer is awaited; all is encoded and decoded as ever.
 """
 
 import itertools

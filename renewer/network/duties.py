@@ -116,10 +116,15 @@ def duty_of(name: str) -> Duty:
     return made
 
 
+def modules_of(name: str) -> tuple[str, ...]:
+    """All that this kind needs, in the order in which it is imported."""
+    entry = DUTIES[name]
+    return (entry.module, *entry.needs, *_ALL)
+
+
 def prepare(name: str) -> None:
     """Import all that this kind needs."""
-    entry = DUTIES[name]
-    for module in (entry.module, *entry.needs, *_ALL):
+    for module in modules_of(name):
         import_module(module)
 
 

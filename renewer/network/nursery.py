@@ -10,8 +10,11 @@ import os
 import selectors
 import signal
 import socket
+import ssl
 import sys
+from collections import deque
 from collections.abc import Sequence
+from importlib import import_module
 
 from renewer.decoding import UndecodableError
 from renewer.errors import OurFault, RenewerError
@@ -20,7 +23,11 @@ from renewer.network.channel import Channel, ClosedError
 from renewer.network.protocol import GENERAL, DoorMessage, Failed, frame, message
 
 _IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPIPE", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGTSTP")
-_TRUST = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/share", "/usr/local/share/ca-certificates")
+_TRUST = ("/usr/share", "/usr/local/share/ca-certificates")
+_TRUST_OF_ETC = (  # beside these lie private keys
+    *("ssl/certs", "ssl/cert.pem", "ssl/ca-bundle.pem", "ssl/openssl.cnf", "ca-certificates"),
+    *("pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf"),
+)
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/nix/store", "/gnu/store")
 _RESOLVER = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd", "/run/connman")
 _OF_ETC = (
@@ -55,6 +62,12 @@ class End(DoorMessage):
     pid: int
 
 
+class Expect(DoorMessage):
+    """Workers of these kinds will be wanted: import what they need while nothing else is to be done."""
+
+    duties: tuple[str, ...]
+
+
 class Ready(DoorMessage):
     """A worker's first word: how far it is separated from main. What comes next is main's to say."""
 
@@ -73,6 +86,7 @@ class Nursery:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._workers: set[int] = set()
+        self._expected: deque[str] = deque()
         self._woken, self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def work(self) -> None:
@@ -83,10 +97,16 @@ class Nursery:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._channel, selectors.EVENT_READ)
                 selector.register(self._woken, selectors.EVENT_READ)
-                while self._turn({key.fd for key, _ in selector.select()}):
-                    pass
+                while self._turn({key.fd for key, _ in selector.select(0 if self._expected else None)}):
+                    self._import_one()
         finally:
             self._end_all()
+
+    def _import_one(self) -> None:
+        """Where it cannot be had, the worker that needs it says so."""
+        if self._expected:
+            with contextlib.suppress(Exception):
+                import_module(self._expected.popleft())
 
     def _turn(self, ready: set[int]) -> bool:
         """Whether main is still there."""
@@ -100,11 +120,14 @@ class Nursery:
             octets, descriptors = self._channel.receive_all()
             if octets is None:
                 return False
-            _, said = message(octets, Bear | End)
-            if isinstance(said, End):
-                self._end(said.pid)
-            else:
-                self._channel.send(frame(GENERAL, self._bear(said, descriptors)))
+            _, said = message(octets, Bear | End | Expect)
+            match said:
+                case End(pid=pid):
+                    self._end(pid)
+                case Expect(duties=expected):
+                    self._expected += [one for duty in expected for one in duties.modules_of(duty)]
+                case _:
+                    self._channel.send(frame(GENERAL, self._bear(said, descriptors)))
         except (ClosedError, UndecodableError):
             return False
         return True
@@ -167,8 +190,7 @@ def _live(wish: Bear, line: int) -> None:
     confine.named(f"renewer {wish.duty}")
     duties.prepare_own(wish.duty, wish.of)
     try:
-        places = readable(other=wish.uid is not None)
-        confined = confine.confine(wish.uid, wish.gid, own=wish.own, readable=places)
+        confined = confine.confine(wish.uid, wish.gid, own=wish.own, readable=readable)
         confine.ends_with(parent)
     except (confine.ConfineError, OSError, ValueError) as error:
         text = f"a process that {duties.DUTIES[wish.duty].does} could not give up its rights: {error}"
@@ -201,17 +223,15 @@ def _alone(line: int) -> int:
     return 3
 
 
-def readable(*, other: bool) -> list[str]:
+def readable(other: bool) -> list[str]:  # noqa: FBT001  as `confine` calls it
     """What a worker may still read: the resolver's files, the system's roots, libraries and our own modules.
 
     As another user (`other`) it reads of /etc what everybody may. Who stays the same user gets what it needs
     of it by name, for keys may lie beside that.
     """
-    import ssl
-
     paths = ssl.get_default_verify_paths()
-    trust = [os.path.dirname(paths.openssl_cafile), paths.openssl_capath, paths.cafile, paths.capath]
-    etc = ["/etc"] if other else [f"/etc/{name}" for name in _OF_ETC]
+    trust = [paths.openssl_cafile, paths.openssl_capath, paths.cafile, paths.capath]
+    etc = ["/etc"] if other else [f"/etc/{name}" for name in (*_OF_ETC, *_TRUST_OF_ETC)]
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     modules = [one for one in sys.path if one != os.path.dirname(ours)]
     resolver = os.path.dirname(os.path.realpath("/etc/resolv.conf"))
@@ -239,3 +259,4 @@ def main(arguments: Sequence[str]) -> None:
     confine.adopts()
     channel = Channel(socket.socket(fileno=int(arguments[0])))
     Nursery(channel).work()
+    os._exit(0)  # nothing is left to be done, and main waits

@@ -16,11 +16,12 @@ from tests.benchmarks.contenders import CHECKOUT, AcmeTiny, Bed, Certbot, Lego
 from tests.benchmarks.dns import dns
 from tests.benchmarks.measure import BenchmarkFailedError
 from tests.benchmarks.scenarios import Result, Row, Turns, idle, many, rows_of, single, thousand
+from tests.benchmarks.split import split
 from tests.servers.nginx import Nginx
 from tests.servers.pebble import Pebble
 from tests.servers.programs import installed_pebble
 
-SCENARIOS = {"single": single, "idle": idle, "thousand": thousand, "many": many, "dns": dns}
+SCENARIOS = {"single": single, "idle": idle, "thousand": thousand, "many": many, "dns": dns, "split": split}
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 COLUMNS = ("measure", "ours", "peer", "ratio", "goal", "met?")
 

@@ -80,7 +80,7 @@ ROWS = (
         "modules",
         lambda: len(modules()),
         336,
-        352,
+        353,
         225,
         "the door came with the walls; a module a client moved from or a server read",
     ),

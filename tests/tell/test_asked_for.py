@@ -1,4 +1,4 @@
-"""What the system is asked for while a command runs: nobody but `network/` connects, binds or resolves."""
+"""What the system is asked for while a command runs: main opens no socket to anybody and resolves nothing."""
 
 import json
 import subprocess
@@ -6,25 +6,22 @@ import sys
 
 import pytest
 
+from tests.servers.ports import free_port
 from tests.tell.host import Host
 from tests.tell.listener import Listener
 
-# Runs the command line with a hook (PEP 578) that writes down who asked for sockets: the event, where to, and
-# whether a function of `renewer/network/` is among the callers. Unix sockets are this host's.
+# Runs the command line with a hook (PEP 578) that writes down who asked for sockets or names in this process.
+# Unix sockets are this host's, and the ways to workers.
 SPY = """
 import json, socket, sys
 seen = []
 def hook(event, args):
-    if event not in ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo",
-                     "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"):
+    if not event.startswith("socket.") or event == "socket.gethostname":
         return
-    if isinstance(args[0], socket.socket) and args[0].family == socket.AF_UNIX:
+    family = args[1] if event == "socket.__new__" else getattr(args[0], "family", None)
+    if family == socket.AF_UNIX or (event, family) == ("socket.__new__", -1):  # one that was there
         return
-    frame, inside = sys._getframe(1), False
-    while frame is not None:
-        inside = inside or "/renewer/network/" in frame.f_code.co_filename
-        frame = frame.f_back
-    seen.append((event, inside))
+    seen.append([event, *map(str, args)])
 sys.addaudithook(hook)
 from renewer.cli.app import main
 try:
@@ -34,17 +31,18 @@ finally:
 """
 
 
-def asked_for(host: Host, *words: str) -> list[tuple[str, bool]]:
-    """Each request for a socket or a name, and whether the worker's side made it."""
+def asked_for(host: Host, *words: str) -> list[list[str]]:
+    """Each request for a socket or a name in main's process."""
     argv = [sys.executable, "-c", SPY, "--config", str(host.path), *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
-    return [(event, inside) for event, inside in json.loads(done.stderr.splitlines()[-1])]
+    seen: list[list[str]] = json.loads(done.stderr.splitlines()[-1])
+    return seen
 
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_only_the_workers_side_speaks(host: Host) -> None:
-    """A webhook, mail, and a heartbeat around a run: each connection and each name is of `network/`."""
+def test_main_speaks_to_nobody(host: Host) -> None:
+    """A webhook, mail, a heartbeat, looks at a port, an authority and names: all of it is done by others."""
     with Listener() as listener:
         url = host.secret("url", listener.url("/x"))
         host.configure(
@@ -52,9 +50,8 @@ def test_only_the_workers_side_speaks(host: Host) -> None:
             '[notify.mail]\ntype = "email"\nto = ["a@example.org"]\nfrom = "b@example.org"\n'
             'server = "localhost:1"\nsecurity = "plain"\n'
         )
-        told = asked_for(host, "notify", "test")
-        ran = asked_for(host, "run")
+        assert asked_for(host, "notify", "test") == []
+        assert asked_for(host, "run") == []
+        assert asked_for(host, "check", f"localhost:{free_port()}") == []
+        assert asked_for(host, "doctor", "--timeout", "1") == []
         assert len(listener.posted) >= 2
-    for seen in (told, ran):
-        assert {event for event, _ in seen} >= {"socket.connect", "socket.getaddrinfo"}
-        assert [event for event, inside in seen if not inside] == []

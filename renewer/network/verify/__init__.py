@@ -8,18 +8,18 @@ where an authority will. All ask a worker through the door (`network/door.py`).
 import math
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from renewer.errors import GiveUp
+from renewer.errors import SHORTAGE, GiveUp, RetryLater
 from renewer.model.desired import Endpoint
-from renewer.network.protocol import breach, by_what, cleaned, shares
-from renewer.network.verify.sight import ANY, SYSTEM, PortTrouble, Sight, Target
+from renewer.network.protocol import DoorMessage, breach, by_what, cleaned, shares
+from renewer.network.verify.sight import ANY, SYSTEM, PortTrouble, Sight, Target, unseen
 from renewer.network.verify.trust import Crossing, Reads, no_file
 
 if TYPE_CHECKING:
     from renewer.model.inspection import PortSeen
     from renewer.network.door import Door
-    from renewer.network.verify.messages import Doorstep, Fetched
+    from renewer.network.verify.messages import Doorstep, Fetched, Look, Settle
 
 __all__ = [
     "ANY",
@@ -33,6 +33,10 @@ __all__ = [
     "try_roots",
     "visit",
 ]
+
+A = TypeVar("A", bound=DoorMessage)
+FAILED = frozenset({"worker", SHORTAGE})
+"""The kinds of errors that say something of our own processes alone."""
 
 
 def look(  # noqa: PLR0913  each by its name
@@ -50,9 +54,10 @@ def look(  # noqa: PLR0913  each by its name
     Whoever answers is asked `again` so often: a port that shows different leaves in turn is found out.
     `timeout` (seconds; else each endpoint's own) bounds a connection from its first packet to the end of the
     handshake. From `until` (on `clock.monotonic`) on, and once `stopping` is set, nothing new is looked at,
-    and there is no sight of it. Files of roots are read by `reads`. Never raises for what the network does.
+    and there is no sight of it. Files of roots are read by `reads`. Never raises for what the network does,
+    nor for a worker that fails: another is asked, and if that fails, too, `trouble` says so.
     """
-    from renewer.network.verify.messages import TARGETS, Look, Sights
+    from renewer.network.verify.messages import TARGETS, Look
 
     times = {str(target.endpoint): count for target in targets if (count := again(target.endpoint))}
     roots = Crossing([target.roots for target in targets], reads)
@@ -65,8 +70,7 @@ def look(  # noqa: PLR0913  each by its name
             workers=workers,
             again=tuple((place, times[place]) for place in {str(t.endpoint) for t in some} & times.keys()),
         )
-        for answer in door.ask_all(request, Sights, until=lambda: until):
-            found += roots.back(answer.sights)
+        found += roots.back(_sights(door, request, some, until))
     return found
 
 
@@ -104,7 +108,7 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
 
     `once` are (endpoint, address) pairs that are looked at only once: nothing is expected of them.
     """
-    from renewer.network.verify.messages import TARGETS, Settle, Sights
+    from renewer.network.verify.messages import TARGETS, Settle
 
     roots = Crossing([target.roots for target, _ in wanted], reads)
     door = _door(None, roots)
@@ -119,18 +123,22 @@ def settle_all(  # noqa: PLR0913  how patient to be is tests' to say
             workers=workers,
             once=tuple(place for place in once if place[0] in places),
         )
-        for answer in door.ask_all(request, Sights):
-            found += roots.back(answer.sights)
+        found += roots.back(_sights(door, request, [target for target, _ in some], math.inf))
     return found
 
 
 def fetch(urls: Sequence[str], within: float) -> "dict[str, Fetched]":
     """What these URLs bring an authority, of those that answer within so many seconds in all."""
-    from renewer.network.verify.messages import TARGETS, Fetch, UrlFetched
+    from renewer.network.verify.messages import TARGETS, Fetch, Fetched, UrlFetched
 
     found: dict[str, Fetched] = {}
+    door = _door(None)
     for some in shares(list(dict.fromkeys(urls)), TARGETS):
-        answers = _door(None).ask_all(Fetch(urls=tuple(some), within=within), UrlFetched)
+        request = Fetch(urls=tuple(some), within=within)
+        answers = _twice(lambda: list(door.ask_all(request, UrlFetched)))  # noqa: B023  called at once
+        if isinstance(answers, RetryLater):
+            found |= {url: Fetched(trace=url, error=answers.text) for url in some}
+            continue
         for number, answer in by_what(lambda one: one.number, range(len(some)), answers).items():
             found[some[number]] = cleaned(answer.found)
     return found
@@ -141,8 +149,12 @@ def visit(doorsteps: "Sequence[Doorstep]", within: float) -> "dict[Doorstep, Por
     from renewer.network.verify.messages import TARGETS, Visit, Visited
 
     found: dict[Doorstep, PortSeen] = {}
+    door = _door(None)
     for some in shares(list(dict.fromkeys(doorsteps)), TARGETS):
-        answers = _door(None).ask_all(Visit(doorsteps=tuple(some), within=within), Visited)
+        request = Visit(doorsteps=tuple(some), within=within)
+        answers = _twice(lambda: list(door.ask_all(request, Visited)))  # noqa: B023  called at once
+        if isinstance(answers, RetryLater):  # as those that did not answer in time
+            continue
         for number, answer in by_what(lambda one: one.number, range(len(some)), answers).items():
             step = some[number]
             if (answer.seen.address, answer.seen.port) != (step.address, step.port):
@@ -163,6 +175,32 @@ def try_roots(path: str, reads: Reads) -> None:
         _door(None, roots).do(TryRoots(key=roots.key(path)))
     except GiveUp as error:
         raise roots.named(error, path) from None
+
+
+def _sights(
+    door: "Door[Any]", request: "Look | Settle", targets: Sequence[Target], until: float
+) -> list[Sight]:
+    from renewer.network.verify.messages import Sights
+
+    answers = _twice(lambda: list(door.ask_all(request, Sights, until=lambda: until)))
+    if isinstance(answers, RetryLater):
+        return [unseen(target, answers.text) for target in dict.fromkeys(targets)]
+    return [sight for answer in answers for sight in answer.sights]
+
+
+def _twice(ask: Callable[[], list[A]]) -> list[A] | RetryLater:
+    """The answers, a second worker's if the first one fails; what is told if that fails as well."""
+    try:
+        return ask()
+    except RetryLater as error:
+        if error.kind not in FAILED:
+            raise
+    try:
+        return ask()
+    except RetryLater as error:
+        if error.kind not in FAILED:
+            raise
+        return error
 
 
 def _door(stopping: threading.Event | None, roots: Crossing | None = None) -> "Door[Any]":

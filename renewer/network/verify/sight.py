@@ -49,6 +49,7 @@ class PortTrouble(StrEnum):
     ROOTS = "roots-unusable"  # the roots to check against cannot be read
     NAME_MISMATCH = "name-mismatch"
     UNREADABLE = "unreadable"  # a certificate of a kind that we cannot read: carried, and not judged
+    UNSEEN = "not-looked-at"  # our own process that looks failed: nothing is known of the port
 
 
 class Sight(Value):
@@ -152,6 +153,20 @@ def unresolved(place: TargetAddress) -> Sight:
         trouble=PortTrouble.UNRESOLVED,
         roots=place.target.roots,
         family=place.target.family,
+    )
+
+
+def unseen(target: Target, error: str) -> Sight:
+    """The sight of what could not be looked at, by no fault of the port."""
+    return Sight(
+        endpoint=target.endpoint,
+        address="",
+        at=clock.now(),
+        local=False,
+        error=error,
+        trouble=PortTrouble.UNSEEN,
+        roots=target.roots,
+        family=target.family,
     )
 
 
