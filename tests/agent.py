@@ -1,9 +1,5 @@
 """One agent without a web server: a config, a state directory, and the real command, run to its end."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,38 +10,19 @@ from cryptography import x509
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Record
 from tests import toml
+from tests.command import Ended, renewer
 from tests.servers.pebble import Pebble
-
-_CHECKOUT = Path(__file__).resolve().parents[1]
-_LIMIT = 90  # seconds for one command
 
 Table = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """What `--json` printed."""
-        return json.loads(self.out)
-
-
 @dataclass(slots=True)
 class Agent:
-    """`tables` are those of the config, by dotted name, each as it stands there.
-
-    `module` is what Python runs, with arguments that come before those of the command.
-    """
+    """`tables` are those of the config, by dotted name; in what the command runs is `around` it."""
 
     directory: Path
     tables: dict[str, Table] = field(default_factory=dict)
-    module: tuple[str, ...] = ("renewer",)
+    around: tuple[str, ...] = ()
 
     @property
     def state(self) -> Path:
@@ -62,19 +39,7 @@ class Agent:
 
     def cli(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
         """Run the real command with the config as the tables stand now."""
-        config = self.write()
-        ended = subprocess.run(
-            [sys.executable, "-m", *self.module, "--config", str(config), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT,
-            check=False,
-            cwd=_CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})},
-        )
-        assert "Traceback" not in ended.stdout + ended.stderr, ended.stderr
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
+        return renewer("--config", self.write(), *arguments, env=env, around=self.around)
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         """The document of a command that ends with this exit code."""

@@ -7,13 +7,13 @@ import re
 import select
 import signal
 import struct
-import subprocess
-import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
 
 from rich.cells import cell_len
+
+from tests.command import start
 
 CHECKOUT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds, far more than anything here takes
@@ -45,34 +45,29 @@ def on_terminal(
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    argv = [sys.executable, "-m", "renewer", "--config", str(config), *arguments]
-    with subprocess.Popen(
-        argv,
+    process = start(
+        "--config",
+        config,
+        *arguments,
         stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=CHECKOUT,
-        env={**own, "TERM": "xterm-256color", **(env or {})},
-    ) as process:
-        os.close(theirs)
-        os.write(ours, typed.encode())
-        drawn = b""
-        try:
-            while piece := _read(ours):
-                drawn += piece
-                if until is not None and until(drawn.decode(errors="replace")):
-                    until = None
-                    process.send_signal(signal.SIGINT)
-        finally:
-            os.close(ours)
-            if process.poll() is None:
-                try:
-                    process.wait(LIMIT)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    raise
-    return process.returncode, drawn.decode()
+        out=theirs,
+        err=theirs,
+        env={"TERM": "xterm-256color", **(env or {})},
+        without={"COLUMNS", "LINES", "NO_COLOR"},
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    drawn = b""
+    try:
+        while piece := _read(ours):
+            drawn += piece
+            if until is not None and until(drawn.decode(errors="replace")):
+                until = None
+                process.send_signal(signal.SIGINT)
+        os.close(ours)
+        return process.wait(LIMIT), drawn.decode()
+    finally:
+        process.kill()
 
 
 def _read(terminal: int) -> bytes:

@@ -1,11 +1,9 @@
 """What a run says where nobody reads stdout, as under cron: failures, and nothing else."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.agent import Agent, at_pebble
+from tests.command import renewer
 from tests.servers.pebble import Pebble
 
 
@@ -49,14 +47,6 @@ def test_nothing_is_said_twice(tmp_path: Path, pebble: Pebble) -> None:
     agent: Agent = at_pebble(tmp_path, pebble)
     agent.tables["authority.pebble"]["directory"] = "https://127.0.0.1:9/dir"
     agent.cli("plan")
-    ended = subprocess.run(
-        [sys.executable, "-m", "renewer", "--config", str(tmp_path / "config.toml"), "run"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=90,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-    )
-    assert ended.returncode == 1
-    assert ended.stdout.count("www: issue: ") == 1, ended.stdout
+    ended = renewer("--config", tmp_path / "config.toml", "run", together=True)
+    assert ended.code == 1
+    assert ended.out.count("www: issue: ") == 1, ended.out

@@ -4,8 +4,6 @@ import gzip
 import json
 import os
 import re
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ import pytest
 
 from renewer.cli import log_story
 from tests.builders import DAY, MINUTE, NOW
-from tests.cli.terminal import CHECKOUT, on_terminal, plain, widest
+from tests.cli.terminal import on_terminal, plain, widest
+from tests.command import renewer
 from tests.tell.host import Host
 
 Event = dict[str, Any]
@@ -164,16 +163,8 @@ def host(tmp_path: Path) -> Host:
 
 def piped(host: Host, *arguments: str) -> tuple[int, list[str], str]:
     """The command for a script: how it ends, lines of stdout, stderr."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "renewer", "--config", str(host.path), "log", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd=CHECKOUT,
-        env=os.environ | {"PYTHONUTF8": "1"},
-    )
-    return ended.returncode, ended.stdout.splitlines(), ended.stderr
+    ended = renewer("--config", host.path, "log", *arguments)
+    return ended.code, ended.out.splitlines(), ended.err
 
 
 def test_all_files_are_read(host: Host) -> None:

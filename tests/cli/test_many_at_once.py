@@ -1,13 +1,12 @@
 """Many orders at once: who types it is asked whether that is meant, and a timer is never kept waiting."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from renewer.policy.due import MANY
-from tests.cli.terminal import CHECKOUT, on_terminal, plain
+from tests.cli.terminal import on_terminal, plain
+from tests.command import Ended, renewer
 from tests.tell.host import Host
 
 pytestmark = pytest.mark.real
@@ -52,19 +51,16 @@ def test_what_was_said_on_purpose_is_done(host: Host, arguments: tuple[str, ...]
     assert host.log("run-finished")
 
 
-def _without_terminal(host: Host, command: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "renewer", "--config", str(host.path), command]
-    return subprocess.run(
-        argv, cwd=CHECKOUT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+def _without_terminal(host: Host, command: str) -> Ended:
+    return renewer("--config", host.path, command)
 
 
 def test_a_timer_is_not_kept_waiting(host: Host) -> None:
     """`plan` tells how many there are; without a terminal all are begun, each with its own retries."""
     planned, ended = _without_terminal(host, "plan"), _without_terminal(host, "run")
 
-    assert f"note: {MANY + 1} certificates would be ordered at once" in planned.stdout
-    assert ended.returncode == 1
+    assert f"note: {MANY + 1} certificates would be ordered at once" in planned.out
+    assert ended.code == 1
     assert len({line["certificate"] for line in host.log("failed")}) == MANY + 1
 
 

@@ -1,8 +1,5 @@
 """`renewer rehearse` with two Pebbles: one is production, the other its staging."""
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ import pytest
 
 from renewer.model.facts import Debris, Owed
 from tests.agent import Agent, at_pebble
+from tests.command import start
 from tests.servers.handshake import wait_until
 from tests.servers.pebble import Pebble, PebbleFactory
 
@@ -195,15 +193,10 @@ def test_what_a_killed_rehearsal_left_is_swept(rehearsal: Rehearsal, tmp_path: P
         "preflight": "off",
     }
     agent.cli("plan")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "renewer", "--config", str(agent.directory / "config.toml"), "rehearse"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start("--config", agent.directory / "config.toml", "rehearse")
     challenges = webroot / ".well-known/acme-challenge"
     wait_until(lambda: challenges.is_dir() and any(challenges.iterdir()))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     assert len(agent.remembered(Debris)) > 0
     assert len(list(challenges.iterdir())) == 1
     agent.cli("run", "--steps", "look")

@@ -1,14 +1,12 @@
 """`renewer run NAME`: who is named, what is completed, and which lines say what does not wait."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import toml
+from tests.command import renewer
 from tests.servers.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -35,18 +33,8 @@ class Desk:
 
     def say(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """How a command ends and all that it says, without a terminal."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "renewer", "--config", str(self.config), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-            cwd=CHECKOUT,
-            env=os.environ | environment,
-        )
-        return ended.returncode, ended.stdout
+        ended = renewer("--config", self.config, *arguments, env=environment, together=True)
+        return ended.code, ended.out
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import CopyFact, Hold, Revoked, Version
 from renewer.store.lock import Lock
+from tests.command import renewer
 from tests.hooks.bed import CHECKOUT, Bed
 from tests.hooks.conftest import bed
 from tests.hooks.test_nginx import Served
@@ -32,16 +33,8 @@ def three(bed: Bed) -> tuple[Bed, list[Version]]:
 
 def say(bed: Bed, *arguments: str) -> tuple[int, str]:
     """How a command ends, and all that it says, for a person without a terminal."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "renewer", "--config", str(bed.config), *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=CHECKOUT,
-    )
-    return ended.returncode, ended.stdout + ended.stderr
+    ended = renewer("--config", bed.config, *arguments)
+    return ended.code, ended.said
 
 
 def ledger(bed: Bed) -> SqliteLedger:

@@ -23,6 +23,7 @@ from renewer.model.facts import Failure, Record, RunRecord
 from renewer.model.status import HeldVersion, Status
 from tests.builders import DAY, HOUR, NOW
 from tests.cli.terminal import CHECKOUT, on_terminal, plain, widest
+from tests.command import renewer
 from tests.documents import with_first
 from tests.tell import fleet
 from tests.tell.host import Host
@@ -78,16 +79,8 @@ def wish_of(host: Host) -> str:
 
 def piped(host: Host, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
     """A command for a script: how it ends, stdout, stderr."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "renewer", "--config", str(host.path), *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
-        check=False,
-        cwd=CHECKOUT,
-        env={**os.environ, **(env or {})},
-    )
-    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
+    ended = renewer("--config", host.path, *arguments, env=env)
+    return ended.code, ended.out, ended.err
 
 
 # --- where nobody looks on --------------------------------------------------------------------------------

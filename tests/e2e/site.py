@@ -1,8 +1,6 @@
 """A whole site for the tests of the main job: config, state directory, Pebble, nginx, hooks of one's own."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,29 +20,15 @@ from renewer.model.facts import Deployment, Failure, Record, Sighting
 from renewer.run import Limits, run
 from renewer.store.lock import Lock
 from tests import toml
+from tests.command import Ended, renewer
 from tests.servers.handshake import served_serial
 from tests.servers.nginx import Nginx
 from tests.servers.pebble import Pebble
 from tests.store.looking import live_pair
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_LIMIT = 90  # seconds for one command: far more than any takes, so that a hang is told and not waited for
 
 Table = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """What `--json` printed: the whole of stdout is one document."""
-        return json.loads(self.out)
 
 
 @dataclass(slots=True)
@@ -220,17 +204,7 @@ class Site:
 
     def cli(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
         """Run the real CLI to its end."""
-        ended = subprocess.run(
-            self.argv(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT,
-            check=False,
-            cwd=CHECKOUT,
-            env={**os.environ, **(env or {})},
-        )
-        assert "Traceback" not in ended.stdout + ended.stderr, ended.stderr
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
+        return renewer("--config", self.config, *arguments, env=env)
 
     def json(self, *arguments: str, exit_code: int = 0) -> Any:
         """The document of a command that ends with this exit code."""

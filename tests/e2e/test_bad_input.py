@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.site import CHECKOUT, Ended, Site
+from tests.command import Ended
+from tests.e2e.site import CHECKOUT, Site
 from tests.servers.pebble import Pebble, PebbleFactory
 from tests.servers.ports import free_port
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from cryptography import x509 as theirs
 
+from tests.command import Ended
 from tests.e2e.conftest import SiteFactory
-from tests.e2e.site import Ended, Site
+from tests.e2e.site import Site
 from tests.servers.faultproxy import NEW_ORDER, FaultProxy
 from tests.servers.handshake import served_leaf
 from tests.servers.pebble import Pebble

@@ -1,12 +1,8 @@
 """The same by the command: what a person or a timer sees of an authority that fails."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
+from tests.command import Ended, renewer
 from tests.faults.host import Host
 from tests.servers import faultproxy as faults
 from tests.servers.faultproxy import Fault, FaultProxy
@@ -14,11 +10,9 @@ from tests.servers.faultproxy import Fault, FaultProxy
 PAUSED = faults.problem("rateLimited", 429, "This account is paused: see https://portal.example.org/unpause.")
 
 
-def command(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(host: Host, *arguments: str) -> Ended:
     """Run the real CLI to its end."""
-    argv = [sys.executable, "-m", "renewer", "--config", str(host.directory / "config.toml"), *arguments]
-    env = {name: value for name, value in os.environ.items() if name != "RENEWER_CONFIG"}
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=env)
+    return renewer("--config", host.directory / "config.toml", *arguments)
 
 
 def told_to_cron(said: str, code: int) -> bool:
@@ -45,24 +39,23 @@ def test_a_fault_is_told_in_words(  # noqa: PLR0917  the case
     """A sentence and an exit code, by `run` and by `status`; no trace; and `run` again finds its way."""
     proxy.inject(fault, path=path, times=None)
     ended = command(host, "run", "--json")
-    assert ended.returncode == code
-    assert not ended.stderr  # the document says it all
-    document = json.loads(ended.stdout)
+    assert ended.code == code
+    assert not ended.err  # the document says it all
+    document = ended.document
     (outcome,) = document["outcomes"]
     assert (document["exit"], outcome["result"]) == (code, "failed")
     assert said in outcome["detail"]
     shown = command(host, "status")
-    assert shown.returncode == code
-    assert "Traceback" not in shown.stdout + shown.stderr
-    assert said in command(host, "status", "--json").stdout
+    assert shown.code == code
+    assert said in command(host, "status", "--json").out
 
     proxy.clear()
     proxy.listen()
     waiting = command(host, "run")
-    assert waiting.returncode == code
-    assert told_to_cron(waiting.stderr, code)
-    assert "waits until" in waiting.stdout
+    assert waiting.code == code
+    assert told_to_cron(waiting.err, code)
+    assert "waits until" in waiting.out
     forced = command(host, "run", "--force")
     held = fault is PAUSED or path == faults.FINALIZE
-    assert forced.returncode == (code if held else 0), forced.stdout
+    assert forced.code == (code if held else 0), forced.out
     assert host.challenge_files() == []

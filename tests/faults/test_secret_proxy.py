@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.agent import Agent, Ended
+from tests.agent import Agent
+from tests.command import Ended
 from tests.servers.bendable import Bendable, BendableFactory
 from tests.servers.connect_proxy import Proxy, proxy
 

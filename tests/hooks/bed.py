@@ -1,10 +1,8 @@
 """One agent and one real server: versions come from a root of the test's own, hooks and ports are real."""
 
-import json
 import os
 import re
 import subprocess
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +24,7 @@ from renewer.store.contract import Material
 from renewer.store.layout import version_id
 from renewer.store.lock import Lock
 from tests import toml
+from tests.command import renewer
 from tests.servers.certificates import ServerRoot
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -222,16 +221,9 @@ class Bed:
 
     def cli(self, *arguments: str, code: int = 0) -> Any:
         """The document of a real command that must end with this exit code."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "renewer", "--config", str(self.config), *arguments, "--json"],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT,
-            check=False,
-            cwd=CHECKOUT,
-        )
-        assert ended.returncode == code, f"{ended.returncode}, not {code}:\n{ended.stdout}\n{ended.stderr}"
-        return json.loads(ended.stdout)
+        ended = renewer("--config", self.config, *arguments, "--json")
+        assert ended.code == code, f"{ended.code}, not {code}:\n{ended.said}"
+        return ended.document
 
     def call(self, event: str) -> int:
         """Call the shipped hook alone, as the agent would, for what lies at `live`; its exit code."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.agent import Agent, Ended, Table
+from tests.agent import Agent, Table
+from tests.command import Ended
 from tests.e2e.runner import TORN, Ran, Runner, Task
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port

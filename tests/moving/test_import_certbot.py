@@ -1,13 +1,13 @@
 """`renewer import certbot`, from what a real certbot left."""
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 
-from tests.moving.old import Certbot, Newcomer, call, copied
+from tests import command
+from tests.moving.old import Certbot, Newcomer, copied
 from tests.servers.pebble import Pebble
 
 WWW, MAIL, WILD = "www.example.org", "mail_1.example.org", "wild.example.org"
@@ -98,7 +98,9 @@ def test_one_at_a_time_and_never_over_a_file(agent: Newcomer, certbot: Certbot) 
 
 def renewer(config: Path, *arguments: str, code: int = 0) -> str:
     """The real command with a config that stands there as it is, or not at all."""
-    return call(sys.executable, "-m", "renewer", "--config", config, *arguments, code=code)
+    ended = command.renewer("--config", config, *arguments)
+    assert ended.code == code, ended.said
+    return ended.said
 
 
 def test_without_a_configuration_one_is_begun(tmp_path: Path, certbot: Certbot) -> None:

@@ -23,7 +23,8 @@ from renewer.run import Limits
 from renewer.store.contract import Material
 from renewer.store.disk import DiskStore, version_id
 from renewer.store.lock import Lock
-from tests.agent import Agent, Ended
+from tests.agent import Agent
+from tests.command import Ended
 from tests.documents import plain, row_of
 from tests.faults.host import Clock
 from tests.servers.tls_peer import Behaviour, Peer

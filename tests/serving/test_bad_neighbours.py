@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from tests.agent import Ended
+from tests.command import Ended
 from tests.config.test_requests import REQUESTS
 from tests.servers.nginx import Nginx
 from tests.serving.bed import Bed

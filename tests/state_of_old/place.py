@@ -10,7 +10,7 @@ from typing import Any
 
 from renewer.ledger.sqlite import SqliteLedger
 from renewer.model.facts import Record
-from tests.agent import Ended
+from tests.command import Ended
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]

@@ -3,14 +3,14 @@
 import json
 import os
 import pwd
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
 
 from renewer import clock
 from renewer.model.told import Ack
+from tests import command
+from tests.command import Ended
 from tests.tell.conftest import Clock, MakeMail
 from tests.tell.host import Host
 from tests.tell.post_office import PASSWORD, PostOffice, body
@@ -18,11 +18,9 @@ from tests.tell.post_office import PASSWORD, PostOffice, body
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-def renewer(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+def renewer(host: Host, *arguments: str) -> Ended:
     """The command in a process of its own."""
-    argv = [sys.executable, "-m", "renewer", "--config", str(host.path), *arguments]
-    env = {name: value for name, value in os.environ.items() if name != "SUDO_USER"}
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=env)
+    return command.renewer("--config", host.path, *arguments, without={"SUDO_USER"})
 
 
 def failing(host: Host, days: float) -> None:
@@ -38,8 +36,8 @@ def test_an_ack_silences_with_name_and_reason_in_the_log(
     host.configure(mail())
     failing(host, 6)
     done = renewer(host, "ack", "www", "--until", "2d", "--reason", "DNS moves on Friday")
-    assert (done.returncode, done.stderr) == (0, ""), done
-    assert done.stdout.startswith("www: no notices until 20")
+    assert (done.code, done.err) == (0, ""), done
+    assert done.out.startswith("www: no notices until 20")
     renewer(host, "run")
     user = pwd.getpwuid(os.getuid()).pw_name
     (line,) = [one for one in host.log("notice") if one["text"].startswith("acknowledged")]
@@ -48,7 +46,7 @@ def test_an_ack_silences_with_name_and_reason_in_the_log(
     assert "until" in line
     assert office.mails == []
 
-    assert renewer(host, "ack", "www", "--withdraw").returncode == 0
+    assert renewer(host, "ack", "www", "--withdraw").code == 0
     renewer(host, "run")
     assert office.subjects == ["www: expires in 5 days"]
 
@@ -84,7 +82,7 @@ def test_what_makes_no_sense_is_refused(host: Host, arguments: tuple[str, ...], 
     """Exit 2, and what to write instead."""
     host.configure()
     done = renewer(host, *arguments)
-    assert (done.returncode, said in done.stderr, "→" in done.stderr or "one line" in said) == (2, True, True)
+    assert (done.code, said in done.err, "→" in done.err or "one line" in said) == (2, True, True)
 
 
 def test_a_sample_through_every_channel(host: Host, mail: MakeMail, office: PostOffice) -> None:
@@ -93,16 +91,16 @@ def test_a_sample_through_every_channel(host: Host, mail: MakeMail, office: Post
     broken = mail("broken", server='"127.0.0.1:9"', username='"x"', password=wrong)
     host.configure(mail(), broken)
     done = renewer(host, "notify", "test", "--json")
-    rows = {row["channel"]: row for row in json.loads(done.stdout)["channels"]}
+    rows = {row["channel"]: row for row in json.loads(done.out)["channels"]}
 
-    assert done.returncode == 1
+    assert done.code == 1
     assert (rows["ops"]["taken"], rows["broken"]["taken"]) == (True, False)
     assert rows["broken"]["text"] == "the mail server 127.0.0.1:9 cannot be reached: connection refused"
     assert office.subjects == ["a sample, nothing is wrong"]
     assert "This is a sample: " in body(office.mails[0])
-    assert PASSWORD not in done.stdout + done.stderr
+    assert PASSWORD not in done.out + done.err
     alone = renewer(host, "notify", "test", "ops")
-    assert (alone.returncode, alone.stdout) == (0, "✓ ops: took the sample\n")
+    assert (alone.code, alone.out) == (0, "✓ ops: took the sample\n")
 
 
 def test_config_check_looks_at_programs_that_tell(host: Host) -> None:
@@ -115,6 +113,6 @@ def test_config_check_looks_at_programs_that_tell(host: Host) -> None:
         '[notify.b]\ntype = "email"\nto = ["a@b.c"]\nfrom = "a@b.c"\nsendmail = "/nowhere/sendmail"\n',
     )
     done = renewer(host, "config", "check")
-    assert done.returncode == 2
-    assert "notify.a.run: " in done.stderr
-    assert "notify.b.sendmail: /nowhere/sendmail does not exist" in done.stderr
+    assert done.code == 2
+    assert "notify.a.run: " in done.err
+    assert "notify.b.sendmail: /nowhere/sendmail does not exist" in done.err

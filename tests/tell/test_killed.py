@@ -1,47 +1,51 @@
 """A run that is killed between sending and remembering: at most one repeat, never a loss."""
 
+import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
 from renewer import clock
+from renewer.ledger.sqlite import SqliteLedger
+from renewer.model.facts import Record
+from renewer.model.told import Notice
+from tests.command import renewer, start
 from tests.tell.conftest import MakeMail
 from tests.tell.host import Host
 from tests.tell.post_office import PostOffice
 
 DAY = timedelta(days=1)
 
-# A real run that is killed at the n-th change of the ledger that remembers what was told: before or after it.
-KILLED = """
-import os, signal, sys
-from renewer.cli import app
-from renewer.ledger.sqlite import SqliteLedger
-from renewer.model.told import Notice
-when, calls = sys.argv.pop(1), []
-def kill(name):
-    real = getattr(SqliteLedger, name)
-    def changed(self, *records):
-        mine = [one for one in records if isinstance(one, Notice) and one.certificate]
-        if mine and when == f"before {name}":
-            os.kill(os.getpid(), signal.SIGKILL)
-        real(self, *records)
-        if mine and when == f"after {name}":
-            os.kill(os.getpid(), signal.SIGKILL)
-    setattr(SqliteLedger, name, changed)
-kill("save")
-kill("drop")
-app.main()
-"""
+
+@contextmanager
+def killed(when: str) -> Iterator[None]:
+    """In a run: its process is killed at a change of what was told, before or after it."""
+
+    def kill(name: str) -> None:
+        real = getattr(SqliteLedger, name)
+
+        def changed(ledger: SqliteLedger, *records: Record) -> None:
+            mine = [one for one in records if isinstance(one, Notice) and one.certificate]
+            if mine and when == f"before {name}":
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(ledger, *records)
+            if mine and when == f"after {name}":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(SqliteLedger, name, changed)
+
+    kill("save")
+    kill("drop")
+    yield
 
 
 def run(host: Host, when: str) -> int:
     """One run in a process of its own; its exit code, negative if a signal ended it."""
-    argv = [sys.executable, "-c", KILLED, when, "--config", str(host.path), "run"]
-    return subprocess.run(argv, capture_output=True, check=False, timeout=60).returncode
+    return renewer("--config", host.path, "run", around=(f"{__name__}:killed", when)).code
 
 
 @pytest.mark.parametrize(("when", "times"), [("before save", 2), ("after save", 1)])
@@ -84,10 +88,9 @@ def test_killed_at_any_moment(host: Host, mail: MakeMail, office: PostOffice, wa
     host.configure(mail())
     end = clock.now() + 6 * DAY
     host.install(not_before=end - 90 * DAY, not_after=end)
-    argv = [sys.executable, "-m", "renewer", "--config", str(host.path), "run"]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        time.sleep(wait)
-        process.kill()
+    process = start("--config", host.path, "run")
+    time.sleep(wait)
+    process.kill()
     told = len(office.mails)
     assert run(host, "never") == 3
     assert run(host, "never") == 3

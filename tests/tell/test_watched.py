@@ -1,9 +1,6 @@
 """Certificates that are only watched: at real ports and in files, in status and in notices."""
 
-import json
 import os
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from renewer.config.load import load
 from renewer.context import Context
 from renewer.model.told import Watched
 from renewer.watches import rows, take
+from tests.command import renewer
 from tests.documents import plain
 from tests.servers.certificates import ServerRoot
 from tests.servers.tls_peer import Peer, tls
@@ -186,16 +184,13 @@ def test_status_shows_them(host: Host, root: ServerRoot) -> None:
     host.install(not_before=now, not_after=now + 90 * DAY)
     path = write(host.root / "p.pem", root, "p", not_before=now - 85 * DAY, valid_for=90 * DAY)
     host.configure(f'[watch.partner]\nfile = "{path}"\n')
-    argv = [sys.executable, "-m", "renewer", "--config", str(host.path)]
-    subprocess.run([*argv, "run"], capture_output=True, check=False, timeout=60)
-    done = subprocess.run(
-        [*argv, "status", "--json"], capture_output=True, text=True, check=False, timeout=60
-    )
-    document = json.loads(done.stdout)
+    renewer("--config", host.path, "run")
+    done = renewer("--config", host.path, "status", "--json")
+    document = done.document
     (row,) = document["watches"]
-    words = subprocess.run([*argv, "status"], capture_output=True, text=True, check=False, timeout=60).stdout
+    words = renewer("--config", host.path, "status").out
 
-    assert (done.returncode, document["exit"], document["healthy"]) == (3, 3, False)
+    assert (done.code, document["exit"], document["healthy"]) == (3, 3, False)
     assert (row["name"], row["target"], row["state"]) == ("partner", str(path), "expiring")
     assert "all is well" not in words
     assert "partner" in words

@@ -1,6 +1,5 @@
 """The drafts by DNS: dns-account-01 under our account's name, dns-persist-01 by the operator's record."""
 
-import json
 import math
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,7 +24,7 @@ from renewer.model.solver import Task
 from renewer.network.acme import wire
 from tests.builders import NOW
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, Bed
-from tests.challenges.dns01.test_whole_runs import LIMIT, Host, left
+from tests.challenges.dns01.test_whole_runs import Host, left
 from tests.servers.nameserver import txt_at
 from tests.servers.pebble import Pebble
 
@@ -211,13 +210,6 @@ class Draft(Host):
     """A host whose names are proved by a draft."""
 
     lines: tuple[str, ...] = ()
-
-    def document(self, *arguments: str, code: int = 0) -> Any:
-        """What a command prints as JSON."""
-        with self.start(*arguments, "--json") as process:
-            out, err = process.communicate(timeout=LIMIT)
-        assert process.returncode == code, out + err
-        return json.loads(out)
 
     def write(self) -> None:
         """The config: one challenge for all names."""

@@ -1,8 +1,6 @@
 """What was certainly never published is no debris; what is left ends: by itself, or by `challenge clean`."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from renewer.policy.watchdog import left_behind
 from renewer.store.lock import Lock
 from tests import toml
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, KNOT, KNOT_ZONE, Bed, tasks
+from tests.command import renewer
 from tests.servers.nameserver import Key, txt_at
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -105,16 +104,8 @@ class Home:
 
     def say(self, *arguments: str) -> tuple[int, str]:
         """How a command ends and what it says, without a terminal."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "renewer", "--config", str(self.config), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            cwd=CHECKOUT,
-        )
-        return ended.returncode, ended.stdout + ended.stderr
+        ended = renewer("--config", self.config, *arguments)
+        return ended.code, ended.said
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Whole runs by the real command: Pebble asks a resolver that remembers; BIND and Knot are authoritative."""
 
 import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,8 @@ from tests.challenges.dns01.bed import (
     SECONDARY,
     Bed,
 )
+from tests.command import Started, renewer, start
+from tests.servers.handshake import wait_until
 from tests.servers.nameserver import all_txt, txt_at
 from tests.servers.pebble import Pebble
 
@@ -94,23 +94,24 @@ class Host:
             f"propagation = {{ {resolvers}, {self.rule} }}",
         ]
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+    @property
+    def around(self) -> tuple[str, ...]:
+        """The world in which the command runs."""
+        return "tests.challenges.dns01.agent:elsewhere", str(self.bed.port), str(self.grace)
+
+    def start(self, *arguments: str) -> Started:
         """Start the real command."""
-        module = ["-m", "tests.challenges.dns01.agent", str(self.bed.port), str(self.grace)]
-        return subprocess.Popen(
-            [sys.executable, *module, "--config", str(self.directory / "config.toml"), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=CHECKOUT,
-        )
+        return start("--config", self.directory / "config.toml", *arguments, around=self.around)
+
+    def document(self, *arguments: str, code: int = 0) -> Any:
+        """What a command prints as JSON."""
+        ended = renewer("--config", self.directory / "config.toml", *arguments, "--json", around=self.around)
+        assert ended.code == code, ended.said
+        return ended.document
 
     def run(self, *, code: int = 0) -> Any:
         """One run to its end, and its document."""
-        with self.start("run", "--json") as process:
-            out, err = process.communicate(timeout=LIMIT)
-        assert process.returncode == code, out + err
-        return json.loads(out)
+        return self.document("run", code=code)
 
     def notices(self) -> list[str]:
         """What the renewal log tells the operator."""
@@ -152,12 +153,11 @@ def test_killed_in_the_middle(tmp_path: Path, bed: Bed, authority: Pebble) -> No
     names = [f"killed.{LAGGING_ZONE}", f"*.killed.{LAGGING_ZONE}", f"killed.{BIND_ZONE}"]
     host = Host(tmp_path, bed, authority, names)
     host.write()
-    with host.start("run") as process:  # it waits for a secondary that lags for an hour
-        deadline = time.monotonic() + LIMIT
-        while len(txt_at(BIND, bed.port, f"_acme-challenge.killed.{LAGGING_ZONE}")) < 2:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    process = host.start("run")  # it waits for a secondary that lags for an hour
+    try:
+        shown = partial(txt_at, BIND, bed.port, f"_acme-challenge.killed.{LAGGING_ZONE}")
+        wait_until(lambda: len(shown()) == 2, what="both records")
+    finally:
         process.kill()
     assert len(left(bed)) == len(host.debris()) == 3
     bed.secondary.stop()  # so it does not lag: it is down, told, and left out

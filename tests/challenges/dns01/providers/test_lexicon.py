@@ -255,7 +255,7 @@ def host(directory: Path, server: PowerDns, pebble: Pebble, key: str) -> Agent:
     challenge = {"provider": "lexicon", "options": options, "propagation": rule}
     names = [f"a.{ZONE}", f"*.a.{ZONE}", f"b.{DEEP}"]
     one = agent(directory, pebble, challenge, names)
-    one.module = ("tests.challenges.dns01.agent", str(server.port), "0.3")
+    one.around = ("tests.challenges.dns01.agent:elsewhere", str(server.port), "0.3")
     return one
 
 

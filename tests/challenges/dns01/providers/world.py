@@ -57,7 +57,7 @@ def in_bed(directory: Path, bed: Bed, pebble: Pebble, challenge: dict[str, Any],
     """An agent whose names lie in zones of the bed, all servers of which are asked; so does Pebble."""
     rule = {"resolvers": [bed.resolver_address], "timeout": "20s"}
     host = agent(directory, pebble, {"propagation": rule, **challenge}, names)
-    host.module = ("tests.challenges.dns01.agent", str(bed.port), "0.3")
+    host.around = ("tests.challenges.dns01.agent:elsewhere", str(bed.port), "0.3")
     return host
 
 
