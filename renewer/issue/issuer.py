@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from renewer.errors import RetryLater
+from renewer.issue import order
 from renewer.issue.allowance import Allowance
 from renewer.issue.clocks import Clocks
-from renewer.issue.order import Attempt
 from renewer.issue.solvers import solver_for
 from renewer.model.decision import EventName
 from renewer.model.desired import HookEvent
@@ -103,7 +103,7 @@ class Issuer:
 
     def obtain(self, situation: Situation, decision: Decision) -> Outcome:
         """Get the chain for one certificate and keep it beside its key. Never raises a RenewerError."""
-        return Attempt(self, situation, decision).run()
+        return order.obtain(self, situation, decision)
 
 
 def is_blank(context: Context) -> bool:

@@ -1,4 +1,7 @@
-"""The orders of one certificate, as the ledger has them: begun, taken up, parked, let go."""
+"""What is kept of an order: begun, taken up, parked, let go. Each takes an `Order`, and returns it.
+
+Those with a `context` have it on record before they return; only `note` leaves that to who goes on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from renewer import clock
 from renewer.errors import GiveUp, OurFault, RenewerError, StateError
@@ -31,222 +35,203 @@ KEY_REFUSED = frozenset({"badPublicKey", "badCSR"})  # RFC 8555 §6.7: what an a
 _UNTRIED = frozenset({"rateLimited", "paused"})  # an authority that says so has not looked at the order
 
 
-class Orders:
-    """What is known of the orders of one certificate; `current` is the one that is worked on."""
+# --- what is kept of one ------------------------------------------------------------------------------------
 
-    def __init__(self, context: Context, situation: Situation) -> None:
-        self.context = context
-        self.situation = situation
-        self.name = situation.wish.name
-        self.current: Order | None = situation.order
-        self.parked: list[Parked] = list(situation.parked)
-        self.former: str | None = None
 
-    @property
-    def known(self) -> Order:
-        """The order that is worked on; there is one."""
-        assert self.current is not None  # noqa: S101  every way begins with one
-        return self.current
+def begin(context: Context, order: Order, key: bytes, request: bytes = b"") -> Order:
+    """Key (or `request` for one that is elsewhere) and wish on disk, before anything leaves this host."""
+    wish = msgspec.json.encode(order)
+    context.store.prepare(order.certificate, order.pending, key, wish, request=request)
+    return save(context, order)
 
-    # --- what is kept of it -------------------------------------------------------------------------------
 
-    def begin(self, order: Order, key: bytes, request: bytes = b"") -> None:
-        """Key (or `request` for one that is elsewhere) and wish on disk, before anything leaves this host."""
-        order = msgspec.structs.replace(order, former=self.former)
-        wish = msgspec.json.encode(order)
-        self.context.store.prepare(self.name, order.pending, key, wish, request=request)
-        self.save(order)
+def save(context: Context, order: Order) -> Order:
+    """Remember what is known now."""
+    context.ledger.save(order)
+    return order
 
-    def save(self, order: Order) -> None:
-        """Remember what is known now."""
-        self.context.ledger.save(order)
-        self.current = order
 
-    def newest_of_all(self, now: datetime) -> datetime:
-        """Now; after every version that there is, though it was made while the clock was ahead.
+def opened(order: Order, account: str, found: AcmeOrder) -> Order:
+    """The authority has it: from now on it has a URL."""
+    return replace(order, state=OrderState.OPEN, account=account, url=found.url)
 
-        "Older" goes by this moment: what looked older than its predecessor would be ordered for ever.
-        """
-        versions = self.situation.versions
-        return max([now, *(one.made_at + timedelta(seconds=1) for one in versions if not one.placeholder)])
 
-    def placed(self, session: Session, found: AcmeOrder, replaces: str | None, counted: Record) -> Order:
-        """The authority has accepted it: its URL is on record, in one piece with what it `counted`."""
-        self.current = msgspec.structs.replace(
-            self.known, state=OrderState.OPEN, account=session.account, url=found.url, replaces=replaces
-        )
-        self.note(found)
-        self.context.ledger.save(self.known, counted)
-        return self.known
+def placed(context: Context, order: Order, found: AcmeOrder, counted: Record) -> Order:
+    """An order that was opened, on record in one piece with what it `counted`."""
+    order = note(order, found)
+    context.ledger.save(order, counted)
+    return order
 
-    def note(self, found: AcmeOrder, proven: int = 0) -> None:
-        """How far it is; on record at the latest when the run leaves it."""
-        order = self.known
-        order = msgspec.structs.replace(
+
+def note(order: Order, found: AcmeOrder, proven: int = 0) -> Order:
+    """How far it is; on record at the latest when the run leaves it."""
+    order = replace(
+        order,
+        expires=found.expires or order.expires,
+        finalize=found.finalize,
+        authorizations=found.authorizations,
+        sent=order.sent and found.status not in ("pending", "ready", "invalid"),
+    )
+    if further(order, found.status, proven):
+        order = replace(
             order,
-            expires=found.expires or order.expires,
-            finalize=found.finalize,
-            authorizations=found.authorizations,
-            sent=order.sent and found.status not in ("pending", "ready", "invalid"),
+            tries=0,
+            progress_at=clock.now(),
+            reached=found.status,
+            proven=max(proven, order.proven),
         )
-        if further(order, found.status, proven):
-            order = msgspec.structs.replace(
-                order,
-                tries=0,
-                progress_at=clock.now(),
-                reached=found.status,
-                proven=max(proven, order.proven),
-            )
-        if found.status == "processing" and found.retry_after is not None:
-            order = msgspec.structs.replace(order, deferred=TRIES)
-        self.current = order
+    if found.status == "processing" and found.retry_after is not None:
+        order = replace(order, deferred=TRIES)
+    return order
 
-    def sending(self, *, sent: bool) -> None:
-        """The CSR is about to be sent (on record before it leaves), or it was refused."""
-        self.save(msgspec.structs.replace(self.known, sent=sent))
 
-    def failed(self, error: RenewerError, *, stopped: bool) -> None:
-        """One more try that got nowhere, if the authority was asked and nobody `stopped` the run."""
-        order = self.known
-        if _tried(error) and not stopped:
-            deferred = order.deferred if error.kind == "waiting" else max(order.deferred - 1, 0)
-            order = msgspec.structs.replace(order, tries=order.tries + 1, deferred=deferred)
-        self.save(order)
+def sending(context: Context, order: Order, *, sent: bool) -> Order:
+    """The CSR is about to be sent (on record before it leaves), or it was refused."""
+    return save(context, replace(order, sent=sent))
 
-    def drop(self) -> None:
-        """Forget an order that will never be finished; its key was never used."""
-        order = self.known
-        self.context.ledger.drop(order)
-        self.context.store.clear(self.name, order.pending)
-        self.former = order.url or order.former
-        self.current = None
 
-    # --- taken up, put aside ------------------------------------------------------------------------------
+def issued(context: Context, order: Order, chain: bytes) -> Order:
+    """The chain beside its key: from here on it is ours, whatever happens."""
+    context.store.keep_chain(order.certificate, order.pending, chain)
+    return save(context, replace(order, state=OrderState.ISSUED))
 
-    def find_again(self, session: Session) -> AcmeOrder | None:
-        """Look an open order up: by its URL, else in the account's list where the authority has one.
 
-        None if the authority does not know it, if it is not ours any more, or if it is refused.
-        """
-        order = self.known
-        if order.url is None:
-            found = session.find_order(order.identifiers)
-            if found is None and session.lists_orders:
-                self.context.ledger.save(
-                    *budget.never_sent(self.context.ledger.load(Ordered, self.name), order.at)
-                )
-        else:
-            found = _look(session, order, order.url)
-        if found is None:  # nothing can come of it, whatever was sent
-            self.current = msgspec.structs.replace(order, sent=False)
-            return None
-        if order.url is None:
-            self.save(
-                msgspec.structs.replace(order, state=OrderState.OPEN, account=session.account, url=found.url)
-            )
-        self.note(found)
-        return found if found.status != "invalid" else None
+def failed(context: Context, order: Order, error: RenewerError, *, stopped: bool) -> Order:
+    """One more try that got nowhere, if the authority was asked and nobody `stopped` the run."""
+    if _tried(error) and not stopped:
+        deferred = order.deferred if error.kind == "waiting" else max(order.deferred - 1, 0)
+        order = replace(order, tries=order.tries + 1, deferred=deferred)
+    return save(context, order)
 
-    def put_aside(self, session: Session | None) -> None:
-        """Another order is made in the place of the current one: park it, or let it go.
 
-        What is pending of it is given up before, lest the authority hands the same order back, and lest it
-        counts against the account. Without `session` its authority is not asked.
-        """
-        order = self.known
-        if aside(order) is Fate.PARKED and self._may_still_serve(order):
-            parked = Parked(certificate=self.name, order=order, at=clock.now(), until=expiry(order))
-            self.context.ledger.save(parked)
-            self.context.ledger.drop(order)
-            self.parked.append(parked)
-            self.current = None
-            self._tell(f"the order {order.url} is put aside, and another one is made")
-            return
-        if session is not None and order.url is not None:
-            self._give_up_pending(session, order, order.url)
-        self.drop()
-        if order.url is not None:
-            self._tell(f"the order {order.url} is let go, and another one is made")
+def drop(context: Context, order: Order) -> None:
+    """Forget an order that will never be finished; its key was never used."""
+    context.ledger.drop(order)
+    context.store.clear(order.certificate, order.pending)
 
-    def _may_still_serve(self, order: Order) -> bool:
-        return order_fits(order, self.situation) and self.situation.order_ready
 
-    def _give_up_pending(self, session: Session, order: Order, url: str) -> None:
-        urls = order.authorizations
+def newest_of_all(situation: Situation, now: datetime) -> datetime:
+    """Now; after every version that there is, though it was made while the clock was ahead.
+
+    "Older" goes by this moment: what looked older than its predecessor would be ordered for ever.
+    """
+    versions = situation.versions
+    return max([now, *(one.made_at + timedelta(seconds=1) for one in versions if not one.placeholder)])
+
+
+# --- taken up, put aside ------------------------------------------------------------------------------------
+
+
+def find_again(context: Context, session: Session, order: Order) -> tuple[Order, AcmeOrder | None]:
+    """Look an open order up: by its URL, else in the account's list where the authority has one.
+
+    None if the authority does not know it, if it is not ours any more, or if it is refused.
+    """
+    if order.url is None:
+        found = session.find_order(order.identifiers)
+        if found is None and session.lists_orders:
+            counted = context.ledger.load(Ordered, order.certificate)
+            context.ledger.save(*budget.never_sent(counted, order.at))
+    else:
+        found = _look(session, order, order.url)
+    if found is None:  # nothing can come of it, whatever was sent
+        return replace(order, sent=False), None
+    if order.url is None:
+        order = save(context, opened(order, session.account, found))
+    order = note(order, found)
+    return order, found if found.status != "invalid" else None
+
+
+def put_aside(context: Context, situation: Situation, order: Order, session: Session | None) -> str | None:
+    """Another order is made in its place: park it, or let it go. The URL of one that is let go.
+
+    What is pending of it is given up before, lest the authority hands the same order back, and lest it
+    counts against the account. Without `session` its authority is not asked.
+    """
+    if aside(order) is Fate.PARKED and order_fits(order, situation) and situation.order_ready:
+        context.ledger.save(
+            Parked(certificate=order.certificate, order=order, at=clock.now(), until=expiry(order))
+        )
+        context.ledger.drop(order)
+        _tell(context, order.certificate, f"the order {order.url} is put aside, and another one is made")
+        return None
+    if session is not None and order.url is not None:
+        _give_up_pending(session, order, order.url)
+    drop(context, order)
+    if order.url is not None:
+        _tell(context, order.certificate, f"the order {order.url} is let go, and another one is made")
+    return order.url or order.former
+
+
+def _give_up_pending(session: Session, order: Order, url: str) -> None:
+    urls = order.authorizations
+    try:
+        if not urls:
+            urls = session.order(url).authorizations
+    except RenewerError:
+        return  # it is the authority that keeps it from being tidy
+    give_up(session, urls, ("pending",))
+
+
+def recovered(
+    context: Context,
+    situation: Situation,
+    session_of: Callable[[str], Session],
+    fetch: Callable[[Session, Order, AcmeOrder], bytes],
+) -> tuple[Parked, bytes] | None:
+    """A parked order that became a certificate meanwhile, and its chain: the renewal. One look at each."""
+    now = clock.now()
+    for parked in context.ledger.load(Parked, situation.wish.name):
+        order, gone = parked.order, False
+        if not _has_key(context, parked) or not order_fits(order, situation) or order.url is None:
+            _forget(context, parked)
+            continue
         try:
-            if not urls:
-                urls = session.order(url).authorizations
-        except RenewerError:
-            return  # it is the authority that keeps it from being tidy
-        give_up(session, urls, ("pending",))
+            session = session_of(order.authority)
+            found = _look(session, order, order.url)
+            gone = found is None or found.status == "invalid"
+            if found is not None and found.status == "valid":
+                return parked, fetch(session, order, found)
+        except RenewerError as error:  # perhaps next time
+            _tell(context, parked.certificate, f"{order.url}: {error.text}")
+        if gone or over(parked, now):  # this was the last look
+            _forget(context, parked)
+    return None
 
-    def recovered(
-        self, session_of: Callable[[str], Session], fetch: Callable[[Session, AcmeOrder], bytes]
-    ) -> bool:
-        """Whether a parked order became a certificate meanwhile: that is the renewal. One look at each.
 
-        It is the current order then, its chain beside its key.
-        """
-        now = clock.now()
-        for parked in tuple(self.parked):
-            order, gone = parked.order, False
-            if not self._has_key(order) or not order_fits(order, self.situation) or order.url is None:
-                self._forget(parked)
-                continue
-            try:
-                session = session_of(order.authority)
-                found = _look(session, order, order.url)
-                gone = found is None or found.status == "invalid"
-                if found is not None and found.status == "valid":
-                    chain = fetch(session, found)
-                    self._take_back(parked, now)
-                    self.issued(chain)
-                    return True
-            except RenewerError as error:  # perhaps next time
-                self.context.journal.tell(EventName.NOTICE, self.name, text=f"{order.url}: {error.text}")
-            if gone or over(parked, now):  # this was the last look
-                self._forget(parked)
+def parked_at(context: Context, certificate: str, url: str) -> Parked | None:
+    """The parked order with that URL."""
+    return next((one for one in context.ledger.load(Parked, certificate) if one.order.url == url), None)
+
+
+def is_former(context: Context, order: Order, url: str) -> bool:
+    """Whether that is the URL of an order that was given up or put aside before this one."""
+    return url == order.former or parked_at(context, order.certificate, url) is not None
+
+
+def take_back(context: Context, situation: Situation, parked: Parked) -> Order:
+    """One that was put aside is worked on again."""
+    # The name may be another one by now; and older than the newest version it would be ordered anew
+    name, at = parked.certificate, newest_of_all(situation, clock.now())
+    order = save(context, replace(parked.order, certificate=name, at=at, tries=0))
+    context.ledger.drop(parked)
+    return order
+
+
+def _has_key(context: Context, parked: Parked) -> bool:
+    try:
+        return context.store.pending(parked.certificate, parked.order.pending).has_key
+    except RenewerError:
         return False
 
-    def issued(self, chain: bytes) -> None:
-        """The chain beside its key: from here on it is ours, whatever happens."""
-        self.context.store.keep_chain(self.name, self.known.pending, chain)
-        self.save(msgspec.structs.replace(self.known, state=OrderState.ISSUED))
 
-    def _has_key(self, order: Order) -> bool:
-        try:
-            return self.context.store.pending(self.name, order.pending).has_key
-        except RenewerError:
-            return False
+def _forget(context: Context, parked: Parked) -> None:
+    context.ledger.drop(parked)
+    context.store.clear(parked.certificate, parked.order.pending)
 
-    def take_back(self, url: str) -> bool:
-        """Whether that is the URL of a parked order; then it is worked on again, and the current one goes."""
-        parked = next((one for one in self.parked if one.order.url == url), None)
-        if parked is None:
-            return False
-        self.drop()
-        self._take_back(parked, clock.now())
-        return True
 
-    def is_former(self, url: str) -> bool:
-        """Whether that is the URL of an order that was given up or put aside before."""
-        return url == self.known.former or any(one.order.url == url for one in self.parked)
-
-    def _take_back(self, parked: Parked, now: datetime) -> None:
-        # The name may be another one by now; and older than the newest version it would be ordered anew
-        self.save(
-            msgspec.structs.replace(parked.order, certificate=self.name, at=self.newest_of_all(now), tries=0)
-        )
-        self.context.ledger.drop(parked)
-        self.parked.remove(parked)
-
-    def _forget(self, parked: Parked) -> None:
-        self.parked.remove(parked)
-        self.context.ledger.drop(parked)
-        self.context.store.clear(self.name, parked.order.pending)
-
-    def _tell(self, text: str) -> None:
-        self.context.journal.tell(EventName.NOTICE, self.name, text=text)
+def _tell(context: Context, certificate: str, text: str) -> None:
+    context.journal.tell(EventName.NOTICE, certificate, text=text)
 
 
 def forget(context: Context, situations: Iterable[Situation]) -> None:

@@ -37,6 +37,7 @@ class Readiness:
         self.wish = wish
         self.authority = authority
         self.failure = failure
+        self.tried: Mapping[str, int] = {}  # by name: the place of the challenge that failed in this run
         self.disturbed = False  # whether programs of the operator's were run
         self.faults: dict[tuple[str, Challenge], RenewerError] = {}
         self._ways: dict[Identifier, list[Challenge]] = {}
