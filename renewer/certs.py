@@ -29,11 +29,6 @@ from renewer.model.names import Identifier, IdentifierType
 
 MAX_CHAIN_BYTES = 128 * 1024  # a leaf with a hundred names has 5 KiB; nobody sends more in good faith
 MAX_CHAIN_LENGTH = 10
-CURVES: dict[KeyType, ec.EllipticCurve] = {
-    KeyType.ECDSA_P256: ec.SECP256R1(),
-    KeyType.ECDSA_P384: ec.SECP384R1(),
-}
-SIZES = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.RSA_4096: 4096}  # bits
 _SIGNATURES = frozenset(  # what OpenSSL can check, old ones too
     getattr(SignatureAlgorithmOID, name)
     for name in dir(SignatureAlgorithmOID)
@@ -347,10 +342,29 @@ def _type_of_leaf(certificate: x509.Certificate) -> KeyType | None:
 def key_type_of(key: object) -> KeyType | None:
     """What kind of key a public key belongs to; None if no certificate of ours can have it."""
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return next((kind for kind, curve in CURVES.items() if curve.name == key.curve.name), None)
+        return next((kind for kind in KeyType if _name(parameters(kind)) == key.curve.name), None)
     if isinstance(key, rsa.RSAPublicKey):
-        return next((kind for kind, size in SIZES.items() if size == key.key_size), None)
+        return next((kind for kind in KeyType if parameters(kind) == key.key_size), None)
     return None
+
+
+def parameters(kind: KeyType) -> ec.EllipticCurve | int:
+    """What such a key is made from: its curve, or for RSA its size in bits."""
+    match kind:
+        case KeyType.ECDSA_P256:
+            return ec.SECP256R1()
+        case KeyType.ECDSA_P384:
+            return ec.SECP384R1()
+        case KeyType.RSA_2048:
+            return 2048
+        case KeyType.RSA_3072:
+            return 3072
+        case KeyType.RSA_4096:
+            return 4096
+
+
+def _name(curve: ec.EllipticCurve | int) -> str:
+    return "" if isinstance(curve, int) else curve.name
 
 
 def _key_of(certificate: x509.Certificate) -> str:

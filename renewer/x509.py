@@ -42,10 +42,11 @@ _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 def new_key(key_type: KeyType) -> bytes:
     """A fresh private key as PKCS#8 PEM (RFC 5958), not encrypted."""
     key: _Key
-    if key_type in certs.CURVES:
-        key = ec.generate_private_key(certs.CURVES[key_type])
+    parameters = certs.parameters(key_type)
+    if isinstance(parameters, int):
+        key = rsa.generate_private_key(public_exponent=65537, key_size=parameters)
     else:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=certs.SIZES[key_type])
+        key = ec.generate_private_key(parameters)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 

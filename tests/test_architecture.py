@@ -333,6 +333,27 @@ def test_foreign_imports_are_declared() -> None:
     assert sorted(foreign - declared) == []
 
 
+def test_tables_over_an_enum_name_each_of_its_members() -> None:
+    """A new member is missed by no table that is written out; what is said of a few is a `match`."""
+    members: dict[str, list[set[str]]] = {}
+    for module in modules():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in node.bases):
+                names = {ast.unparse(one.targets[0]) for one in node.body if isinstance(one, ast.Assign)}
+                members.setdefault(node.name, []).append(names)
+    wrong = []
+    for module in modules():
+        for node in nodes(module):
+            if not isinstance(node, ast.Dict) or len(node.keys) < 2:
+                continue
+            keys = [ast.unparse(key).rpartition(".") if key else ("", "", "") for key in node.keys]
+            (of, *others) = {owner.rpartition(".")[2] for owner, _, _ in keys}
+            named = {name for _, _, name in keys}
+            if of in members and not others and named not in members[of]:
+                wrong.append(f"{module.path}:{node.lineno} is a table over {of}")
+    assert wrong == []
+
+
 # --- size and words -----------------------------------------------------------------------------------------
 
 

@@ -12,11 +12,10 @@ from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.errors import ConfigError, RenewerError
 from renewer.model.desired import Agent, Config
-from renewer.model.inspection import Finding, Severity
+from renewer.model.inspection import Finding
 from renewer.model.installed import Discovery, HostCertificate
 
 _COLUMNS = ("names", "expires", "renewed by", "servers", "ports")
-_SIGNS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""}
 
 
 @click.command("discover")
@@ -160,12 +159,12 @@ def _print(found: Discovery) -> None:
         screen.table(_COLUMNS, [_row(one, found) for one in found.certificates])
     for one in found.certificates:
         for finding in one.findings:
-            head = (f"{finding.severity.value} ", _SIGNS[finding.severity])
+            head = (f"{finding.severity.value} ", screen.severity_style(finding.severity))
             screen.coloured(head, (words.line(f"{_names(one)}: {finding.text}"), ""))
             if finding.hint:
                 screen.out(f"    → {words.line(finding.hint)}")
     for finding in found.findings:
-        head = (f"{finding.severity.value} ", _SIGNS[finding.severity])
+        head = (f"{finding.severity.value} ", screen.severity_style(finding.severity))
         screen.coloured(head, (words.line(finding.text), ""))
         if finding.hint:
             screen.out(f"    → {words.line(finding.hint)}")

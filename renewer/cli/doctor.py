@@ -18,8 +18,6 @@ from renewer.model.trouble import Concern
 if TYPE_CHECKING:
     from renewer.model.desired import Certificate
 
-_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: ""}
-
 
 @click.command("doctor")
 @click.argument("names", nargs=-1, metavar="[NAME…]", shell_complete=complete)
@@ -141,13 +139,13 @@ def _print(checkups: Sequence[Checkup]) -> None:
             screen.out(f"{checkup.name} ({checkup.certificate})")
         for one in new:
             rest = f" {one.code}: {one.text}{_others(one, checkup, checkups)}"
-            screen.coloured(("  ", ""), (one.severity.value, _COLOURS[one.severity]), (rest, ""))
+            screen.coloured(("  ", ""), (one.severity.value, screen.severity_style(one.severity)), (rest, ""))
             if one.hint:
                 screen.out(f"    → {one.hint}")
 
 
 def _urgency(checkup: Checkup) -> int:
-    order = list(_COLOURS)
+    order = list(Severity)
     return min((order.index(one.severity) for one in checkup.findings), default=len(order))
 
 

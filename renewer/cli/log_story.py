@@ -25,13 +25,6 @@ _ACTS = frozenset(
     }
 )
 _BEGINS = frozenset({Step.RESUME, Step.ISSUE, Step.INSTALL, Step.DEPLOY})
-_STYLES = {
-    EventName.FAILED: "red",
-    EventName.ROLLED_BACK: "yellow",
-    EventName.RENEWED: "bold green",
-    EventName.RECOVERED: "green",
-    EventName.VERIFIED: "green",
-}
 _OUTPUT = 40  # lines of a hook's output
 
 
@@ -150,8 +143,16 @@ def _run(run: str, events: Sequence[Event]) -> Iterator[Line]:
 def _style(event: Event) -> str:
     if event.get("event") == EventName.HOOK_RUN and event.get("result") == "failed":
         return "red"
-    name = event.get("event")
-    return _STYLES.get(EventName(name), "") if name in tuple(EventName) else ""
+    match event.get("event"):
+        case EventName.FAILED:
+            return "red"
+        case EventName.ROLLED_BACK:
+            return "yellow"
+        case EventName.RENEWED:
+            return "bold green"
+        case EventName.RECOVERED | EventName.VERIFIED:
+            return "green"
+    return ""
 
 
 def _waited(events: Sequence[Event]) -> Iterator[Line]:

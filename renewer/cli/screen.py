@@ -15,6 +15,7 @@ import msgspec
 
 from renewer import clock, errors, network, words
 from renewer.model.desired import Config
+from renewer.model.inspection import Severity
 
 SCHEMA = 1
 _FILES = 1024  # open at once, as systemd allows a service; more makes programs with select(2) fail
@@ -163,6 +164,17 @@ def separation(*, tried: bool = False) -> tuple[dict[str, str] | None, tuple[str
     lines += [f"    {found.lacks}"] if found.lacks else []
     lines += [f"    → {found.hint}"] if found.hint else []
     return {"text": found.text, "lacks": found.lacks, "hint": found.hint}, tuple(lines)
+
+
+def severity_style(severity: Severity) -> str:
+    """How the word for it looks on a terminal."""
+    match severity:
+        case Severity.ERROR:
+            return "red"
+        case Severity.WARNING:
+            return "yellow"
+        case Severity.INFO:
+            return ""
 
 
 def coloured(*parts: tuple[str, str]) -> None:

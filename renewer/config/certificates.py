@@ -25,7 +25,6 @@ from renewer.model.desired import (
     Defaults,
     Endpoint,
     KeyType,
-    Starttls,
     Watch,
     Ways,
 )
@@ -369,18 +368,6 @@ def _check_rights(given: Given[Copy], paths: tuple[tuple[CopyPart, str], ...]) -
 
 # --- endpoints ----------------------------------------------------------------------------------------------
 
-_PORTS = {
-    Starttls.SMTP: 25,
-    Starttls.SUBMISSION: 587,
-    Starttls.IMAP: 143,
-    Starttls.POP3: 110,
-    Starttls.LDAP: 389,
-    Starttls.POSTGRESQL: 5432,
-    Starttls.MYSQL: 3306,
-    Starttls.XMPP: 5222,
-    Starttls.FTP: 21,
-    Starttls.SIEVE: 4190,
-}
 _LAST_PORT = 65535
 
 
@@ -396,7 +383,7 @@ def default_endpoints(names: tuple[Identifier, ...]) -> tuple[Endpoint, ...]:
 def endpoint(given: Given[Endpoint]) -> Endpoint:
     """The rule of a table of `endpoints`; whose it is, and so what is asked for, is not known yet."""
     starttls = given.get("starttls")
-    port = given.get("port", _PORTS[starttls] if starttls else 443)
+    port = given.get("port", starttls.port if starttls else 443)
     return given.make(port=port, server_name=given.get("server_name", ""))
 
 

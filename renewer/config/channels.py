@@ -7,7 +7,6 @@ from renewer.config.given import Given
 from renewer.model.desired import Agent, Channel, Email, MailSecurity, Notified, Report
 from renewer.model.keys import host_port
 
-_PORTS = {MailSecurity.STARTTLS: 587, MailSecurity.TLS: 465, MailSecurity.PLAIN: 25}
 _OF_SERVER = ("security", "username", "password", "ca_bundle")  # keys that mean nothing to a local sendmail
 _FORMS = (".html", ".txt", ".csv", ".json")
 
@@ -51,7 +50,7 @@ def _server(given: Given[Email]) -> str | None:
         return None
     security = given.get("security", MailSecurity.STARTTLS)
     try:
-        server = host_port(given.get("server"), _PORTS[security], "'{}' is no host that can be asked")
+        server = host_port(given.get("server"), security.port, "'{}' is no host that can be asked")
     except ValueError as error:
         given.wrong("server", str(error))
         return None

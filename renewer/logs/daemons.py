@@ -8,14 +8,7 @@ from collections.abc import Iterator, Mapping
 from renewer import clock, words
 from renewer.model.decision import EventName
 
-_LOUD: Mapping[object, int] = {
-    EventName.FAILED: 3,
-    EventName.ROLLED_BACK: 4,
-    EventName.NOTICE: 5,
-    EventName.RENEWED: 5,
-    EventName.RECOVERED: 5,
-}
-_INFO = 6
+_ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6  # RFC 5424 §6.2.1
 _PERSON = 3
 _HEAD = ("at", "host", "run", "certificate", "event")
 _FIRST = ("text", "error")  # what says most
@@ -68,9 +61,16 @@ def _busy() -> OSError:
 
 def priority(event: Mapping[str, object]) -> int:
     """The syslog severity: 3 for what failed, down to 6 for what just happens."""
-    if event.get("event") == EventName.RUN_FINISHED and event.get("exit") == _PERSON:
-        return _LOUD[EventName.FAILED]
-    return _LOUD.get(event.get("event"), _INFO)
+    match event.get("event"):
+        case EventName.FAILED:
+            return _ERROR
+        case EventName.RUN_FINISHED if event.get("exit") == _PERSON:
+            return _ERROR
+        case EventName.ROLLED_BACK:
+            return _WARNING
+        case EventName.NOTICE | EventName.RENEWED | EventName.RECOVERED:
+            return _NOTICE
+    return _INFO
 
 
 def details(event: Mapping[str, object]) -> dict[str, object]:

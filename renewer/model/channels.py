@@ -1,7 +1,7 @@
 """Ways to tell people how it goes, as the config says them."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from renewer.model.keys import ABS_PATH, ENVIRONMENT, MAILBOX, Argv, Key, Printable, Seconds, Secret
 from renewer.model.value import Value
@@ -18,11 +18,19 @@ class Topic(StrEnum):
 
 
 class MailSecurity(StrEnum):
-    """How a mail server is spoken to."""
+    """How a mail server is spoken to, and the `port` where it listens for that."""
 
-    STARTTLS = "starttls"
-    TLS = "tls"
-    PLAIN = "plain"  # to a loopback address only
+    port: int
+
+    STARTTLS = "starttls", 587
+    TLS = "tls", 465
+    PLAIN = "plain", 25  # to a loopback address only
+
+    def __new__(cls, word: str, port: int = 0) -> Self:
+        """A word with the port that goes with it."""
+        made = str.__new__(cls, word)
+        made._value_, made.port = word, port
+        return made
 
 
 _CA_BUNDLE = Key("PEM file to trust instead of the system's roots.", ABS_PATH)

@@ -1,7 +1,7 @@
 """Where a certificate is served: ports, copies, and the hooks that make servers load it."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from renewer.model.keys import (
     ENVIRONMENT,
@@ -20,32 +20,29 @@ from renewer.model.value import Value
 
 
 class Starttls(StrEnum):
-    """Protocols that turn to TLS after a few words in clear."""
+    """Protocols that turn to TLS after a few words in clear, each with the `port` where it does as a rule."""
 
-    SMTP = "smtp"
-    SUBMISSION = "submission"
-    IMAP = "imap"
-    POP3 = "pop3"
-    LDAP = "ldap"
-    POSTGRESQL = "postgresql"
-    MYSQL = "mysql"
-    XMPP = "xmpp"
-    FTP = "ftp"
-    SIEVE = "sieve"
+    port: int
+
+    SMTP = "smtp", 25
+    SUBMISSION = "submission", 587
+    IMAP = "imap", 143
+    POP3 = "pop3", 110
+    LDAP = "ldap", 389
+    POSTGRESQL = "postgresql", 5432
+    MYSQL = "mysql", 3306
+    XMPP = "xmpp", 5222
+    FTP = "ftp", 21
+    SIEVE = "sieve", 4190
+
+    def __new__(cls, word: str, port: int = 0) -> Self:
+        """A word with the port of that protocol."""
+        made = str.__new__(cls, word)
+        made._value_, made.port = word, port
+        return made
 
 
-BEFORE_TLS = {
-    21: Starttls.FTP,
-    25: Starttls.SMTP,
-    110: Starttls.POP3,
-    143: Starttls.IMAP,
-    389: Starttls.LDAP,
-    587: Starttls.SUBMISSION,
-    3306: Starttls.MYSQL,
-    4190: Starttls.SIEVE,
-    5222: Starttls.XMPP,
-    5432: Starttls.POSTGRESQL,
-}
+BEFORE_TLS = {protocol.port: protocol for protocol in Starttls}
 """What is spoken at a port before TLS when nobody says so."""
 
 _TLS_AT_ONCE = {

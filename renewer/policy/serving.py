@@ -5,41 +5,46 @@ from collections.abc import Collection
 from renewer.model.facts import EndpointState, Sighting
 from renewer.model.names import Identifier
 
-_HINTS = {
-    EndpointState.VERIFIED: "",
-    EndpointState.STALE: "have that server load what is live, or name its hook in the configuration; if its "
-    "hooks succeed, another node may answer at that address, or a container have a file or `live` itself "
-    "mounted instead of the certificate's directory",
-    EndpointState.FOREIGN: "another server or proxy answers there: correct `endpoints`, or that server",
-    EndpointState.UNTRUSTED: "let the server send fullchain.pem, and nothing besides (Apache's old "
-    "SSLCertificateChainFile: take it out); for a private authority set its `roots`",
-    EndpointState.UNREACHABLE: "start the server, open the port, or correct `endpoints`",
-    EndpointState.UNKNOWN: "",
-}
+_STALE = (
+    "have that server load what is live, or name its hook in the configuration; if its hooks succeed, "
+    "another node may answer at that address, or a container have a file or `live` itself mounted instead of "
+    "the certificate's directory"
+)
+_UNTRUSTED = (
+    "let the server send fullchain.pem, and nothing besides (Apache's old SSLCertificateChainFile: take it "
+    "out); for a private authority set its `roots`"
+)
 _MUTE = (
     "somebody answers there and completes no handshake: is it the right port, does `starttls` belong to it, "
     "or `proxy_protocol = true` because it expects the PROXY protocol?"
 )
-
-
 _LACKS = (
     "let the server load this certificate's files as a second pair beside the other, or correct `key` or "
     "`endpoints`"
 )
-
 _NEWER = (
     "restore the state that has it, if this one came from a backup; or order another to take its place: "
     "renewer run {} (a run does so by itself after a day); if somebody else serves there, correct `endpoints`"
 )
 
 
-def hint(seen: Sighting) -> str:
+def hint(seen: Sighting) -> str:  # noqa: PLR0911  one a state
     """What a person can do about what a port showed."""
     if seen.newer:
         return _NEWER.format(seen.certificate)
     if seen.lacks:
         return _LACKS
-    return _MUTE if seen.answered and seen.state is EndpointState.UNREACHABLE else _HINTS[seen.state]
+    match seen.state:
+        case EndpointState.VERIFIED | EndpointState.UNKNOWN:
+            return ""
+        case EndpointState.STALE:
+            return _STALE
+        case EndpointState.FOREIGN:
+            return "another server or proxy answers there: correct `endpoints`, or that server"
+        case EndpointState.UNTRUSTED:
+            return _UNTRUSTED
+        case EndpointState.UNREACHABLE:
+            return _MUTE if seen.answered else "start the server, open the port, or correct `endpoints`"
 
 
 def judge(  # noqa: PLR0913  what one look shows

@@ -142,27 +142,25 @@ def _each_once(troubles: Iterable[Trouble], now: datetime) -> Iterator[Trouble]:
     """What is told as it is: one matter a subject, though an endpoint may have several addresses."""
     told: set[str] = set()
     for one in sorted(troubles, key=lambda one: one.kind is Kind.DISK):  # what lies on disk comes last
-        if one.kind in _SUBJECTS and _is_lasting(one, now) and _subject(one) not in told:
-            told.add(_subject(one))
+        if (subject := _subject(one)) and subject not in told and _is_lasting(one, now):
+            told.add(subject)
             yield one
 
 
-_SUBJECTS = {
-    Kind.DISK: "disk",
-    Kind.ACCOUNT: "account",
-    Kind.HOOK: "hook",
-    Kind.LATER: "hook",
-    Kind.POST: "post hook",
-    Kind.REFUSED: "refused",
-    Kind.PORT: "port",
-    Kind.REVOKED: "revoked",
-    Kind.DEGRADED: "degraded",
-}
-"""What is told at once, or once it has lasted: the subjects of its matters."""
-
-
 def _subject(one: Trouble) -> str:
-    return f"{_SUBJECTS[one.kind]} {one.where}".rstrip()
+    """What it is about, if it is told as it is, at once or once it has lasted; else ""."""
+    match one.kind:
+        case Kind.DISK | Kind.ACCOUNT | Kind.HOOK | Kind.REFUSED | Kind.PORT | Kind.REVOKED | Kind.DEGRADED:
+            about = one.kind.value
+        case Kind.LATER:
+            about = Kind.HOOK.value
+        case Kind.POST:
+            about = "post hook"
+        case Kind.ORDER | Kind.EXPIRED | Kind.OVERDUE:
+            return ""  # `_orders` and `_expiring` speak of them
+        case Kind.ABSENT | Kind.WINDOW | Kind.MODES | Kind.TEST | Kind.PENDING:
+            return ""  # shown in `status`, and no news
+    return f"{about} {one.where}".rstrip()
 
 
 def _is_lasting(one: Trouble, now: datetime) -> bool:

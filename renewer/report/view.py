@@ -29,7 +29,6 @@ _EVENTS = {
     "rolled-back": "went back",
 }
 _EVENT_TONES = {"renewed": "ok", "recovered": "ok", "failed": "bad", "rolled-back": "warn"}
-_HOOK_TONES = {DeploymentState.DONE: "ok", DeploymentState.FAILED: "bad"}
 
 
 class LifeBar(Value):
@@ -296,7 +295,13 @@ def _facts(row: CertificateStatus) -> tuple[tuple[str, str], ...]:
 
 
 def _hook(one: HookStatus) -> HookRow:
-    tone = _HOOK_TONES.get(one.state, "warn")
+    match one.state:
+        case DeploymentState.DONE:
+            tone = "ok"
+        case DeploymentState.FAILED:
+            tone = "bad"
+        case DeploymentState.PENDING | DeploymentState.LATER:
+            tone = "warn"
     return HookRow(hook=one.hook, state=one.state, tone=tone, at=one.at, error=(one.error or "")[:LONG])
 
 

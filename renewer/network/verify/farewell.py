@@ -5,8 +5,7 @@ hundred, fail2ban's filters for Postfix and Dovecot match a connection that was 
 """
 
 import contextlib
-from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from renewer.model.desired import Starttls
 
@@ -27,20 +26,37 @@ class Talk(Protocol):
 def leave(talk: Talk, protocol: Starttls, *, greeted: bool) -> None:
     """Say goodbye inside TLS; `greeted`: the server did so before TLS. Never raises OSError."""
     with contextlib.suppress(OSError):
-        _WORDS[protocol](talk, greeted)
+        _leave(talk, protocol, greeted)
 
 
-def _say(word: bytes) -> Callable[[Talk, bool], None]:
-    def say(talk: Talk, greeted: bool) -> None:  # noqa: FBT001  one signature for all
-        if not greeted:  # it does so now
-            _line(talk)
-        talk.send(word)
+def _leave(talk: Talk, protocol: Starttls, greeted: bool) -> None:  # noqa: FBT001
+    match protocol:
+        case Starttls.SMTP | Starttls.SUBMISSION | Starttls.FTP | Starttls.POP3:
+            _say(talk, b"QUIT\r\n", greeted)  # RFC 5321 §4.1.1.10, RFC 959 §4.1.1, RFC 1939 §4
+        case Starttls.IMAP:
+            _say(talk, b"a2 LOGOUT\r\n", greeted)  # RFC 9051 §6.1.3
+        case Starttls.SIEVE:
+            _sieve(talk)
+        case Starttls.XMPP:
+            _xmpp(talk)
+        case Starttls.LDAP:
+            _ldap(talk)
+        case Starttls.POSTGRESQL:
+            pass  # who leaves before the startup packet is expected to be one who looked at the certificate
+        case Starttls.MYSQL:
+            _mysql(talk)
+        case _:
+            assert_never(protocol)
+
+
+def _say(talk: Talk, word: bytes, greeted: bool) -> None:  # noqa: FBT001
+    if not greeted:  # it does so now
         _line(talk)
+    talk.send(word)
+    _line(talk)
 
-    return say
 
-
-def _sieve(talk: Talk, _greeted: bool) -> None:  # noqa: FBT001
+def _sieve(talk: Talk) -> None:
     """RFC 5804 §2.2: after TLS the server says its capabilities again, several lines up to OK."""
     heard = b""
     while len(heard) < _MOST and not any(line[:2].upper() == b"OK" for line in heard.splitlines()):
@@ -51,7 +67,7 @@ def _sieve(talk: Talk, _greeted: bool) -> None:  # noqa: FBT001
     _line(talk)
 
 
-def _xmpp(talk: Talk, _greeted: bool) -> None:  # noqa: FBT001
+def _xmpp(talk: Talk) -> None:
     """RFC 6120 §4.4: a stream is opened and closed; an error of the stream is an answer as good as any."""
     talk.send(
         b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' version='1.0' "
@@ -60,16 +76,12 @@ def _xmpp(talk: Talk, _greeted: bool) -> None:  # noqa: FBT001
     talk.receive()
 
 
-def _ldap(talk: Talk, _greeted: bool) -> None:  # noqa: FBT001
+def _ldap(talk: Talk) -> None:
     """RFC 4511 §4.3: an unbind request, to which there is no answer."""
     talk.send(b"\x30\x05\x02\x01\x02\x42\x00")
 
 
-def _postgresql(_talk: Talk, _greeted: bool) -> None:  # noqa: FBT001
-    """Nothing: who leaves before the startup packet is expected to be one who looked at the certificate."""
-
-
-def _mysql(talk: Talk, _greeted: bool) -> None:  # noqa: FBT001
+def _mysql(talk: Talk) -> None:
     """MySQL, Connection Phase: a login without a user name.
 
     A connection that ends before it is counted as a host's error, and one that names a user as a refused
@@ -101,18 +113,3 @@ def _line(talk: Talk) -> None:
         if not (more := talk.receive()):
             return
         heard += more
-
-
-_QUIT = _say(b"QUIT\r\n")
-_WORDS: dict[Starttls, Callable[[Talk, bool], None]] = {
-    Starttls.SMTP: _QUIT,  # RFC 5321 §4.1.1.10
-    Starttls.SUBMISSION: _QUIT,
-    Starttls.FTP: _QUIT,  # RFC 959 §4.1.1
-    Starttls.POP3: _QUIT,  # RFC 1939 §4
-    Starttls.IMAP: _say(b"a2 LOGOUT\r\n"),  # RFC 9051 §6.1.3
-    Starttls.SIEVE: _sieve,
-    Starttls.XMPP: _xmpp,
-    Starttls.LDAP: _ldap,
-    Starttls.POSTGRESQL: _postgresql,
-    Starttls.MYSQL: _mysql,
-}

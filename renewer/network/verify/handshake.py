@@ -19,20 +19,18 @@ from renewer.network.verify.starttls import StarttlsError, upgrade
 from renewer.network.verify.trust import known
 
 # OpenSSL's X509_V_ERR_… codes (openssl-verification-options(1)) in our words
-_TROUBLES = {
-    9: PortTrouble.NOT_YET_VALID,
-    10: PortTrouble.EXPIRED,
-    18: PortTrouble.SELF_SIGNED,
-    19: PortTrouble.UNKNOWN_ROOT,
-    2: PortTrouble.CHAIN_INCOMPLETE,
-    20: PortTrouble.CHAIN_INCOMPLETE,
-    21: PortTrouble.CHAIN_INCOMPLETE,
-}
-_MEANINGS = {
-    PortTrouble.SELF_SIGNED: "the certificate is self-signed",
-    PortTrouble.UNKNOWN_ROOT: "the chain ends at a root that is not trusted",
-    PortTrouble.CHAIN_INCOMPLETE: "the chain stops short of a trusted root: an intermediate is not sent, "
-    "or its root is not trusted",
+_INCOMPLETE = (
+    PortTrouble.CHAIN_INCOMPLETE,
+    "the chain stops short of a trusted root: an intermediate is not sent, or its root is not trusted",
+)
+_TROUBLES = {  # where OpenSSL says it well, nothing
+    9: (PortTrouble.NOT_YET_VALID, ""),
+    10: (PortTrouble.EXPIRED, ""),
+    18: (PortTrouble.SELF_SIGNED, "the certificate is self-signed"),
+    19: (PortTrouble.UNKNOWN_ROOT, "the chain ends at a root that is not trusted"),
+    2: _INCOMPLETE,
+    20: _INCOMPLETE,
+    21: _INCOMPLETE,
 }
 
 
@@ -175,8 +173,8 @@ def show_politely(
             return Shown(True, judged.der, PortTrouble.ROOTS, unusable, trusted=False)
         shown = Shown(True, judged.der, trusted=trusted)
         if judged.verdict:
-            trouble = _TROUBLES.get(judged.verdict, PortTrouble.UNTRUSTED)
-            error = f"{place.address}: {_MEANINGS.get(trouble) or polite.meaning(judged.verdict)}"
+            trouble, meaning = _TROUBLES.get(judged.verdict, (PortTrouble.UNTRUSTED, ""))
+            error = f"{place.address}: {meaning or polite.meaning(judged.verdict)}"
             return shown._replace(trouble=trouble, error=error)
         if judged.old:
             return shown._replace(
@@ -225,8 +223,8 @@ def words(error: OSError | ValueError, timeout: float, *, connected: bool) -> tu
     """What ended a handshake, as a word and as a sentence; `timeout` is how many seconds it had."""
     match error:
         case ssl.SSLCertVerificationError():
-            trouble = _TROUBLES.get(error.verify_code, PortTrouble.UNTRUSTED)
-            found = trouble, _MEANINGS.get(trouble, str(error.verify_message))
+            trouble, meaning = _TROUBLES.get(error.verify_code, (PortTrouble.UNTRUSTED, ""))
+            found = trouble, meaning or str(error.verify_message)
         case bounded.EndlessError():
             found = PortTrouble.NO_TLS, str(error)
         case StarttlsError():

@@ -23,7 +23,29 @@ def upgrade(plain: socket.socket, protocol: Starttls, server_name: str, deadline
 
     Raises StarttlsError, TimeoutError, or what the network raises.
     """
-    _DIALOGUES[protocol](_Talk(plain, deadline), server_name)
+    _dialogue(protocol)(_Talk(plain, deadline), server_name)
+
+
+def _dialogue(protocol: Starttls) -> "Callable[[_Talk, str], None]":  # noqa: PLR0911  one a protocol
+    match protocol:
+        case Starttls.SMTP | Starttls.SUBMISSION:
+            return _smtp
+        case Starttls.IMAP:
+            return _imap
+        case Starttls.POP3:
+            return _pop3
+        case Starttls.LDAP:
+            return _ldap
+        case Starttls.POSTGRESQL:
+            return _postgresql
+        case Starttls.MYSQL:
+            return _mysql
+        case Starttls.XMPP:
+            return _xmpp
+        case Starttls.FTP:
+            return _ftp
+        case Starttls.SIEVE:
+            return _sieve
 
 
 class _Talk:
@@ -196,17 +218,3 @@ def _mysql(talk: _Talk, _server_name: str) -> None:
     flags = 0x0800 | 0x0200 | 0x8000  # SSL, PROTOCOL_41, SECURE_CONNECTION
     request = flags.to_bytes(4, "little") + (1 << 24).to_bytes(4, "little") + b"\x21" + bytes(23)
     talk.send(len(request).to_bytes(3, "little") + b"\x01" + request)
-
-
-_DIALOGUES: dict[Starttls, Callable[[_Talk, str], None]] = {
-    Starttls.SMTP: _smtp,
-    Starttls.SUBMISSION: _smtp,
-    Starttls.IMAP: _imap,
-    Starttls.POP3: _pop3,
-    Starttls.LDAP: _ldap,
-    Starttls.POSTGRESQL: _postgresql,
-    Starttls.MYSQL: _mysql,
-    Starttls.XMPP: _xmpp,
-    Starttls.FTP: _ftp,
-    Starttls.SIEVE: _sieve,
-}
