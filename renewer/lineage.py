@@ -10,7 +10,7 @@ from renewer.errors import RenewerError, UsageError
 from renewer.model.decision import EventName
 from renewer.model.desired import Endpoint
 from renewer.model.facts import CopyFact, Hold, Revoked, Sighting, Situation, Version
-from renewer.model.shelf import Contents
+from renewer.model.status import Contents
 from renewer.network import verify
 from renewer.policy.wanted import usable
 from renewer.policy.window import in_emergency

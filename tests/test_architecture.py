@@ -337,10 +337,10 @@ def test_tables_over_an_enum_name_each_of_its_members() -> None:
     """A new member is missed by no table that is written out; what is said of a few is a `match`."""
     members: dict[str, list[set[str]]] = {}
     for module in modules():
-        for node in module.tree.body:
-            if isinstance(node, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in node.bases):
-                names = {ast.unparse(one.targets[0]) for one in node.body if isinstance(one, ast.Assign)}
-                members.setdefault(node.name, []).append(names)
+        for made in module.tree.body:
+            if isinstance(made, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in made.bases):
+                names = {ast.unparse(one.targets[0]) for one in made.body if isinstance(one, ast.Assign)}
+                members.setdefault(made.name, []).append(names)
     wrong = []
     for module in modules():
         for node in nodes(module):

@@ -1,7 +1,7 @@
 """Main's side of the door to the worker that speaks to one authority."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from renewer import secrets
@@ -62,6 +62,24 @@ class AuthorityDoor:
             with self._guard:
                 self._places |= there
         return found
+
+    def choose_profile(self, wished: Sequence[str]) -> str | None:
+        """The first of these certificate profiles that it offers (draft-ietf-acme-profiles §3).
+
+        None if none is wished; where it lists none, the first. Raises GiveUp if it has none of several.
+        """
+        offered = self.directory().profiles
+        if not wished or not offered:
+            return next(iter(wished), None)
+        for one in wished:
+            if one in offered:
+                return one
+        raise GiveUp(
+            f"{self.name} has no profile {' and no '.join(repr(one) for one in wished)}; "
+            f"it offers {', '.join(sorted(offered))}",
+            kind="invalidProfile",
+            hint="choose one of these, or remove profile",
+        )
 
     def is_at(self, url: str) -> None:
         """What is where this is belongs to the authority as well."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from renewer.accounts import profiles
 from renewer.accounts.account import Account
 from renewer.accounts.door import AuthorityDoor
 from renewer.errors import GiveUp
@@ -66,7 +65,7 @@ class Keeper:
     def profile_fault(self, wished: Sequence[str]) -> GiveUp | None:
         """Why none of these profiles can be asked for there, or None."""
         try:
-            profiles.choose(self._door.name, self.directory.profiles, wished)
+            self._door.choose_profile(wished)
         except GiveUp as error:
             return error
         return None

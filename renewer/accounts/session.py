@@ -18,7 +18,6 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from renewer import words
-from renewer.accounts import profiles
 from renewer.accounts.account import Account
 from renewer.accounts.door import AuthorityDoor
 from renewer.accounts.key import AccountKey
@@ -301,7 +300,7 @@ class Session:
 
         Of an authority that lists none it is the first: it may have them all the same. Raises GiveUp.
         """
-        return profiles.choose(self._door.name, self.directory.profiles, wished)
+        return self._door.choose_profile(wished)
 
     def _check_profile(self, profile: str | None) -> None:
         offered = self.directory.profiles

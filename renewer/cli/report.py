@@ -42,7 +42,7 @@ def command(
     Exit: 0; 1 if a channel did not take it.
     """
     from renewer.report import forms
-    from renewer.report.summaries import form_of, publish
+    from renewer.report.files import form_of, publish
 
     form = "json" if as_json and path is None else form or (form_of(path) if path else "text")
     if readiness:
@@ -93,7 +93,7 @@ def _report(config: "Config", span: timedelta) -> "Summary":
 def _send(config: "Config", report: "Summary", *, as_json: bool) -> int:
     """To every channel that would get a summary; says how it went."""
     from renewer.context import run_id
-    from renewer.report.summaries import FILE, send, targets
+    from renewer.report.files import FILE, send, targets
 
     names = [name for name in targets(config) if name != FILE]
     if not names:
@@ -130,7 +130,7 @@ def page(setup: Setup, path: str | None, as_json: bool) -> int:
     from renewer.context import Context
     from renewer.model.facts import RunRecord
     from renewer.report import files
-    from renewer.report.summaries import publish
+    from renewer.report.files import publish
     from renewer.run import plan
 
     config = setup.config()

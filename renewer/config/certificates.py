@@ -23,6 +23,7 @@ from renewer.model.desired import (
     Copy,
     CopyPart,
     Defaults,
+    DeployWindow,
     Endpoint,
     KeyType,
     Watch,
@@ -30,7 +31,6 @@ from renewer.model.desired import (
 )
 from renewer.model.keys import host_and_port, mode
 from renewer.model.names import Identifier, IdentifierType
-from renewer.model.windows import DeployWindow
 
 if TYPE_CHECKING:
     from renewer.config.requests import OwnRequest

@@ -4,7 +4,7 @@ import os
 import re
 from contextlib import suppress
 
-from renewer.model.windows import DeployWindow
+from renewer.model.desired import DeployWindow
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOW = re.compile(

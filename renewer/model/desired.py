@@ -66,7 +66,6 @@ from renewer.model.served import (
     Starttls,
 )
 from renewer.model.value import Value
-from renewer.model.windows import DeployWindow
 
 __all__ = [
     "CERTBOT_EVENTS", "LEAFLESS_PARTS", "SEALED_PARTS", "SECRET_PARTS", "SERVER_EVENTS",
@@ -183,6 +182,22 @@ class GivenRequest(Value):
     path: str
     der: bytes
     spki: str
+
+
+class DeployWindow(Value):
+    """When a certificate may be deployed: on these weekdays (0 is Monday) from `start` to `end`.
+
+    In minutes of the day as the clocks of `zone` show it; an end that is not after the start lies on the next
+    day. `text` is how the config says it. `fault` is why this host cannot tell when that is: such a window
+    never opens.
+    """
+
+    text: str
+    days: tuple[int, ...]
+    start: int
+    end: int
+    zone: str
+    fault: str = ""
 
 
 class Certificate(Value):

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from renewer.model.decision import Reason, Result, State, Step, WatchState
 from renewer.model.desired import KeyType
-from renewer.model.facts import DeploymentState, EndpointState
+from renewer.model.facts import DeploymentState, EndpointState, Hold, Revoked, Sighting, Version
 from renewer.model.trouble import Concern
-from renewer.model.value import Printed
+from renewer.model.value import Printed, Value
 
 SCHEMA = 1
 
@@ -222,6 +222,18 @@ class RunDocument(_Planned, kw_only=True):
 
 
 # --- versions -----------------------------------------------------------------------------------------------
+
+
+class Contents(Value):
+    """All that is known of a certificate's versions, newest first; `faults` are of those that are no good."""
+
+    certificate: str
+    live: str | None
+    versions: tuple[Version, ...]
+    holds: tuple[Hold, ...] = ()
+    revoked: tuple[Revoked, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 class VersionStatus(Printed):

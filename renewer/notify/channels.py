@@ -6,7 +6,7 @@ What a channel took it is not given again. Secrets are taken when a channel is u
 import base64
 from collections.abc import Callable, Iterable
 
-from renewer.errors import RenewerError, RetryLater
+from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Apprise, Channel, Email, Program, Secret, Webhook
 from renewer.notify.message import Message
 from renewer.secrets import proxy as proxy_url
@@ -74,6 +74,26 @@ def _send(channel: Channel, message: Message, secret: Resolve, way: Callable[[],
             to = channel.urls + (channel.escalate_to if message.escalated else ())
             return apprise.deliver(message, [secret(one) or "" for one in to])
         case Program():
-            from renewer.notify import command
+            return call_program(channel, message)
 
-            return command.deliver(channel, message)
+
+def call_program(channel: Program, message: Message) -> str:
+    """Give it as JSON to a program of the operator's: exit code 0 means that it took the message."""
+    from renewer import ownership, proc, secrets, words
+    from renewer.notify.webhook import document
+
+    path = channel.run[0]
+    if fault := ownership.why_not_run(path, f"`run` in [notify.{channel.name}]"):
+        raise GiveUp(fault, kind="channel")
+    own, found = secrets.variables(channel.env)
+    env = {**proc.scrubbed_environment(), **own}
+    env |= {"RENEWER_CHANNEL": channel.name, "RENEWER_RUN": message.run, "RENEWER_SUBJECT": message.subject}
+    body = document(message, as_text=True)
+    ended = proc.run(channel.run, stdin=body, env=env, timeout=channel.timeout)
+    if ended.timed_out:
+        raise RetryLater(f"{path} was not done within {channel.timeout:g} s", kind="channel")
+    if ended.code != 0:
+        said = words.sentence(secrets.hidden(proc.last_telling_line(ended.output), found), 200)
+        text = f"{path} failed with exit code {proc.exit_words(ended.code)}" + (f": {said}" if said else "")
+        raise RetryLater(text, hint="run it by hand with a sample of `renewer notify test`", kind="channel")
+    return ""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from renewer.model.desired import DeployWindow
 from renewer.model.facts import Situation, Version
-from renewer.model.windows import DeployWindow
 from renewer.policy.window import emergency_span, in_emergency
 
 _DAY = 24 * 60  # minutes

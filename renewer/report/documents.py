@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from renewer.model.decision import Decision, Plan, RunReport, Step
 from renewer.model.facts import Hold, RunRecord, Situation, Version
-from renewer.model.shelf import Contents
 from renewer.model.status import (
     CertificateStatus,
+    Contents,
     EndpointStatus,
     ForeseenStep,
     HeldVersion,

@@ -16,7 +16,7 @@ from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.desired import Preflight as Mode
 from renewer.provisioning.webroot import WebrootSolver
-from renewer.report.summaries import publish
+from renewer.report.files import publish
 from tests import toml
 from tests.attacks.eve import Eve, at_work
 from tests.attacks.table import PROPERTY

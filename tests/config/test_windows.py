@@ -9,7 +9,7 @@ import pytest
 
 from renewer.config import windows
 from renewer.config.windows import deploy_window, local_zone
-from renewer.model.windows import DeployWindow
+from renewer.model.desired import DeployWindow
 
 WEEK = tuple(range(7))
 

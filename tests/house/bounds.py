@@ -30,13 +30,8 @@ STAND_ALONE: dict[str, str] = {
     "renewer/network/providers/httpreq.py": "a provider is a module",
     "renewer/network/channels/duty.py": "a duty is a module: what a worker loads",
     "renewer/network/channels/post.py": "one way to deliver, as mail is another",
-    "renewer/network/dns/caa.py": "a record with rules of its own (RFC 8659)",
-    "renewer/network/dns/examine.py": "one look at all: what `doctor` judges, apart from what solvers need",
-    "renewer/network/dns/tlsa.py": "a record with rules of its own (RFC 6698)",
     "renewer/notify/apprise.py": "loaded by who has such a channel: it brings processes",
-    "renewer/notify/command.py": "loaded by who has such a channel: it brings the webhook, and ssl",
     "renewer/policy/readiness.py": "a policy is a module: facts of a host in, findings out",
-    "renewer/report/freshness.py": "asked by every run, so without jinja2",
     "renewer/report/page.py": "loaded by who writes a page: it brings jinja2",
 }
 

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from renewer.config.windows import deploy_window
 from renewer.model.decision import Reason, State, Step
+from renewer.model.desired import DeployWindow
 from renewer.model.facts import COPIES, CopyState, DeploymentState, EndpointState, Situation, Version
-from renewer.model.windows import DeployWindow
 from renewer.policy.deploy_window import closed_until, opening
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import decide

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from renewer.model.decision import Reason, Step
-from renewer.model.desired import Endpoint, KeyType
+from renewer.model.desired import DeployWindow, Endpoint, KeyType
 from renewer.model.facts import (
     COPIES,
     Asked,
@@ -17,7 +17,6 @@ from renewer.model.facts import (
     Situation,
 )
 from renewer.model.names import Identifier
-from renewer.model.windows import DeployWindow
 from renewer.policy.deploying import hooks_to_run
 from renewer.policy.due import decide
 from renewer.policy.terms import ALL_STEPS, Terms

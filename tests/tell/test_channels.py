@@ -13,7 +13,7 @@ import pytest
 from renewer.config.load import load
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.model.desired import Program, Secret, SecretSource, Topic, Webhook
-from renewer.notify import apprise, channels, command, webhook
+from renewer.notify import apprise, channels, webhook
 from renewer.notify.message import Message
 from renewer.notify.notices import sample
 from tests.network.processes import below, ended, name_of, user_of
@@ -221,7 +221,7 @@ def test_a_command_gets_json(host: Host, message: Message, monkeypatch: pytest.M
     wish = program(
         host, f'{{ echo "$1 $ROOM $RENEWER_CHANNEL"; env; cat; }} > {taken}', env=(("ROOM", "ops"),)
     )
-    assert command.deliver(wish, message) == ""
+    assert channels.call_program(wish, message) == ""
     first, *rest = taken.read_text().splitlines()
     document = json.loads(rest[-1])
 
@@ -240,7 +240,7 @@ def test_a_command_gets_json(host: Host, message: Message, monkeypatch: pytest.M
 def test_a_command_that_fails(host: Host, message: Message, script: str, said: str) -> None:
     """Its last words are told; one that hangs is ended."""
     with pytest.raises(RetryLater, match=said):
-        command.deliver(program(host, script), message)
+        channels.call_program(program(host, script), message)
 
 
 def test_a_command_that_others_may_change_is_not_run(host: Host, message: Message) -> None:
@@ -248,7 +248,7 @@ def test_a_command_that_others_may_change_is_not_run(host: Host, message: Messag
     wish = program(host, "exit 0")
     (host.root / "tell").chmod(0o777)
     with pytest.raises(GiveUp, match="can be written to"):
-        command.deliver(wish, message)
+        channels.call_program(wish, message)
 
 
 def test_a_defect_of_one_channel_is_its_own(
@@ -259,7 +259,7 @@ def test_a_defect_of_one_channel_is_its_own(
     def broken(*_: object) -> str:
         raise ZeroDivisionError("with a secret in it")
 
-    monkeypatch.setattr(command, "deliver", broken)
+    monkeypatch.setattr(channels, "call_program", broken)
     with pytest.raises(RetryLater, match="a defect of this program: ZeroDivisionError") as refusal:
         channels.send(program(host, "exit 0"), message)
     assert "secret" not in refusal.value.text

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from renewer.report import freshness
+from renewer.report import files
 from tests.agent import Agent
 from tests.builders import DAY, HOUR, NOW
 from tests.tell import fleet
@@ -107,14 +107,14 @@ def _written(path: Path, now: datetime = NOW) -> str:
     """A page in a file; returns its stamp."""
     found = fleet.document([fleet.one(0, now, well=True)], now)
     path.write_text(fleet.html(found, [], now), "utf-8")
-    return freshness.stamp(found, HOUR)
+    return files.stamp_of(found, HOUR)
 
 
 def test_only_the_moment_of_the_run_is_renewed(tmp_path: Path) -> None:
     """An hour later, with the same facts, one line differs."""
     file = tmp_path / "index.html"
     stamp = _written(file)
-    renewed = freshness.renewed(str(file), stamp, NOW + HOUR)
+    renewed = files.renewed_page(str(file), stamp, NOW + HOUR)
 
     assert renewed is not None
     old, new = file.read_text("utf-8").splitlines(), renewed.decode().splitlines()
@@ -134,26 +134,26 @@ def test_only_the_moment_of_the_run_is_renewed(tmp_path: Path) -> None:
 def test_a_stamp_is_of_the_facts(change: dict[str, Any]) -> None:
     """Another fact, another stamp; the moment alone changes nothing but from day to day."""
     found = fleet.document([fleet.one(0, NOW, well=True)], NOW)
-    stamp = freshness.stamp(found, HOUR)
+    stamp = files.stamp_of(found, HOUR)
 
-    assert freshness.stamp(msgspec.structs.replace(found, at=NOW + HOUR, last_run=None), HOUR) == stamp
-    assert freshness.stamp(msgspec.structs.replace(found, **change), HOUR) != stamp
-    assert freshness.stamp(found, 2 * HOUR) != stamp
+    assert files.stamp_of(msgspec.structs.replace(found, at=NOW + HOUR, last_run=None), HOUR) == stamp
+    assert files.stamp_of(msgspec.structs.replace(found, **change), HOUR) != stamp
+    assert files.stamp_of(found, 2 * HOUR) != stamp
 
 
 def test_what_is_not_ours_is_written_anew(tmp_path: Path) -> None:
     """Missing, another page's, a link, a pipe, cut off: never read on, never kept."""
     file = tmp_path / "index.html"
-    assert freshness.renewed(str(file), "x", NOW) is None
+    assert files.renewed_page(str(file), "x", NOW) is None
     stamp = _written(file)
-    assert freshness.renewed(str(file), "another", NOW) is None
+    assert files.renewed_page(str(file), "another", NOW) is None
     text = file.read_text("utf-8")
     file.write_text(re.sub("<time id=.ran.*", "", text), "utf-8")
-    assert freshness.renewed(str(file), stamp, NOW) is None
+    assert files.renewed_page(str(file), stamp, NOW) is None
     (tmp_path / "link").symlink_to(file)
-    assert freshness.renewed(str(tmp_path / "link"), stamp, NOW) is None
+    assert files.renewed_page(str(tmp_path / "link"), stamp, NOW) is None
     os.mkfifo(tmp_path / "pipe")
-    assert freshness.renewed(str(tmp_path / "pipe"), stamp, NOW) is None
+    assert files.renewed_page(str(tmp_path / "pipe"), stamp, NOW) is None
 
 
 def test_a_page_with_a_hostile_name_keeps_one_moment(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_page_with_a_hostile_name_keeps_one_moment(tmp_path: Path) -> None:
     found = fleet.document([fleet.one(0, NOW, well=True)], NOW, host=host)
     file = tmp_path / "index.html"
     file.write_text(fleet.html(found, [], NOW), "utf-8")
-    renewed = freshness.renewed(str(file), freshness.stamp(found, HOUR), datetime(2027, 1, 1, tzinfo=UTC))
+    renewed = files.renewed_page(str(file), files.stamp_of(found, HOUR), datetime(2027, 1, 1, tzinfo=UTC))
 
     assert renewed is not None
     assert renewed.count(b'<time id="ran"') == 1

@@ -13,7 +13,7 @@ from renewer.model import persist
 from renewer.model.challenges import PropagationCheck
 from renewer.model.inspection import NameSeen
 from renewer.model.persist import Claim
-from renewer.network.dns import examine, messages, tlsa
+from renewer.network.dns import examine, messages
 from renewer.network.dns.messages import VALUE, VALUES, RecordPlace, Servers
 from renewer.network.dns.propagation import PropagationWatch, shown
 from renewer.network.dns.resolvers import Resolvers, silent
@@ -78,7 +78,7 @@ def _of_names(request: messages.OfNames) -> Iterator[DoorMessage]:
             yield from map(_fitting, seen)
         case messages.LookUpTlsa(places=places):
             deadline = clock.monotonic() + request.within
-            found = tlsa.look(places, resolvers=request.at.resolvers, deadline=deadline)
+            found = examine.look_at_tlsa(places, resolvers=request.at.resolvers, deadline=deadline)
             for place, records in found.items():
                 yield messages.TlsaShown(place=place, records=records)
         case messages.FindSilence(within=within):
