@@ -30,7 +30,7 @@ from renewer.policy.diagnosis import diagnose, failures, last_error
 from renewer.policy.health import PERSON, WELL, Health, deploy_pending, health_of
 from renewer.policy.wanted import to_serve, wanted
 from renewer.policy.watchdog import stopped_since
-from renewer.policy.window import renewal_moment, usable
+from renewer.policy.window import RenewalMoment, renewal_moment, usable
 
 
 def plan_document(plan: Plan, notes: Sequence[str] = ()) -> PlanDocument:
@@ -141,11 +141,8 @@ def _certificate(
     live = situation.live_version
     newest = to_serve(situation, now) if situation.holds else wanted(situation, now)
     real = live if live is not None and not live.placeholder else None
-    leaf = real.leaf if real else None
-    last, waits = last_error(troubles), decision.step is Step.WAIT
-    planned = newest or real
-    window = window_of(situation, planned) if planned else None
-    moment = renewal_moment(planned, window, situation.wish.renew_before) if planned else None
+    leaf, last, waits = real.leaf if real else None, last_error(troubles), decision.step is Step.WAIT
+    moment, explanation = _renewal_of(situation, newest or real)
     return CertificateStatus(
         name=situation.wish.name,
         names=tuple(str(name) for name in situation.wish.names),
@@ -167,9 +164,7 @@ def _certificate(
         profile=real.profile if real else None,
         renew_at=moment.at if moment else None,
         renew_reason=moment.reason if moment else None,
-        renew_explanation=(
-            window.explanation_url if planned and window and usable(planned, window) else None
-        ),
+        renew_explanation=explanation,
         failures=failures(troubles),
         last_error=last.text if last else None,
         degraded=bool(live and live.degraded),
@@ -180,6 +175,15 @@ def _certificate(
         deployments=_hooks(situation),
         endpoints=tuple(_endpoints(situation)),
     )
+
+
+def _renewal_of(situation: Situation, version: Version | None) -> tuple[RenewalMoment | None, str | None]:
+    """When a version is replaced, and where its authority says why."""
+    if version is None:
+        return None, None
+    window = window_of(situation, version)
+    moment = renewal_moment(version, window, situation.wish.renew_before)
+    return moment, window.explanation_url if window and usable(version, window) else None
 
 
 def _renewal(decision: Decision, troubles: Sequence[Trouble], situation: Situation) -> UnderWay | None:
