@@ -98,7 +98,7 @@ def csr(privkey: bytes, identifiers: Sequence[Identifier]) -> bytes:
     return request.public_bytes(Encoding.DER)
 
 
-class Request(NamedTuple):
+class SigningRequest(NamedTuple):
     """A certificate signing request of somebody else's: its names, kind of key, and what tells that key."""
 
     der: bytes
@@ -107,7 +107,7 @@ class Request(NamedTuple):
     spki: str
 
 
-def read_request(data: bytes) -> Request:
+def read_request(data: bytes) -> SigningRequest:
     """A request (RFC 2986) as PEM or DER. Raises ValueError if no authority would take it, and says why.
 
     A common name counts as a name, for that is how authorities read it.
@@ -129,7 +129,9 @@ def read_request(data: bytes) -> Request:
         raise ValueError("is not signed by its own key: it was changed, or made wrongly")
     if weak:
         raise ValueError("is signed with SHA-1 or MD5, which authorities refuse")
-    return Request(found.public_bytes(Encoding.DER), names, kind, certs.fingerprint_of(found.public_key()))
+    return SigningRequest(
+        found.public_bytes(Encoding.DER), names, kind, certs.fingerprint_of(found.public_key())
+    )
 
 
 def _requested(request: x509.CertificateSigningRequest) -> tuple[Identifier, ...]:

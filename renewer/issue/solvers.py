@@ -67,7 +67,7 @@ def solver_for(
 
 
 def _http01(challenge: Http01, left: Iterable[Debris], http_port: int) -> Solver:
-    preflight = Preflight(challenge.preflight, port=http_port)
+    preflight = TokenPreflight(challenge.preflight, port=http_port)
     if challenge.webroot is not None:
         return webroot.WebrootSolver(challenge.webroot, preflight=preflight, left=left)
     if challenge.listen is not None:
@@ -123,7 +123,7 @@ _HINT = (
 )
 
 
-class Preflight:
+class TokenPreflight:
     """Our own look at the tokens. `port` is where HTTP is expected: 80 but for tests (RFC 8555 §8.3)."""
 
     def __init__(self, mode: Mode, *, port: int = 80, time_limit: float = TIME_LIMIT) -> None:

@@ -37,7 +37,7 @@ Check = Callable[[Situation, datetime], Iterable[Trouble]]
 
 def diagnose(situation: Situation, now: datetime) -> tuple[Trouble, ...]:
     """All that is wrong, the most telling first; nothing if the certificate is as well as it can be."""
-    found = tuple(trouble for check in CHECKS for trouble in check(situation, now))
+    found = tuple(trouble for check in READINESS for trouble in check(situation, now))
     return found or tuple(_on_its_way(situation, now))
 
 
@@ -332,7 +332,7 @@ def _real(situation: Situation) -> Version | None:
     return None if live is None or live.placeholder else live
 
 
-CHECKS: tuple[Check, ...] = (
+READINESS: tuple[Check, ...] = (
     _the_disk,
     _accounts,
     _orders,

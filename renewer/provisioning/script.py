@@ -19,7 +19,6 @@ CERTBOT_AUTH_OUTPUT, what the first one wrote to stdout. Exit 0: done; anything 
 """
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 
 import msgspec
 
@@ -31,20 +30,15 @@ from renewer.model.facts import Debris
 from renewer.model.names import Identifier
 from renewer.model.solver import HoldsNothing, OwnLook, Presented, Task
 from renewer.model.value import Warn
+from renewer.provisioning.conventions import Event
 
 DEBRIS = "http-01 script"  # Debris.what; `where` is the program and the token, `detail` the identifier
+
 SCHEMA = 1
 LATER = 75
 TIME_LIMIT = 120.0  # seconds for one call
 
 _Told = Mapping[str, str]
-
-
-class Event(StrEnum):
-    """What the program is asked to do."""
-
-    PRESENT = "present"
-    CLEAN_UP = "clean_up"
 
 
 class ScriptSolver(HoldsNothing):

@@ -11,7 +11,7 @@ import pytest
 
 from renewer import copies
 from renewer.errors import RenewerError
-from renewer.issue.solvers import Preflight
+from renewer.issue.solvers import TokenPreflight
 from renewer.logs.file import LogFile, Rotation
 from renewer.model.desired import Copy, CopyPart
 from renewer.model.desired import Preflight as Mode
@@ -110,7 +110,7 @@ def _webroot(target: Path) -> Write:
     root = str(target.parents[2])
 
     def write(_: int) -> None:
-        one = WebrootSolver(root, preflight=Preflight(Mode.OFF))
+        one = WebrootSolver(root, preflight=TokenPreflight(Mode.OFF))
         debris = one.debris_of(task())
         try:
             one.present(task())

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
-from renewer.issue.solvers import Preflight, sweep
+from renewer.issue.solvers import TokenPreflight, sweep
 from renewer.model.desired import Preflight as Mode
 from renewer.network.challenges import Listening
 from renewer.network.challenges.http01.server import Server
@@ -30,7 +30,7 @@ GET = f"GET {PATH} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
 def listen_on(address: str, *, before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> ListenSolver:
     """The solver for an address, without a look of its own."""
     serve = partial(Listening, "http-01")
-    return ListenSolver(address, serve=serve, preflight=Preflight(Mode.OFF), before=before, after=after)
+    return ListenSolver(address, serve=serve, preflight=TokenPreflight(Mode.OFF), before=before, after=after)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from renewer import clock
 from renewer.errors import RetryLater
-from renewer.issue.solvers import Preflight, judge
+from renewer.issue.solvers import TokenPreflight, judge
 from renewer.model.desired import Preflight as Mode
 from renewer.model.solver import Presented
 from renewer.network.verify import fetching
@@ -78,7 +78,7 @@ def found_wrong(port: int, name: str = "127.0.0.1", time_limit: float = 30.0) ->
     """What the look warns of, empty if it is content."""
     said: list[str] = []
     one = Presented(task=task(name=name), where="somewhere")
-    Preflight(Mode.WARN, port=port, time_limit=time_limit).look([one], said.append)
+    TokenPreflight(Mode.WARN, port=port, time_limit=time_limit).look([one], said.append)
     return "\n".join(said)
 
 
@@ -257,7 +257,7 @@ def test_require_raises_with_names(talker: TalkerFactory) -> None:
     server = talker(http(b"no", "404 Not Found"))
     tasks = [Presented(task=task(name=name), where="") for name in ("127.0.0.1", "localhost")]
     with pytest.raises(RetryLater) as told:
-        Preflight(Mode.REQUIRE, port=server.port).look(tasks, pytest.fail)
+        TokenPreflight(Mode.REQUIRE, port=server.port).look(tasks, pytest.fail)
     assert [name for name, _ in told.value.identifiers] == ["127.0.0.1", "localhost"]
     assert 'preflight = "off"' in told.value.hint
 
@@ -265,7 +265,7 @@ def test_require_raises_with_names(talker: TalkerFactory) -> None:
 def test_off_looks_at_nothing(talker: TalkerFactory) -> None:
     """`off` makes no request."""
     server = talker(http(b"no"))
-    Preflight(Mode.OFF, port=server.port).look([Presented(task=task(), where="")], pytest.fail)
+    TokenPreflight(Mode.OFF, port=server.port).look([Presented(task=task(), where="")], pytest.fail)
     assert server.requests == []
 
 
@@ -279,7 +279,7 @@ def test_all_names_at_once(talker: TalkerFactory) -> None:
     server = talker(slow)
     began = time.monotonic()
     tasks = [Presented(task=task(), where="") for _ in range(100)]
-    Preflight(Mode.REQUIRE, port=server.port).look(tasks, pytest.fail)
+    TokenPreflight(Mode.REQUIRE, port=server.port).look(tasks, pytest.fail)
     assert time.monotonic() - began < 25  # one after the other: 30
 
 

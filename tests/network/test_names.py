@@ -13,7 +13,7 @@ from renewer import secrets
 from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.issue import providers
 from renewer.issue.dns01 import Dns01Solver
-from renewer.issue.solvers import Preflight
+from renewer.issue.solvers import TokenPreflight
 from renewer.model.desired import Dns01, Endpoint, PropagationCheck, Secret, SecretSource
 from renewer.model.desired import Preflight as Mode
 from renewer.model.dns_provider import AcmeDnsAccount, TxtRecord
@@ -86,7 +86,7 @@ def _of(name: str, zone: str = ZONE, asked: str = ASKED) -> said.Placed:
 )
 def test_a_place_that_nobody_asked_for(bent: Callable[..., Any], answers: list[DoorMessage]) -> None:
     """A place counts once, for what was asked, in a zone above it; else nothing is published anywhere."""
-    published = bent(lambda request: answers if isinstance(request, said.Place) else [])
+    published = bent(lambda request: answers if isinstance(request, said.FindPlaces) else [])
     (task,) = tasks("www.example.org")
     solver = Dns01Solver(
         Dns01(provider="httpreq", options=(("endpoint", "https://a"),)),
@@ -95,14 +95,14 @@ def test_a_place_that_nobody_asked_for(bent: Callable[..., Any], answers: list[D
     )
     with pytest.raises(RetryLater, match="nonsense"):
         solver.present_all([task])
-    assert {type(one) for one in published} == {said.Place}
+    assert {type(one) for one in published} == {said.FindPlaces}
 
 
 def test_an_error_names_only_what_was_asked(bent: Callable[..., Any]) -> None:
     """A worker cannot blame a name of another certificate; what it notes does nothing to a terminal."""
 
     def answers(request: Any) -> list[DoorMessage]:
-        if isinstance(request, said.Place):
+        if isinstance(request, said.FindPlaces):
             return [_of(ASKED)]
         if isinstance(request, said.Propagated):
             raise RetryLater("late", identifiers=((ASKED, "late"), ("bank.example", "late")))
@@ -170,7 +170,7 @@ def test_a_fetch_is_of_what_was_asked(bent: Callable[..., Any]) -> None:
     """What a URL brought counts for that URL; another one's does not pass for the challenge."""
     (task,) = tasks("www.example.org")
     good = looked.Fetched(trace="\x1b[2J", status=200, body=task.key_authorization.encode())
-    look = Preflight(Mode.REQUIRE)
+    look = TokenPreflight(Mode.REQUIRE)
     told: list[str] = []
     bent(lambda _: [looked.UrlFetched(number=0, found=good)])
     look.look([Presented(task=task, where="")], told.append)

@@ -36,7 +36,7 @@ class NameServers:
         """Where the record of each name has to lie: the end of its aliases, in that zone; or why not."""
         found: dict[str, RecordPlace | Failed] = {}
         for some in shares(list(dict.fromkeys(names)), NAMES):
-            request = said.Place(names=tuple(some), at=self._at)
+            request = said.FindPlaces(names=tuple(some), at=self._at)
             answers = self._door.ask_all(request, said.Placed)
             for asked, answer in by_what(lambda one: one.asked, some, answers, each=True).items():
                 found[asked] = _told(asked, answer.place, answer.why)

@@ -44,7 +44,7 @@ class NameAsker:
 
     def _of_records(self, request: messages.OfRecords, main: Asker) -> Iterator[DoorMessage]:
         match request:
-            case messages.Place(names=names):
+            case messages.FindPlaces(names=names):
                 for asked, at in _each(names, self._zones_by(request.at).place):
                     if isinstance(at, Failed):
                         yield messages.Placed(asked=asked, why=at)

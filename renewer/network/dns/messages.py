@@ -36,7 +36,7 @@ class RecordPlace(Value):
     zone: str
 
 
-class Place(DoorMessage):
+class FindPlaces(DoorMessage):
     """Where records belong: the end of each name's aliases, and the zone there."""
 
     names: tuple[str, ...]
@@ -122,5 +122,5 @@ class SilenceFound(DoorMessage):
     resolvers: tuple[str, ...] = ()
 
 
-OfRecords = Place | Propagated | FindClaims
+OfRecords = FindPlaces | Propagated | FindClaims
 OfNames = Examine | LookUpTlsa | FindSilence

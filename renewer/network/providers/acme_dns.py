@@ -14,7 +14,7 @@ from renewer.model.desired import Dns01
 from renewer.model.dns_options import ACME_DNS, BUILT_IN, Rules
 from renewer.model.dns_provider import AcmeDnsAccount as Account
 from renewer.model.dns_provider import TxtRecord
-from renewer.network.providers.web import Api, Reply
+from renewer.network.providers.web import Api, WebReply
 
 
 class AcmeDnsProvider:
@@ -65,7 +65,7 @@ class AcmeDnsProvider:
         if reply.status != 200:
             raise self._refused(account, reply)
 
-    def _refused(self, account: Account, reply: Reply) -> RenewerError:
+    def _refused(self, account: Account, reply: WebReply) -> RenewerError:
         """401 is a wrong key, a wrong subdomain, or an address that may not use the account."""
         if reply.status not in (400, 401, 403):
             return self._api.refused(reply)

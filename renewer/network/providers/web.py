@@ -27,7 +27,7 @@ _FINAL = {  # what does not pass by itself: what it means and what to do
 }
 
 
-class Reply(Value):
+class WebReply(Value):
     """What a server answered; `text` is its body, safe to print."""
 
     status: int
@@ -61,7 +61,7 @@ class Api:
     def __str__(self) -> str:
         return f"the {self._what} {self.url}"
 
-    def post(self, path: str, body: object, headers: Mapping[str, str]) -> Reply:
+    def post(self, path: str, body: object, headers: Mapping[str, str]) -> WebReply:
         """POST a document. Raises RetryLater or GiveUp if there is no answer at all."""
         fields = {"Accept": "application/json", "Content-Type": "application/json", **headers}
         try:
@@ -75,9 +75,9 @@ class Api:
             error = RetryLater(f"{self} could not be asked: {failure.why}", hint=hint, kind="http")
             error.untouched = not failure.sent
             raise error from None
-        return Reply(status=answer.status, text=words.output(answer.body))
+        return WebReply(status=answer.status, text=words.output(answer.body))
 
-    def refused(self, reply: Reply) -> RenewerError:
+    def refused(self, reply: WebReply) -> RenewerError:
         """The error for an answer that is no success."""
         said = f": {reply.excerpt}" if reply.excerpt else ""
         if 300 <= reply.status < 400:
