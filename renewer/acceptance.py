@@ -64,7 +64,7 @@ def _judge(context: Context, situation: Situation, version: Version, now: dateti
 def _judged(context: Context, situation: Situation, version: Version, blank: Acceptance) -> Acceptance:
     from renewer import certs
     from renewer.network import tls
-    from renewer.network.verify import in_memory, without_key
+    from renewer.network.verify import in_memory
     from renewer.store import soundness
 
     material = context.store.read(situation.wish.name, version.id)
@@ -72,7 +72,7 @@ def _judged(context: Context, situation: Situation, version: Version, blank: Acc
     begins, ends = certs.span(material.fullchain)
     timely = begins <= blank.at + soundness.CLOCK_TOLERANCE and blank.at < ends
     if version.csr:
-        found = without_key.judge(material.fullchain, situation.wish.names, blank.roots, blank.at)
+        found = in_memory.judge_without_key(material.fullchain, situation.wish.names, blank.roots, blank.at)
     else:
         host = str(situation.wish.names[0]).removeprefix("*.")
         found = in_memory.judge(material.privkey + material.fullchain, host, blank.roots, timely=timely)

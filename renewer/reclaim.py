@@ -159,10 +159,12 @@ def _is_ours(context: Context, situation: Situation, material: Material, version
 
 def _is_accepted(context: Context, situation: Situation, material: Material, version: Version) -> bool:
     """Whether clients would accept it, by the roots of its authority."""
-    from renewer.network.verify import in_memory, without_key
+    from renewer.network.verify import in_memory
 
     roots, now = roots_of(context.config, situation.wish, version), clock.now()
     if not material.privkey:
-        return bool(without_key.judge(material.fullchain, situation.wish.names, roots, now).accepted)
+        return bool(
+            in_memory.judge_without_key(material.fullchain, situation.wish.names, roots, now).accepted
+        )
     host = str(situation.wish.names[0]).removeprefix("*.")
     return bool(in_memory.judge(material.privkey + material.fullchain, host, roots, timely=True).accepted)

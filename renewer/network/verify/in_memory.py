@@ -6,9 +6,13 @@ takes, and take some that it refuses. Imports `ssl`.
 """
 
 import ssl
+from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
+from renewer import certs
 from renewer.errors import GiveUp
+from renewer.model.names import Identifier
 from renewer.network import tls
 from renewer.network.verify.handshake import words
 from renewer.network.verify.sight import ANY, PortTrouble
@@ -48,6 +52,31 @@ def judge(pair: bytes, server_name: str, roots: str, *, timely: bool) -> Judgeme
         return Judgement(None, error=f"no handshake with it succeeds on this host: {_reason(refused)}")
     trouble, text = words(refused, 0.0, connected=True)
     return Judgement(False, trouble, text)
+
+
+def judge_without_key(fullchain: bytes, names: Iterable[Identifier], roots: str, now: datetime) -> Judgement:
+    """Judge a chain (PEM) whose key is elsewhere by the `roots` of an authority's table.
+
+    By the verifier of `cryptography`, insisting on no extension, for OpenSSL takes chains that others refuse,
+    and needs a key; and by our own look at the names.
+    An authority's clock may be ahead of ours by minutes: what begins later is judged at its beginning.
+    """
+    leaf = certs.leaf(fullchain)
+    missing = [str(name) for name in names if name not in leaf.names]
+    if missing:
+        return Judgement(False, error=f"it does not have the names {', '.join(missing)}")
+    if roots == ANY:
+        return Judgement(accepted=True)
+    try:
+        trusted = tls.verifying(roots).get_ca_certs(binary_form=True)
+    except GiveUp as error:
+        return Judgement(None, PortTrouble.ROOTS, error.text)
+    begins, _ = certs.span(fullchain)
+    try:
+        refused = certs.refused_by(fullchain, trusted, max(begins, now))
+    except ValueError as error:
+        return Judgement(None, error=str(error))
+    return Judgement(False, PortTrouble.UNTRUSTED, refused) if refused else Judgement(accepted=True)
 
 
 def _shake(client: ssl.SSLContext, server: ssl.SSLContext, server_name: str) -> ssl.SSLError | None:
