@@ -134,8 +134,12 @@ class _Foreign(_Behind):
         self._told: tuple[DoorMessage, ...] = ()
         self._hidden: list[str] = []
         self._door = opened(challenge.provider, lambda: self._told)
-        found = self._door.ask(say.Describe(provider=challenge.provider), say.Described)
-        _check(challenge, found.rules)
+        try:
+            found = self._door.ask(say.Describe(provider=challenge.provider), say.Described)
+            _check(challenge, found.rules)
+        except RenewerError:
+            self._door.close()
+            raise
         super().__init__(challenge, needs_zone=found.needs_zone)
         self._making = threading.Lock()
 

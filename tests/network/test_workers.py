@@ -119,7 +119,7 @@ def test_workers_end_with_who_asked_them(real: Conquer) -> None:
     assert all(ended(one) for one in started)
 
 
-@pytest.mark.parametrize("deed", ["looks", "acme", "names", "listen", "channel", "provider"])
+@pytest.mark.parametrize("deed", ["looks", "acme", "names", "listen", "channel", "provider", "service"])
 def test_who_conquers_a_worker_gets_nothing(
     real: Conquer, tmp_path: Path, deed: str, record_property: Callable[[str, object], None]
 ) -> None:
