@@ -1,10 +1,11 @@
 """`renewer account`: the accounts at the authorities, looked at and looked after."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from renewer.cli import screen
 from renewer.cli.screen import Setup
@@ -48,7 +49,7 @@ def show(setup: Setup, name: str | None, as_json: bool) -> int:
             _print(one)
         if not shown:
             screen.out("the configuration uses no authority")
-    return screen.FAILED if any(one["error"] for one in shown) else screen.OK
+    return screen.FAILED if any(one.error for one in shown) else screen.OK
 
 
 @command.command()
@@ -198,60 +199,85 @@ def _keeper(
             keeper.close()
 
 
-def _show(config: "Config", authority: "Authority") -> dict[str, Any]:
-    """One account as a document; what cannot be had is None, and `error` says why."""
-    shown: dict[str, Any] = {
-        "authority": authority.name,
-        "directory": authority.directory,
-        **dict.fromkeys(("url", "status", "contact", "thumbprint", "orders", "terms", "eab_needed", "error")),
-        "eab_configured": authority.eab is not None,
-    }
+class _Shown(msgspec.Struct):
+    """One account; what cannot be had is None, and `error` says why. The fields are the document's keys."""
+
+    authority: str
+    directory: str
+    url: str | None = None
+    status: str | None = None
+    contact: list[str] | None = None
+    thumbprint: str | None = None
+    orders: str | None = None
+    terms: str | None = None
+    eab_needed: bool | None = None
+    error: str | None = None
+    eab_configured: bool = False
+    path: str | None = None
+    disk: Mapping[str, object] | None = None
+
+    @property
+    def files(self) -> str:
+        """What lies on disk."""
+        return ", ".join(_texts(self.disk, "files"))
+
+    def noted(self, key: str) -> str | None:
+        """What account.json says."""
+        return next(iter(_texts(self.disk, key)), None)
+
+
+def _texts(disk: Mapping[str, object] | None, key: str) -> list[str]:
+    found = (disk or {}).get(key)
+    return [str(one) for one in (found if isinstance(found, list) else [found]) if one]
+
+
+def _show(config: "Config", authority: "Authority") -> _Shown:
+    eab = authority.eab is not None
+    shown = _Shown(authority=authority.name, directory=authority.directory, eab_configured=eab)
     try:
         keeper = _open(config, authority)
-        shown["path"] = keeper.path
-        shown["disk"] = disk = keeper.on_disk()
+        shown.path, shown.disk = keeper.path, keeper.on_disk()
         offered = keeper.directory
-        shown |= {"terms": offered.terms, "eab_needed": offered.eab_required}
-        if "key.pem" not in disk["files"]:
-            shown["status"] = "none"
+        shown.terms, shown.eab_needed = offered.terms, offered.eab_required
+        if "key.pem" not in _texts(shown.disk, "files"):
+            shown.status = "none"
             return shown
-        if disk.get("deactivated_at"):
-            shown |= {"url": disk.get("url"), "status": "deactivated", "thumbprint": disk.get("thumbprint")}
+        if deactivated := shown.noted("deactivated_at"):
+            shown.status, shown.url = "deactivated", shown.noted("url")
+            shown.thumbprint = shown.noted("thumbprint")
             hint = f"make a new one: renewer account register {authority.name}"
-            shown["error"] = f"it was deactivated at {disk['deactivated_at']}; {hint}"
+            shown.error = f"it was deactivated at {deactivated}; {hint}"
             return shown
         account = keeper.look()
-        shown["thumbprint"] = keeper.thumbprint
+        shown.thumbprint = keeper.thumbprint
         if account is None:
             hint = f"the next order makes it again, or: renewer account register {authority.name}"
-            error = f"the authority knows no account with this key; {hint}"
-            shown |= {"status": "unknown", "error": error}
+            shown.status, shown.error = "unknown", f"the authority knows no account with this key; {hint}"
         else:
-            shown |= {"url": account.url, "status": account.status, "contact": list(account.contact)}
-            shown["orders"] = account.orders
+            shown.url, shown.status, shown.orders = account.url, account.status, account.orders
+            shown.contact = list(account.contact)
     except RenewerError as error:
-        shown["error"] = f"{error.text}; {error.hint}" if error.hint else error.text
+        shown.error = f"{error.text}; {error.hint}" if error.hint else error.text
     return shown
 
 
-def _print(one: dict[str, Any]) -> None:
-    disk = one.get("disk") or {"files": []}
-    status = one["status"] or "could not be asked"
+def _print(one: _Shown) -> None:
+    status = one.status or "could not be asked"
     if status == "none":
-        status = "none yet; the first order makes it, or: renewer account register " + one["authority"]
+        status = "none yet; the first order makes it, or: renewer account register " + one.authority
     lines = {
         "status": status,
-        "url": one["url"] or disk.get("url"),
-        "contact": ", ".join(one["contact"] or ()) or ("not shown by the authority" if one["url"] else None),
-        "key": one["thumbprint"] and f"{one['thumbprint']} (SHA-256, RFC 7638)",
-        "terms": one["terms"] and _terms(one["terms"], disk.get("terms_agreed")),
-        "orders": "listed" if one["orders"] else ("not listed by the authority" if one["url"] else None),
+        "url": one.url or one.noted("url"),
+        "contact": ", ".join(one.contact or ()) or ("not shown by the authority" if one.url else None),
+        "key": one.thumbprint and f"{one.thumbprint} (SHA-256, RFC 7638)",
+        "terms": one.terms and _terms(one.terms, one.noted("terms_agreed")),
+        "orders": "listed" if one.orders else ("not listed by the authority" if one.url else None),
         "credentials": _credentials(one),
-        "on disk": f"{one.get('path')}: {', '.join(disk['files'])}" if disk["files"] else "nothing",
-        "deactivated": disk.get("deactivated_at"),
-        "fault": one["error"],
+        "on disk": f"{one.path}: {one.files}" if one.files else "nothing",
+        "deactivated": one.noted("deactivated_at"),
+        "fault": one.error,
     }
-    screen.out(f"{one['authority']} ({one['directory']})")
+    screen.out(f"{one.authority} ({one.directory})")
     for label, text in lines.items():
         if text:
             screen.out(f"  {label:<12} {text}")
@@ -261,12 +287,12 @@ def _terms(now: str, agreed: str | None) -> str:
     return f"{now} (agreed to then: {agreed})" if agreed and agreed != now else now
 
 
-def _credentials(one: dict[str, Any]) -> str | None:
+def _credentials(one: _Shown) -> str | None:
     """Whether external account credentials are needed, and there (RFC 8555 §7.3.4)."""
-    if one["eab_needed"] is None:
+    if one.eab_needed is None:
         return None
-    needed = "needed to register" if one["eab_needed"] else "not needed"
-    return f"{needed}, {'in' if one['eab_configured'] else 'not in'} the configuration"
+    needed = "needed to register" if one.eab_needed else "not needed"
+    return f"{needed}, {'in' if one.eab_configured else 'not in'} the configuration"
 
 
 def _done(

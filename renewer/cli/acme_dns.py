@@ -1,7 +1,7 @@
 """`renewer acme-dns`: accounts at an acme-dns server, and the CNAME that each name needs."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +9,7 @@ from renewer.cli import screen
 from renewer.cli.limits import complete, no_certificate
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
+from renewer.model.value import Value
 
 if TYPE_CHECKING:
     from renewer.model.desired import Config, Dns01
@@ -95,20 +96,32 @@ def _tell(needed: "Sequence[tuple[Dns01, str]]", *, as_json: bool, strict: bool 
     else:
         for one in shown:
             screen.out(_line(one))
-    if not as_json and any(one["target"] and one["published"] is not True for one in shown):
+    if not as_json and any(one.target and one.published is not True for one in shown):
         screen.say("→ publish these records once; then play it through: renewer rehearse")
-    missing = any(one["published"] is not True for one in shown)
+    missing = any(one.published is not True for one in shown)
     return screen.FAILED if strict and missing else screen.OK
 
 
-def _line(one: dict[str, Any]) -> str:
-    if one["target"] is None:
-        return f"{one['name']}. has no account yet: renewer acme-dns register"
-    state = {True: "published", False: "not published", None: "could not be looked up"}[one["published"]]
-    return f"{one['name']}. CNAME {one['target']}.  ; {state}"
+class _Record(Value):
+    """What is to be published for a name, and whether it is; the fields are the document's keys."""
+
+    domain: str
+    name: str
+    target: str | None
+    server: str
+    published: bool | None
 
 
-def _shown(needed: "Sequence[tuple[Dns01, str]]") -> Iterator[dict[str, Any]]:
+def _line(one: _Record) -> str:
+    if one.target is None:
+        return f"{one.name}. has no account yet: renewer acme-dns register"
+    state = "could not be looked up"
+    if one.published is not None:
+        state = "published" if one.published else "not published"
+    return f"{one.name}. CNAME {one.target}.  ; {state}"
+
+
+def _shown(needed: "Sequence[tuple[Dns01, str]]") -> Iterator[_Record]:
     from renewer.network.dns import NameServers
     from renewer.network.protocol import Failed
 
@@ -122,4 +135,4 @@ def _shown(needed: "Sequence[tuple[Dns01, str]]") -> Iterator[dict[str, Any]]:
             found = servers[challenge.propagation.resolvers].places([asked])[asked]
             published = None if isinstance(found, Failed) else found.name == target
         server = str(dict(challenge.options)["server"])
-        yield {"domain": domain, "name": asked, "target": target, "server": server, "published": published}
+        yield _Record(domain=domain, name=asked, target=target, server=server, published=published)

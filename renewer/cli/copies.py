@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -146,7 +146,7 @@ def _content(one: "CopyLeftover") -> str:
     return "left alone" if one.record.note else one.found.value
 
 
-def _document(one: "CopyLeftover") -> dict[str, Any]:
+def _document(one: "CopyLeftover") -> dict[str, object]:
     record = one.record
     return {
         "certificate": record.certificate,

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -14,10 +13,9 @@ from renewer.cli import screen
 from renewer.cli.limits import complete
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
-from renewer.logs.reading import Reader
+from renewer.logs.reading import Event, Reader
 from renewer.model.desired import Config
 
-Event = dict[str, Any]
 _OUTPUT = 20  # lines of a hook's output
 
 

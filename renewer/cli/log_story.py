@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from renewer import words
 from renewer.model.decision import EventName, Result, Step
 
-Event = Mapping[str, Any]
+Event = Mapping[str, object]
 
 _ACTS = frozenset(
     {

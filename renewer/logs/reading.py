@@ -4,17 +4,17 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from renewer import clock
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import StateError
 
-Event = dict[str, Any]
+Event = Mapping[str, object]
 
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _POLL = 0.5  # seconds between two looks when it is followed

@@ -6,7 +6,7 @@ import pytest
 
 from renewer.errors import GiveUp, RenewerError
 from renewer.network.acme import problems
-from renewer.network.acme.orders import Listed
+from renewer.network.acme.orders import ListedOrders
 from renewer.network.acme.reply import Reply
 from renewer.network.acme.resources import Directory
 from renewer.network.acme.transport import Transport
@@ -80,6 +80,6 @@ def test_list_of_orders_that_leads_to_itself() -> None:
         def accepted(self, reply: Reply, _doing: str) -> Reply:
             return reply
 
-    listed = Listed(Talk())  # type: ignore[arg-type]
+    listed = ListedOrders(Talk())  # type: ignore[arg-type]
     assert listed.find((), None) is None
     assert listed.there

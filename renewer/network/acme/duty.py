@@ -83,7 +83,7 @@ def _of_orders(voice: Voice, request: said.OfOrders, main: Asker) -> Iterator[Do
         case said.LookAtOrder():
             yield said.OrderShown(order=orders.look(voice, request.url, request.known)[0])
         case said.FindOrder():
-            listed = orders.Listed(voice)
+            listed = orders.ListedOrders(voice)
             found = listed.find(request.identifiers, request.finished_after)
             yield said.OrderSearched(order=found, listed=listed.there)
         case said.FinalizeOrder():

@@ -51,7 +51,7 @@ def is_settled(order: AcmeOrder) -> bool:
     return order.status in (OrderStatus.READY, OrderStatus.INVALID)
 
 
-class Listed:
+class ListedOrders:
     """The account's list of orders (§7.1.2.1); `there` is whether the authority has one."""
 
     def __init__(self, voice: Voice) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 import dns.exception
 import dns.name
@@ -47,9 +46,9 @@ def _seen(lookups: Lookups, zones: Zones, labels: Mapping[str, str]) -> dict[str
     seen: dict[str, NameSeen] = {}
     for name in labels:
         parts = [part for owner, part in work if owner == name]
-        known: dict[str, Any] = {part: found[name, part] for part in parts if (name, part) in found}
+        known = {part: found[name, part] for part in parts if (name, part) in found}
         late = tuple(part for part in parts if part not in known)
-        seen[name] = NameSeen(name=name, unfinished=late, **known)
+        seen[name] = msgspec.structs.replace(NameSeen(name=name), unfinished=late, **known)
     return _with_signatures(lookups, zones, seen)
 
 
