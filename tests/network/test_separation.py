@@ -1,5 +1,6 @@
 """What stands between the agent and who speaks to strangers, as `doctor` says it, however it is run."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.network.hidden import HIDDEN
+from tests.network.processes import ended, user_of
 from tests.servers.foreground import program
 from tests.servers.ports import free_port
 
@@ -172,3 +174,35 @@ def test_a_kernel_that_hides_landlock(host: Place) -> None:
     assert "no Landlock" in said["lacks"]
     said = host.separation(*through, *setpriv("--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid"))
     assert "no Landlock: not separated" in said["text"]
+
+
+SOMEBODY = 123_456  # whose processes are counted, and who has none
+
+
+def theirs() -> list[int]:
+    """The processes that run as them."""
+    found = []
+    for one in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if user_of(int(one)) == SOMEBODY:
+                found.append(int(one))
+    return found
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_a_full_table_of_processes(host: Place, most: int) -> None:
+    """However far it comes: that is told with what to do, nothing is lost, and nothing is left running."""
+    os.chown(host.directory / "state", SOMEBODY, SOMEBODY)
+    somebody = setpriv(
+        *(f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"),
+        *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+    )
+    full = host.call("run", "www", through=[*somebody, program("prlimit", "util-linux"), f"--nproc={most}"])
+    assert full.returncode == 1, full.stderr
+    assert "no more processes or threads can be started" in full.stderr
+    assert "TasksMax=" in full.stderr
+    assert "Traceback" not in full.stdout + full.stderr
+    after = host.call("run", "www", through=somebody)
+    assert "127.0.0.1" in after.stdout
+    assert "cannot be reached" in after.stdout
+    assert all(map(ended, theirs()))
