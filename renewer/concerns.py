@@ -1,5 +1,6 @@
 """Gathers the facts of what is wrong with this host's renewing as a whole; what they mean `policy` says."""
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -94,8 +95,13 @@ def uncalled(context: Context) -> tuple[Concern, ...]:
 
 def rivals(context: Context) -> list[Concern]:
     """Other clients that something on this host still calls, for certificates that are ours by now."""
+    return [*policy.rivals(also_renewed(context.config)), *policy.half_taken(_half_taken())]
+
+
+def also_renewed(config: Config) -> dict[str, tuple[str, list[str]]]:
+    """By each client that is called the file that has it called, and what of ours it would renew, too."""
     called = dict(wakers.rivals())
-    return policy.rivals(shared(context.config, called)) if called else []
+    return shared(config, called) if called else {}
 
 
 def shared(config: Config, called: Mapping[str, str]) -> dict[str, tuple[str, list[str]]]:
@@ -109,6 +115,51 @@ def shared(config: Config, called: Mapping[str, str]) -> dict[str, tuple[str, li
         if names:
             found[client] = (path, names)
     return found
+
+
+_CERTBOT = "etc/letsencrypt"
+
+
+def _half_taken() -> list[str]:
+    """Of certbot's certificates those whose takeover was begun and neither finished nor undone."""
+    live = os.path.join(wakers.ROOT, _CERTBOT, "live")
+    try:
+        names = sorted(os.listdir(live))
+    except OSError:
+        return []
+    aside = ".before-renewer"
+    return [
+        name.removesuffix(aside)
+        for name in names
+        if name.endswith(aside) and os.path.islink(os.path.join(live, name))
+    ]
+
+
+def old_paths(context: Context) -> list[Concern]:
+    """Servers that read files of certbot's: which purging it would take away, and which are not ours."""
+    from renewer.servers import catalogue, sockets
+    from renewer.servers.reading import Guard
+
+    home = os.path.join(wakers.ROOT, _CERTBOT)
+    if not os.path.isdir(home):
+        return []
+    with Guard(naming=f"{home}/") as guard:
+        uses = catalogue.uses(guard, sockets.processes())
+        named = tuple(guard.naming_it)
+    ours = os.path.realpath(context.config.agent.state)
+    copied = {
+        path for wish in context.config.certificates.values() for one in wish.copies for _, path in one.paths
+    }
+    theirs = [
+        (use.server, use.place, use.certificate)
+        for use in uses
+        if use.certificate.startswith(f"{home}/live/")
+        and use.certificate not in copied
+        and not os.path.realpath(use.certificate).startswith(f"{ours}/")
+        and os.path.basename(os.path.dirname(use.certificate)) in context.config.certificates
+    ]
+    package = os.path.lexists(os.path.join(wakers.ROOT, "var/lib/dpkg/info/certbot.postrm"))
+    return [*policy.old_files(theirs), *policy.purge(home, named if package else ())]
 
 
 def secrets(context: Context, *, within_a_run: bool) -> list[Concern]:

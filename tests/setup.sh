@@ -10,6 +10,7 @@
 #                   The user Debian-exim, whom exim asks for.
 # In this checkout: .venv (the package, editable), .venv/pebble and .venv/acme2certifier (authorities for tests),
 #                   .venv/servers (exim, opensmtpd: apt has room for one mail server only, and that is postfix),
+#                   .venv/certbot and .venv/lego (the newest, which people move from),
 #                   .venv/docker and .venv/cockpit (programs of Docker and Cockpit, for the hooks),
 #                   .venv/debian (fresh Debian 12 and 13 to install the package in, and the wheels that it is made of),
 #                   .venv/axe-core (what finds barriers in a page, for the page's tests; by npm),
@@ -338,6 +339,10 @@ unpack_pebble() {
     mv -- "$work/pebble" "$pebble_dir"
 }
 unpack_lego() {
+    if [ "$mode" = test ]; then
+        unpack_programs lego lego usr/bin/lego && "$venv/lego/lego" --version >>"$work/fetch.log" 2>&1
+        return
+    fi
     rm -rf -- "$work/unpacked" "$work/lego"
     dpkg-deb -x "$work/lego.deb" "$work/unpacked" && mkdir "$work/lego" || return 1
     cp "$work/unpacked/usr/bin/lego" "$work/lego/" || return 1
@@ -481,6 +486,14 @@ if [ "$mode" = test ]; then
             die "Docker's client could not be fetched (apt's last lines stand above)"
         }
     fi
+    if [ ! -f "$venv/lego/VERSION" ]; then
+        say "fetching a later lego than this release's into .venv/lego, as a client that people come from (apt-get download)"
+        get lego sid forky testing || {
+            rm -rf -- "$venv/lego"
+            tail -n 15 "$work/fetch.log" >&2
+            die "no later lego is to be had from this machine's package source (apt's last lines stand above)"
+        }
+    fi
     if [ ! -f "$venv/cockpit/VERSION" ]; then
         say "fetching Cockpit's cockpit-certificate-ensure into .venv/cockpit (apt-get download)"
         get cockpit-ws "$codename" || {
@@ -572,6 +585,25 @@ if [ "$mode" = test ] && [ "$(cat "$second_dir/VERSION" 2>/dev/null)" != "$secon
         die "acme2certifier could not be installed into .venv/acme2certifier (pip's last lines stand above)"
     }
     printf '%s\n' "$second_wanted" >"$second_dir/VERSION"
+fi
+
+# --- certbot as PyPI has it, beside Debian's ---------------------------------------------------------------
+
+# What people move from: the newest, with the plugins whose state has to be read.
+certbot_dir=$venv/certbot
+certbot_wanted=5.8.0
+if [ "$mode" = test ] && [ "$(cat "$certbot_dir/VERSION" 2>/dev/null)" != "$certbot_wanted" ]; then
+    say "installing certbot $certbot_wanted into .venv/certbot, as a client that people come from (pip)"
+    rm -rf -- "$certbot_dir"
+    {
+        python3 -m venv "$certbot_dir" &&
+            "$certbot_dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+                "certbot==$certbot_wanted" "certbot-nginx==$certbot_wanted" "certbot-dns-rfc2136==$certbot_wanted"
+    } >"$work/certbot.log" 2>&1 || {
+        tail -n 15 "$work/certbot.log" >&2
+        die "certbot could not be installed into .venv/certbot (pip's last lines stand above)"
+    }
+    printf '%s\n' "$certbot_wanted" >"$certbot_dir/VERSION"
 fi
 
 # --- axe-core, which finds what keeps people out of a page -------------------------------------------------

@@ -91,6 +91,7 @@ def _notes(config: Config, names: Sequence[str]) -> tuple[Concern, ...]:
                 *tests,
                 *concerns.uncalled(context),
                 *concerns.rivals(context),
+                *concerns.old_paths(context),
             )
     except RenewerError:  # whose state may not be read looks at names all the same
         return ()

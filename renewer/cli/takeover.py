@@ -44,8 +44,12 @@ def command(setup: Setup, client: str, directory: str | None, undo: bool, links_
         if undo:
             with Context(config, write=True) as context:
                 return _undone(context, tree, client)
+        from renewer.moving import takeover
+
+        takeover.finish(client, tree)
+        config, kept = _followed(config, tree, client, links_anyway=links_anyway)
         with Context(config, write=True) as context:
-            code = _taken(context, tree, client, links_anyway=links_anyway)
+            code = _taken(context, tree, client, kept)
             if code == screen.OK:
                 _switched(context, tree, client)
     if code == screen.OK:
@@ -63,13 +67,35 @@ def _held(client: str, tree: "Tree") -> AbstractContextManager[None]:
     return links.held(tree) if client == links.CLIENT else nullcontext()
 
 
-def _taken(context: "Context", tree: "Tree", client: str, *, links_anyway: bool) -> int:
+def _followed(
+    config: "Config", tree: "Tree", client: str, *, links_anyway: bool
+) -> "tuple[Config, dict[str, str]]":
+    """The configuration with copies where links would not do, and what must not be taken for want of them."""
+    from renewer.moving import links, planning, takeover
+
+    if client != links.CLIENT or links_anyway:
+        return config, {}
+    coming = planning.plan(config, CLIENTS[client].read(tree), clock.now()).coming
+    config, reasons, lost = takeover.follow(config, tree, coming)
+    kept = {}
+    for one in coming:
+        if one.old in lost:
+            line = f"copies = {takeover.copies(one)}"
+            kept[one.old] = f"{reasons[one.old]}: write into [certificate.{one.name}]: {line}"
+        elif one.old in reasons:
+            screen.say(f"{one.old}: {reasons[one.old]}; so its files there will be copies of ours")
+    return config, kept
+
+
+def _taken(context: "Context", tree: "Tree", client: str, kept: "dict[str, str]") -> int:
     from renewer.moving import planning, takeover
 
-    takeover.finish(client, tree)
     plan = planning.plan(context.config, CLIENTS[client].read(tree), clock.now())
     code = screen.OK
-    for one in takeover.take(context, tree, client, plan.coming, links_anyway=links_anyway):
+    for old, why in kept.items():
+        screen.out(f"✗ {old}: {why}; or, if nobody there reads it: --links-anyway")
+        code = screen.FAILED
+    for one in takeover.take(context, tree, client, [one for one in plan.coming if one.old not in kept]):
         screen.out(f"{'✓' if one.taken else '✗'} {one.old}: {one.text}")
         code = code if one.taken else screen.FAILED
     for gap in plan.refused:

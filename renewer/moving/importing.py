@@ -5,6 +5,7 @@ The file comes last: killed before, nothing is configured that is not on disk; t
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Collection
 
@@ -132,13 +133,8 @@ def withdraw(config: Config, client: str, names: Collection[str]) -> tuple[list[
     The files of an import move aside if all their certificates are among `names` and the rest of the
     configuration needs nothing of them. Gives what they are called now, and the names still configured.
     """
-    directory = os.path.join(os.path.dirname(config.path), "conf.d")
-    stem, moved = planning.stem(client), []
-    entries = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-    for entry in entries:
-        if not re.fullmatch(rf"{re.escape(stem)}(-[0-9]+)?\.toml", entry):
-            continue
-        path = f"{directory}/{entry}"
+    moved = []
+    for path in _imported(config, client):
         with open(path, "rb") as file:
             held = set(tomllib.load(file).get("certificate", ()))
         if held <= set(names):
@@ -150,3 +146,31 @@ def withdraw(config: Config, client: str, names: Collection[str]) -> tuple[list[
             else:
                 moved.append(path + WITHDRAWN)
     return moved, sorted(set(config.certificates) & set(names))
+
+
+def follow(config: Config, client: str, name: str, copies: str) -> Config | None:
+    """Write `copies` (TOML) into the table of a certificate that was imported; the config as it is then.
+
+    None if the table does not stand in a file of the import's own, or has copies by now: nothing is written.
+    """
+    header = re.compile(rf"\[certificate\.(?:{re.escape(name)}|\"{re.escape(name)}\")\]\s*(?:#.*)?")
+    for path in _imported(config, client):
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines(keepends=True)
+        at = next((number for number, line in enumerate(lines) if header.fullmatch(line.strip())), None)
+        if at is None or "copies" in tomllib.loads("".join(lines)).get("certificate", {}).get(name, {}):
+            continue
+        lines.insert(at + 1, f"copies = {copies}\n")
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if tomllib.loads("".join(lines))["certificate"][name].get("copies"):
+            durable.replace(path, "".join(lines).encode(), durable.with_mode(path, mode))
+            return load(config.path)
+    return None
+
+
+def _imported(config: Config, client: str) -> list[str]:
+    """The files of the configuration that imports from a client wrote."""
+    directory = os.path.join(os.path.dirname(config.path), "conf.d")
+    entries = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    own = re.compile(rf"{re.escape(planning.stem(client))}(-[0-9]+)?\.toml")
+    return [f"{directory}/{entry}" for entry in entries if own.fullmatch(entry)]

@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from renewer import certs, clock, deploy, durable, inventory
 from renewer.context import Context
 from renewer.model.decision import Result, Step
-from renewer.model.desired import Certificate
+from renewer.model.desired import Certificate, Config
 from renewer.model.facts import EndpointState, Sighting, Situation
 from renewer.model.value import Value
-from renewer.moving import acmesh, dehydrated, hiding, lego, links
+from renewer.moving import acmesh, dehydrated, hiding, importing, lego, links
 from renewer.moving.planning import Coming
+from renewer.moving.readers import Readers
 from renewer.moving.reading import Tree
 from renewer.network import verify
 from renewer.observe import targets_of
 from renewer.policy.terms import Terms
+from renewer.store.disk import DiskStore
 
 CLIENTS = (links.CLIENT, acmesh.CLIENT, lego.CLIENT, dehydrated.CLIENT)
 
@@ -55,30 +57,47 @@ def is_copied(wish: Certificate, one: Coming) -> bool:
     return set(one.seen[:2]) <= {path for copy in wish.copies for _, path in copy.paths}
 
 
-def _unread(context: Context, one: Coming) -> str | None:
-    """Who could read certbot's key and could not read ours."""
-    mode = os.stat(one.seen[1]).st_mode
-    if context.config.agent.group is None and mode & (stat.S_IRGRP | stat.S_IROTH):
-        return (
-            f"others than root may read {one.seen[1]}, and could not read ours: set [agent] group, or "
-            "give them `copies`; if nobody does read it: --links-anyway"
-        )
-    return None
+def follow(config: Config, tree: Tree, coming: Sequence[Coming]) -> tuple[Config, dict[str, str], set[str]]:
+    """Of certbot's certificates, those that someone reads who could not follow links get copies of ours.
+
+    Gives the config as it is then, why for each, and of which the table could not be found: all by certbot's
+    names.
+    """
+    readers, store = Readers(tree, config.agent.state), DiskStore(config.agent.state)
+    reasons, lost = {}, set()
+    for one in coming:
+        wish = config.certificates.get(one.name)
+        if wish is None or not one.configured or is_copied(wish, one):
+            continue
+        why = readers.doubt(one.old, one.seen[1], store.path(one.name))
+        if why is None:
+            continue
+        reasons[one.old] = why
+        changed = importing.follow(config, links.CLIENT, one.name, copies(one))
+        if changed is None:
+            lost.add(one.old)
+        else:
+            config = changed
+    return config, reasons, lost
 
 
-def take(
-    context: Context, tree: Tree, client: str, coming: Sequence[Coming], *, links_anyway: bool = False
-) -> Iterator[Took]:
+def copies(one: Coming) -> str:
+    """The copies at certbot's paths as TOML, with the rights that its files have."""
+    fullchain, key, cert, chain = one.seen
+    entry = os.stat(key)
+    rights = f'owner = "{entry.st_uid}", group = "{entry.st_gid}", mode = "{stat.S_IMODE(entry.st_mode):04o}"'
+    paths = f'key = "{key}", cert = "{cert}", chain = "{chain}", fullchain = "{fullchain}"'
+    return f"[{{ {paths}, {rights} }}]"
+
+
+def take(context: Context, tree: Tree, client: str, coming: Sequence[Coming]) -> Iterator[Took]:
     """Take them over, every hook called once with all; one that a hook or a port says no to goes back.
 
     If several go back each is tried again by itself.
     """
     ready = []
     for one in coming:
-        why = why_not(context, client, one)
-        if not why and client == links.CLIENT and not links_anyway:
-            why = _unread(context, one)
-        if why:
+        if why := why_not(context, client, one):
             yield Took(old=one.old, text=why, taken=False)
         else:
             ready.append(one)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from renewer import clock, watches, words
+from renewer import clock, concerns, watches, words
 from renewer.context import Context
 from renewer.errors import OurFault, RenewerError
 from renewer.ledger.contract import Happening
@@ -106,11 +106,12 @@ class _Round:
 
     def _standings(self) -> list[NoticeSubject]:
         """Every certificate of this run; what is only watched in a run over all of them."""
+        shared = concerns.also_renewed(self.context.config) if self.all_of_them else {}
         found = [
             NoticeSubject(
                 name=name,
                 well=assess(situation, self.now).healthy,
-                matters=trouble.of(situation, self.now),
+                matters=(*trouble.of(situation, self.now), *trouble.of_rivals(name, shared, self.now)),
                 notify=situation.wish.notify,
                 not_after=_end(situation),
             )

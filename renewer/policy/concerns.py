@@ -131,7 +131,8 @@ def uncalled(
     )
 
 
-_END_IT = {"certbot": "renewer takeover certbot; or switch it off there"}
+_TAKEN = ("certbot", "acme.sh", "lego", "dehydrated")
+_END_IT = {client: f"renewer takeover {client}; or switch it off there" for client in _TAKEN}
 
 
 def rivals(shared: Mapping[str, tuple[str, Sequence[str]]]) -> list[Concern]:
@@ -145,6 +146,37 @@ def rivals(shared: Mapping[str, tuple[str, Sequence[str]]]) -> list[Concern]:
         )
         for client, (path, names) in shared.items()
     ]
+
+
+def half_taken(names: Sequence[str]) -> list[Concern]:
+    """Certificates of certbot's whose takeover was begun: nobody renews what servers read there."""
+    if not names:
+        return []
+    text = f"the takeover from certbot was begun and not finished: {several(names)}"
+    hint = "renewer takeover certbot finishes it, renewer takeover certbot --undo gives it back"
+    return [Concern(subject="takeover", text=text, hint=hint, exit=PERSON)]
+
+
+def old_files(found: Iterable[tuple[str, str, str]]) -> list[Concern]:
+    """Servers (name, place, file) that read a file of certbot's for a certificate that is ours by now."""
+    return [
+        Concern(
+            subject=f"old file {path}",
+            text=f"{server} ({place}) reads certbot's file {path}, not ours: it will expire",
+            hint="renewer takeover certbot; or name our files there",
+            exit=RETRIED,
+        )
+        for server, place, path in found
+    ]
+
+
+def purge(home: str, named: Sequence[str]) -> list[Concern]:
+    """Configurations that name certbot's directory, which goes with its package."""
+    if not named:
+        return []
+    text = f"apt purge certbot would remove {home}, which is named by {several(named)}"
+    hint = "never purge it before they name it no more; apt remove is harmless"
+    return [Concern(subject="purge certbot", text=text, hint=hint, exit=WELL)]
 
 
 def worst(concerns: Iterable[Concern]) -> int:

@@ -4,7 +4,7 @@ A healthy renewal is no danger: how long a certificate that we renew still has c
 is overdue.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from renewer.model.desired import Topic, Watch
@@ -12,6 +12,7 @@ from renewer.model.facts import Situation, Version
 from renewer.model.told import Matter, Watched
 from renewer.model.trouble import Kind, Trouble
 from renewer.policy.backoff import LADDER
+from renewer.policy.concerns import rivals
 from renewer.policy.diagnosis import SERVED_WRONGLY, diagnose
 from renewer.policy.progress import DAY, grace, overdue
 
@@ -46,6 +47,25 @@ def of(situation: Situation, now: datetime, troubles: Iterable[Trouble] | None =
         *_expiring(situation, real, found, now),
         *_orders(situation, real, found, now),
         *(_matter(situation, real, one) for one in _each_once(found, now)),
+    )
+
+
+def of_rivals(
+    name: str, shared: Mapping[str, tuple[str, Sequence[str]]], now: datetime
+) -> tuple[Matter, ...]:
+    """Other clients that would renew what is ours, too: told of the first that they share, weekly."""
+    return tuple(
+        Matter(
+            certificate=name,
+            topic=Topic.FAILED,
+            subject=f"rival {client}",
+            mark=f"{path} {int(now.timestamp() // AGAIN.total_seconds())}",
+            text=concern.text,
+            hint=concern.hint,
+        )
+        for client, (path, names) in shared.items()
+        if names[0] == name
+        for concern in rivals({client: (path, names)})
     )
 
 

@@ -1,7 +1,7 @@
 """Which servers are here, by their usual places and by the programs that run, and what each names."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from renewer.model.installed import CertificateUse, WebSite
@@ -87,6 +87,23 @@ def websites(guard: Guard, running: Sequence[RunningProgram]) -> list[WebSite]:
         for config in _configurations(guard, kind, running) if read else ():
             found += read(guard, config) if read else []
     return list(dict.fromkeys(found))
+
+
+def readers(
+    guard: Guard, running: Sequence[RunningProgram]
+) -> Iterator[tuple[CertificateUse, tuple[RunningProgram, ...]]]:
+    """Every use, each with the processes that run by that configuration; none of a server that is stopped."""
+    for kind in KINDS:
+        named = {
+            one: {os.path.realpath(path) for path in _named(guard, kind, one)}
+            for one in running
+            if _is(kind, one) and not one.apart
+        }
+        for config in _configurations(guard, kind, running):
+            real = os.path.realpath(config)
+            who = tuple(one for one, paths in named.items() if real in paths or not paths)
+            for use in kind.read(guard, config):
+                yield use, who
 
 
 def _configurations(guard: Guard, kind: ServerKind, running: Iterable[RunningProgram]) -> list[str]:

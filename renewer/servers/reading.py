@@ -30,8 +30,11 @@ class Guard:
     `unread` gathers what was not read; nothing here raises for what lies on the disk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, naming: str = "") -> None:
+        """`naming` is a text of which `naming_it` shall have the configurations that hold it."""
         self.unread: list[Unread] = []
+        self.naming_it: dict[str, None] = {}
+        self._naming = naming
         self._told: set[str] = set()
         self._places: dict[str, tuple[int, bool]] = {}
         self._files = 0
@@ -84,7 +87,10 @@ class Guard:
         if b"\0" in octets:
             self.tell(asked or path, f"{path} is no text: it holds NUL octets")
             return None
-        return octets.decode("utf-8", "surrogateescape")
+        text = octets.decode("utf-8", "surrogateescape")
+        if self._naming and self._naming in text:
+            self.naming_it[path] = None
+        return text
 
     def entry(self, path: str) -> os.stat_result | None:
         """What stands at a path, links followed; None if nothing can be seen there. Opens nothing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.runner import Runner
-from tests.moving.old import Certbot, Dehydrated, Lego, Newcomer
+from tests.moving.old import Certbot, Dehydrated, Lego, Newcomer, copied
 from tests.servers.pebble import Pebble
 
 
@@ -67,3 +67,17 @@ def runner() -> Iterator[Runner]:
 def agent(tmp_path: Path, believing: Pebble, runner: Runner) -> Newcomer:
     """A new agent that knows how to reach Pebble, and looks at no port."""
     return Newcomer.at(tmp_path, believing, runner)
+
+
+@pytest.fixture
+def alone(certbot: Certbot, believing: Pebble, tmp_path: Path) -> Certbot:
+    """A copy of certbot's state for this test, with the certificate `www.example.org` alone and no hooks."""
+    mine = Certbot(tmp_path / "certbot", believing)
+    copied(certbot.config, mine.config)
+    for conf in (mine.config / "renewal").iterdir():
+        if conf.stem != "www.example.org":
+            conf.unlink()
+        else:
+            conf.write_text(conf.read_text().replace(str(certbot.config), str(mine.config)))
+    (mine.config / "renewal-hooks/deploy/10-all").unlink()
+    return mine

@@ -35,10 +35,11 @@ def call(*argv: str | Path, env: dict[str, str] | None = None, code: int | None 
 
 
 class Certbot:
-    """Debian's certbot with a configuration directory of its own."""
+    """certbot (Debian 12's is 2.1; the later one is 5.8) with a configuration directory of its own."""
 
-    def __init__(self, directory: Path, pebble: Pebble) -> None:
+    def __init__(self, directory: Path, pebble: Pebble, program: str | Path = "certbot") -> None:
         self.directory = directory
+        self._program = program
         self.config = directory / "letsencrypt"
         self.webroot = directory / "webroot"
         self.webroot.mkdir(parents=True)
@@ -50,7 +51,7 @@ class Certbot:
         where = ("--config-dir", self.config, "--work-dir", self.directory / "work")
         logs = ("--logs-dir", self.directory / "logs", "--non-interactive")
         env = {"REQUESTS_CA_BUNDLE": str(self._pebble.ca_bundle)}
-        return call("certbot", *arguments, *where, *logs, env=env, code=code)
+        return call(self._program, *arguments, *where, *logs, env=env, code=code)
 
     def certonly(self, name: str, *arguments: str | Path) -> None:
         """Obtain a certificate, by webroot unless told otherwise."""
@@ -114,19 +115,25 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
-class Lego:
-    """Debian's lego, with two certificates: a name, and what it calls one with a wildcard."""
+_VENV = Path(__file__).parents[2] / ".venv"
+LATER_LEGO = _VENV / "lego/lego"
+LATER_CERTBOT = _VENV / "certbot/bin/certbot"
 
-    def __init__(self, home: Path, pebble: Pebble) -> None:
+
+class Lego:
+    """lego (Debian 12's is 4.9; the later one is 4.35), with a certificate."""
+
+    def __init__(self, home: Path, pebble: Pebble, program: str | Path = "lego") -> None:
         self.home = home
         self._pebble = pebble
+        self._program = program
 
     def run(self, verb: str, *arguments: str, name: str = "a.example.org", code: int | None = 0) -> str:
         """One call about a name."""
         where = ("--path", self.home, "--server", self._pebble.directory, "--email", "ops@example.org")
         how = ("--accept-tos", "--http", "--http.webroot", self.home, "--domains", name)
         env = {"LEGO_CA_CERTIFICATES": str(self._pebble.ca_bundle)}
-        return call("lego", *where, *how, verb, *arguments, env=env, code=code)
+        return call(self._program, *where, *how, verb, *arguments, env=env, code=code)
 
     def renew(self) -> str:
         """Renew it, due or not."""

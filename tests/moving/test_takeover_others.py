@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.moving.old import Certbot, Dehydrated, Lego, Newcomer, acme_sh, copied
+import pytest
+
+from tests.moving.old import LATER_LEGO, Certbot, Dehydrated, Lego, Newcomer, acme_sh, copied
 from tests.servers.pebble import Pebble
 
 
@@ -27,9 +29,12 @@ def took(agent: Newcomer, client: str, home: Path, *options: str) -> str:
     return ended.out + ended.err
 
 
-def test_lego(agent: Newcomer, lego: Path, believing: Pebble, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["lego", LATER_LEGO], ids=["4.9", "later"])
+def test_lego(agent: Newcomer, believing: Pebble, tmp_path: Path, program: str | Path) -> None:
     """Its files follow ours; what it does there never reaches ours; handed back it renews on."""
-    old = Lego(copied(lego, tmp_path / "lego"), believing)
+    old = Lego(tmp_path / "lego", believing, program)
+    old.home.mkdir()
+    old.run("run")
     chain, key = (old.home / f"certificates/a.example.org.{end}" for end in ("crt", "key"))
     agent.tables["challenge.web"] = {"type": "http-01", "webroot": str(old.home)}
     agent.json("import", "lego", "--from", str(old.home), "--challenge", "web")
