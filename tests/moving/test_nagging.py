@@ -8,8 +8,10 @@ from renewer import concerns, wakers
 from renewer.config.load import load
 from renewer.context import Context
 from renewer.moving import callers
+from renewer.run import Limits, run
 from renewer.servers import sockets
 from renewer.servers.sockets import RunningProgram
+from renewer.store.lock import Lock
 from tests.moving.old import Certbot, Newcomer, copied
 
 WWW = "www.example.org"
@@ -56,8 +58,9 @@ def test_timers_and_lines_of_cron(agent: Newcomer, root: Path) -> None:
         assert list(callers.on(context, "certbot")) == []  # done is done
 
 
-def test_notices_nag_weekly(agent: Newcomer, root: Path, tmp_path: Path) -> None:
-    """A channel hears of the other client once, and again in another week; not once it was switched off."""
+@pytest.mark.usefixtures("root")
+def test_notices_nag(agent: Newcomer, tmp_path: Path) -> None:
+    """A channel hears of the other client once, not in every run."""
     agent.tables["notify.me"] = {
         "type": "command",
         "run": [str(tmp_path / "tell")],
@@ -66,15 +69,17 @@ def test_notices_nag_weekly(agent: Newcomer, root: Path, tmp_path: Path) -> None
     tell = tmp_path / "tell"
     tell.write_text(f"#!/bin/sh\ncat >>{tmp_path}/told\n")
     tell.chmod(0o755)
-    seams = f"from renewer import wakers; wakers.ROOT = {str(root)!r}\n"
-    (tmp_path / "seam.py").write_text(f"{seams}from renewer.cli.app import main\nmain()\n")
-    agent.module, agent.runner = ("seam",), None
-    env = {"PYTHONPATH": str(tmp_path)}
-    agent.cli("run", env=env)
+    config = load(str(agent.write()))
+
+    def go() -> None:
+        with Lock(config.agent.state), Context(config, write=True) as context:
+            run(context, Limits())
+
+    go()
     told = (tmp_path / "told").read_text()
     assert "certbot is still called by" in told
     assert "renewer takeover certbot" in told
-    agent.cli("run", env=env)
+    go()
     assert (tmp_path / "told").read_text().count("certbot is still called by") == told.count(
         "is still called by"
     )
