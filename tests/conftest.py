@@ -8,6 +8,7 @@ whose every answer can be bent; all stop what they made when the test ends.
 import errno
 import ipaddress
 import os
+import re
 import shutil
 import socket
 import sys
@@ -40,6 +41,32 @@ if sys.dont_write_bytecode:
     # Compiled tests are kept all the same, where pytest keeps its things: compiling anew takes 14 seconds
     sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode")
     sys.dont_write_bytecode = False
+
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108
+_ROOM = 4 << 30  # octets: a whole run writes less than one
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what tests write in memory, where there is room: half of their time is waiting for the disk.
+
+    Where they lie is pytest's (`tmp_path`); whoever names a place with `--basetemp` or in the environment has
+    it. What must survive a power cut is proved by what is asked of the disk (tests/store/mutations.py).
+    """
+    if config.option.basetemp or "PYTEST_DEBUG_TEMPROOT" in os.environ or not _is_roomy(_IN_MEMORY):
+        return
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_IN_MEMORY)  # the workers' too
+
+
+def _is_roomy(place: Path) -> bool:
+    """Whether programs may lie there and run, and there is room for the files of all."""
+    try:
+        about = os.statvfs(place)
+    except OSError:
+        return False
+    said = re.search(r"^MemAvailable: *(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    room = min(int(said[1]) * 1024 if said else 0, about.f_bavail * about.f_frsize)
+    return not about.f_flag & os.ST_NOEXEC and os.access(place, os.W_OK) and room > _ROOM
+
 
 # On a busy machine everything is slow: that is no fault of a property.
 settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -25,6 +25,9 @@ from tests.servers.certificates import Pair, ServerRoot
 from tests.servers.nginx import NginxFactory
 from tests.servers.ports import refusing_port
 from tests.servers.tls_peer import Behaviour, Peer, dripping, endless, scripted, silent, tls
+from tests.settling import hasty
+
+__all__ = ["hasty"]
 
 NAME = "a.example.org"
 
@@ -448,7 +451,7 @@ def test_old_and_new_in_turn_count_as_not_yet(root: ServerRoot, tmp_path: Path) 
     assert sight.fitted == 5
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("hasty")
 def test_a_port_that_stays_stale(root: ServerRoot, pair: Pair, tmp_path: Path) -> None:
     """After the time given, what is served is told as it is."""
     other = root.issue(tmp_path, NAME, stem="other")
@@ -474,7 +477,7 @@ def test_a_server_that_is_starting(pair: Pair) -> None:
     assert sight.fitted == 5
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("hasty")
 def test_a_server_that_stays_away() -> None:
     """A port that refuses to the end is told as refused."""
     with refusing_port() as port:
@@ -491,7 +494,7 @@ def test_silence_elsewhere_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     assert (sight.connected, sight.local) == (False, False)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("hasty")
 def test_each_address_settles_by_itself(
     root: ServerRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -504,6 +507,7 @@ def test_each_address_settles_by_itself(
     assert [sight.fitted for sight in sights] == [5, 0]
 
 
+@pytest.mark.usefixtures("hasty")
 def test_many_settle_at_once(pair: Pair, nginx_factory: NginxFactory) -> None:
     """A whole batch is waited for side by side, each with its own expectation."""
     nginx = nginx_factory({NAME: (pair.cert, pair.key)})
@@ -589,6 +593,6 @@ def test_an_endpoint_may_be_slow_if_the_config_says_so(pair: Pair, roots: str) -
             )
             for seconds in (1.0, 60.0)
         ]
-        hasty, patient = verify.look(targets, reads=secrets.roots)
+        soon, patient = verify.look(targets, reads=secrets.roots)
 
-    assert (hasty.trouble, patient.completed) == (PortTrouble.TIMEOUT, True)
+    assert (soon.trouble, patient.completed) == (PortTrouble.TIMEOUT, True)

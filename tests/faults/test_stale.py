@@ -17,6 +17,9 @@ from tests.faults.conftest import HostFactory
 from tests.faults.host import Host
 from tests.servers.bendable import BendableFactory
 from tests.servers.tls_peer import Peer
+from tests.settling import hasty
+
+__all__ = ["hasty"]
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -59,7 +62,11 @@ def deployments(where: Path, host: Host, span: timedelta, act: Callable[[], obje
 
 @pytest.fixture
 def stale(
-    make_host: HostFactory, bendable: BendableFactory, agents_clock: Any, tmp_path: Path
+    make_host: HostFactory,
+    bendable: BendableFactory,
+    agents_clock: Any,
+    tmp_path: Path,
+    hasty: None,  # noqa: ARG001  what stays stale is given up soon
 ) -> Iterator[Host]:
     """Such a host."""
     host = stale_host(make_host, bendable, agents_clock, tmp_path)
