@@ -46,15 +46,6 @@ def home(name: str, directory: str | None = None) -> Tree:
     )
 
 
-def glances() -> Iterator[tuple[str, str, Glance]]:
-    """Every certificate of every client in its usual place: client, directory, and what is known of it."""
-    for name, client in CLIENTS.items():
-        for place in map(os.path.expanduser, client.homes):
-            if os.path.isdir(place):
-                for one in client.glance(Tree(place)):
-                    yield name, place, one
-
-
 def names_of(client: str, root: str = "/") -> list[str]:
     """What a client in its usual place calls its certificates; none where that cannot be read."""
     if client not in CLIENTS:

@@ -4,16 +4,15 @@ Regular files only, opened without waiting; a mebibyte each, twenty thousand ent
 alone, for what stands there is run as hooks later; links only to what lies below the client's own directory.
 """
 
+import errno
 import os
-import stat
 from collections.abc import Iterator
 
 from renewer import ownership
 from renewer.errors import StateError
+from renewer.servers.reading import MOST_ENTRIES, whole
 
-MAX_FILE = 1 << 20
-MAX_ENTRIES = 20_000
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Tree:
@@ -47,8 +46,8 @@ class Tree:
         except OSError as error:
             raise _unread(path, error) from None
         self._seen += len(names)
-        if self._seen > MAX_ENTRIES:
-            raise _refused(f"{self.root} has more than {MAX_ENTRIES} entries", "is it the right directory?")
+        if self._seen > MOST_ENTRIES:
+            raise _refused(f"{self.root} has more than {MOST_ENTRIES} entries", "is it the right directory?")
         return list(filter(str.isprintable, names))  # what cannot be told is no name of a certificate
 
     def directories(self, *parts: str) -> list[str]:
@@ -76,21 +75,13 @@ class Tree:
         except OSError as error:
             raise _unread(path, error) from None
         try:
-            entry = os.fstat(fd)
-            if not stat.S_ISREG(entry.st_mode):
-                raise _refused(f"{path} is not a regular file", f"look at it: ls -l {path}")
-            if entry.st_size > MAX_FILE:
-                raise _refused(
-                    f"{path} has {entry.st_size} bytes, too many for what it should be", "look at it"
-                )
-            content = b""
-            while len(content) <= MAX_FILE and (part := os.read(fd, MAX_FILE)):
-                content += part
+            return whole(fd, path)
         except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EFBIG):
+                raise _refused(f"{path} is not read: {error.strerror}", f"look at it: ls -l {path}") from None
             raise _unread(path, error) from None
         finally:
             os.close(fd)
-        return content
 
     def text(self, *parts: str) -> str:
         """A text file (UTF-8)."""

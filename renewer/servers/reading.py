@@ -166,19 +166,9 @@ class Guard:
         else:
             raise OSError(errno.ELOOP, "it leads through too many links", path)
         try:
-            entry = os.fstat(file)
-            if not stat.S_ISREG(entry.st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file", path)
-            if entry.st_size > LARGEST:
-                raise OSError(errno.EFBIG, f"it has {entry.st_size} octets, more than {LARGEST}", path)
-            octets = b""
-            while len(octets) <= LARGEST and (more := os.read(file, LARGEST + 1)):
-                octets += more
+            return whole(file, path)
         finally:
             os.close(file)
-        if len(octets) > LARGEST:  # it grew, or says nothing of its size, as those in /proc
-            raise OSError(errno.EFBIG, f"it has more than {LARGEST} octets", path)
-        return octets
 
     def _place(self, directory: str) -> tuple[int, bool]:
         """A directory, open, and whether only root and we can put anything there. Raises OSError."""
@@ -194,3 +184,21 @@ class Guard:
         for fd, _ in self._places.values():
             os.close(fd)
         self._places.clear()
+
+
+def whole(file: int, path: str) -> bytes:
+    """All of an open file, for who was led there; the path is for people.
+
+    Raises OSError: EINVAL for what is no regular file, EFBIG for what is larger than LARGEST.
+    """
+    entry = os.fstat(file)
+    if not stat.S_ISREG(entry.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
+    if entry.st_size > LARGEST:
+        raise OSError(errno.EFBIG, f"it has {entry.st_size} octets, more than {LARGEST}", path)
+    octets = b""
+    while len(octets) <= LARGEST and (more := os.read(file, LARGEST + 1)):
+        octets += more
+    if len(octets) > LARGEST:  # it grew, or says nothing of its size, as those in /proc
+        raise OSError(errno.EFBIG, f"it has more than {LARGEST} octets", path)
+    return octets

@@ -66,8 +66,8 @@ def _writable(home: Path) -> None:
         (_key_of_another, "the private key does not belong to the certificate"),
         (_link_out, "leads out of"),
         (_fifo, "is not a regular file"),
-        (_replace(f"archive/{WWW}/fullchain1.pem", b"x" * 10_000_000), "10000000 bytes, too many"),
-        (_replace(f"renewal/{WWW}.conf", b"a = " + b"x" * 10_000_000), "too many"),
+        (_replace(f"archive/{WWW}/fullchain1.pem", b"x" * 10_000_000), "10000000 octets, more than"),
+        (_replace(f"renewal/{WWW}.conf", b"a = " + b"x" * 10_000_000), "more than"),
         (
             _replace(f"renewal/{WWW}.conf", "renew_hook = gr\xfc\xdfe".encode("latin1")),
             "is not UTF-8 text (line 1)",
