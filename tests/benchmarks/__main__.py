@@ -14,6 +14,7 @@ from pathlib import Path
 from renewer import __version__
 from tests.benchmarks.contenders import CHECKOUT, AcmeTiny, Bed, Certbot, Lego
 from tests.benchmarks.dns import dns
+from tests.benchmarks.host import host
 from tests.benchmarks.measure import BenchmarkFailedError
 from tests.benchmarks.scenarios import Result, Row, Turns, idle, many, rows_of, single, thousand
 from tests.benchmarks.split import split
@@ -21,7 +22,10 @@ from tests.servers.nginx import Nginx
 from tests.servers.pebble import Pebble
 from tests.servers.programs import installed_pebble
 
-SCENARIOS = {"single": single, "idle": idle, "thousand": thousand, "many": many, "dns": dns, "split": split}
+SCENARIOS = {
+    **{"single": single, "idle": idle, "thousand": thousand, "many": many},
+    **{"dns": dns, "split": split, "host": host},
+}
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 COLUMNS = ("measure", "ours", "peer", "ratio", "goal", "met?")
 
