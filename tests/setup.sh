@@ -403,19 +403,17 @@ get() {
     return 1
 }
 
-# debian RELEASE SUITE: a fresh system in .venv/debian/RELEASE, from where this machine has its packages. It is
+# debian RELEASE SUITE PACKAGES: a fresh system with these in .venv/debian/RELEASE, from where this machine has its own. It is
 # made in memory, where dpkg's flushing costs nothing, and in the background.
-debian_holds=ca-certificates,python3
 debian() {
     tree=$venv/debian/$1
-    if [ "$(cat "$tree.stamp" 2>/dev/null)" = "$debian_holds" ]; then return 0; fi
     made=$work/debian/$1
     mkdir -p "$made" "$venv/debian"
     rm -rf -- "$tree" "$tree.stamp"
     mount -t tmpfs -o mode=0755 tmpfs "$made" || return 1
     good=no
     while read -r uri keyring; do
-        if debootstrap --variant=minbase --include="$debian_holds" ${keyring:+--keyring="$keyring"} "$2" "$made/tree" "$uri"; then
+        if debootstrap --variant=minbase --include="$3" ${keyring:+--keyring="$keyring"} "$2" "$made/tree" "$uri"; then
             good=yes
             break
         fi
@@ -423,20 +421,21 @@ debian() {
     done < <(machine_sources)
     if [ "$good" = yes ]; then
         rm -rf -- "$made"/tree/var/cache/apt/archives/*.deb "$made"/tree/usr/share/{doc,man,locale}/*
-        cp -a -- "$made/tree" "$tree" && printf '%s\n' "$debian_holds" >"$tree.stamp" || good=no
+        cp -a -- "$made/tree" "$tree" && printf '%s\n' "$3" >"$tree.stamp" || good=no
     fi
     umount "$made"
     [ "$good" = yes ]
 }
 if [ "$mode" = test ]; then
-    for one in "12 bookworm" "13 trixie"; do
-        read -r release suite <<<"$one"
-        if [ -f "$venv/debian/$release.stamp" ]; then continue; fi
+    # the older one with a web server and cron: the four commands from nothing to a served certificate
+    for one in "12 bookworm ca-certificates,python3,nginx,cron" "13 trixie ca-certificates,python3"; do
+        read -r release suite holds <<<"$one"
+        if [ "$(cat "$venv/debian/$release.stamp" 2>/dev/null)" = "$holds" ]; then continue; fi
         if [ "$(id -u)" != 0 ]; then
             die "a fresh Debian $release to try the package in is missing, and making it needs root:  sudo make setup"
         fi
         say "making a fresh Debian $release in .venv/debian/$release (debootstrap), beside what follows"
-        debian "$release" "$suite" >"$work/debian-$release.log" 2>&1 </dev/null &
+        debian "$release" "$suite" "$holds" >"$work/debian-$release.log" 2>&1 </dev/null &
         debians+=("$release:$!")
     done
     stamp=$(sha256sum packaging/requirements.txt | cut -d' ' -f1)

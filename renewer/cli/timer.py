@@ -15,6 +15,9 @@ from renewer.model.desired import Config
 SYSTEM = "/etc/systemd/system"
 VENDOR = "/usr/lib/systemd/system"
 """Where packages put their units."""
+CRON = "/etc/cron.d/renewer"
+"""Our line for cron, where that runs and systemd does not."""
+_CRONS = ("/usr/sbin/cron", "/usr/sbin/crond")
 _BOOTED = "/run/systemd/system"  # sd_booted(3): systemd is running if this directory exists
 _TIMEOUT = 60.0  # seconds for systemctl
 
@@ -61,10 +64,7 @@ def begin(config: Config, directory: Path) -> None:
     """
     wanted = _wanted(config, directory)
     if directory == Path(SYSTEM) and not _systemd_runs():
-        screen.say(
-            "systemd does not run here, so nothing was installed; add this line by `crontab -e` as root:"
-        )
-        screen.out(units.cron_line(config, program()))
+        _have_cron(config)
         return
     foreign = [path for path in wanted if _state(path, None) == "foreign"]
     if foreign:
@@ -81,6 +81,30 @@ def begin(config: Config, directory: Path) -> None:
     _tell(before, _effective(directory), changed)
     if directory == Path(SYSTEM):
         _start(changed=bool(changed))
+
+
+def _have_cron(config: Config) -> None:
+    """Write the line for cron, or print it where there is none that reads such files. Raises UsageError."""
+    if not _cron_is_here():
+        screen.say(
+            "systemd does not run here, so nothing was installed; add this line by `crontab -e` as root:"
+        )
+        screen.out(units.cron_line(config, program()))
+        return
+    path, text = Path(CRON), units.cron_file(config, program())
+    state = _state(path, text)
+    if state == "foreign":
+        raise UsageError(f"{path} was not written by renewer, nothing was changed", hint="move it away")
+    _make_directories(config)
+    if state == "current":
+        screen.out(f"{path} is as it should be")
+    else:
+        _put(path, text)
+    screen.say("systemd does not run here: cron calls")
+
+
+def _cron_is_here() -> bool:
+    return any(os.access(one, os.X_OK) for one in _CRONS) and Path(CRON).parent.is_dir()
 
 
 def _tell(
@@ -121,6 +145,9 @@ def remove(directory: Path) -> int:
         _put(path, None)
     if on_system and ours:
         _systemctl("daemon-reload")
+    if directory == Path(SYSTEM) and _state(Path(CRON), None) == "outdated":
+        ours.append(Path(CRON))
+        _put(Path(CRON), None)
     if not ours and not packaged:
         screen.out(f"there are no units of ours in {directory}")
     return screen.OK
@@ -157,7 +184,9 @@ def show(setup: screen.Setup, directory: Path, *, as_json: bool) -> int:
         screen.out(f"{path}: {_WORDS[state]}")
     for key, value in facts.items():
         screen.out(f"{key}: {value}")
-    if not _systemd_runs():
+    if not _systemd_runs() and _cron_is_here():
+        screen.out(f"{CRON}: {_WORDS[_state(Path(CRON), units.cron_file(config, program()))]}")
+    elif not _systemd_runs():
         screen.out("systemd does not run here; the line for root's crontab:")
         screen.out(cron)
     return screen.OK
@@ -267,7 +296,7 @@ def _put(path: Path, text: str | None) -> None:
     try:
         if text is None:
             path.unlink()
-            if path.parent.name.endswith(".d") and not any(path.parent.iterdir()):
+            if path.parent.name.endswith((".service.d", ".timer.d")) and not any(path.parent.iterdir()):
                 path.parent.rmdir()
         else:
             if path.parent.name.endswith(".d"):

@@ -145,6 +145,13 @@ def cron_line(config: Config, program: Sequence[str]) -> str:
     return f"{when} {shlex.join(words).replace('%', chr(92) + '%')} >/dev/null"
 
 
+def cron_file(config: Config, program: Sequence[str]) -> str:
+    """The same as a file of cron's own directory, where a line names its user (cron(8))."""
+    *when, command = cron_line(config, program).split(" ", 5)
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return "\n".join((MARK, path, f"{' '.join(when)} root {command}", ""))
+
+
 def _seconds(span: timedelta) -> int:
     return max(1, int(span.total_seconds()))
 

@@ -356,6 +356,31 @@ def test_without_systemd_there_is_cron(tmp_path: Path, monkeypatch: pytest.Monke
     assert json.loads(renewer(config, "show", "--json").stdout)["cron"] == installed.stdout.strip()
 
 
+def test_cron_calls_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With cron and without systemd a file of ours is written, shown, kept and removed; another's stays."""
+    place, table = tmp_path / "system", tmp_path / "cron.d" / "renewer"
+    for directory in (place, table.parent):
+        directory.mkdir()
+    monkeypatch.setattr(timer, "SYSTEM", str(place))
+    monkeypatch.setattr(timer, "CRON", str(table))
+    monkeypatch.setattr(timer, "_CRONS", ("/bin/sh",))
+    monkeypatch.setattr(timer, "_systemd_runs", lambda: False)
+    config = write_config(tmp_path)
+    at = ("--directory", place)
+    assert "not installed" in renewer(config, "show", *at).stdout
+    assert f"wrote {table}" in renewer(config, "install", *at).stdout
+    (line,) = [one for one in table.read_text().splitlines() if " root " in one]
+    assert line.replace(" root ", " ") == json.loads(renewer(config, "show", *at, "--json").stdout)["cron"]
+    assert table.stat().st_mode & 0o777 == 0o644
+    assert "as it should be" in renewer(config, "install", *at).stdout
+    assert "as it should be" in renewer(config, "show", *at).stdout
+    assert f"removed {table}" in renewer(config, "remove", *at).stdout
+    assert not table.exists()
+    table.write_text("# mine\n")
+    assert isinstance(renewer(config, "install", *at).exception, UsageError)
+    assert table.read_text() == "# mine\n"
+
+
 def test_failing_systemctl_is_told(tmp_path: Path, system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What systemctl says when it fails reaches the person."""
     failed = ProcResult(code=1, output="Access denied\n", timed_out=False, took_ms=1)
