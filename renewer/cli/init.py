@@ -242,21 +242,27 @@ def _go_on(
     if not said.no_rehearse and code == screen.OK:
         code = _rehearse(ctx, config)
     if code != screen.OK:
-        screen.say(f"put that right, then: renewer rehearse --all; {_NEXT}")
+        _note(f"put that right, then: renewer rehearse --all; {_NEXT}")
         return code
     if asking and click.confirm("Order now, and have the timer call from now on?", err=True):
         return _run(ctx)
-    screen.say(f"next: {_NEXT}")
+    _note(f"next: {_NEXT}")
     return screen.OK
 
 
 def _rehearse(ctx: click.Context, config: Config) -> int:
     if without := [name for name, one in config.authorities.items() if one.staging is None]:
-        screen.say(f"not rehearsed: {', '.join(without)} has no staging that we know of")
+        _note(f"not rehearsed: {', '.join(without)} has no staging that we know of")
         return screen.OK
-    screen.say("rehearsing at the authority's staging …")
+    _note("rehearsing at the authority's staging …")
     code: int = ctx.invoke(_named(ctx, "rehearse"), names=(), everything=True, authority=None, as_json=False)
     return code
+
+
+def _note(text: str) -> None:
+    """A line on stderr, behind the answer so far where both go to one place."""
+    screen.flush()
+    screen.say(text)
 
 
 def _named(ctx: click.Context, name: str) -> click.Command:
@@ -296,7 +302,7 @@ def _lay(config: Config, blocks: "Sequence[TlsBlock]") -> int:
             path = next((one for one in block.paths if os.path.isdir(os.path.dirname(one))), None)
             if path is None or os.path.lexists(path):
                 if path:
-                    screen.say(f"{path} is there already: it stays")
+                    _note(f"{path} is there already: it stays")
                 _show(block)
                 continue
             put(path, block.text)
@@ -309,7 +315,7 @@ def _lay(config: Config, blocks: "Sequence[TlsBlock]") -> int:
         return screen.OK
     for path in laid:
         os.unlink(path)
-        screen.say(f"{path} was taken away again: with it {'; '.join(said)}")
+        _note(f"{path} was taken away again: with it {'; '.join(said)}")
     return screen.FAILED
 
 

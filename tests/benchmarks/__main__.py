@@ -23,8 +23,13 @@ from tests.servers.pebble import Pebble
 from tests.servers.programs import installed_pebble
 
 SCENARIOS = {
-    **{"single": single, "idle": idle, "thousand": thousand, "many": many},
-    **{"dns": dns, "split": split, "host": host},
+    "single": single,
+    "idle": idle,
+    "thousand": thousand,
+    "many": many,
+    "dns": dns,
+    "split": split,
+    "host": host,
 }
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 COLUMNS = ("measure", "ours", "peer", "ratio", "goal", "met?")
