@@ -37,6 +37,12 @@ class Lines:
                 self._note(header + _parts(match[1]), number, offset + match.end())
             offset += len(line) + 1
 
+    def depth(self, path: KeyPath) -> int:
+        """How many parts of `path` stand in the text; an item of a list that does counts."""
+        known = next((end for end in range(len(path), 0, -1) if path[:end] in self._keys), 0)
+        item = known and known < len(path) and isinstance(path[known], int)
+        return known + bool(item)
+
     def find(self, path: KeyPath) -> int | None:
         """The line (from 1) of the deepest part of `path` that stands in the text; None if nothing does."""
         for end in range(len(path), 0, -1):

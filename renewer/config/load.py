@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from renewer import ownership
 from renewer.config import certificates, challenges, channels, hooks, shape
 from renewer.config.authorities import Authorities
-from renewer.config.faults import Faults, Source
+from renewer.config.faults import Faults, Path, Source
 from renewer.config.given import Given, Rule, TableReader
 from renewer.model.desired import (
     Agent,
@@ -91,6 +91,37 @@ def load(path: str, *, drafts: Mapping[str, str] | None = None) -> Config:
     return config
 
 
+def finder(path: str) -> Callable[[Path], tuple[str, int | None]]:
+    """Where the keys of a config stand: file, and line of the key or of what would hold it."""
+    from renewer.config.lines import Lines
+
+    faults = Faults(path)
+    sources = [main] if (main := _read(path, faults)) is not None else []
+    if sources:
+        sources += _included(sources[0], _fit(sources[0], faults).get("include", ()), faults)
+    scanned = [(source, Lines(source.text)) for source in sources]
+
+    def find(key: Path) -> tuple[str, int | None]:
+        keys = [key]
+        if key[:1] == ("certificate",) and len(key) > 2:
+            keys += [(*key[:2], "authorities")] if key[2] == "authority" else []
+            keys += [("defaults", *one[2:]) for one in keys]
+        best: tuple[tuple[int, int], str, int | None] = ((-len(key), 0), path, None)
+        for one in keys:
+            for source, lines in scanned:
+                if depth := lines.depth(
+                    one
+                ):  # as little as possible is missing, and then as deep as possible
+                    best = max(
+                        best,
+                        ((depth - len(one), depth), source.path, lines.find(one)),
+                        key=lambda found: found[0],
+                    )
+        return best[1:]
+
+    return find
+
+
 def _merge(main: Source, drafts: list[Source], faults: Faults) -> Given[Config]:
     """One document out of all files; remembers for every table which file it stands in."""
     for key in _MAIN_ONLY:
@@ -111,6 +142,8 @@ def _merge(main: Source, drafts: list[Source], faults: Faults) -> Given[Config]:
 def _fit(source: Source, faults: Faults) -> Given[Config]:
     for kind in _KINDS:
         named = source.data.get(kind)
+        if isinstance(named, dict):
+            source.data[kind] = named = _whole_names(kind, named, source, faults)
         for name in named if isinstance(named, dict) else ():
             if not CERTIFICATE_NAME.fullmatch(name):
                 rule = "must be small letters, digits and . _ -, and begin with a letter or digit"
@@ -120,6 +153,34 @@ def _fit(source: Source, faults: Faults) -> Given[Config]:
     read = document.read(source.data, (), TableReader(source, faults, RULES))
     assert isinstance(read, Given)  # noqa: S101  its rule says so
     return read
+
+
+def _whole_names(kind: str, named: dict[str, object], source: Source, faults: Faults) -> dict[str, object]:
+    """The tables of a kind without those whose names have dots and no quotes, which are told."""
+    if not any(
+        isinstance(one, dict) for table in named.values() if isinstance(table, dict) for one in table.values()
+    ):
+        return named
+    from renewer.config import slips
+
+    known, kept = shape.keys_of(kind), dict(named)
+    for name, table in named.items():
+        pieces = list(slips.dotted(table, known)) if isinstance(table, dict) else []
+        for rest in pieces:
+            whole = ".".join((name, *rest))
+            hint = f'a name with dots stands in quotes: [{kind}."{whole}"]'
+            faults.add(
+                (kind, name, *rest),
+                f"is read as a table in a table, and no table '{whole}'",
+                hint,
+                source=source,
+            )
+            faults.taint((kind, whole))
+        if pieces and isinstance(table, dict):
+            kept[name] = {key: one for key, one in table.items() if key not in {rest[0] for rest in pieces}}
+            if not kept[name]:
+                del kept[name]
+    return kept
 
 
 def _remember(source: Source, part: Given[Config], faults: Faults) -> None:
@@ -208,7 +269,11 @@ def _parsed(path: str, text: str, faults: Faults) -> Source | None:
         place = re.search(r" \((?:at line (\d+), column \d+|at end of document)\)$", said)
         line = int(place[1]) if place and place[1] else text.count("\n") + 1
         told = said[: place.start()] if place else said
-        faults.add_file(path, f"is not TOML: {told[:1].lower()}{told[1:]}", _toml_hint(text, line), line)
+        told = re.sub(r"\('(.*)',?\)", lambda match: "[" + match[1].replace("', '", ".") + "]", told)
+        from renewer.config import slips
+
+        hint = slips.hint(told, text, line)
+        faults.add_file(path, f"is not TOML: {told[:1].lower()}{told[1:]}", hint, line)
     return None
 
 
@@ -244,19 +309,6 @@ def _wrong(path: str, entry: os.stat_result) -> tuple[str, str] | None:
     if (found := ownership.danger(path)) is not None:
         return (f"is not used, since others could change it: {found.text}", found.hint)
     return None
-
-
-def _toml_hint(text: str, line: int) -> str:
-    lines = text.splitlines()
-    if not 0 < line <= len(lines):
-        return ""
-    shown = lines[line - 1]
-    if text.startswith("\ufeff"):
-        return "save it without a byte order mark"
-    value = shown.partition("=")[2].strip()
-    if value[:1].isalpha() and value not in ("true", "false"):
-        return 'text stands in quotes: key = "value"'
-    return ""
 
 
 def _included(main: Source, patterns: tuple[str, ...], faults: Faults) -> list[Source]:

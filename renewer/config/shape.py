@@ -11,10 +11,22 @@ from typing import Any, ClassVar, NamedTuple, Union, get_args, get_origin
 
 from msgspec import Struct
 
-from renewer.config.faults import Path, did_you_mean
+from renewer.config.faults import Path, did_you_mean, dotted
 from renewer.config.given import BAD, Given, IncompleteError, Rule, Sorts, TableReader, what
 from renewer.model.desired import Config, Secret, SecretSource
-from renewer.model.keys import ABS_PATH, Argv, Form, Here, Key, Number, Variables, absolute
+from renewer.model.keys import (
+    ABS_PATH,
+    Argv,
+    Duration,
+    Form,
+    Here,
+    Key,
+    Mode,
+    Number,
+    Size,
+    Variables,
+    absolute,
+)
 from renewer.model.value import Value
 
 
@@ -30,7 +42,7 @@ class Text:
     def read(self, value: object, path: Path, reader: TableReader) -> object:
         """What its form makes of it."""
         if type(value) is not str:
-            return reader.unfit(path, self.sorts, value)
+            return reader.unfit(path, self.sorts, value, self._quoted(value))
         if self._blank and not value:
             return None
         if self.form is None:
@@ -40,6 +52,16 @@ class Text:
         except ValueError as error:
             return reader.refuse(path, error)
 
+    def _quoted(self, value: object) -> str:
+        """How a number is written that is a text here, since it has a unit."""
+        if type(value) is not int:
+            return ""
+        if isinstance(self.form, Mode):
+            return f'in quotes and octal: "{value:04}"'
+        units = "smhd" if isinstance(self.form, Duration) else "KMG" if isinstance(self.form, Size) else ""
+        ways = [f'"{value}{unit}"' for unit in units]
+        return f"in quotes, with its unit: {', '.join(ways[:-1])} or {ways[-1]}" if ways else ""
+
 
 class Flag:
     """True or false."""
@@ -48,7 +70,12 @@ class Flag:
 
     def read(self, value: object, path: Path, reader: TableReader) -> object:
         """The value itself."""
-        return value if type(value) is bool else reader.unfit(path, self.sorts, value)
+        if type(value) is bool:
+            return value
+        from renewer.config.slips import TRUTHS
+
+        meant = TRUTHS.get(str(value).lower())
+        return reader.unfit(path, self.sorts, value, f"{path[-1]} = {meant}" if meant else "")
 
 
 class Whole:
@@ -414,12 +441,49 @@ def _one_of(parts: list[Any], key: Key | None) -> Kind:
     return kinds[0] if len(kinds) == 1 else Either(kinds)
 
 
+_TOP = ("include",)
+
+
 def _unknown(key: str, known: list[str], path: Path, reader: TableReader) -> None:
-    hint = did_you_mean(key, known)
+    from renewer.config.slips import called_elsewhere
+
+    if key in _TOP and path:
+        text = f"is a key of the whole file, and here stands in [{dotted(path)}]"
+        reader.tell((*path, key), text, f"move {key} to the top of the file, above the first [table]")
+        return reader.faults.taint((*path, key))
+    if theirs := called_elsewhere(key, known):
+        hint = f"did you mean '{theirs}'?"
+    else:
+        hint = did_you_mean(key, known)
+        places = (
+            [] if hint.startswith("did") or (path and path[0] in ("challenge", "notify")) else _homes(key)
+        )
+        hint = f"it belongs to {' or '.join(places)}" if places else hint
     reader.tell((*path, key), "is not a known key", hint)
     reader.faults.taint((*path, key))
     if hint.startswith("did you mean '"):
         reader.faults.taint((*path, hint.split("'")[1]))
+    return None
+
+
+def _homes(key: str) -> list[str]:
+    """The tables of the file that have such a key."""
+    found = []
+    for name, field in document().keys().items():
+        kind, title = field.kind, f"[{name}]"
+        if isinstance(kind, Entries):
+            kind, title = kind.inner, f"[{name}.NAME]"
+        if isinstance(kind, Keyed | Tagged) and key in keys_of(name):
+            found.append(title)
+    return found
+
+
+def keys_of(table: str) -> frozenset[str]:
+    """All keys that a table of that kind may have, as `certificate`."""
+    kind = document().keys()[table].kind
+    inner = kind.inner if isinstance(kind, Entries) else kind
+    tables = inner.tables if isinstance(inner, Tagged) else [inner] if isinstance(inner, Keyed) else []
+    return frozenset(key for one in tables for key in (*one.keys(), *filter(None, one.tag or ())))
 
 
 def _shown(value: object) -> str:

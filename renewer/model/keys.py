@@ -210,7 +210,8 @@ def duration(text: str, least: str, most: str) -> timedelta:
     """'90s', '10m', '6h', '30d', within bounds written the same way."""
     seconds = _seconds(text)
     if seconds is None:
-        raise ValueError("is not a duration: write a number and s, m, h or d, as 90s, 10m, 6h, 30d")
+        hint = "write a number and s, m, h or d, as 90s, 10m, 6h, 30d"
+        raise RefusedError("is not a duration", hint)
     if not (_seconds(least) or 0) <= seconds <= (_seconds(most) or 0):
         raise ValueError(f"{text} is out of bounds: {least} to {most} make sense")
     return timedelta(seconds=seconds)
@@ -225,7 +226,7 @@ def size(text: str, least: str, most: str) -> int:
     """'64K', '10M', '1G' in bytes, within bounds written the same way; '0' is 0."""
     count = _bytes(text)
     if count is None:
-        raise ValueError("is not a size: write a number and K, M or G, as 10M, or 0")
+        raise RefusedError("is not a size", "write a number and K, M or G, as 10M, or 0")
     if count and not (_bytes(least) or 0) <= count <= (_bytes(most) or 0):
         raise ValueError(f"{text} is out of bounds: {least} to {most} make sense, or 0")
     return count
@@ -239,7 +240,7 @@ def _bytes(text: str) -> int | None:
 def mode(text: str, allowed: int, what: str) -> int:
     """'0640' → 0o640; the owner must be able to read, and nobody may do more than `allowed` says."""
     if not re.fullmatch(r"0?[0-7]{3}", text, re.ASCII):
-        raise ValueError("is not a file mode: write it in quotes and octal, as 0640")
+        raise RefusedError("is not a file mode", "write it in quotes and octal, as 0640")
     value = int(text, 8)
     if value & ~allowed:
         raise ValueError(f"{text} gives others too much for {what}: at most {allowed:04o}")

@@ -66,5 +66,7 @@ def test_check_tells_of_two_for_one_place(
     other = WWW.replace("certificate.www", "certificate.other") + ports + f'key = "{key}"\n'
     path = write(HEAD + WWW + ports + other)
     assert _run("--config", path, "config", "check", "--json") == screen.OK
-    found = [one for one in json.loads(capsys.readouterr().out).get("notes", []) if "www and other" in one]
+    found = [
+        one for one in json.loads(capsys.readouterr().out).get("notes", []) if "www and other both" in one
+    ]
     assert len(found) == notes
