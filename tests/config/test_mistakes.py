@@ -83,7 +83,7 @@ TOML = {
     "yes in quotes": Mistake(
         ("agent.journald", "must be true or false", "journald = true"), 5, agent='journald = "yes"'
     ),
-    "typographic quotes": Mistake(("straight quotes"), 5, agent="group = \u201cssl-cert\u201d"),
+    "typographic quotes": Mistake(("straight quotes",), 5, agent="group = \u201cssl-cert\u201d"),
     "a typographic quote at the end": Mistake(("straight quotes",), 5, agent='group = "ssl-cert\u201d'),
     "a no-break space": Mistake(
         ("a no-break space (U+00A0)", "column 5", "type that space anew"), 5, agent='wake\xa0= "1h"'
