@@ -213,6 +213,7 @@ class Reconciler:
 
     def _deploy_all(self, situations: Sequence[Situation], terms: Terms) -> None:
         terms = msgspec.structs.replace(terms, now=clock.now())
+        self._show(Step.DEPLOY, len(situations))
         try:
             self._keep(deploy.run(self.context, situations, terms))
         except RenewerError as error:
@@ -239,9 +240,14 @@ class Reconciler:
         return set(names)
 
     def _look_at(self, situations: Sequence[Situation]) -> None:
+        self._show(Step.LOOK, len(situations))
         found = observe.look(self.context, situations)
         found.save()
         self._keep(found.outcomes())
+
+    def _show(self, step: Step, number: int) -> None:
+        """To who watches: so many are at that step now."""
+        self.context.journal.show(EventName.DECIDED, step=step, number=number)
 
     def _prune(self) -> None:
         """Old versions go once the new one is everywhere; if one cannot be removed, that is told."""

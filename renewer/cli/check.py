@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from renewer import clock, secrets, words
-from renewer.cli import screen
+from renewer.cli import screen, together
 from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
 from renewer.model.facts import Leaf
@@ -250,21 +250,40 @@ def _cells(text: str, sight: Sight, found: tuple[PortFinding, ...], now: datetim
 
 
 def _draw(seen: Sequence[tuple[str, Sight, tuple[PortFinding, ...]]], now: datetime) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    """For a person: a row a port, why those are not well that are not, each reason once, and how many."""
     from rich.text import Text
 
-    console = Console(highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in ("Target", "Address", "State", "Expires", "Left", "Issuer"):
-        table.add_column(head)
+    from renewer.cli import drawing
+
+    to, rows, styles = drawing.console(), [], []
     for text, sight, found in seen:
-        target, address, state, expires, _, issuer = _cells(text, sight, found, now)
-        worst = "red" if any(one.severity == "error" for one in found) else "yellow" if found else "green"
-        left = words.exact((sight.leaf.not_after - now).total_seconds()) if sight.leaf else "-"
-        cells = (target, address, Text(state, style=worst), expires, left, issuer)
-        table.add_row(*(cell if isinstance(cell, Text) else Text(words.clean(cell)) for cell in cells))
-    console.print(table)
-    for text, _, found in seen:
-        for finding in found:
-            console.print(Text(words.clean(f"{finding.severity}: {text}: {finding.text}")))
+        target, address, state, _, _, issuer = _cells(text, sight, found, now)
+        leaf = sight.leaf
+        left = words.exact((leaf.not_after - now).total_seconds()) if leaf else "-"
+        day = f"{leaf.not_after:%Y-%m-%d}" if leaf else "-"
+        rows.append((target, state.replace(",", ", "), day, left, address, issuer))
+        styles.append(
+            "red" if any(one.severity == "error" for one in found) else "yellow" if found else "green"
+        )
+    headline = Text(_total(seen), style="bold red" if "red" in styles else "bold")
+    if len(rows) >= to.height - 1:
+        to.print(headline)
+    drawing.table(("target", "state", "expires", "left", "address", "issuer"), rows, styles, to)
+    told = [
+        (text, f"{one.severity}: {one.text.removeprefix(f'{sight.address}: ')}", one)
+        for text, sight, found in seen
+        for one in found
+    ]
+    for group in together.by_cause(told):
+        style = "red" if group.items[0].severity == "error" else "yellow"
+        for part in drawing.hanging(Text(), Text(words.clean(group.line("port")), style=style), to.width, to):
+            to.print(part)
+    to.print(headline)
+
+
+def _total(seen: Sequence[tuple[str, Sight, tuple[PortFinding, ...]]]) -> str:
+    """How many were looked at, and how many are not well."""
+    bad = sum(1 for _, _, found in seen if any(one.severity == "error" for one in found))
+    odd = sum(1 for _, _, found in seen if found) - bad
+    parts = [f"{number} {word}" for number, word in ((bad, "not well"), (odd, "with a warning")) if number]
+    return f"{words.count(len(seen), 'port')} looked at: {', '.join(parts) or 'all well'}"

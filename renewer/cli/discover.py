@@ -8,7 +8,7 @@ from contextlib import closing
 import click
 
 from renewer import words
-from renewer.cli import screen
+from renewer.cli import screen, together
 from renewer.cli.screen import Setup
 from renewer.errors import ConfigError, RenewerError
 from renewer.model.desired import Agent, Config
@@ -157,19 +157,36 @@ def _print(found: Discovery) -> None:
     screen.out(verdict(found))
     if found.certificates:
         screen.table(_COLUMNS, [_row(one, found) for one in found.certificates])
-    for one in found.certificates:
-        for finding in one.findings:
-            head = (f"{finding.severity.value} ", screen.severity_style(finding.severity))
-            screen.coloured(head, (words.line(f"{_names(one)}: {finding.text}"), ""))
-            if finding.hint:
-                screen.out(f"    → {words.line(finding.hint)}")
+    for group in _causes(found.certificates):
+        finding = group.items[0]
+        head = (f"{finding.severity.value} ", screen.severity_style(finding.severity))
+        screen.coloured(head, (words.line(group.line()), ""))
+        if finding.hint:
+            screen.out(f"    → {words.line(finding.hint)}")
     for finding in found.findings:
         head = (f"{finding.severity.value} ", screen.severity_style(finding.severity))
         screen.coloured(head, (words.line(finding.text), ""))
         if finding.hint:
             screen.out(f"    → {words.line(finding.hint)}")
+    if screen.is_terminal() and len(found.certificates) >= screen.height():
+        screen.out(verdict(found))
     for left in found.unread:
         screen.out(f"not read: {words.line(left.place)}: {words.line(left.text)}")
+
+
+def _causes(found: Sequence[HostCertificate]) -> Sequence[together.Together[Finding]]:
+    """What is wrong with certificates, each cause once."""
+    told = []
+    for one in found:
+        for finding in one.findings:
+            text, hint = finding.text, finding.hint
+            for name in map(str, one.leaf.names):  # a sentence names what it is about
+                text, hint = together.alike(text, (name,)), together.alike(hint, (name,))
+            told.append((_names(one), f"{finding.severity}\0{finding.code}\0{text}\0{hint}", finding))
+    groups = together.by_cause(told)
+    for group in groups:
+        group.text = group.items[0].text
+    return groups
 
 
 def verdict(found: Discovery) -> str:

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from renewer import clock, words
-from renewer.cli import screen
+from renewer.cli import screen, together
 from renewer.cli.limits import complete, limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError
@@ -132,14 +132,20 @@ def verdict(checkups: Sequence[Checkup]) -> str:
 def _print(checkups: Sequence[Checkup]) -> None:
     """The verdict, then the findings by name, the worst first; what goes for several names is said once."""
     screen.out(verdict(checkups))
-    told: set[Finding] = set()
+    told: set[tuple[str, ...]] = set()
+    whose: dict[tuple[str, ...], dict[str, None]] = {}
+    for checkup in checkups:
+        for one in checkup.findings:
+            whose.setdefault(_cause(one, checkup), {})[checkup.name] = None
     for checkup in sorted(checkups, key=_urgency):
-        new = [one for one in checkup.findings if one not in told]
-        told.update(new)
+        new = [one for one in checkup.findings if _cause(one, checkup) not in told]
+        told.update(_cause(one, checkup) for one in new)
         if new:
             screen.out(f"{checkup.name} ({checkup.certificate})")
         for one in new:
-            rest = f" {one.code}: {one.text}{_others(one, checkup, checkups)}"
+            others = [name for name in sorted(whose[_cause(one, checkup)]) if name != checkup.name]
+            also = f" [also {words.several(others)}]" if others else ""
+            rest = f" {one.code}: {one.text}{also}"
             screen.coloured(("  ", ""), (one.severity.value, screen.severity_style(one.severity)), (rest, ""))
             if one.hint:
                 screen.out(f"    → {one.hint}")
@@ -150,8 +156,7 @@ def _urgency(checkup: Checkup) -> int:
     return min((order.index(one.severity) for one in checkup.findings), default=len(order))
 
 
-def _others(finding: Finding, told: Checkup, checkups: Sequence[Checkup]) -> str:
-    others = {one.name for one in checkups if finding in one.findings} - {told.name}
-    if not others:
-        return ""
-    return f" [also {words.several(sorted(others))}]"
+def _cause(one: Finding, checkup: Checkup) -> tuple[str, ...]:
+    """What goes for another name, too, if it says the same of that one."""
+    own = (checkup.name, checkup.name.removeprefix("*."))
+    return (one.severity, one.code, together.alike(one.text, own), together.alike(one.hint, own))

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from renewer import words
+from renewer.cli import together
 from renewer.model.decision import about
 from renewer.model.facts import EndpointState
 from renewer.model.status import CertificateStatus, Status, WatchStatus
@@ -38,12 +39,24 @@ class Row(NamedTuple):
 
 
 class Note(NamedTuple):
-    """What to know: whom it is about, a sentence, and what to do about it."""
+    """What to know: whom it is about, a sentence, what to do about it; and the certificates that share it."""
 
     tone: str
     who: str
     text: str
     hints: tuple[str, ...] = ()
+    whose: tuple[str, ...] = ()
+
+    @property
+    def head(self) -> str:
+        """Whom it is about: of many how many they are."""
+        many = words.count(len(self.whose), "certificate")
+        return f"{many}: " if len(self.whose) > together.FEW else f"{self.who}: " if self.who else ""
+
+    @property
+    def body(self) -> str:
+        """The sentence; of many with one of them."""
+        return f"{self.text}, e.g. {self.whose[0]}" if len(self.whose) > together.FEW else self.text
 
 
 def verdict(document: Status) -> str:
@@ -236,16 +249,19 @@ def _at_large(document: Status) -> Iterator[Note]:
 
 def _troubles(ill: Iterable[CertificateStatus], about: frozenset[str] | None) -> Iterator[Note]:
     """Those with the same trouble together."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    groups: dict[tuple[str, str, str], list[CertificateStatus]] = {}
     ways = {one.name: str(one.way_out) for one in ill if one.way_out}
     for one in ill:
-        groups.setdefault((tone(one), one.why, one.hint), []).append(one.name)
-    for (kind, why, hint), names in groups.items():
+        own = (one.name, *one.names)
+        alike = together.alike(one.why, own), together.alike(one.hint, own)
+        groups.setdefault((tone(one), *alike), []).append(one)
+    for (kind, _, _), those in groups.items():
+        names, why, hint = [one.name for one in those], those[0].why, those[0].hint
         if about is not None and about.isdisjoint(names):
             continue
         asking = f"renewer log {names[0]} --last" if kind == "bad" else ""
         hints = (hint, *_ways_out(names, ways), asking)
-        yield Note(kind, words.several(names), why, tuple(text for text in hints if text))
+        yield Note(kind, words.several(names), why, tuple(text for text in hints if text), tuple(names))
 
 
 def _ways_out(names: Sequence[str], ways: Mapping[str, str]) -> Iterator[str]:
@@ -271,4 +287,5 @@ def _explained(certificates: Iterable[CertificateStatus]) -> Iterator[Note]:
         if one.renew_explanation:
             pages.setdefault(one.renew_explanation, []).append(one.name)
     for url, names in pages.items():
-        yield Note("none", words.several(names), f"the authority explains its renewal window at {url}")
+        text = f"the authority explains its renewal window at {url}"
+        yield Note("none", words.several(names), text, (), tuple(names))

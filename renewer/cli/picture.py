@@ -62,6 +62,8 @@ class Picture(NamedTuple):
         room = console.size.height - 1
         if not self.whole and len(lines) > room:
             lines = [*lines[: room - 1], Text("… there is more: renewer status", style="dim")]
+        elif len(lines) > room:  # its beginning has gone off the screen
+            lines += _headline(self, console, options.max_width)
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
             yield line
@@ -72,10 +74,7 @@ def _lines(picture: Picture, console: Console, width: int) -> Iterator[Text]:
     signs = _UNICODE if console.encoding.lower().startswith("utf") else _ASCII
     if picture.alarm is not None:
         yield from _note(picture.alarm, width, signs, console, loud=True)
-    kind = words.tone(document.exit)
-    lead = Text(f"{signs.marks[kind]} ", style=f"bold {_STYLES[kind]}")
-    verdict = Text(words.clean(overview.verdict(document)), style=f"bold {_STYLES[kind]}")
-    yield from hanging(lead, verdict, width, console)
+    yield from _headline(picture, console, width)
     if picture.note:
         yield Text(f"  {words.clean(picture.note)}", style="dim")
     rows, left_out = _chosen(picture, console.size.height)
@@ -91,6 +90,14 @@ def _lines(picture: Picture, console: Console, width: int) -> Iterator[Text]:
         yield Text()
     for note in told:
         yield from _note(note, width, signs, console)
+
+
+def _headline(picture: Picture, console: Console, width: int) -> Iterator[Text]:
+    signs = _UNICODE if console.encoding.lower().startswith("utf") else _ASCII
+    kind = words.tone(picture.document.exit)
+    lead = Text(f"{signs.marks[kind]} ", style=f"bold {_STYLES[kind]}")
+    verdict = Text(words.clean(overview.verdict(picture.document)), style=f"bold {_STYLES[kind]}")
+    yield from hanging(lead, verdict, width, console)
 
 
 def _chosen(picture: Picture, height: int) -> tuple[list[Row], list[str]]:
@@ -189,8 +196,9 @@ def _bar(life: Life | None, style: str, width: int, signs: Signs) -> Text:
 
 def _note(note: Note, width: int, signs: Signs, console: Console, *, loud: bool = False) -> Iterator[Text]:
     style = _STYLES[note.tone]
-    who = f"{words.clean(note.who)}: " if note.who else ""
-    text = Text.assemble((who, style), (words.clean(note.text), f"bold {style}" if loud else ""))
+    text = Text.assemble(
+        (words.clean(note.head), style), (words.clean(note.body), f"bold {style}" if loud else "")
+    )
     yield from hanging(Text(f"{signs.marks[note.tone]} ", style=style), text, width, console)
     for hint in note.hints:
         body = Text(words.clean(hint), style="" if loud else "dim")

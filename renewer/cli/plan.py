@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer import words
-from renewer.cli import screen
+from renewer.cli import screen, together
 from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from renewer.model.decision import Plan
+    from renewer.model.decision import Decision, Plan
     from renewer.model.facts import Situation
 
 
@@ -68,16 +68,57 @@ def command(
 def _print(planned: "Plan", notes: "Sequence[str]", *, verbose: bool) -> None:
     if not planned.decisions:
         screen.out("the configuration has no certificate for this host")
+    elif screen.is_terminal() and not verbose and len(planned.decisions) > together.FEW:
+        _draw(planned, notes)
+        return
     for decision in planned.decisions:
-        moment = decision.not_before or decision.look_again
-        when = f" ({words.stamp(moment)})" if moment else ""
-        then = f", then {', '.join(decision.then)}" if decision.then else ""
-        out = f"; {decision.way_out}" if decision.way_out else ""
-        screen.out(f"{decision.certificate}: {decision.step}{then}: {decision.because}{when}{out}")
+        screen.out(f"{decision.certificate}: {_said(decision)}")
         if verbose:
             screen.out(f"    reason: {decision.reason}")
     for note in notes:
         screen.out(note)
+
+
+def _said(decision: "Decision") -> str:
+    moment = decision.not_before or decision.look_again
+    when = f" ({words.stamp(moment)})" if moment else ""
+    then = f", then {', '.join(decision.then)}" if decision.then else ""
+    out = f"; {decision.way_out}" if decision.way_out else ""
+    return f"{decision.step}{then}: {decision.because}{when}{out}"
+
+
+def _draw(planned: "Plan", notes: "Sequence[str]") -> None:
+    """For a person: how many of each step, those with the same reason together, what is kept in a line."""
+    from rich.text import Text
+
+    from renewer.cli import drawing
+    from renewer.model.decision import Step
+
+    to = drawing.console()
+    steps = [one.step for one in planned.decisions]
+    counts = ", ".join(f"{step} {steps.count(step)}" for step in dict.fromkeys(steps))
+    headline = Text(f"{words.count(len(steps), 'certificate')}: {counts}", style="bold")
+    acting = [one for one in planned.decisions if one.step is not Step.KEEP]
+    texts = [
+        group.line() for group in together.by_cause((one.certificate, _said(one), one) for one in acting)
+    ]
+    texts += _kept([one for one in planned.decisions if one.step is Step.KEEP])
+    lines = [
+        part
+        for text in (*texts, *notes)
+        for part in drawing.hanging(Text(), Text(words.clean(text)), to.width, to)
+    ]
+    drawing.told(headline, lines, to)
+
+
+def _kept(kept: "Sequence[Decision]") -> list[str]:
+    """What needs nothing: each if they are few, else how many, and what comes next of them."""
+    if len(kept) <= together.FEW:
+        return [f"{one.certificate}: {_said(one)}" for one in kept]
+    moments = [(one.look_again, one.certificate) for one in kept if one.look_again]
+    at, name = min(moments, default=(None, ""))
+    first = f"; the first of them falls due at {words.stamp(at)} ({name})" if at else ""
+    return [f"{words.count(len(kept), 'certificate')}: keep: nothing is due{first}; each: renewer -v plan"]
 
 
 def _notes(situations: "Mapping[str, Situation]") -> list[str]:

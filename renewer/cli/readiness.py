@@ -3,7 +3,7 @@
 from html import escape
 
 from renewer import words
-from renewer.cli import screen
+from renewer.cli import screen, together
 from renewer.cli.discover import discover
 from renewer.cli.screen import Setup
 from renewer.model.installed import Discovery
@@ -61,11 +61,21 @@ def _text(found: Discovery, host: HostReadiness) -> str:
     lines = [_verdict(found, host)]
     if host.first:
         lines += ["", "To do first:", *(f"{n}. {words.line(step)}" for n, step in enumerate(host.first, 1))]
-    for one in host.certificates:
+    for group in together.by_cause((_name(one), _alike(one), one) for one in host.certificates):
+        one = group.items[0]
         marks = ", ".join(f"{label} {'yes' if one.ready[label] else 'NO'}" for label in LIFETIMES)
-        lines += ["", f"{_name(one)} ({_keeper(one) or 'nobody'}): {marks}"]
+        who = ", ".join(group.names) if group.few else words.count(len(group.names), "certificate")
+        example = "" if group.few else f", e.g. {group.names[0]}"
+        lines += ["", f"{who} ({_keeper(one) or 'nobody'}): {marks}{example}"]
         lines += [f"    {words.line(reason)}" for reason in one.reasons]
     return "\n".join(lines)
+
+
+def _alike(one: ForeseenRenewal) -> str:
+    """What must be the same of those that are told together."""
+    own = [str(name) for name in one.certificate.leaf.names]
+    reasons = [together.alike(reason, own) for reason in one.reasons]
+    return "\0".join((str(_keeper(one)), *(str(one.ready[label]) for label in LIFETIMES), *reasons))
 
 
 def _html(found: Discovery, host: HostReadiness) -> str:

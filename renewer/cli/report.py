@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from renewer import clock
-from renewer.cli import screen
+from renewer import clock, words
+from renewer.cli import screen, together
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, StateError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from renewer.model.desired import Config
     from renewer.report.summary import Summary
 
@@ -58,6 +60,9 @@ def command(
         report = _report(config, _span(since))
         if mail:
             return _send(config, report, as_json=as_json)
+        if form == "text" and path is None and screen.is_terminal():
+            _draw(report)
+            return screen.OK
         content = forms.rendered(report, form)
     if path is None:
         screen.out(content.rstrip("\n"))
@@ -66,6 +71,31 @@ def command(
     elif as_json:
         screen.emit({"schema": screen.SCHEMA, "path": os.path.abspath(path), "format": form})
     return screen.OK
+
+
+def _draw(report: "Summary") -> None:
+    """For a person: tables that fit, and failures with the same cause together."""
+    from renewer.report import forms
+
+    for line in (forms.title(report), forms.headline(report).capitalize() + ".", *forms.figures(report)):
+        screen.out(line)
+    for table in forms.tables(report):
+        screen.out()
+        screen.out(table.title)
+        rows = list(table.rows)
+        if table.heads[-1] == "what failed":
+            groups = together.by_cause((row[1], "\0".join(row[2:]), row) for row in rows)
+            rows = [(group.items[0][0], _who(group.names), *group.items[0][2:]) for group in groups]
+        if rows:
+            screen.table(table.heads, rows)
+        else:
+            screen.out(f"  {table.nothing}")
+
+
+def _who(names: "Sequence[str]") -> str:
+    if len(names) <= together.FEW:
+        return ", ".join(names)
+    return f"{words.count(len(names), 'certificate')}, e.g. {names[0]}"
 
 
 def _span(text: str) -> timedelta:

@@ -3,25 +3,23 @@
 import signal
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 
 from renewer import words
-from renewer.cli import screen
+from renewer.cli import screen, together
 from renewer.cli.limits import complete, limits_of, only_option, steps_option
-from renewer.cli.log_story import sentence
 from renewer.cli.screen import Setup
 from renewer.errors import UsageError
-from renewer.model.decision import EventName, Step
+from renewer.model.decision import Result, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from rich.progress import Progress, TaskID
-
+    from renewer.cli.watcher import Watcher
     from renewer.context import Context
-    from renewer.model.decision import RunReport
+    from renewer.model.decision import Outcome, RunReport
     from renewer.model.desired import Config
     from renewer.run import Limits
 
@@ -163,11 +161,10 @@ def stop_gently(context: "Context") -> None:
 
 def watching(setup: Setup, *, as_json: bool) -> "Watcher | None":
     """With -v, or for a person at a terminal; a timer's run stays quiet."""
-    import sys
-
     draw = sys.stderr.isatty() and not as_json
     if not setup.verbose and not draw:
         return None
+    from renewer.cli.watcher import Watcher
 
     return Watcher(verbose=setup.verbose > 0, draw=draw)
 
@@ -178,39 +175,94 @@ def _warn(context: "Context") -> None:
 
 
 def _print(report: "RunReport") -> None:
-    """One line when there was nothing to do; else one an outcome, and what to do where it failed."""
+    """One line when there was nothing to do; else what came of it, and what to do where it failed."""
     from renewer.cli.log_story import MARKS
 
-    for outcome in report.outcomes:
-        mark = MARKS[outcome.result]
-        screen.out(f"{mark} {outcome.certificate}: {outcome.step}: {outcome.detail}")
-        if outcome.hint:
-            screen.out(f"    → {outcome.hint}")
+    concerned = list(dict.fromkeys(outcome.certificate for outcome in report.outcomes))
+    if screen.is_terminal() and len(concerned) > together.FEW:
+        _draw(report)
+    else:
+        for outcome in report.outcomes:
+            mark = MARKS[outcome.result]
+            screen.out(f"{mark} {outcome.certificate}: {outcome.step}: {outcome.detail}")
+            if outcome.hint:
+                screen.out(f"    → {outcome.hint}")
     if not report.outcomes:
         screen.out(_idle(report))
+    elif len(concerned) > 1:
+        screen.out(summary(report))
     for finding in report.findings:
         screen.say(f"note: {finding}")
 
 
+def _draw(report: "RunReport") -> None:
+    """Of many certificates: those that share what came of them together, what failed last."""
+    from renewer.cli.log_story import MARKS
+
+    ends = [(name, *end) for name, end in _ends(report.outcomes).items()]
+    for result in (Result.DONE, Result.WAITING, Result.FAILED):
+        found = [(name, text, hint) for name, how, text, hint in ends if how is result]
+        for group in together.by_cause(found):
+            screen.out(f"{MARKS[result]} {group.line()}")
+            if hint := group.items[0]:
+                screen.out(f"    → {hint}")
+
+
+_DONE = {
+    Step.ISSUE: "issued",
+    Step.RESUME: "issued",
+    Step.INSTALL: "installed",
+    Step.DEPLOY: "deployed",
+    Step.LOOK: "seen at its ports",
+}
+
+
+def _ends(outcomes: "Iterable[Outcome]") -> "dict[str, tuple[Result, str, str]]":
+    """What came of each certificate: the last failure that nothing mended, else a wait, else what is done."""
+    steps: dict[str, dict[Step, Outcome]] = {}
+    for one in outcomes:
+        mine = steps.setdefault(one.certificate, {})
+        mine.pop(one.step, None)
+        mine[one.step] = one
+    found = {}
+    for name, mine in steps.items():
+        for result in (Result.FAILED, Result.WAITING):
+            bad = [one for one in mine.values() if one.result is result]
+            if bad:
+                found[name] = (result, f"{bad[-1].step}: {bad[-1].detail}", bad[-1].hint)
+                break
+        else:
+            done = dict.fromkeys(_DONE.get(step, str(step)) for step in mine)
+            found[name] = (Result.DONE, ", ".join(done), "")
+    return found
+
+
+def summary(report: "RunReport") -> str:
+    """The whole run in a line."""
+    ends = [result for result, _, _ in _ends(report.outcomes).values()]
+    names = ((Result.DONE, "done"), (Result.WAITING, "waiting"), (Result.FAILED, "failed"))
+    parts = [f"{ends.count(result)} {word}" for result, word in names if result in ends]
+    took = words.exact((report.ended_at - report.at).total_seconds())
+    ways = "; how they stand: renewer status" if report.exit else ""
+    return f"{words.count(len(ends), 'certificate')}: {', '.join(parts)}, in {took}{ways}"
+
+
 def _complain(report: "RunReport") -> None:
     """What failed goes to stderr too where stdout is not read by a person: cron mails what is said there."""
-    from renewer.model.decision import Result
-
     if screen.is_terminal() or screen.same_place():
         return
     failed = [outcome for outcome in report.outcomes if outcome.result is Result.FAILED]
-    for outcome in failed:
-        screen.say(f"renewer: {outcome.certificate}: {outcome.step}: {outcome.detail}")
-        if outcome.hint:
-            screen.say(f"  → {outcome.hint}")
+    told = [(outcome.certificate, f"{outcome.step}: {outcome.detail}", outcome.hint) for outcome in failed]
+    for group in together.by_cause(told):
+        screen.say(f"renewer: {group.line()}")
+        if hint := group.items[0]:
+            screen.say(f"  → {hint}")
     if report.exit == screen.PERSON and not failed:
         screen.say("renewer: not all is well, and a person must act")
         screen.say("  → renewer status says what it is; renewer ack NAME that you know")
 
 
 def _idle(report: "RunReport") -> str:
-    from renewer.model.decision import Step
-
     waiting = [decision for decision in report.plan.decisions if decision.step is Step.WAIT]
     all_of_them = words.count(len(report.plan.decisions), "certificate")
     if waiting:
@@ -223,66 +275,3 @@ def _idle(report: "RunReport") -> str:
     if report.exit:
         return f"nothing to do now for {all_of_them}, yet not all is well: see renewer status"
     return f"nothing to do for {all_of_them}{following}"
-
-
-_ENDS = (EventName.INSTALLED, EventName.FAILED)
-_SHOWN = (EventName.FAILED, EventName.RENEWED, EventName.ROLLED_BACK, EventName.NOTICE)
-
-
-class Watcher:
-    """Shows events on stderr: all with -v, else what matters; with a bar when several are ordered at once."""
-
-    def __init__(self, *, verbose: bool, draw: bool) -> None:
-        self.verbose = verbose
-        self.draw = draw
-        self._orders: set[str] = set()
-        self._ended: set[str] = set()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, event: dict[str, object]) -> None:
-        """Take one event of the renewal log."""
-        if self.draw:
-            self._count(event)
-        if self.verbose or (self.draw and event.get("event") in _SHOWN):
-            self._say(sentence(event, verbose=self.verbose) or "")
-
-    def _count(self, event: dict[str, object]) -> None:
-        name = str(event.get("certificate", ""))
-        if event.get("event") == EventName.DECIDED and event.get("step") in (Step.ISSUE, Step.RESUME):
-            self._orders.add(name)
-        elif event.get("event") in _ENDS and name in self._orders:
-            self._ended.add(name)
-        if len(self._orders) > 1 and event.get("event") != EventName.DECIDED:
-            self._show()
-
-    def _show(self) -> None:
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (TextColumn("certificates"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("orders", total=len(self._orders))
-            self._bar.start()
-        if self._task is not None:
-            self._bar.update(self._task, completed=len(self._ended))
-
-    def _say(self, text: str) -> None:
-        from renewer.cli import screen
-
-        if not text:
-            return
-        if self._bar is not None:
-            from rich.text import Text
-
-            self._bar.console.print(Text(words.clean(text)))
-        else:
-            screen.say(text)

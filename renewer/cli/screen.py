@@ -4,11 +4,13 @@ import codecs
 import contextlib
 import io
 import os
+import re
 import resource
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from typing import TextIO
 
 import click
 import msgspec
@@ -18,6 +20,7 @@ from renewer.model.desired import Config
 from renewer.model.inspection import Severity
 
 SCHEMA = 1
+_NARROWEST = 20  # columns of a terminal for which lines are wrapped
 _FILES = 1024  # open at once, as systemd allows a service; more makes programs with select(2) fail
 _STATES: list[str] = []  # of the configurations loaded: the last net knows no other way to it
 
@@ -141,12 +144,38 @@ def flush() -> None:
 def out(text: str = "") -> None:
     """A line of the answer."""
     with _kept():
-        print(words.clean(text))
+        print(_wrapped(words.clean(text), sys.stdout))
 
 
 def say(text: str) -> None:
     """A line about what happens, on stderr."""
-    print(words.clean(text), file=sys.stderr)
+    print(_wrapped(words.clean(text), sys.stderr), file=sys.stderr)
+
+
+_LEAD = re.compile(r"\s*(?:(?:→|->|[✓✗…!·+*-]) )?")
+_ONE = re.compile(r"(?<=\d\d\d\d-\d\d-\d\d) (?=\d\d:\d\d)")  # a date and its time are one word
+
+
+def _wrapped(text: str, stream: TextIO) -> str:
+    """A sentence on as many lines as a terminal needs, no word broken; elsewhere as it is, and texts."""
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):
+        return text
+    if not _NARROWEST < width < len(text) or "\n" in text:
+        return text
+    import textwrap
+
+    lead = _LEAD.match(text)
+    hanging = " " * len(lead[0] if lead else "")
+    lines = textwrap.wrap(
+        _ONE.sub("\0", text),
+        width,
+        subsequent_indent=hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines).replace("\0", " ")
 
 
 def separation(*, tried: bool = False) -> tuple[dict[str, str] | None, tuple[str, ...]]:
@@ -182,12 +211,14 @@ def coloured(*parts: tuple[str, str]) -> None:
     if not is_terminal():
         out("".join(text for text, _ in parts))
         return
-    from rich.console import Console
     from rich.text import Text
 
-    text = Text.assemble(*((words.clean(text), style) for text, style in parts))
+    from renewer.cli import drawing
+
+    text, to = Text.assemble(*((words.clean(text), style) for text, style in parts)), drawing.console()
     with _kept():
-        Console(highlight=False).print(text, soft_wrap=True)
+        for line in drawing.hanging(Text(), text, to.width, to):
+            to.print(line, no_wrap=True, overflow="fold", crop=False)
 
 
 def emit(document: object, **more: object) -> None:
@@ -210,6 +241,13 @@ def confirm(text: str) -> None:
 def is_terminal() -> bool:
     """Whether a person is looking at stdout."""
     return sys.stdout.isatty()
+
+
+def height() -> int:
+    """How many lines the terminal shows."""
+    import shutil
+
+    return shutil.get_terminal_size().lines
 
 
 def same_place() -> bool:
@@ -321,20 +359,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence
         for row in (header, *rows):
             out("\t".join(" ".join(cell.split()) for cell in row))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from renewer.cli import drawing
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header:
-        drawn.add_column(name, overflow="fold")
-    for index, row in enumerate(rows):
-        style = styles[index] if index < len(styles) else ""
-        cells = (
-            Text(words.clean(cell), style=style if column == 1 else "") for column, cell in enumerate(row)
-        )
-        drawn.add_row(*cells)
-    Console().print(drawn)
+    with _kept():
+        drawing.table(header, rows, styles, drawing.console())
 
 
 OK = 0  # all well

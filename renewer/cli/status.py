@@ -189,7 +189,7 @@ def _print(config: "Config", found: "Status") -> None:
         screen.out(f"{text}  {one.why}".rstrip())
     for note in overview.notes(found):
         if note.who not in {one.name for one in found.watches}:
-            screen.out(f"{note.who}: {note.text}" if note.who else note.text)
+            screen.out(note.head + note.body)
             for hint in note.hints:
                 screen.out(f"  → {hint}")
 

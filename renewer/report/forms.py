@@ -45,8 +45,8 @@ def headline(document: Summary) -> str:
 
 def text(document: Summary) -> str:
     """For a terminal or a mail: plain, one line a row."""
-    lines = [_title(document), headline(document).capitalize() + ".", *figures(document), ""]
-    for table in _tables(document):
+    lines = [title(document), headline(document).capitalize() + ".", *figures(document), ""]
+    for table in tables(document):
         lines.append(table.title)
         if not table.rows:
             lines += [f"  {table.nothing}", ""]
@@ -67,10 +67,10 @@ def html(document: Summary) -> str:
     made = render(
         os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates"),
         "report.html.j2",
-        title=_title(document),
+        title=title(document),
         headline=headline(document).capitalize() + ".",
         figures=figures(document),
-        tables=_tables(document),
+        tables=tables(document),
     )
     return f"{made}\n"
 
@@ -100,7 +100,8 @@ def as_json(document: Summary) -> str:
 # --- parts --------------------------------------------------------------------------------------------------
 
 
-def _title(document: Summary) -> str:
+def title(document: Summary) -> str:
+    """Where, and of which time."""
     return (
         f"Certificates on {words.clean(document.host)}, "
         f"{words.moment(document.since)} to {words.moment(document.until)}"
@@ -119,7 +120,8 @@ def figures(document: Summary) -> list[str]:
     return lines
 
 
-def _tables(document: Summary) -> tuple[Table, ...]:
+def tables(document: Summary) -> tuple[Table, ...]:
+    """Its parts, the bad ones first."""
     return (_failures(document), _went_back(document), _renewals(document), _nearest(document))
 
 
