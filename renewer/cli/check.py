@@ -261,14 +261,15 @@ def _draw(seen: Sequence[tuple[str, Sight, tuple[PortFinding, ...]]], now: datet
         leaf = sight.leaf
         left = words.exact((leaf.not_after - now).total_seconds()) if leaf else "-"
         day = f"{leaf.not_after:%Y-%m-%d}" if leaf else "-"
-        rows.append((target, state.replace(",", ", "), day, left, address, issuer))
+        rows.append((target, address, state.replace(",", ", "), day, left, issuer))
         styles.append(
             "red" if any(one.severity == "error" for one in found) else "yellow" if found else "green"
         )
     headline = Text(_total(seen), style="bold red" if "red" in styles else "bold")
     if len(rows) >= to.height - 1:
         to.print(headline)
-    drawing.table(("target", "state", "expires", "left", "address", "issuer"), rows, styles, to)
+    heads = ("Target", "Address", "State", "Expires", "Left", "Issuer")
+    drawing.table(heads, rows, styles, to, styled=2)
     told = [
         (text, f"{one.severity}: {one.text.removeprefix(f'{sight.address}: ')}", one)
         for text, sight, found in seen

@@ -44,15 +44,22 @@ _GAP = 2  # columns between two of a table
 _WORDS = re.compile(r"(?<!\d\d\d\d-\d\d-\d\d) ")  # a date and its time are one
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str], to: Console) -> None:
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    styles: Sequence[str],
+    to: Console,
+    *,
+    styled: int = 1,
+) -> None:
     """A table in which no word is broken; where it finds no room, a paragraph for each row.
 
-    Hosts, ids and dates are words. `styles` are those of the rows' second cells.
+    Hosts, ids and dates are words. `styles` are those of the rows' cells in the column `styled`.
     """
     cleaned = [[words.clean(" ".join(cell.split())) for cell in row] for row in rows]
     widths = _widths([header, *cleaned], to.width)
     if widths is None:
-        lines = _paragraphs(header, cleaned, styles, to)
+        lines = _paragraphs(header, cleaned, styles, to, styled)
     else:
         lines = _rows(
             [("bold", header), *((_style(styles, n), row) for n, row in enumerate(cleaned))], widths
@@ -80,14 +87,14 @@ def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
     return least
 
 
-def _rows(rows: Iterable[tuple[str, Sequence[str]]], widths: Sequence[int]) -> Iterator[Text]:
+def _rows(rows: Iterable[tuple[str, Sequence[str]]], widths: Sequence[int], styled: int) -> Iterator[Text]:
     for number, (style, row) in enumerate(rows):
         cells = [_filled(cell, width) for cell, width in zip(row, widths, strict=True)]
         for line in range(max(map(len, cells))):
             text = Text()
             for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
                 part = cell[line] if line < len(cell) else ""
-                text.append(part, style=style if number == 0 or column == 1 else "")
+                text.append(part, style=style if number == 0 or column == styled else "")
                 text.append(" " * (width - cell_len(part) + _GAP))
             text.rstrip()
             yield text
@@ -105,7 +112,7 @@ def _filled(cell: str, width: int) -> list[str]:
 
 
 def _paragraphs(
-    header: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence[str], to: Console
+    header: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence[str], to: Console, styled: int
 ) -> Iterator[Text]:
     widest = max(map(cell_len, header[1:]), default=0)
     for number, row in enumerate(rows):
@@ -114,7 +121,7 @@ def _paragraphs(
             if cell not in ("", "-"):
                 lead = Text(f"  {header[column]:{widest}}  ", style="dim")
                 yield from hanging(
-                    lead, Text(cell, style=_style(styles, number) if column == 1 else ""), to.width, to
+                    lead, Text(cell, style=_style(styles, number) if column == styled else ""), to.width, to
                 )
 
 
