@@ -271,13 +271,15 @@ def _draw(seen: Sequence[tuple[str, Sight, tuple[PortFinding, ...]]], now: datet
     heads = ("Target", "Address", "State", "Expires", "Left", "Issuer")
     drawing.table(heads, rows, styles, to, styled=2)
     told = [
-        (text, f"{one.severity}: {one.text.removeprefix(f'{sight.address}: ')}", one)
+        (text, f"{one.severity}\0{one.text.removeprefix(f'{sight.address}: ')}", one)
         for text, sight, found in seen
         for one in found
     ]
     for group in together.by_cause(told):
-        style = "red" if group.items[0].severity == "error" else "yellow"
-        for part in drawing.hanging(Text(), Text(words.clean(group.line("port")), style=style), to.width, to):
+        severity, _, cause = group.text.partition("\0")
+        said = together.line(group.names, group.items[0].text if len(group.names) == 1 else cause, "port")
+        line = Text(words.clean(f"{severity}: {said}"), style="red" if severity == "error" else "yellow")
+        for part in drawing.hanging(Text(), line, to.width, to):
             to.print(part)
     to.print(headline)
 

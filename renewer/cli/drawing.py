@@ -62,7 +62,7 @@ def table(
         lines = _paragraphs(header, cleaned, styles, to, styled)
     else:
         lines = _rows(
-            [("bold", header), *((_style(styles, n), row) for n, row in enumerate(cleaned))], widths
+            [("bold", header), *((_style(styles, n), row) for n, row in enumerate(cleaned))], widths, styled
         )
     for line in lines:
         to.print(line, no_wrap=True, overflow="fold", crop=False)

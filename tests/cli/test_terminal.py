@@ -182,7 +182,7 @@ def test_check_says_why_and_how_many(host: Host) -> None:
     assert code == 1
     assert lines[0] == lines[-1] == "39 ports looked at: 39 not well"
     assert " ".join(lines).count("connection refused") == 1
-    assert "39 ports: error: connection refused, nobody listens there, e.g. 127.0.0.1:9" in " ".join(lines)
+    assert "error: 39 ports: connection refused, nobody listens there, e.g. 127.0.0.1:9" in " ".join(lines)
     for one in hosts:
         assert one in drawn
     long = "a-host-with-a-rather-long-name.of-a-customer.of-ours.example.org"
