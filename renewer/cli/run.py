@@ -214,6 +214,8 @@ _DONE = {
     Step.INSTALL: "installed",
     Step.DEPLOY: "deployed",
     Step.LOOK: "seen at its ports",
+    Step.WAIT: "waits",
+    Step.KEEP: "kept",
 }
 
 
@@ -232,7 +234,7 @@ def _ends(outcomes: "Iterable[Outcome]") -> "dict[str, tuple[Result, str, str]]"
                 found[name] = (result, f"{bad[-1].step}: {bad[-1].detail}", bad[-1].hint)
                 break
         else:
-            done = dict.fromkeys(_DONE.get(step, str(step)) for step in mine)
+            done = dict.fromkeys(_DONE[step] for step in mine)
             found[name] = (Result.DONE, ", ".join(done), "")
     return found
 

@@ -19,6 +19,8 @@ _PHASES = {
     Step.INSTALL: "installing",
     Step.DEPLOY: "hooks and copies",
     Step.LOOK: "looking at ports",
+    Step.WAIT: "waiting",
+    Step.KEEP: "ready",
 }
 
 
@@ -66,7 +68,7 @@ class Watcher:
         kind, name, step = event.get("event"), str(event.get("certificate", "")), event.get("step")
         if kind == EventName.DECIDED and not name:  # a batch begins
             number = event.get("number")
-            self._phase = _PHASES.get(Step(str(step)), str(step))
+            self._phase = _PHASES[Step(str(step))]
             self._batch = (0, number if isinstance(number, int) and step == Step.DEPLOY else 0)
             self._show()
         elif kind == EventName.DECIDED and step in (Step.ISSUE, Step.RESUME):
