@@ -149,8 +149,32 @@ def placeholder(identifiers: Sequence[Identifier], privkey: bytes, now: datetime
 
     It is valid for a week and says in its subject what it is.
     """
+    constraints = x509.BasicConstraints(ca=False, path_length=None)
+    return _self_signed(PLACEHOLDER, identifiers, privkey, constraints, now)
+
+
+def acme_tls(identifier: Identifier, key_authorization: str, privkey: bytes, now: datetime) -> bytes:
+    """The self-signed certificate that answers a TLS-ALPN-01 challenge, as PEM.
+
+    RFC 8737 §3: the one name as subjectAltName, and the critical acmeIdentifier extension with the SHA-256 of
+    the key authorization as an OCTET STRING. RFC 8738 §6: an address is an iPAddress there.
+    """
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(key_authorization.encode("ascii"))
+    octets = digest.finalize()
+    answer = x509.UnrecognizedExtension(_ACME_IDENTIFIER, bytes((0x04, len(octets))) + octets)
+    return _self_signed(CHALLENGE, [identifier], privkey, answer, now)
+
+
+def _self_signed(
+    by: str,
+    identifiers: Sequence[Identifier],
+    privkey: bytes,
+    critical: x509.ExtensionType,
+    now: datetime,
+) -> bytes:
     key = _load_key(privkey)
-    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, PLACEHOLDER)])
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, by)])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -160,34 +184,7 @@ def placeholder(identifiers: Sequence[Identifier], privkey: bytes, now: datetime
         .not_valid_before(now - _BACKDATED)
         .not_valid_after(now + PLACEHOLDER_LIFETIME)
         .add_extension(_alternative_names(identifiers), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(key, _hash_for(key))
-    )
-    return certificate.public_bytes(Encoding.PEM)
-
-
-def acme_tls(identifier: Identifier, key_authorization: str, privkey: bytes, now: datetime) -> bytes:
-    """The self-signed certificate that answers a TLS-ALPN-01 challenge, as PEM.
-
-    RFC 8737 §3: the one name as subjectAltName, and the critical acmeIdentifier extension with the SHA-256 of
-    the key authorization as an OCTET STRING. RFC 8738 §6: an address is an iPAddress there.
-    """
-    key = _load_key(privkey)
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(key_authorization.encode("ascii"))
-    octets = digest.finalize()
-    answer = x509.UnrecognizedExtension(_ACME_IDENTIFIER, bytes((0x04, len(octets))) + octets)
-    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, CHALLENGE)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + PLACEHOLDER_LIFETIME)
-        .add_extension(_alternative_names([identifier]), critical=False)
-        .add_extension(answer, critical=True)
+        .add_extension(critical, critical=True)
         .sign(key, _hash_for(key))
     )
     return certificate.public_bytes(Encoding.PEM)

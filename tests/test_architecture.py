@@ -269,6 +269,19 @@ def test_tls_contexts_are_made_in_one_place() -> None:
     assert wrong == []
 
 
+def test_html_is_made_from_templates() -> None:
+    """What is shown is escaped by them; nobody joins tags and other people's words by hand."""
+    wrong = [
+        f"{module.path}:{node.lineno}"
+        for module in modules()
+        for node in nodes(module)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"<(html|head|body|table|tr|td|th|p|ul|ol|li|div|span|h1)[ >]", node.value)
+    ]
+    assert wrong == []
+
+
 def test_durable_files_are_written_in_one_way() -> None:
     """Whoever renames or syncs files by hand has a reason that is said."""
     wrong = {

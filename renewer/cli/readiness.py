@@ -1,8 +1,8 @@
 """`renewer report --readiness`: will every certificate on this host survive short lifetimes?"""
 
-from html import escape
+import os
 
-from renewer import words
+from renewer import report, words
 from renewer.cli import screen, together
 from renewer.cli.discover import discover
 from renewer.cli.screen import Setup
@@ -79,18 +79,21 @@ def _alike(one: ForeseenRenewal) -> str:
 
 
 def _html(found: Discovery, host: HostReadiness) -> str:
-    head = "".join(f"<th>{label}" for label in LIFETIMES)
-    rows = "".join(
-        f"<tr><td>{escape(_name(one))}<td>{_keeper(one) or 'nobody'}"
-        + "".join(f"<td>{'yes' if one.ready[label] else 'no'}" for label in LIFETIMES)
-        + f"<td>{escape('; '.join(map(words.line, one.reasons)))}\n"
-        for one in host.certificates
-    )
-    steps = "".join(f"<li>{escape(words.line(step))}\n" for step in host.first)
-    title = escape(_verdict(found, host))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-        "<style>body{font:1rem sans-serif;margin:2rem}td,th{padding:.3rem .8rem;text-align:left}</style>\n"
-        f"<h1>{title}</h1>\n<ol>{steps}</ol>\n"
-        f"<table><tr><th>names<th>renewed by{head}<th>why not\n{rows}</table></html>"
+    from renewer.notify.html import render
+
+    return render(
+        os.path.join(os.path.dirname(os.path.abspath(report.__file__)), "templates"),
+        "readiness.html.j2",
+        verdict=_verdict(found, host),
+        lifetimes=list(LIFETIMES),
+        first=[words.line(step) for step in host.first],
+        rows=[
+            {
+                "name": _name(one),
+                "keeper": _keeper(one) or "nobody",
+                "ready": [one.ready[label] for label in LIFETIMES],
+                "reasons": "; ".join(map(words.line, one.reasons)),
+            }
+            for one in host.certificates
+        ],
     )
