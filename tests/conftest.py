@@ -5,6 +5,7 @@ its own. `pebble_factory` makes special ones, `nginx_factory` makes web servers,
 whose every answer can be bent; all stop what they made when the test ends.
 """
 
+import compileall
 import errno
 import ipaddress
 import os
@@ -151,8 +152,13 @@ def pytest_report_header() -> list[str]:
     return [f"pebble: {program.version} ({program.pebble}){too_old}"]
 
 
-def pytest_sessionstart() -> None:
-    """In CI, refuse to begin without the authority that everything is to be proved against."""
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the package for the processes that tests start, also where Python is told not to keep that.
+
+    In CI, refuse to begin without the authority that everything is to be proved against.
+    """
+    if not hasattr(session.config, "workerinput") and session.config.getoption("markexpr") != marks.CHECK:
+        compileall.compile_dir(Path(__file__).resolve().parents[1] / "renewer", quiet=2)
     if not IN_CI:
         return
     try:

@@ -28,11 +28,11 @@ from renewer.network.protocol import Done
 from renewer.network.verify import PortTrouble, Target, look, try_roots
 from renewer.network.verify.messages import Look
 from renewer.provisioning import sockets
-from tests.challenges.dns01.scripted import Scripted, reply
 from tests.network import table
 from tests.network.processes import below, ended, name_of
 from tests.servers.certificates import ServerRoot
 from tests.servers.ports import free_port
+from tests.servers.scripted_dns import ScriptedDns, reply
 from tests.servers.tls_peer import Peer, tls
 from tests.tell.listener import Listener
 
@@ -266,7 +266,7 @@ def test_a_worker_asks_name_servers(real: Conquer) -> None:
     def zone(query: dns.message.Message) -> dns.message.Message:
         return reply(query, f'{query.question[0].name} 60 TXT "x"')
 
-    with Scripted("127.0.0.31", port, zone):
+    with ScriptedDns(zone, address="127.0.0.31", port=port):
         found = NameServers((f"127.0.0.31:{port}",), port=port).places(["_acme-challenge.www.example"])
     assert set(found) == {"_acme-challenge.www.example"}
 

@@ -1,13 +1,18 @@
-"""A small DNS server that says what a test tells it to: the whole world's zones, in part, or nonsense."""
+"""A DNS server that says what a test tells it to: zones of a whole world, nothing, nonsense, and lies.
+
+Who has nothing to say that can be used listens at MUTE: it is given up soon, all others have time to answer.
+"""
 
 import contextlib
-import select
 import socket
+import socketserver
 import struct
 import threading
 from collections.abc import Callable, Iterable
-from typing import Self
+from types import ModuleType
+from typing import Any, Self
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -17,81 +22,163 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 import dns.zone
+import pytest
+
+from renewer.network.dns.ask import NameServer, ask
+
+MUTE = "127.0.0.24"
+MOMENT, PATIENCE = 0.1, 20.0  # seconds for who is silent on purpose, and for who answers: machines are busy
 
 Query = dns.message.Message
 Handler = Callable[[Query], dns.message.Message | bytes | None]
+"""What is answered to a query; None is silence."""
 _IN = dns.rdataclass.IN
+_ROOM = 1232  # octets of an answer over UDP
 
 
 class ScriptedDns:
-    """Listens on UDP and TCP; `handler` answers: with bytes as they are, or with None for silence.
+    """Listens on UDP and TCP while entered; `handler` answers: also bytes as they are, or None for silence.
 
-    `asked` is every question so far, as "name TYPE".
+    Over TCP `tcp` answers, if it is given. `asked` is every question so far, as "name TYPE".
     """
 
-    def __init__(self, handler: Handler, *, address: str = "127.0.0.1", port: int) -> None:
+    def __init__(
+        self, handler: Handler, *, address: str = "127.0.0.1", port: int, tcp: Handler | None = None
+    ) -> None:
         self.handler = handler
         self.address = address
         self.port = port
         self.asked: list[str] = []
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._tcp = socket.socket(family, socket.SOCK_STREAM)
-        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for one in (self._udp, self._tcp):
-            one.bind((address, port))
-        self._tcp.listen(32)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._tcp = tcp
+        self._servers: list[socketserver.BaseServer] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        kinds = (_Udp6, _Tcp6) if ":" in self.address else (_Udp, _Tcp)
+        for kind, handler in zip(kinds, (_Datagram, _Stream), strict=True):
+            server = kind((self.address, self.port), handler)
+            setattr(server, "script", self)  # noqa: B010  socketserver has no other way
+            self._servers.append(server)
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-        self._udp.close()
-        self._tcp.close()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
 
     @property
     def place(self) -> str:
         """HOST:PORT, as the config wants it."""
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
-    def _serve(self) -> None:
-        while not self._stopping.is_set():
-            ready, _, _ = select.select([self._udp, self._tcp], [], [], 0.02)
-            with contextlib.suppress(OSError):
-                if self._udp in ready:
-                    wire, peer = self._udp.recvfrom(65535)
-                    reply = self._reply(wire, room=1232)
-                    if reply is not None:
-                        self._udp.sendto(reply, peer)
-                if self._tcp in ready:
-                    self._talk(self._tcp.accept()[0])
-
-    def _talk(self, connection: socket.socket) -> None:
-        with connection:
-            connection.settimeout(1)
-            wire = connection.recv(65535)
-            reply = self._reply(wire[2:], room=65535)
-            if reply is not None:
-                connection.sendall(struct.pack("!H", len(reply)) + reply)
-
-    def _reply(self, wire: bytes, *, room: int) -> bytes | None:
-        query = dns.message.from_wire(wire)
-        one = query.question[0]
-        self.asked.append(f"{one.name.to_text(omit_final_dot=True)} {dns.rdatatype.to_text(one.rdtype)}")
+    def datagram(self, wire: bytes) -> bytes | None:
+        """What is answered over UDP: cut off where it does not fit."""
+        query = self._heard(wire)
         answer = self.handler(query)
-        if answer is None or isinstance(answer, bytes):
+        if not isinstance(answer, Query):
             return answer
         whole = answer.to_wire(max_size=65535)
-        if len(whole) <= room:
+        if len(whole) <= _ROOM:
             return whole
         short = dns.message.make_response(query)
         short.flags |= dns.flags.TC | (answer.flags & dns.flags.AA)
         return short.to_wire()
+
+    def stream(self, wire: bytes) -> bytes | None:
+        """What is answered over TCP."""
+        answer = (self._tcp or self.handler)(self._heard(wire))
+        return answer.to_wire(max_size=65535) if isinstance(answer, Query) else answer
+
+    def _heard(self, wire: bytes) -> Query:
+        query = _parsed(wire)
+        for one in query.question[:1]:
+            name = one.name.to_text(omit_final_dot=True)
+            self.asked.append(f"{name} {dns.rdatatype.to_text(one.rdtype)}")
+        return query
+
+
+def _parsed(wire: bytes) -> Query:
+    with contextlib.suppress(dns.exception.DNSException):
+        return dns.message.from_wire(wire, keyring=False)
+    return dns.message.from_wire(wire, ignore_trailing=True, continue_on_error=True)
+
+
+class _Udp(socketserver.ThreadingUDPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+class _Tcp(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    request_queue_size = 32
+    daemon_threads = True
+    block_on_close = False
+
+
+class _Udp6(_Udp):
+    address_family = socket.AF_INET6
+
+
+class _Tcp6(_Tcp):
+    address_family = socket.AF_INET6
+
+
+class _Datagram(socketserver.BaseRequestHandler):
+    server: Any
+
+    def handle(self) -> None:
+        data, back = self.request
+        answer = self.server.script.datagram(data)
+        if answer is not None:
+            with contextlib.suppress(OSError):  # it is over, or nobody listens any more
+                back.sendto(answer, self.client_address)
+
+
+class _Stream(socketserver.BaseRequestHandler):
+    server: Any
+
+    def handle(self) -> None:
+        stream: socket.socket = self.request
+        with contextlib.suppress(OSError), stream.makefile("rb") as lines:
+            while len(head := lines.read(2)) == 2:
+                answer = self.server.script.stream(lines.read(struct.unpack("!H", head)[0]))
+                if answer is None:
+                    stream.recv(1)  # until the other side has had enough
+                    return
+                stream.sendall(struct.pack("!H", len(answer)) + answer)
+
+
+def patient(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
+    """Have these modules wait for answers as long as a busy machine takes, but for nobody at MUTE."""
+
+    def asked(server: NameServer, questions: Any, *, timeout: float, **how: Any) -> Any:
+        del timeout
+        return ask(server, questions, timeout=MOMENT if server.address == MUTE else PATIENCE, **how)
+
+    for module in modules:
+        monkeypatch.setattr(module, "ask", asked)
+
+
+def reply(
+    query: Query,
+    *answer: str,
+    authority: tuple[str, ...] = (),
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
+    authoritative: bool = True,
+) -> Query:
+    """An answer with records as text: "www.example. 60 A 192.0.2.1"."""
+    message = dns.message.make_response(query, recursion_available=not authoritative)
+    if authoritative:
+        message.flags |= dns.flags.AA
+    message.set_rcode(rcode)
+    message.answer = [_rrset(line) for line in answer]
+    message.authority = [_rrset(line) for line in authority]
+    return message
+
+
+def _rrset(line: str) -> dns.rrset.RRset:
+    name, ttl, kind, data = line.split(maxsplit=3)
+    return dns.rrset.from_text(name, int(ttl), "IN", kind, data)
 
 
 class World:

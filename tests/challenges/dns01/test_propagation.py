@@ -21,9 +21,9 @@ from renewer.network.dns.propagation import PropagationWatch
 from renewer.network.dns.resolvers import Resolvers
 from renewer.network.dns.zones import Zones
 from tests.challenges.dns01.bed import BIND, LAGGING_ZONE, SECONDARY, Bed, tasks
-from tests.challenges.dns01.scripted import MOMENT, MUTE, Script, Scripted, patient, reply
 from tests.servers.nameserver import txt_at
 from tests.servers.ports import free_port
+from tests.servers.scripted_dns import MOMENT, MUTE, Handler, ScriptedDns, patient, reply
 
 RESOLVER, FIRST, SECOND = "127.0.0.21", "127.0.0.22", "127.0.0.23"
 NAME = "_acme-challenge.example"
@@ -74,8 +74,8 @@ def lacks(query: dns.message.Message) -> dns.message.Message:
 
 def wait(
     port: int,
-    first: Script | None,
-    second: Script | None,
+    first: Handler | None,
+    second: Handler | None,
     *,
     at: str = SECOND,
     until: Callable[[], float] = lambda: math.inf,
@@ -88,9 +88,9 @@ def wait(
     warned: list[str] = []
     settings = {"timeout": timedelta(seconds=60), **rule}
     watch = PropagationWatch(Propagation(**settings), Zones(Resolvers((f"{RESOLVER}:{port}",))), until=until)
-    with Scripted(RESOLVER, port, partial(resolver, second=at)):
-        first_server = Scripted(FIRST, port, first) if first else None
-        second_server = Scripted(at, port, second) if second else None
+    with ScriptedDns(partial(resolver, second=at), address=RESOLVER, port=port):
+        first_server = ScriptedDns(first, address=FIRST, port=port) if first else None
+        second_server = ScriptedDns(second, address=at, port=port) if second else None
         try:
             for server in (first_server, second_server):
                 if server:
@@ -180,7 +180,7 @@ def test_unreachable_and_ignored(port: int) -> None:
     ],
     ids=["silence", "nonsense", "servfail", "not its zone"],
 )
-def test_no_usable_answer(port: int, script: Script) -> None:
+def test_no_usable_answer(port: int, script: Handler) -> None:
     """Silence, nonsense, SERVFAIL and answers of somebody who does not serve the zone are all no answer."""
     assert len(wait(port, shows, script, at=MUTE)) == 1
     with pytest.raises(RetryLater, match="cannot be seen everywhere"):
@@ -224,9 +224,9 @@ def test_oversized_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         until=lambda: math.inf,
     )
     with (
-        Scripted(RESOLVER, port, resolver),
-        Scripted(FIRST, port, cut, tcp=crowd),
-        Scripted(SECOND, port, cut, tcp=lambda _: None),
+        ScriptedDns(resolver, address=RESOLVER, port=port),
+        ScriptedDns(cut, address=FIRST, port=port, tcp=crowd),
+        ScriptedDns(cut, address=SECOND, port=port, tcp=lambda _: None),
     ):
         watch.wait({PLACE: frozenset({VALUE})}, warned.append)
     (warning,) = warned
@@ -275,7 +275,11 @@ def test_resolvers_are_asked_last(port: int) -> None:
         order.append("resolver")
         return reply(query, f"{NAME}. 1 CNAME end.test.", f'end.test. 1 TXT "{VALUE}"', authoritative=False)
 
-    with Scripted(RESOLVER, port, remembering), Scripted(FIRST, port, late), Scripted(SECOND, port, shows):
+    with (
+        ScriptedDns(remembering, address=RESOLVER, port=port),
+        ScriptedDns(late, address=FIRST, port=port),
+        ScriptedDns(shows, address=SECOND, port=port),
+    ):
         rule = Propagation(check=PropagationCheck.RESOLVERS, timeout=timedelta(seconds=60))
         watch = PropagationWatch(rule, Zones(Resolvers((f"{RESOLVER}:{port}",))), until=lambda: math.inf)
         watch.wait({PLACE: frozenset({VALUE})}, pytest.fail)

@@ -15,10 +15,10 @@ from renewer.errors import GiveUp, RenewerError, RetryLater
 from renewer.issue.providers import make
 from renewer.model.dns_provider import Provider, TxtRecord
 from tests.challenges.dns01.bed import BIND, BIND_ZONE, KEYS, KNOT, KNOT_ZONE, OTHERS, STRANGER, Bed
-from tests.challenges.dns01.scripted import Scripted
 from tests.servers.bind import Bind
 from tests.servers.nameserver import Key, Zone, txt_at
 from tests.servers.ports import free_port
+from tests.servers.scripted_dns import ScriptedDns
 
 pytestmark = pytest.mark.real
 SERVERS = [pytest.param(BIND, BIND_ZONE, id="bind"), pytest.param(KNOT, KNOT_ZONE, id="knot")]
@@ -139,7 +139,7 @@ def test_rare_answers(bed: Bed, rcode: dns.rcode.Rcode, kind: str, error: type[R
         flags = dns.flags.QR | dns.opcode.to_flags(dns.opcode.UPDATE) | rcode
         return struct.pack("!6H", query.id, flags, 0, 0, 0, 0)
 
-    with Scripted("127.0.0.7", bed.port, answer):
+    with ScriptedDns(answer, address="127.0.0.7", port=bed.port):
         told = refusal(make(bed.challenge("127.0.0.7")), BIND_ZONE)
     assert (error, kind) == (type(told), told.kind)
 
@@ -155,15 +155,15 @@ def test_nobody_there(bed: Bed) -> None:
 def test_server_that_speaks_nonsense(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Garbage and silence cost a bounded time and give a clear message."""
     monkeypatch.setattr("renewer.network.providers.rfc2136.TIME_LIMIT", 0.2)
-    with Scripted("127.0.0.7", free_port(), lambda _: b"\0" * 40) as server:
+    with ScriptedDns(lambda _: b"\0" * 40, address="127.0.0.7", port=free_port()) as server:
         error = _at(bed, server)
     assert "does not speak DNS properly" in error.text
-    with Scripted("127.0.0.7", free_port(), lambda _: None) as server:
+    with ScriptedDns(lambda _: None, address="127.0.0.7", port=free_port()) as server:
         error = _at(bed, server)
     assert "no answer in 0.2 s" in error.text
 
 
-def _at(bed: Bed, server: Scripted) -> RenewerError:
+def _at(bed: Bed, server: ScriptedDns) -> RenewerError:
     import msgspec
 
     challenge = bed.challenge(server.address)

@@ -12,8 +12,8 @@ from renewer.network.dns.messages import RecordPlace
 from renewer.network.dns.resolvers import Resolvers
 from renewer.network.dns.zones import Zones
 from tests.challenges.dns01.bed import BIND_ZONE, KNOT_ZONE, SIX_ZONE, Bed
-from tests.challenges.dns01.scripted import MUTE, Script, Scripted, patient, reply
 from tests.servers.ports import free_port
+from tests.servers.scripted_dns import MUTE, Handler, ScriptedDns, patient, reply
 
 HERE, THERE = "127.0.0.11", "127.0.0.12"
 SOA = "example. 60 SOA ns1.example. host.example. 1 60 60 60 60"
@@ -52,9 +52,12 @@ def resolver(query: dns.message.Message, there: str = THERE) -> dns.message.Mess
     return reply(query, authority=(SOA,), authoritative=False)
 
 
-def told(port: int, script: Script, there: str = THERE) -> tuple[str, str]:
+def told(port: int, script: Handler, there: str = THERE) -> tuple[str, str]:
     """The zone and the name that come out of what a name server says."""
-    with Scripted(HERE, port, partial(resolver, there=there)), Scripted(there, port, script):
+    with (
+        ScriptedDns(partial(resolver, there=there), address=HERE, port=port),
+        ScriptedDns(script, address=there, port=port),
+    ):
         found = place(port)
     return found.zone, found.name
 
@@ -81,12 +84,14 @@ def test_places(bed: Bed, host: str, name: str, zone: str) -> None:
 def test_the_resolver_never_hears_of_the_record(port: int) -> None:
     """What concerns the record is asked of the zone's own servers: a resolver would remember its absence."""
     with (
-        Scripted(HERE, port, resolver) as heard,
-        Scripted(THERE, port, lambda query: reply(query, authority=(SOA,), rcode=dns.rcode.NXDOMAIN)) as own,
+        ScriptedDns(resolver, address=HERE, port=port) as heard,
+        ScriptedDns(
+            lambda query: reply(query, authority=(SOA,), rcode=dns.rcode.NXDOMAIN), address=THERE, port=port
+        ) as own,
     ):
         assert place(port).zone == "example"
-    assert not any("_acme-challenge" in name for name, _ in heard.asked)
-    assert own.asked == [("_acme-challenge.www.example", "CNAME")]
+    assert not any("_acme-challenge" in one for one in heard.asked)
+    assert own.asked == ["_acme-challenge.www.example CNAME"]
 
 
 def test_alias_of_another_name_is_no_alias(port: int) -> None:
@@ -105,7 +110,7 @@ def test_alias_of_another_name_is_no_alias(port: int) -> None:
     ],
     ids=["silence", "nonsense", "refused", "another id"],
 )
-def test_servers_without_an_answer(port: int, script: Script) -> None:
+def test_servers_without_an_answer(port: int, script: Handler) -> None:
     """If no name server says anything usable, the resolver is asked after all, and the zone is its zone."""
     assert told(port, script, MUTE) == ("example", "_acme-challenge.www.example")
 
@@ -113,8 +118,8 @@ def test_servers_without_an_answer(port: int, script: Script) -> None:
 def test_resolvers_without_an_answer(port: int) -> None:
     """If no resolver answers, each is named with what it said; another run may do better."""
     with (
-        Scripted(MUTE, port, lambda _: None),
-        Scripted(THERE, port, lambda query: reply(query, rcode=dns.rcode.SERVFAIL)),
+        ScriptedDns(lambda _: None, address=MUTE, port=port),
+        ScriptedDns(lambda query: reply(query, rcode=dns.rcode.SERVFAIL), address=THERE, port=port),
         pytest.raises(RetryLater) as caught,
     ):
         Zones(Resolvers((f"{MUTE}:{port}", f"{THERE}:{port}", f"127.0.0.13:{port}"))).place("_a.www.example")
@@ -126,8 +131,11 @@ def test_resolvers_without_an_answer(port: int) -> None:
 def test_no_zone_at_all(port: int) -> None:
     """A name that nobody has registered is told as such."""
     root = ". 60 SOA a. b. 1 1 1 1 1"
-    script: Script = lambda query: reply(query, authority=(root,), rcode=dns.rcode.NXDOMAIN)  # noqa: E731
-    with Scripted(HERE, port, script), pytest.raises(GiveUp, match=r"no DNS zone was found for www\.example"):
+    script: Handler = lambda query: reply(query, authority=(root,), rcode=dns.rcode.NXDOMAIN)  # noqa: E731
+    with (
+        ScriptedDns(script, address=HERE, port=port),
+        pytest.raises(GiveUp, match=r"no DNS zone was found for www\.example"),
+    ):
         place(port)
 
 
@@ -139,5 +147,8 @@ def test_zone_without_servers(port: int) -> None:
             return reply(query, authority=(SOA,), authoritative=False)
         return resolver(query)
 
-    with Scripted(HERE, port, script), pytest.raises(RetryLater, match=r"no name server .*ns1\.example"):
+    with (
+        ScriptedDns(script, address=HERE, port=port),
+        pytest.raises(RetryLater, match=r"no name server .*ns1\.example"),
+    ):
         place(port)
