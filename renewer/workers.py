@@ -5,6 +5,7 @@ the user of `[agent] network_user`, else `renewer` if there is such a user, else
 worker that failed is replaced once.
 """
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -362,6 +363,7 @@ def ours() -> Workers:
     with _starting:
         if not _ours:
             _ours.append(Workers())
+            atexit.register(end)
         return _ours[0]
 
 
