@@ -74,7 +74,6 @@ def _page(context: Context, found: Status, ran: datetime) -> bytes:
 
 def page(context: Context, found: Status, ran: datetime | None) -> bytes:
     """The page from the document of `status` and the history; `ran` is when a run last came to its end."""
-    from renewer.report import page as html  # jinja2: a run that changes nothing does not load it
     from renewer.report import view
 
     recent = context.ledger.history(since=found.at - RECENT)
@@ -82,7 +81,7 @@ def page(context: Context, found: Status, ran: datetime | None) -> bytes:
     wake = context.config.agent.wake
     patience = watchdog.patience(wake, context.config.agent.deadline)
     shown = view.of(found, lines, ran=ran, patience=patience)
-    return html.render(shown, stamp=stamp_of(found, wake)).encode("utf-8", "replace")
+    return view.render(shown, stamp=stamp_of(found, wake)).encode("utf-8", "replace")
 
 
 def document(

@@ -1,9 +1,16 @@
 """What the page shows, made from `status` and the history: words, tones and shares. Pure."""
 
+import base64
+import hashlib
+import os.path
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
-from renewer import words
+import msgspec
+from markupsafe import Markup
+
+from renewer import __version__, words
 from renewer.ledger.contract import Happening
 from renewer.model.decision import about
 from renewer.model.facts import DeploymentState, EndpointState
@@ -17,6 +24,7 @@ from renewer.model.status import (
 )
 from renewer.model.trouble import PERSON
 from renewer.model.value import Value
+from renewer.notify import html
 from renewer.policy.diagnosis import NOTHING_YET
 
 SHOWN = 200  # lines of history
@@ -364,3 +372,39 @@ def happened(event: str, details: Mapping[str, object]) -> str:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+# --- as HTML ------------------------------------------------------------------------------------------------
+# Its policy (CSP) allows the two inline texts named by their hashes, and no request at all.
+
+TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
+
+
+def render(view: View, *, stamp: str) -> str:
+    """The page as HTML; `stamp` says which facts it was made from (`files.stamp_of`)."""
+    style, script = _own("page.css"), _own("page.js")
+    policy = (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    )
+    return html.render(
+        TEMPLATES,
+        "page.html.j2",
+        **msgspec.structs.asdict(view),
+        style=Markup(style),  # noqa: S704  our own files, as they are hashed
+        script=Markup(script),  # noqa: S704
+        policy=policy,
+        stamp=stamp,
+        version=__version__,
+    )
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@cache
+def _own(name: str) -> str:
+    """One of our own files; it goes into the page as it is, so that its hash is right."""
+    with open(os.path.join(TEMPLATES, name), encoding="utf-8") as file:
+        return file.read()

@@ -30,7 +30,6 @@ STAND_ALONE: dict[str, str] = {
     "renewer/network/channels/post.py": "one way to deliver, as mail is another",
     "renewer/notify/apprise.py": "loaded by who has such a channel: it brings processes",
     "renewer/policy/readiness.py": "a policy is a module: facts of a host in, findings out",
-    "renewer/report/page.py": "loaded by who writes a page: it brings jinja2",
 }
 
 _WHEN_THE_HOUSE_WAS_PLANNED_ANEW = 43_169  # lines

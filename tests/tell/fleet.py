@@ -12,7 +12,7 @@ from renewer.model.facts import EndpointState, RunRecord, Situation
 from renewer.model.names import Identifier
 from renewer.model.status import Status, WatchStatus
 from renewer.policy.due import arrange, decide
-from renewer.report import files, page, view
+from renewer.report import files, view
 from renewer.report.documents import status_document
 from tests.builders import (
     DAY,
@@ -137,7 +137,7 @@ def history(now: datetime, lines: int = 24) -> list[Happening]:
 
 def html(found: Status, lines: list[Happening], ran: datetime | None) -> str:
     """The page of it, of an agent that the timer calls once an hour."""
-    return page.render(view.of(found, lines, ran=ran, patience=3 * HOUR), stamp=files.stamp_of(found, HOUR))
+    return view.render(view.of(found, lines, ran=ran, patience=3 * HOUR), stamp=files.stamp_of(found, HOUR))
 
 
 def page_of(number: int, now: datetime, *, ran: datetime | None = None) -> str:
