@@ -10,6 +10,7 @@ differ only in compiled modules, whose names carry the version, so both lie in o
 a link: an upgrade of the system finds its modules in place, and no dependency on one Python has us removed.
 """
 
+import gzip
 import hashlib
 import importlib.util
 import os
@@ -193,29 +194,14 @@ def _data(root: Path) -> None:
     units.mkdir(parents=True)
     for name, text in _units():
         (units / name).write_text(text, "utf-8")
-    for shell, place in COMPLETIONS:
-        path = root / _SHARE / place
-        path.parent.mkdir(parents=True)
-        path.write_text(completion(shell), "utf-8")
+    import manual  # beside this script
 
-
-COMPLETIONS = (
-    ("bash", "bash-completion/completions/renewer"),
-    ("zsh", "zsh/vendor-completions/_renewer"),
-    ("fish", "fish/vendor_completions.d/renewer.fish"),
-)
-
-
-def completion(shell: str) -> str:
-    """The script with which a shell asks `renewer` itself what may stand next: certificates' names, too."""
-    from click.shell_completion import get_completion_class
-
-    from renewer.cli.app import group
-
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise ValueError(shell)
-    return kind(group, {}, "renewer", "_RENEWER_COMPLETE").source() + "\n"
+    for place in manual.write(root / "usr"):
+        path = root / "usr" / place
+        if place.parts[1] == "man":  # policy wants them packed, -n as gzip says
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+            path.unlink()
+    (root / _SHARE / "zsh/site-functions").rename(root / _SHARE / "zsh/vendor-completions")
 
 
 def _units() -> Iterator[tuple[str, str]]:

@@ -35,7 +35,8 @@ def danger(path: str) -> Danger | None:
     A directory that all may write to is accepted where the sticky bit keeps them from replacing what is
     ours (/tmp). Raises OSError if the path cannot be walked.
     """
-    path = os.path.join(os.getcwd(), path)
+    if not os.path.isabs(path):  # else where we stand matters to nobody: it may have been removed
+        path = os.path.join(os.getcwd(), path)
     todo = path.split("/")[::-1]
     here, links, above = "/", 0, os.lstat("/")
     if found := _fault_of("/", above, None):

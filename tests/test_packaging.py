@@ -1,11 +1,12 @@
 """What the builder of packages makes by itself, without the package index and without root."""
 
-import importlib.util
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.package.debian import script
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -13,12 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def deb() -> ModuleType:
     """packaging/deb.py, a script."""
-    spec = importlib.util.spec_from_file_location("deb", CHECKOUT / "packaging" / "deb.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("deb")
 
 
 def _wheel(path: Path, content: str) -> Path:
@@ -45,12 +41,6 @@ def test_the_packages_units_start_the_packages_program(deb: ModuleType) -> None:
     assert line in units["renewer.service"]
     assert "/etc/renewer/config.toml" in units["renewer.service"]
     assert "OnCalendar=" in units["renewer.timer"]
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_asks_the_program_itself(deb: ModuleType, shell: str) -> None:
-    """So it knows the certificates of the configuration."""
-    assert f"_RENEWER_COMPLETE={shell}_complete" in deb.completion(shell)
 
 
 def test_every_dependency_is_locked_with_its_digest(deb: ModuleType) -> None:

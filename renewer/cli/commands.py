@@ -85,6 +85,9 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "Say what came of the last days: renewals, failures, margins.",
             ("renewer report --since 30d", "renewer report --readiness"),
         ),
+        "docs": Listed(
+            "docs", "Read the documentation, offline.", ("renewer docs", "renewer docs operations")
+        ),
         "page": Listed(
             "report:page",
             "Write one HTML file that shows how every certificate stands.",

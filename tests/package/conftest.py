@@ -1,13 +1,12 @@
 """The package, built once for all workers."""
 
 import fcntl
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.package.debian import CHECKOUT, TREES
+from tests.package.debian import TREES, script
 
 OLD = "0.0.9"
 
@@ -15,12 +14,7 @@ OLD = "0.0.9"
 @pytest.fixture(scope="session")
 def builder() -> ModuleType:
     """packaging/deb.py, a script."""
-    spec = importlib.util.spec_from_file_location("deb", CHECKOUT / "packaging" / "deb.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("deb")
 
 
 @pytest.fixture(scope="session")
