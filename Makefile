@@ -19,6 +19,7 @@ help:
 	@echo 'make types   mypy'
 	@echo 'make setup   what the four above need, and nothing more'
 	@echo 'make deb     a package for Debian 12 and 13, in dist/'
+	@echo 'make release all that is published: source, wheel, package, their parts and digests, in dist/'
 	@echo 'make clean   takes away what they made in this checkout'
 
 demo:
@@ -61,6 +62,12 @@ deb:
 	@tests/setup.sh check
 	@$(PYTHON) packaging/deb.py fetch build/wheels
 	@$(PYTHON) packaging/deb.py build build/wheels dist
+
+release:
+	@tests/setup.sh check
+	@rm -rf dist
+	@$(PYTHON) packaging/deb.py fetch build/wheels
+	@$(PYTHON) packaging/release.py build/wheels dist
 
 clean:
 	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

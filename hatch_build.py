@@ -1,6 +1,7 @@
 """Man pages and completions go with wheel and source: made where these are built, from the program itself."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ MADE = "packaging/made"
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # whatever builder
     """Adds them; an editable installation needs none."""
 
+    work: tempfile.TemporaryDirectory[str] | None = None
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002  hatchling's
+        """Take away what was made for it."""
+        if self.work is not None:
+            self.work.cleanup()
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Make them, unless they lie there, and name them to the builder."""
         if version == "editable":
@@ -20,7 +28,8 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # whatever
         root = Path(self.root)
         made = root / MADE
         if not made.is_dir():
-            made = Path(self.directory).absolute() / "made"
+            self.work = tempfile.TemporaryDirectory(prefix="renewer-made-")
+            made = Path(self.work.name)
             sys.path[:0] = [str(root), str(root / "packaging")]
             import manual
 

@@ -153,6 +153,7 @@ if [ "$mode" = test ]; then
     have mandoc || missing+=(mandoc)
     have zsh || missing+=(zsh)
     have fish || missing+=(fish)
+    have ansible-playbook || missing+=(ansible-core)
     [ -f /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     [ -f /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql ] || missing+=(pdns-backend-sqlite3)
 fi
@@ -441,8 +442,12 @@ if [ "$mode" = test ]; then
     stamp=$(sha256sum packaging/requirements.txt | cut -d' ' -f1)
     if [ "$(cat "$venv/debian/wheels.stamp" 2>/dev/null)" != "$stamp" ]; then
         say "fetching what the Debian package is made of into .venv/debian/wheels (pip)"
-        rm -rf -- "$venv/debian/wheels"
-        "$venv/bin/python" packaging/deb.py fetch "$venv/debian/wheels" >"$work/wheels.log" 2>&1 || {
+        rm -rf -- "$venv/debian/wheels" "$venv/debian/pip"
+        {
+            "$venv/bin/python" packaging/deb.py fetch "$venv/debian/wheels" &&
+                "$venv/bin/python" -m pip --quiet --disable-pip-version-check --no-input download --no-deps \
+                    --dest "$venv/debian/pip" pip # pipx brings its own up to date
+        } >"$work/wheels.log" 2>&1 || {
             tail -n 15 "$work/wheels.log" >&2
             die "what packaging/requirements.txt locks could not be fetched (pip's last lines stand above)"
         }

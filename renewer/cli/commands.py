@@ -138,6 +138,9 @@ GROUPS: dict[str, dict[str, Listed]] = {
     "What else is at work": {
         "account": Listed("account", "Look after the accounts at the authorities.", ()),
         "hooks": Listed("hooks", "List, show or copy the shipped deploy hooks; try a hook out.", ()),
+        "extras": Listed(
+            "docs:extras", "Say what may be added to this installation, and how.", ("renewer extras",)
+        ),
         "notify": Listed("notify", "Try the channels that tell people.", ()),
         "acme-dns": Listed(
             "acme_dns", "Make accounts at an acme-dns server, and say which CNAMEs they need.", ()

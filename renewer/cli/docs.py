@@ -1,9 +1,12 @@
-"""`renewer docs`: the documentation that came with the program, without a network."""
+"""`renewer docs` and `renewer extras`: what came with the program, and what may be added to it."""
 
+import importlib.util
 import os
 import re
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import click
 
@@ -97,3 +100,63 @@ def _title(path: str) -> str:
 def _read(path: str) -> str:
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+# --- extras -----------------------------------------------------------------------------------------------
+
+PACKAGED = "/usr/lib/renewer"
+"""Where the Debian package keeps its modules."""
+ADDED = "/usr/local/lib/renewer"
+"""Where that package looks for others, a directory for each Python."""
+
+
+class Extra(NamedTuple):
+    """A part that may be added: the module that shows it is there, what to ask the index for, its use."""
+
+    module: str
+    requirement: str
+    says: str
+
+
+EXTRAS = {
+    "apprise": Extra("apprise", "apprise>=1.9", "notices to chat, push and pager services"),
+    "fleet": Extra("psycopg", "psycopg[binary]>=3.2", "a ledger shared by several hosts, in PostgreSQL"),
+    "lexicon": Extra("lexicon", "dns-lexicon>=3.20", "about ninety DNS providers"),
+}
+
+
+def how(requirement: str) -> str:
+    """The command that adds it to the Python that runs this."""
+    if sys.prefix == PACKAGED or os.path.realpath(sys.prefix) == PACKAGED:
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        return f"python3 -m pip install --upgrade --target {ADDED}/python{version} '{requirement}'"
+    if os.sep + os.path.join("pipx", "venvs") + os.sep in sys.prefix + os.sep:
+        return f"pipx inject renewer '{requirement}'"
+    return f"{sys.executable} -m pip install '{requirement}'"
+
+
+@click.command("extras")
+@screen.json_option
+def extras(*, as_json: bool) -> int:
+    """List the parts that are not always installed, and the command that adds each to this installation.
+
+    Nothing is installed by this command. The Debian package needs python3-pip for it, and the command again
+    after an upgrade of the system that brings another Python.
+    """
+    rows = [
+        {
+            "name": name,
+            "installed": importlib.util.find_spec(extra.module) is not None,
+            "for": extra.says,
+            "command": how(extra.requirement),
+        }
+        for name, extra in EXTRAS.items()
+    ]
+    if as_json:
+        screen.emit({"schema": screen.SCHEMA, "extras": rows})
+        return screen.OK
+    for row in rows:
+        screen.out(f"{row['name']}: {'installed' if row['installed'] else 'not installed'} ({row['for']})")
+        if not row["installed"]:
+            screen.out(f"    → {row['command']}")
+    return screen.OK

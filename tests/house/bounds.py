@@ -72,9 +72,9 @@ ROWS = (
         "modules",
         lambda: len(modules()),
         336,
-        353,
+        354,
         225,
-        "the door came with the walls; a module a client moved from or a server read",
+        "the door came with the walls; a module a client moved from or a server read, or a command",
     ),
     Row(
         *("lines", measures.lines, _WHEN_THE_HOUSE_WAS_PLANNED_ANEW, 57_500),

@@ -91,12 +91,13 @@ def booted(place: Path, shared: Sequence[Path]) -> Iterator[Booted]:
         script = 'echo $$ >"$0/cgroup.procs"; exec "$@"'
         namespaces = ("--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--kill-child")
         boot = ("/bin/bash", str(place / "boot"), str(memory), *visible)
-        starter = subprocess.Popen(
-            ["/bin/sh", "-c", script, str(group), "unshare", *namespaces, *boot],
-            stdin=subprocess.DEVNULL,
-            stdout=(place / "boot.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with (place / "boot.log").open("wb") as log:
+            starter = subprocess.Popen(
+                ["/bin/sh", "-c", script, str(group), "unshare", *namespaces, *boot],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         yield Booted(_first(starter, place / "boot.log"))
     finally:
         if starter is not None:

@@ -34,3 +34,15 @@ def packages(
                 built.rename(out / built.name)
     old, new = (out / f"renewer_{release}_amd64.deb" for release in releases)
     return old, new
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A directory with what `make release` makes, once for all workers; packed plainly, for that is quick."""
+    base = tmp_path_factory.getbasetemp()
+    out = (base if worker_id == "master" else base.parent) / "release"
+    with out.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "SHA256SUMS").exists():
+            script("release").release(TREES / "wheels", out, "none")
+    return out

@@ -69,6 +69,13 @@ def _a_life(debian: Debian, old: Path, new: Path, pebble: Pebble) -> Path:
     assert "www.example.org" in config.read_text("utf-8"), "the operator's configuration stays"
     assert debian.run("dpkg", "-V", "renewer").split() == ["??5??????", "c", "/etc/renewer/config.toml"]
     assert "valid until" in debian.run("renewer", "run")
+    assert debian.path("/usr/share/man/man1/renewer-run.1.gz").exists()
+    assert "--target /usr/local/lib/renewer/python3" in debian.run("renewer", "extras")
+    version = debian.run(
+        "/usr/lib/renewer/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"
+    )
+    debian.path(f"/usr/local/lib/renewer/python{version.strip()}/lexicon").mkdir(parents=True)
+    assert "lexicon: installed" in debian.run("renewer", "extras")
     live = debian.path("/var/lib/renewer/certificates/www/live")
     key = live / "privkey.pem"
     assert key.stat().st_mode & 0o777 == 0o600
