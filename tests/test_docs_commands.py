@@ -51,6 +51,7 @@ def _typed() -> dict[tuple[str, ...], str]:
                 found.setdefault(tuple(words[: words.index(">")] if ">" in words else words), name)
     for page in PAGES:
         text = _FENCE.sub("", page.read_text("utf-8"))
+        text = text.replace("--reason …", "--reason keyCompromise")
         for line in re.findall(r"`(renewer [^`]*)`", text):
             found.setdefault(tuple(shlex.split(line.replace("[", " ").replace("]", " "))), page.name)
     return {tuple(_STANDS.get(word, word) for word in words): page for words, page in found.items()}

@@ -13,6 +13,7 @@ import click
 from renewer import words
 from renewer.cli import screen
 from renewer.errors import UsageError
+from renewer.model.value import Value
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FIRST = ("readme", "operations", "configuration", "hooks", "changelog")
@@ -118,6 +119,15 @@ class Extra(NamedTuple):
     says: str
 
 
+class Offered(Value):
+    """An extra as it stands here: whether it is there, what for, and the command that adds it."""
+
+    name: str
+    installed: bool
+    purpose: str
+    command: str
+
+
 EXTRAS = {
     "apprise": Extra("apprise", "apprise>=1.9", "notices to chat, push and pager services"),
     "fleet": Extra("psycopg", "psycopg[binary]>=3.2", "a ledger shared by several hosts, in PostgreSQL"),
@@ -144,19 +154,20 @@ def extras(*, as_json: bool) -> int:
     after an upgrade of the system that brings another Python.
     """
     rows = [
-        {
-            "name": name,
-            "installed": importlib.util.find_spec(extra.module) is not None,
-            "for": extra.says,
-            "command": how(extra.requirement),
-        }
+        Offered(
+            name=name, installed=_is_there(extra.module), purpose=extra.says, command=how(extra.requirement)
+        )
         for name, extra in EXTRAS.items()
     ]
     if as_json:
         screen.emit({"schema": screen.SCHEMA, "extras": rows})
         return screen.OK
     for row in rows:
-        screen.out(f"{row['name']}: {'installed' if row['installed'] else 'not installed'} ({row['for']})")
-        if not row["installed"]:
-            screen.out(f"    → {row['command']}")
+        screen.out(f"{row.name}: {'installed' if row.installed else 'not installed'} ({row.purpose})")
+        if not row.installed:
+            screen.out(f"    → {row.command}")
     return screen.OK
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
