@@ -11,7 +11,7 @@ from typing import assert_never
 
 import msgspec
 
-from renewer import acceptance, clock, deploy, install, inventory, network, observe, refresh
+from renewer import acceptance, clock, deploy, install, inventory, observe, refresh
 from renewer.context import Context
 from renewer.doctor.preflight import FirstOrders
 from renewer.errors import OurFault, RenewerError
@@ -52,9 +52,6 @@ class Reconciler:
         self.open = {decision.certificate: decision for decision in plan.decisions if decision.acts}
         workers = max(1, min(self.context.config.agent.workers, len(self.open)))
         ordering = [name for name, one in self.open.items() if one.step in (Step.RESUME, Step.ISSUE)]
-        if ordering:
-            looks = any(self.situations[name].wish.endpoints for name in ordering)
-            network.expect("acme", *(["looks"] if looks else []))
         around = Around(self.context, [self.situations[name] for name in ordering])
         posts: list[Outcome] = []
         try:

@@ -5,14 +5,14 @@ from contextlib import suppress
 
 import msgspec
 
-from renewer import clock, secrets
+from renewer import clock, network, secrets
 from renewer.accounts import card
 from renewer.context import Context
 from renewer.copies import files
 from renewer.copies.leftovers import beside
 from renewer.decoding import UndecodableError, decode
 from renewer.errors import RenewerError, StateError
-from renewer.model.decision import EventName, Outcome
+from renewer.model.decision import EventName, Outcome, Plan, Step
 from renewer.model.facts import CopyFact, Debris, Order, Owed, Parked, Revoked, Situation
 from renewer.policy.backoff import from_the_future
 from renewer.policy.budget import seen_by
@@ -333,3 +333,12 @@ def _is_dark(context: Context, situation: Situation) -> bool:
         sight for sight in verify.look(targets_of(context, situation), reads=secrets.roots) if sight.local
     ]
     return bool(ours) and not any(sight.connected for sight in ours)
+
+
+def announce(plan: Plan, situations: Mapping[str, Situation]) -> None:
+    """Who will be asked is made ready while this process imports what acts."""
+    acting = [decision for decision in plan.decisions if decision.acts]
+    duties = ["acme"] if any(decision.step in (Step.RESUME, Step.ISSUE) for decision in acting) else []
+    duties += ["looks"] if any(situations[one.certificate].wish.endpoints for one in acting) else []
+    if duties:
+        network.expect(*duties)

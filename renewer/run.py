@@ -122,6 +122,7 @@ def _act(
     """Carry the plan out; what this machine is out of keeps it from acting, and not from telling."""
     try:
         proc.demand_memory(ACTING)
+        refresh.announce(first, situations)
         from renewer.reconcile import Reconciler  # all that acts: nothing due, nothing imported
 
         return Reconciler(context, terms, situations).work(first)

@@ -125,7 +125,7 @@ def exchange(  # noqa: PLR0913  each by its name
             raise GiveUp(f"the header {name} would hold control characters", hint="mend the secret")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        answer = _spoken(_Wire(sock, deadline, limit), method, target, fields, body)
+        answer = spoken(TimedWire(sock, deadline, limit), method, target, fields, body)
         packed = answer.getheader("Content-Encoding")
         content = b"" if wanted == 0 else answer.read(None if packed else wanted)
     except OSError:
@@ -140,8 +140,8 @@ def exchange(  # noqa: PLR0913  each by its name
     )
 
 
-def _spoken(
-    wire: "_Wire", method: str, target: str, fields: Mapping[str, str], body: bytes | None = None
+def spoken(
+    wire: "TimedWire", method: str, target: str, fields: Mapping[str, str], body: bytes | None = None
 ) -> http.client.HTTPResponse:
     """The request, sent; the answer, its header read."""
     connection = http.client.HTTPConnection("localhost")  # what it is for stands in the fields
@@ -232,6 +232,11 @@ def dial(address: Address, deadline: float, *, last: bool = True) -> socket.sock
     try:
         sock.settimeout(left(deadline) * (1 if last else _SHARE))
         sock.connect(address.at)
+        if address.family in (
+            socket.AF_INET,
+            socket.AF_INET6,
+        ):  # else a body waits until its header is acknowledged
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         sock.close()
         raise
@@ -297,7 +302,7 @@ class _Bounded(io.RawIOBase):
         return count
 
 
-class _Wire:
+class TimedWire:
     """What http.client asks of a socket; without a `buffer` nothing is read beyond an answer's header."""
 
     def __init__(self, sock: socket.socket, deadline: float, limit: int, *, buffer: bool = True) -> None:
@@ -307,9 +312,11 @@ class _Wire:
         self._buffer = buffer
 
     def sendall(self, data: bytes) -> None:
+        """All of it, in time."""
         send(self._sock, data, self._deadline)
 
     def makefile(self, _mode: str) -> io.IOBase:
+        """What is read from it."""
         return io.BufferedReader(self._bounded) if self._buffer else self._bounded
 
     def close(self) -> None:
@@ -332,7 +339,7 @@ def by_proxy(ours: str | None) -> Way:
 
     def way(host: str, port: int, deadline: float) -> socket.socket:
         proxy = proxy_for(host, port, ours)
-        return connect(host, port, deadline) if proxy is None else _tunnel(proxy, host, port, deadline)
+        return connect(host, port, deadline) if proxy is None else tunnelled(proxy, host, port, deadline)
 
     return way
 
@@ -346,13 +353,18 @@ def proxy_for(host: str, port: int, ours: str | None = None) -> SplitResult | No
     given = ours or next((found for name in names if (found := os.environ.get(name, "").strip())), None)
     if given is None or _spared(host, port):
         return None
+    return proxy_of(given, "[agent]" if ours else "HTTPS_PROXY")
+
+
+def proxy_of(given: str, where: str) -> SplitResult:
+    """The proxy of a URL that stands there. Raises ProxyError if it is no URL of an HTTP proxy."""
     try:
         parts = urlsplit(given if "://" in given else f"http://{given}")
         usable = parts.scheme in _PORTS and parts.hostname and (parts.port or True)
     except ValueError:
         usable = None
     if not usable:
-        raise ProxyError(f"the proxy in {'[agent]' if ours else 'HTTPS_PROXY'} is no URL of an HTTP proxy")
+        raise ProxyError(f"the proxy in {where} is no URL of an HTTP proxy")
     return parts
 
 
@@ -362,7 +374,8 @@ def _spared(host: str, port: int) -> bool:
     return bool(proxy_bypass(f"{host}:{port}") or proxy_bypass(host))
 
 
-def _tunnel(proxy: SplitResult, host: str, port: int, deadline: float) -> socket.socket:
+def tunnelled(proxy: SplitResult, host: str, port: int, deadline: float) -> socket.socket:
+    """A connection to a TLS port through an HTTP proxy. Raises OSError, ProxyError is one."""
     where = f"the proxy {proxy.hostname}:{proxy.port or _PORTS[proxy.scheme]}"
     try:
         sock = connect(proxy.hostname or "", proxy.port or _PORTS[proxy.scheme], deadline)
@@ -387,7 +400,7 @@ def _let_through(sock: socket.socket, proxy: SplitResult, target: str, where: st
         fields["Proxy-Authorization"] = f"Basic {base64.b64encode(pair).decode('ascii')}"
     try:
         # What follows its header is TLS
-        status = _spoken(_Wire(sock, deadline, LIMIT, buffer=False), "CONNECT", target, fields).status
+        status = spoken(TimedWire(sock, deadline, LIMIT, buffer=False), "CONNECT", target, fields).status
     except http.client.RemoteDisconnected:
         raise ProxyError(f"{where} hung up before the tunnel stood") from None
     except (http.client.HTTPException, ValueError):

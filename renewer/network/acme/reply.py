@@ -1,12 +1,12 @@
 """What an authority answered: a whole reply, with its headers also when it is a refusal."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
 import msgspec
-from requests.utils import parse_header_links
 
 from renewer import clock, words
 from renewer.decoding import UndecodableError, decode
@@ -65,10 +65,31 @@ class Reply:
 
     def links(self, relation: str) -> list[str]:
         """Every link of that relation, absolute (RFC 8288); all Link headers count."""
-        header = self.headers.get("Link")
-        parsed = parse_header_links(header) if header else []
-        wanted = [link.get("url") for link in parsed if link.get("rel") == relation]
+        parsed = map(_link, re.split(r",\s*<", self.headers.get("Link", "")))
+        wanted = [url for url, rel in parsed if rel == relation]
         return [absolute for url in wanted if url and (absolute := join(self.url, url))]
+
+
+class Headers(dict[str, str]):
+    """An answer's, by their names in any case; what comes several times is one, parted by commas."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        super().__init__()
+        for name, value in pairs:
+            known = super().get(name.lower())
+            self[name.lower()] = value if known is None else f"{known}, {value}"
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """One of them."""
+        return super().get(key.lower(), default)
+
+
+def _link(text: str) -> tuple[str, str]:
+    """Where one link of a Link header leads, and its relation (RFC 8288 §3)."""
+    target, *parameters = text.split(";")
+    known = (one.partition("=") for one in parameters)
+    relation = next((value for name, _, value in known if name.strip().lower() == "rel"), "")
+    return target.strip(" <>'\""), relation.strip(" '\"")
 
 
 def join(base: str, target: str) -> str:

@@ -6,31 +6,32 @@ signatures (`acme.jws`) are used, on main's side of the door.
 """
 
 import contextlib
+import http.client
 import re
+import select
+import socket
 import ssl
 import threading
-from collections import deque
+import weakref
+from collections import defaultdict, deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError, NewConnectionError
+from typing import NamedTuple, TypeVar
+from urllib.parse import SplitResult, quote, urlsplit
 
 from renewer import __version__, clock, words
 from renewer.errors import GiveUp, RenewerError, RetryLater
-from renewer.network import http, tls
+from renewer.network import http as wire
+from renewer.network import tls
 from renewer.network.acme import problems, retry_after
 from renewer.network.acme.lost import DATES, Lost, Unreached, elsewhere
-from renewer.network.acme.reply import Reply, join
+from renewer.network.acme.reply import Headers, Reply, join
 
 T = TypeVar("T")
 USER_AGENT = f"renewer/{__version__} (+python; linux)"  # RFC 8555 §6.1: every client must send one
 MAX_BODY = 1 << 20  # octets; the longest chains are a hundredth of it
 _CHUNK = 1 << 16
+_HTTPS = 443
 _POOL = 64  # connections kept; more than anybody's workers
 _PAUSES = (0.2, 0.8)  # seconds before a request whose reply was lost is sent again
 _MIN_NONCE_TRIES = 30
@@ -39,50 +40,56 @@ _MAX_REDIRECTS = 5
 _JSON = "application/json"
 _NONCE = re.compile(r"[A-Za-z0-9_-]+")  # RFC 8555 §6.5.1: a nonce that is not base64url is to be ignored
 _REACH = "check the URL, this host's DNS and its way out (firewall, proxy)"
-_bound = threading.local()  # .end: when this thread's request must be over, on the clock that never jumps
+_SAFE = "!#$%&'()*+,/:;=?@[]~"  # of a URL: what it may have as it is, quoted octets among them
+_HEADER = 1 << 18  # octets of an answer's header
 
 
-class _BoundedSocket(ssl.SSLSocket):
-    """Ends every wait of a request when the whole request's time is over, however slowly octets drip in."""
+class _Place(NamedTuple):
+    """Where a connection leads."""
 
-    def _limit(self) -> None:
-        end = getattr(_bound, "end", None)
-        if end is not None:
-            left = end - clock.monotonic()
-            if left <= 0:
-                raise TimeoutError("timed out")
-            self.settimeout(left)
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  as ssl has it
-        self._limit()
-        end = getattr(_bound, "end", None)
-        with contextlib.nullcontext() if end is None else tls.ending(self, end):
-            super().do_handshake(block)
-
-    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        self._limit()
-        return super().recv_into(buffer, nbytes, flags)
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        self._limit()
-        super().sendall(data, flags)
+    host: str
+    port: int
 
 
-class _Adapter(HTTPAdapter):
-    """Trusts what our own context trusts; requests would add its own roots to it."""
+class _Kept:
+    """Connections that were used and are kept: each for one request at a time."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__(pool_connections=8, pool_maxsize=_POOL)
+    def __init__(self) -> None:
+        self._idle: defaultdict[_Place, list[ssl.SSLSocket]] = defaultdict(list)
+        self._guard = threading.Lock()
+        weakref.finalize(self, _end, self._idle)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+    def take(self, place: _Place) -> ssl.SSLSocket | None:
+        """One that still stands: who has something to say, its end mostly, is not asked."""
+        while True:
+            with self._guard:
+                if not self._idle[place]:
+                    return None
+                sock = self._idle[place].pop()
+            heard = select.poll()
+            heard.register(sock, select.POLLIN)
+            if not heard.poll(0):
+                return sock
+            sock.close()
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+    def keep(self, place: _Place, sock: ssl.SSLSocket) -> None:
+        """For the next one."""
+        with self._guard:
+            if len(self._idle[place]) < _POOL:
+                self._idle[place].append(sock)
+                return
+        sock.close()
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002
-        conn.cert_reqs = "CERT_REQUIRED"
+    def close(self) -> None:
+        """All of them."""
+        with self._guard:
+            _end(self._idle)
+
+
+def _end(idle: dict[_Place, list[ssl.SSLSocket]]) -> None:
+    for some in idle.values():
+        while some:
+            some.pop().close()
 
 
 class Transport:
@@ -97,11 +104,9 @@ class Transport:
         self._ca_bundle = ca_bundle
         self.date_skew: timedelta | None = None
         self._proxy = proxy
-        self._proxies: dict[str, dict[str, str]] = {}
         self._nonces: deque[str] = deque(maxlen=_POOL)  # append and pop are atomic; the newest goes first
         self._nonce_methods: tuple[str, ...] = ("HEAD", "GET")
-        self._adapter: _Adapter | None = None
-        self._lock = threading.Lock()
+        self._kept = _Kept()
 
     def get(self, url: str) -> Reply:
         """Fetch without authentication, following redirects (RFC 8555 §7.1.1, RFC 9773 §4.1).
@@ -197,7 +202,7 @@ class Transport:
         def passing(error: RenewerError) -> bool:
             return isinstance(error, Lost) and (repeatable or isinstance(error, Unreached))
 
-        return http.patiently(send, _PAUSES, passing, end=clock.monotonic() + self.timeout)
+        return wire.patiently(send, _PAUSES, passing, end=clock.monotonic() + self.timeout)
 
     def _send(self, method: str, url: str, *, data: bytes | None = None, accept: str = _JSON) -> Reply:
         if not _is_https(url):  # RFC 8555 §6.1: "Use of HTTPS is REQUIRED"
@@ -213,66 +218,73 @@ class Transport:
         }
         if data is not None:
             headers["Content-Type"] = "application/jose+json"
-        request = requests.PreparedRequest()
-        _bound.end = clock.monotonic() + self.timeout
-        try:
-            request.prepare(method=method, url=url, headers=headers, data=data)
-            response = self._http().send(
-                request,
-                stream=True,
-                # Connecting is tried at each of the host's addresses in turn, so it gets a share each.
-                timeout=(self.timeout / 3, self.timeout),
-                verify=True,
-                proxies=self._proxies_for(url),
-            )
-            try:
-                body = self._read(response)
-            finally:
-                response.close()
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise failure(error, url, ca_bundle=self._ca_bundle, timeout=self.timeout) from error
-        finally:
-            _bound.end = None
-        reply = Reply(url, response.status_code, response.headers, body)
+        reply = self._exchanged(method, _Way.of(url), headers, data)
         # A cache on the way may hand out what is fetched by GET days later, with the Date of then
         if method != "GET" and (date := retry_after.http_date(reply.headers.get("Date"))):
             self.date_skew = clock.ahead(date)
         return reply
 
-    def _read(self, response: requests.Response) -> bytes:
+    def _exchanged(self, method: str, way: "_Way", headers: dict[str, str], data: bytes | None) -> Reply:
+        """A request on a kept connection, or a new one, which is kept if it may be."""
+        deadline = clock.monotonic() + self.timeout
+        sock = None
+        try:
+            sock = self._kept.take(way.place) or self._connected(way.place, deadline)
+            fields = {"Host": way.parts.netloc.rpartition("@")[2], **headers}
+            limited = wire.TimedWire(sock, deadline, MAX_BODY + _HEADER)
+            answer = wire.spoken(limited, method, way.target, fields, data)
+            body = self._read(answer, way.url)
+            if not answer.will_close:
+                self._kept.keep(way.place, sock)
+                sock = None
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            raise failure(error, way, ca_bundle=self._ca_bundle, timeout=self.timeout) from error
+        finally:
+            if sock is not None:
+                sock.close()
+        return Reply(way.url, answer.status, Headers(answer.getheaders()), body)
+
+    def _read(self, answer: http.client.HTTPResponse, url: str) -> bytes:
         parts, size = [], 0
-        while part := response.raw.read(_CHUNK, decode_content=False):
+        while part := answer.read(_CHUNK):
             parts.append(part)
             size += len(part)
             if size > MAX_BODY:
-                text = f"{response.url} sent more than {MAX_BODY >> 20} MiB, which no ACME authority does"
+                text = f"{url} sent more than {MAX_BODY >> 20} MiB, which no ACME authority does"
                 raise RetryLater(text, kind="bad-reply", hint="check the URL of the directory")
-        return http.unpacked(b"".join(parts), response.headers.get("Content-Encoding"), MAX_BODY)
+        if answer.length:
+            raise http.client.IncompleteRead(b"".join(parts)[:0], answer.length)
+        return wire.unpacked(b"".join(parts), answer.getheader("Content-Encoding"), MAX_BODY)
 
-    def _http(self) -> _Adapter:
-        with self._lock:
-            if self._adapter is None:
-                # Not the shared context: urllib3 sets ALPN and more on the one it is given.
-                try:
-                    context = tls.verifying.__wrapped__(self._roots or tls.SYSTEM)
-                except GiveUp as error:
-                    raise GiveUp(f"ca_bundle: {error.text}", kind="ca_bundle", hint=error.hint) from error
-                context.sslsocket_class = _BoundedSocket
-                self._adapter = _Adapter(context)
-            return self._adapter
+    def _connected(self, place: _Place, deadline: float) -> ssl.SSLSocket:
+        try:
+            context = tls.verifying(self._roots or tls.SYSTEM)
+        except GiveUp as error:
+            raise GiveUp(f"ca_bundle: {error.text}", kind="ca_bundle", hint=error.hint) from error
+        try:
+            sock = self._reached(place, deadline)
+        except TimeoutError:
+            raise _LateError from None
+        except OSError as error:
+            raise _UnreachedError(error.strerror or str(error)) from error
+        try:
+            sock.settimeout(wire.left(deadline))
+            with tls.ending(sock, deadline):
+                return context.wrap_socket(sock, server_hostname=place.host)
+        except BaseException:
+            sock.close()
+            raise
 
-    def _proxies_for(self, url: str) -> dict[str, str]:
+    def _reached(self, place: _Place, deadline: float) -> socket.socket:
+        """Connecting is tried at each of the host's addresses in turn, so it gets a share each."""
         if self._proxy:
-            return {"https": self._proxy}
-        host = urlsplit(url).netloc
-        if host not in self._proxies:
-            self._proxies[host] = get_environ_proxies(url)
-        return self._proxies[host]
+            proxy = wire.proxy_of(self._proxy, "`proxy` of its table")
+            return wire.tunnelled(proxy, place.host, place.port, deadline)
+        return wire.by_proxy(None)(place.host, place.port, deadline)
 
     def close(self) -> None:
         """Close the kept connections."""
-        if self._adapter is not None:
-            self._adapter.close()
+        self._kept.close()
 
 
 def _nonce_of(reply: Reply) -> str | None:
@@ -288,23 +300,51 @@ def _is_https(url: str) -> bool:
         return False
 
 
-def failure(error: Exception, url: str, *, ca_bundle: str | None, timeout: float) -> RetryLater | GiveUp:
+class _UnreachedError(OSError):
+    """There is no connection; why, as a clause."""
+
+
+class _LateError(TimeoutError):
+    """There is no connection yet, and no time."""
+
+
+class _Way(NamedTuple):
+    """A URL, and what of it goes where."""
+
+    url: str
+    parts: SplitResult
+    place: _Place
+    target: str
+
+    @classmethod
+    def of(cls, url: str) -> "_Way":
+        """Raises GiveUp for what is no URL."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or _HTTPS
+            host.encode("idna")
+        except ValueError:
+            host = ""
+        if not host:
+            raise GiveUp(f"{words.text_of(url, 200)} is not a URL", kind="url", hint="check `directory`")
+        target = quote(parts.path or "/", safe=_SAFE) + (
+            f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
+        )
+        return cls(url, parts, _Place(host, port), target)
+
+
+def failure(error: Exception, way: _Way, *, ca_bundle: str | None, timeout: float) -> RetryLater | GiveUp:
     """What a request that brought no reply means."""
-    host = urlsplit(url).netloc
-    why = _innermost(error)
-    if isinstance(why, ssl.SSLCertVerificationError):
-        return _untrusted(why.verify_message, host, ca_bundle)
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return GiveUp(f"{words.text_of(url, 200)} is not a URL", kind="url", hint="check `directory`")
-    if isinstance(error, requests.Timeout) or isinstance(why, TimeoutError):
-        kind = Unreached if isinstance(error, requests.ConnectTimeout) else Lost
+    host = way.parts.netloc
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _untrusted(error.verify_message, host, ca_bundle)
+    if isinstance(error, TimeoutError):
+        kind = Unreached if isinstance(error, _LateError) else Lost
         lost = kind(f"{host} did not answer within {timeout:g} s", kind="network")
         lost.timed_out = True
         return lost
-    told = words.text_of(getattr(why, "strerror", None) or str(why), 200) or type(why).__name__
-    if isinstance(why, NewConnectionError) or isinstance(error, requests.exceptions.ProxyError):
-        return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
-    if isinstance(why, ConnectionRefusedError) or type(why).__name__ == "gaierror":
+    told = words.text_of(getattr(error, "strerror", None) or str(error), 200) or type(error).__name__
+    if isinstance(error, _UnreachedError):
         return Unreached(f"{host} cannot be reached: {told}", kind="network", hint=_REACH)
     return Lost(f"the connection to {host} broke: {told}", kind="network")
 
@@ -318,18 +358,3 @@ def _untrusted(said: str, host: str, ca_bundle: str | None) -> GiveUp:
     if ca_bundle:
         hint = f"check that {ca_bundle} (ca_bundle) holds the root of {host}'s own certificate"
     return GiveUp(f"the TLS certificate of {host} is not trusted: {said}", kind="untrusted", hint=hint)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """What really happened, below the wrappings of requests and urllib3."""
-    seen = error
-    for _ in range(10):
-        reason = getattr(seen, "reason", None)
-        inner = reason if isinstance(reason, BaseException) else seen.__cause__
-        inner = (
-            inner or next((a for a in seen.args if isinstance(a, BaseException)), None) or seen.__context__
-        )
-        if inner is None:
-            break
-        seen = inner
-    return seen
