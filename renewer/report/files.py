@@ -74,7 +74,7 @@ def _page(context: Context, found: Status, ran: datetime) -> bytes:
 
 def page(context: Context, found: Status, ran: datetime | None) -> bytes:
     """The page from the document of `status` and the history; `ran` is when a run last came to its end."""
-    from renewer.report import view
+    from renewer.report import view  # jinja2: a run that changes nothing does not load it
 
     recent = context.ledger.history(since=found.at - RECENT)
     lines = recent if len(recent) >= view.SHOWN else context.ledger.history()

@@ -1,4 +1,4 @@
-"""What the page shows, made from `status` and the history: words, tones and shares. Pure."""
+"""What the page shows, made from `status` and the history: words, tones and shares; and its HTML."""
 
 import base64
 import hashlib
