@@ -823,16 +823,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def setup(self) -> None:
         self.server.connections.discard(self.request)
         self.request.settimeout(60)
+        self.request.getpeername()  # who is gone already: `wrap_socket` would leave a socket open
         self.request = self.server.context.wrap_socket(self.request, server_side=True)
         self.server.connections.add(self.request)
         super().setup()
 
     def finish(self) -> None:
-        super().finish()
-        self.server.connections.discard(self.request)
-        with suppress(OSError):
-            self.request.shutdown(socket.SHUT_RDWR)
-        self.request.close()
+        try:
+            super().finish()  # which sends what is left in the buffer, perhaps to somebody who is gone
+        finally:
+            self.server.connections.discard(self.request)
+            with suppress(OSError):
+                self.request.shutdown(socket.SHUT_RDWR)
+            self.request.close()
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
