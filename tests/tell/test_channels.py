@@ -156,6 +156,7 @@ def test_no_secret_shows(host: Host, time: Clock) -> None:
     assert TOKEN not in listener.posted[0].body.decode()
 
 
+@pytest.mark.real
 def test_apprise_tells_a_service(message: Message) -> None:
     """Its own JSON service, on this host."""
     with Listener() as listener:
@@ -165,6 +166,7 @@ def test_apprise_tells_a_service(message: Message) -> None:
     assert "This is a sample" in document["message"]
 
 
+@pytest.mark.real
 def test_apprise_fails_without_a_word_of_its_urls(message: Message) -> None:
     """Some failing is told and not repeated; all failing is retried."""
     with Listener(500) as broken, Listener() as listener:
@@ -182,6 +184,7 @@ def swallow(connection: socket.socket) -> None:
         pass
 
 
+@pytest.mark.real
 def test_apprise_that_hangs_is_ended(message: Message) -> None:
     """It runs in a process of its own, without rights, which is gone then."""
     seen: list[tuple[int, bool]] = []
