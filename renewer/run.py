@@ -21,6 +21,7 @@ from renewer.policy.health import PERSON, RETRIED, assess, exit_code
 from renewer.policy.terms import ALL_STEPS, Terms
 from renewer.report import files, heartbeat, history
 
+FEW = 20  # certificates
 ACTING = 160 << 20  # octets of addresses: threads, cryptography, TLS, an authority's door
 
 
@@ -78,7 +79,10 @@ def _pass(context: Context, limits: Limits) -> RunReport:
     context.ledger.save(record)
     context.journal.tell(EventName.RUN_STARTED)
     outcomes = refresh.posts(context)
-    situations = _refresh(context, limits, _take(context, limits))
+    situations = _take(context, limits)
+    if len(situations) <= FEW:  # of many each moment counts, and what is asked of them takes longer
+        refresh.announce(_decide(situations.values(), terms), situations)
+    situations = _refresh(context, limits, situations)
     first = _decide(situations.values(), msgspec.structs.replace(terms, now=clock.now()))
     history.decisions(context, first)
     if not first.idle:

@@ -6,6 +6,7 @@ main how far it got, and only then is asked anything. What main says to a worker
 """
 
 import contextlib
+import gc
 import os
 import selectors
 import signal
@@ -135,6 +136,7 @@ class Nursery:
     def _bear(self, wish: Bear, descriptors: tuple[int, ...]) -> DoorMessage:
         try:
             duties.prepare(wish.duty)
+            gc.freeze()  # what is there is shared: a worker's collections leave it alone
             pid = os.fork()
             if not pid:
                 live(wish, descriptors[0])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from renewer import __version__
-from tests.benchmarks.contenders import CHECKOUT, AcmeTiny, Bed, Certbot, Lego
+from tests.benchmarks.contenders import CHECKOUT, PEERS, AcmeTiny, Bed, Certbot, Lego
 from tests.benchmarks.dns import dns
 from tests.benchmarks.host import host
 from tests.benchmarks.measure import BenchmarkFailedError
@@ -84,8 +84,8 @@ def _versions(bed: Bed) -> list[str]:
     lego = Lego(bed)
     return [
         f"renewer {__version__}",
-        f"certbot {Certbot(bed, 'version').version}",
-        f"acme-tiny {AcmeTiny(bed).version}",
+        *([f"certbot {Certbot(bed, 'version').version}"] if PEERS.is_dir() else []),
+        *([f"acme-tiny {AcmeTiny(bed).version}"] if PEERS.is_dir() else []),
         *([f"lego {lego.version}"] if lego.installed else []),
         f"Pebble {installed_pebble().version}",
         f"Python {platform.python_version()}",

@@ -206,3 +206,58 @@ def test_a_full_table_of_processes(host: Place, most: int) -> None:
     assert "127.0.0.1" in after.stdout
     assert "cannot be reached" in after.stdout
     assert all(map(ended, theirs()))
+
+
+NOTED = """
+import ctypes, subprocess, sys
+from renewer.cli import app
+ASK = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+def run(argv):
+    print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)
+    subprocess.run([sys.executable, "-c", ASK])
+    return 0
+app._run = run
+app.main()
+"""
+
+
+def test_nobody_traces_main() -> None:
+    """Others of its user cannot read, trace or dump it (PR_GET_DUMPABLE); programs that it calls they can."""
+    done = subprocess.run(
+        [sys.executable, "-c", NOTED], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.split() == ["0", "1"]
+
+
+CONQUERED = """
+import json, os, sys
+from renewer import network, workers
+from renewer.network import confine
+from renewer.network.door import Door
+from renewer.network.verify.messages import Look
+from tests.network.test_workers import HOSTILE
+confine.closed_to_others()
+given = json.loads(sys.argv[1]) | {"deed": "attack", "main": os.getpid(), "other": os.getppid()}
+workers.PROGRAM = HOSTILE.format(given=json.dumps(given))
+ours = workers.Workers()
+network.opener = ours.open
+Door("looks", note=print).do(Look(targets=()))
+ours.close()
+"""
+
+
+def test_who_conquers_a_worker_of_the_same_user_gets_nothing(place: Path) -> None:
+    """Root without CAP_SETUID stays who it is: Landlock holds a worker, but not how often it forks."""
+    files = {name: place / name for name in ("key", "account", "ledger")}
+    for path in files.values():
+        path.write_bytes(b"secret")
+        path.chmod(0o600)
+    given = {name: str(path) for name, path in files.items()} | {"state": str(place), "port": free_port()}
+    less = setpriv("--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid")
+    argv = [*less, sys.executable, "-c", CONQUERED, json.dumps(given)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    got = dict(json.loads(one) for one in done.stdout.splitlines())
+    assert len(got) > 20
+    assert {name for name, what in got.items() if what == "done"} <= {"fork without end", "become root"}
+    assert not (place / "new").exists()
