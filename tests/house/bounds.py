@@ -135,7 +135,7 @@ ROWS = (
         FUNCTION_LINES,
     ),
     Row(
-        "clients of HTTP/1.1 beside requests",
+        "clients of HTTP/1.1",
         _counted(measures.http_clients),
         3,
         1,
