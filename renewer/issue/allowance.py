@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from renewer import clock
 from renewer.errors import RenewerError, RetryLater, StateError
-from renewer.model.decision import Decision, Reason
+from renewer.model.decision import Decision, EventName, Reason
 from renewer.model.facts import Ordered, Situation
 from renewer.policy import budget
 from renewer.policy.issuing import RENEWALS, calling
@@ -23,8 +23,11 @@ from renewer.policy.terms import Terms
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from renewer.accounts.session import Session
     from renewer.context import Context
+    from renewer.model.desired import Certificate
     from renewer.model.facts import Order
+    from renewer.network.acme.resources import AcmeOrder
 
 ROOM = 256 * 1024  # octets: key, chain, version and the ledger's pages of an order many times over
 BUDGET = "budget"  # the kind of error that says: not now
@@ -100,3 +103,31 @@ class Allowance:
             force=call.force or decision.reason is Reason.FORCED,
             renewal=decision.reason in RENEWALS,
         )
+
+
+def is_known_there(context: Context, wish: Certificate, session: Session, found: AcmeOrder) -> bool:
+    """Whether the account has ordered these names within days, by the answer to a new order or by its list.
+
+    Names that another certificate of the config has too were perhaps proved for that one.
+    """
+    others = (one for one in context.config.certificates.values() if one.name != wish.name)
+    if session.registered_now or any(set(one.names) & set(wish.names) for one in others):
+        return False
+    if found.status in ("ready", "valid"):  # all names were proven before it was made
+        return True
+    try:
+        return session.was_issued(found.identifiers, clock.now())
+    except RenewerError:
+        return False  # it was asked in passing
+
+
+def forgets(context: Context, wish: Certificate, authority: str) -> str:
+    """Say so, once a start: in the log, which is lost as well, and by the sentence that is returned."""
+    state = context.config.agent.state
+    text = (
+        f"the account at {authority} has ordered these names within the last days, and nothing in {state} "
+        "remembers it: each start without its state costs an order, and authorities allow a few a week"
+    )
+    hint = f"keep {state} between starts (in a container: a volume); docs/operations.md"
+    context.journal.tell(EventName.NOTICE, wish.name, text=text, hint=hint)
+    return f"{text}: {hint}"

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from renewer import clock, words, x509
 from renewer.errors import GiveUp, OurFault, RenewerError, RetryLater
-from renewer.issue import chains, keys, orders
-from renewer.issue.allowance import BUDGET
+from renewer.issue import allowance, chains, keys, orders
 from renewer.issue.clocks import CLOCK
 from renewer.issue.orders import KEY_REFUSED, ends, give_up
 from renewer.issue.proof import Proof
@@ -171,8 +170,8 @@ def _take_up(attempt: Attempt, session: Session) -> Way[tuple[Order, AcmeOrder |
         order = _intend(attempt, session, former)
         yield order
     order, found = yield from _place(attempt, session, order)
-    if attempt.issuer.blank and _is_known_there(context, attempt.wish, session, found):
-        attempt.said.append(_forgets(context, attempt.wish, attempt.authority))
+    if attempt.issuer.blank and allowance.is_known_there(context, attempt.wish, session, found):
+        attempt.said.append(allowance.forgets(context, attempt.wish, attempt.authority))
     return order, found
 
 
@@ -418,7 +417,7 @@ def _failed(attempt: Attempt, order: Order | None, error: RenewerError) -> Outco
     """Remember the failure; an order that can still be finished stays for the next run."""
     issuer, context, situation = attempt.issuer, attempt.context, attempt.situation
     error = issuer.clocks.blame(error, attempt.authority, situation)
-    if error.kind in (BUDGET, CLOCK):
+    if error.kind in (allowance.BUDGET, CLOCK):
         return _waits(attempt, order, error)
     if error.kind == "gone" and isinstance(error, GiveUp):  # nobody need do anything: others will come
         error = RetryLater(error.text, kind=error.kind)
@@ -464,31 +463,3 @@ def _waits(attempt: Attempt, order: Order | None, error: RenewerError) -> Outcom
         detail=error.text,
         hint=error.hint,
     )
-
-
-def _is_known_there(context: Context, wish: Certificate, session: Session, found: AcmeOrder) -> bool:
-    """Whether the account has ordered these names within days, by the answer to a new order or by its list.
-
-    Names that another certificate of the config has too were perhaps proved for that one.
-    """
-    others = (one for one in context.config.certificates.values() if one.name != wish.name)
-    if session.registered_now or any(set(one.names) & set(wish.names) for one in others):
-        return False
-    if found.status in ("ready", "valid"):  # all names were proven before it was made
-        return True
-    try:
-        return session.was_issued(found.identifiers, clock.now())
-    except RenewerError:
-        return False  # it was asked in passing
-
-
-def _forgets(context: Context, wish: Certificate, authority: str) -> str:
-    """Say so, once a start: in the log, which is lost as well, and by the sentence that is returned."""
-    state = context.config.agent.state
-    text = (
-        f"the account at {authority} has ordered these names within the last days, and nothing in {state} "
-        "remembers it: each start without its state costs an order, and authorities allow a few a week"
-    )
-    hint = f"keep {state} between starts (in a container: a volume); docs/operations.md"
-    context.journal.tell(EventName.NOTICE, wish.name, text=text, hint=hint)
-    return f"{text}: {hint}"
