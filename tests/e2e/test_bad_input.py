@@ -236,6 +236,7 @@ def test_a_directory_is_no_hook(tmp_path: Path, pebble: Pebble) -> None:
 
 UNPRIVILEGED = """
 import os, sys
+import difflib  # what is imported late could not be read any more
 from tests.e2e import runner
 runner._import_all()
 if os.geteuid() == 0:
