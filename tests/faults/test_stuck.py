@@ -10,7 +10,7 @@ import pytest
 
 from renewer.context import Context
 from renewer.model.decision import Step
-from tests.faults.host import Host
+from tests.faults.host import ORDER_LIMIT, Host
 from tests.servers import bends
 from tests.servers.bendable import Bendable
 from tests.servers.bends import Call, refusal, stays
@@ -31,7 +31,9 @@ STUCK = stays("processing", retry_after="3600")
 
 def issued_and_due(host: Host, authority: Bendable) -> None:
     """The first certificate is there, and its renewal is due."""
-    assert host.run().exit == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Context, "order_limit", ORDER_LIMIT)
+        assert host.run().exit == 0
     assert len(authority.orders) == 1
     host.clock.reach(authority.issued[0].not_after - 29 * DAY)
 

@@ -144,7 +144,10 @@ def test_several_that_fail_are_all_named(put: Callable[..., Path], directory: Pa
     put("30-hangs", "sleep 300")
     put("40-well")
 
-    (result,) = deploy(directory, timeout=0.3)
+    for limit in (0.3, 3.0, 30.0):  # so many seconds that the others can do what they do
+        (result,) = deploy(directory, timeout=limit)
+        if started(result)[-1] == "40-well" and "SIGKILL" in (result.error or ""):
+            break
 
     cannot, killed, hangs = (result.error or "").split("; hook all: ")
     assert cannot == (
@@ -152,7 +155,7 @@ def test_several_that_fail_are_all_named(put: Callable[..., Path], directory: Pa
         "begin it with a line like #!/bin/sh"
     )
     assert killed == f"{directory}/20-killed failed at deploy (exit code 137, SIGKILL)"
-    assert hangs == f"{directory}/30-hangs did not end its deploy within 0.3 s and was ended"
+    assert hangs == f"{directory}/30-hangs did not end its deploy within {limit:g} s and was ended"
     assert started(result)[-1] == "40-well"
     assert (result.verdict, result.code) == (HookVerdict.FAILED, None)
 

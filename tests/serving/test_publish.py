@@ -198,7 +198,7 @@ def bind(tmp_path: Path) -> Iterator[Bind]:
 def tlsa(server: Bind) -> set[str]:
     """The records at the port of the certificate, as the name server has them."""
     query = dns.message.make_query(f"_443._tcp.{NAME}", dns.rdatatype.TLSA)
-    answer, _ = dns.query.udp_with_fallback(query, "127.0.0.1", port=server.port, timeout=5)
+    answer, _ = dns.query.udp_with_fallback(query, "127.0.0.1", port=server.port, timeout=30)
     return {str(record).lower() for found in answer.answer for record in found}
 
 
