@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from renewer import clock, secrets, words
-from renewer.cli import screen, together
+from renewer.cli import screen
 from renewer.errors import GiveUp, UsageError
 from renewer.model.desired import Config, Endpoint, Starttls
 from renewer.model.facts import Leaf
@@ -18,6 +18,7 @@ from renewer.model.value import Value
 from renewer.network import verify
 from renewer.network.verify import PortTrouble, Sight, Target
 from renewer.policy.window import SHORT_LIFETIME
+from renewer.report import together
 
 # By scheme: the port, what comes before TLS, what is spoken inside it
 _SCHEMES: dict[str, tuple[int, Starttls | None, Starttls | None]] = {

@@ -8,12 +8,13 @@ from contextlib import closing
 import click
 
 from renewer import words
-from renewer.cli import screen, together
+from renewer.cli import screen
 from renewer.cli.screen import Setup
 from renewer.errors import ConfigError, RenewerError
 from renewer.model.desired import Agent, Config
 from renewer.model.inspection import Finding
 from renewer.model.installed import Discovery, HostCertificate
+from renewer.report import together
 
 _COLUMNS = ("names", "expires", "renewed by", "servers", "ports")
 

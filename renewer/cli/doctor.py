@@ -7,13 +7,14 @@ import click
 import msgspec
 
 from renewer import clock, words
-from renewer.cli import screen, together
+from renewer.cli import screen
 from renewer.cli.limits import complete, limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError
 from renewer.model.desired import Config
 from renewer.model.inspection import Checkup, Finding, Severity
 from renewer.model.trouble import Concern
+from renewer.report import together
 
 if TYPE_CHECKING:
     from renewer.model.desired import Certificate

@@ -1,16 +1,14 @@
 """What `renewer status` says, made from its document: verdict, rows, and what to know besides. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from renewer import words
-from renewer.cli import together
 from renewer.model.decision import about
 from renewer.model.facts import EndpointState
 from renewer.model.status import CertificateStatus, Status, WatchStatus
-
-_FEW = 3  # names of those that share a trouble
+from renewer.report import together
 
 HEADER = ("certificate", "state", "expires", "left", "renewal", "served")
 """The columns where nothing is drawn."""
@@ -260,17 +258,8 @@ def _troubles(ill: Iterable[CertificateStatus], about: frozenset[str] | None) ->
         if about is not None and about.isdisjoint(names):
             continue
         asking = f"renewer log {names[0]} --last" if kind == "bad" else ""
-        hints = (hint, *_ways_out(names, ways), asking)
+        hints = (hint, *together.ways_out(names, ways), asking)
         yield Note(kind, words.several(names), why, tuple(text for text in hints if text), tuple(names))
-
-
-def _ways_out(names: Sequence[str], ways: Mapping[str, str]) -> Iterator[str]:
-    """What ends the waits of those with the same trouble: one line where it is the same command."""
-    found = [name for name in names if name in ways]
-    same = [name for name in found if ways[name].endswith(f"renewer run {name}")]
-    if len(same) > 1:
-        yield ways[same[0]].removesuffix(same[0]) + " ".join(same[:_FEW]) + (" …" if len(same) > _FEW else "")
-    yield from dict.fromkeys(ways[name] for name in found if len(same) < 2 or name not in same)
 
 
 def _rolled_back(one: CertificateStatus) -> Note:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer import words
-from renewer.cli import screen, together
+from renewer.cli import screen
 from renewer.cli.limits import complete, limits_of, only_option, steps_option
 from renewer.cli.screen import Setup
+from renewer.report import together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,11 +3,12 @@
 import os
 
 from renewer import report, words
-from renewer.cli import screen, together
+from renewer.cli import screen
 from renewer.cli.discover import discover
 from renewer.cli.screen import Setup
 from renewer.model.installed import Discovery
 from renewer.policy.readiness import LIFETIMES, ForeseenRenewal, HostReadiness, assess
+from renewer.report import together
 
 
 def show(setup: Setup, form: str) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from renewer import clock, words
-from renewer.cli import screen, together
+from renewer.cli import screen
 from renewer.cli.limits import limits_of
 from renewer.cli.screen import Setup
 from renewer.errors import RenewerError, StateError, UsageError
+from renewer.report import together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

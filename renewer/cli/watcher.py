@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Self
 
 from renewer import words
-from renewer.cli import screen, together
+from renewer.cli import screen
 from renewer.cli.log_story import sentence
 from renewer.model.decision import EventName, Step
+from renewer.report import together
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

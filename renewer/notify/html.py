@@ -27,7 +27,13 @@ def _environment(folder: str) -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters |= {"moment": words.moment, "iso": words.rfc3339, "epoch": _epoch, "span": words.span}
+    made.filters |= {
+        "day": lambda when: f"{when.day} {when:%b %Y}",
+        "moment": words.moment,
+        "iso": words.rfc3339,
+        "epoch": _epoch,
+        "span": words.span,
+    }
     made.globals |= {"relative": words.relative}
     return made
 

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import os.path
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -25,7 +26,7 @@ from renewer.model.status import (
 from renewer.model.trouble import PERSON
 from renewer.model.value import Value
 from renewer.notify import html
-from renewer.policy.diagnosis import NOTHING_YET
+from renewer.report import together
 
 SHOWN = 200  # lines of history
 FEW = 3  # names or ports that are shown without being asked for more
@@ -68,11 +69,17 @@ class Port(Value):
 
 
 class Ports(Value):
-    """Where a certificate is looked at: those shown at first, the others, and how many are wrong."""
+    """Where it is looked at: those shown at first, the others, how many are wrong; is one not seen yet?"""
 
     first: tuple[Port, ...]
     more: tuple[Port, ...]
     wrong: int
+    unseen: bool
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.first) + len(self.more)
 
 
 class HookRow(Value):
@@ -99,9 +106,6 @@ class CertificateRow(Value):
     late: datetime | None
     renewal: Next
     served: Ports
-    error: str
-    more_error: str
-    failures: int
     facts: tuple[tuple[str, str], ...]
     hooks: tuple[HookRow, ...]
     explanation: str | None
@@ -130,6 +134,31 @@ class HistoryRow(Value):
     text: str
 
 
+class Piece(Value):
+    """A piece of a sentence; `typed` is whether it is a command."""
+
+    text: str
+    typed: bool
+
+
+class Cause(Value):
+    """What is wrong with one certificate or several, said once, and what to do about it."""
+
+    who: str
+    text: str
+    more_text: str
+    steps: tuple[tuple[Piece, ...], ...]
+
+
+class Group(Value):
+    """Certificates that need a person, that are tried again, or that are well."""
+
+    tone: str
+    title: str
+    causes: tuple[Cause, ...]
+    certificates: tuple[CertificateRow, ...]
+
+
 class View(Value):
     """Everything that the template names. `ran` is when a run last came to its end, `patience` in seconds."""
 
@@ -141,6 +170,7 @@ class View(Value):
     verdict: str
     counts: tuple[tuple[str, int, str], ...]
     certificates: tuple[CertificateRow, ...]
+    groups: tuple[Group, ...]
     watches: tuple[WatchRow, ...]
     history: tuple[HistoryRow, ...]
     older: bool
@@ -150,6 +180,7 @@ class View(Value):
 def of(status: Status, history: Sequence[Happening], *, ran: datetime | None, patience: timedelta) -> View:
     """The page of all that; `ran` is when a run last came to its end."""
     certificates = tuple(_certificate(row, status.at) for row in status.certificates)
+    watches = tuple(map(_watch, status.watches))
     return View(
         host=status.host,
         now=status.at,
@@ -157,9 +188,10 @@ def of(status: Status, history: Sequence[Happening], *, ran: datetime | None, pa
         patience=int(patience.total_seconds()),
         tone=words.tone(status.exit),
         verdict=verdict(status),
-        counts=_counts(certificates),
+        counts=_counts([*(one.tone for one in certificates), *(one.tone for one in watches)]),
         certificates=certificates,
-        watches=tuple(map(_watch, status.watches)),
+        groups=tuple(_group(tone, title, status, certificates) for tone, title in _GROUPS),
+        watches=watches,
         history=tuple(_happening(one) for one in reversed(history[-SHOWN:])),
         older=len(history) > SHOWN,
         notes=tuple(_notes(status)),
@@ -197,11 +229,61 @@ def _orphan(name: str) -> str:
     return f"On disk and in no configuration, never renewed and never deleted: {name}"
 
 
-def _counts(certificates: Sequence[CertificateRow]) -> tuple[tuple[str, int, str], ...]:
-    """How many are well, tried again, or wait for a person; none are hidden, until time makes some so."""
-    tones = [one.tone for one in certificates]
+def _counts(tones: Sequence[str]) -> tuple[tuple[str, int, str], ...]:
+    """How many are well, tried again, or wait for a person, as `status` counts them; none are hidden."""
     texts = (("bad", "need a person"), ("warn", "tried again"), ("ok", "well"))
-    return tuple((tone, tones.count(tone), text) for tone, text in texts) if tones else ()
+    seen = ["ok" if tone == "none" else tone for tone in tones]  # a watch that was not looked at yet
+    return tuple((tone, seen.count(tone), text) for tone, text in texts) if tones else ()
+
+
+# --- groups, and what is wrong in each ----------------------------------------------------------------------
+
+_GROUPS = (("bad", "Needs you"), ("warn", "Tried again"), ("ok", "Well"))
+
+
+def _group(tone: str, title: str, status: Status, certificates: Sequence[CertificateRow]) -> Group:
+    mine = tuple(one for one in certificates if one.tone == tone)
+    ill = {one.name for one in mine} if tone != "ok" else set()
+    rows = [row for row in status.certificates if row.name in ill]
+    return Group(tone=tone, title=title, causes=tuple(_causes(rows, tone)), certificates=mine)
+
+
+def _causes(rows: Sequence[CertificateStatus], tone: str) -> Iterator[Cause]:
+    """Those with the same trouble together, each with what to type."""
+    groups: dict[tuple[str, str], list[CertificateStatus]] = {}
+    for row in rows:
+        own = (row.name, *row.names)
+        alike = together.alike(row.why, own), together.alike(row.hint, own)
+        groups.setdefault(alike, []).append(row)
+    for those in groups.values():
+        names, first = [row.name for row in those], those[0]
+        ways = {row.name: str(row.way_out) for row in those if row.way_out}
+        asking = f"what happened: renewer log {names[0]} --last" if tone == "bad" else ""
+        steps = [step for step in (first.hint, *together.ways_out(names, ways), asking) if step]
+        if not any("renewer run" in step for step in steps):
+            then = "then, without waiting" if tone == "bad" else "now, without waiting for the timer"
+            steps.insert(len(steps) - bool(asking), f"{then}: renewer run {' '.join(names[:FEW])}")
+        why = first.why or first.last_error or str(first.state)
+        yield Cause(
+            who=_who(names),
+            text=why[:LONG],
+            more_text=why[LONG:],
+            steps=tuple(_pieces(step, names[: FEW + 1]) for step in steps),
+        )
+
+
+def _who(names: Sequence[str]) -> str:
+    if len(names) <= FEW:
+        return ", ".join(names)
+    return f"{words.count(len(names), 'certificate')}, e.g. {names[0]}"
+
+
+def _pieces(sentence: str, names: Sequence[str]) -> tuple[Piece, ...]:
+    """A sentence with its commands apart."""
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    command = rf"(renewer [a-z][a-z-]*(?: (?:--?[\w-]+|[A-Z]+|…|{known}))*(?![\w-]))"
+    parts = re.split(command, sentence) if known else [sentence]
+    return tuple(Piece(text=part, typed=number % 2 == 1) for number, part in enumerate(parts) if part)
 
 
 # --- a certificate ------------------------------------------------------------------------------------------
@@ -209,7 +291,6 @@ def _counts(certificates: Sequence[CertificateRow]) -> tuple[tuple[str, int, str
 
 def _certificate(row: CertificateStatus, now: datetime) -> CertificateRow:
     tone = words.tone(row.exit, healthy=row.healthy)
-    error = "" if row.healthy or row.why == NOTHING_YET else row.why or row.last_error or ""
     return CertificateRow(
         name=row.name,
         tone=tone,
@@ -222,9 +303,6 @@ def _certificate(row: CertificateStatus, now: datetime) -> CertificateRow:
         late=_late(row.renew_at, row.not_after),
         renewal=_next(row, now),
         served=_served(row.endpoints),
-        error=error[:LONG],
-        more_error=error[LONG:],
-        failures=row.failures,
         facts=_facts(row),
         hooks=tuple(map(_hook, row.deployments)),
         explanation=_link(row.renew_explanation),
@@ -280,7 +358,8 @@ def _served(endpoints: Sequence[EndpointStatus | UnseenEndpoint]) -> Ports:
     shown.sort(key=lambda one: ("bad", "none", "ok").index(one.tone))
     wrong = sum(1 for one in shown if one.tone == "bad")
     split = max(FEW, wrong)
-    return Ports(first=tuple(shown[:split]), more=tuple(shown[split:]), wrong=wrong)
+    unseen = any(one.tone == "none" for one in shown)
+    return Ports(first=tuple(shown[:split]), more=tuple(shown[split:]), wrong=wrong, unseen=unseen)
 
 
 def _endpoint_tone(state: EndpointState) -> str:
@@ -291,6 +370,7 @@ def _endpoint_tone(state: EndpointState) -> str:
 
 def _facts(row: CertificateStatus) -> tuple[tuple[str, str], ...]:
     named = (
+        ("failures in a row", str(row.failures) if row.failures else ""),
         ("authority", row.authority),
         ("profile", row.profile),
         ("key", row.key),

@@ -8,8 +8,8 @@ import pytest
 from rich.cells import cell_len
 
 from renewer import clock
-from renewer.cli import together
 from renewer.cli.app import group
+from renewer.report import together
 from tests.builders import DAY
 from tests.cli.terminal import on_terminal, plain
 from tests.tell.host import Host

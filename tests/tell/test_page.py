@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
+from renewer.cli import overview
 from renewer.model.status import Status
 from tests.builders import HOUR, MINUTE, NOW
 from tests.documents import with_first
@@ -295,6 +296,76 @@ def test_it_can_be_read_without_scripts(opened: Any) -> None:
     assert not tab.page.get_by_label("Find").is_visible()
     assert "Lengths of time are told as of 22 Nov 2026, 12:00 UTC." in tab.page.inner_text("footer")
     assert "So it stood at the last run" in tab.page.inner_text("header")
+
+
+# --- rows, groups, causes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "most"), [(WIDE, 48), (PHONE, 60)], ids=["wide", "phone"])
+def test_a_healthy_row_is_one_line_and_its_details_span_it(
+    opened: Any, size: tuple[int, int], most: int
+) -> None:
+    """Whatever its names and ports; what is in the details is as wide as the row, and comes with a click."""
+    tab = opened(fleet.page_of(23, NOW), size=size)
+    well = "[...document.querySelectorAll('.certificates tbody tr.ok')]"
+    heights = tab.do(f"{well}.map(row => row.getBoundingClientRect().height)")
+    assert len(heights) > 10
+    assert max(heights) <= most, heights
+    assert tab.do(f"{well}[0].querySelector('.more').offsetHeight") == 0
+
+    tab.page.locator(".certificates tr.ok summary").first.click()
+
+    more, row = (
+        f"{well}[0].querySelector('.more').getBoundingClientRect().width",
+        f"{well}[0].clientWidth",
+    )
+    assert tab.do(more) >= 0.9 * tab.do(row)
+    assert "serial" in tab.page.locator(".certificates tr.ok .more").first.inner_text()
+
+
+def test_groups_causes_and_what_to_type(opened: Any) -> None:
+    """Needs you, tried again, well: each cause once with a command; the numbers are those of `status`."""
+    situations = [fleet.one(number, NOW, well=False) for number in range(100)]
+    found = msgspec.structs.replace(fleet.document(situations, NOW), watches=fleet.watches(NOW))
+    tab = opened(fleet.html(found, [], NOW))
+
+    titles = tab.do("[...document.querySelectorAll('.group:not([hidden]) h3')].map(one => one.innerText)")
+    assert [title.split()[0] for title in titles] == ["Needs", "Tried", "Well"]
+    ill = [one for one in found.rows if not one.healthy]
+    badges = tab.do("[...document.querySelectorAll('.counts [data-kind]')].map(one => one.innerText)")
+    bad, warn, ok = (int(text.split()[0]) for text in badges)
+    assert (bad + warn, ok) == (len(ill), len(found.rows) - len(ill))
+    assert overview.verdict(found).startswith(f"YOU MUST ACT: {bad + warn} of {bad + warn + ok} certificates")
+
+    causes = tab.do("[...document.querySelectorAll('.causes .error')].map(one => one.innerText)")
+    assert len(causes) == len({text.partition(":")[2] for text in causes})
+    assert any(re.match(r"\d+ certificates, e\.g\. \S+: ", text) for text in causes)
+    commands = tab.do(
+        "[...document.querySelectorAll('.causes li')].map(one => one.querySelectorAll('code').length)"
+    )
+    assert min(commands) >= 1
+    typed = tab.do("[...document.querySelectorAll('.causes code')].map(one => one.textContent)")
+    assert all(text.startswith("renewer ") for text in typed)
+    assert any(text.startswith("renewer run ") for text in typed)
+
+
+def test_groups_turn_with_the_readers_clock(opened: Any) -> None:
+    """What has expired meanwhile stands where a person is asked for; sorting by state brings groups back."""
+    found = fleet.document([fleet.one(0, NOW, well=True), fleet.one(1, NOW, well=True)], NOW)
+    found = with_first(found, renew_at=NOW - 20 * MINUTE, not_after=NOW + HOUR)
+    tab = opened(fleet.html(found, [], NOW))
+    groups = "[...document.querySelectorAll('.group:not([hidden])')]"
+    rows = f"{groups}.map(one => [one.dataset.kind, one.querySelectorAll('tbody tr').length])"
+    assert tab.do(rows) == [["ok", 2]]
+    tab.page.clock.run_for("01:01:00")
+
+    assert tab.do(rows) == [["bad", 1], ["ok", 1]]
+    assert tab.do("document.querySelector('.group.bad .number').textContent") == "1"
+    tab.page.get_by_role("button", name="Expires").first.click()
+    assert [number for _, number in tab.do(rows)] == [2]
+    tab.page.get_by_role("button", name="State").first.click()
+    assert tab.do(rows) == [["bad", 1], ["ok", 1]]
+    assert (tab.said, _only_itself(tab)) == ([], True)
 
 
 # --- what others wrote --------------------------------------------------------------------------------------

@@ -45,24 +45,49 @@
     if (tone === "bad") all(".life", row).forEach((bar) => bar.classList.add("over"));
     all(".ports > .ok", row).forEach((port) => colour(port, "none"));
   };
+  // Each group has its rows, unless the reader has sorted all of them by something else.
+  let sorted = false;
+  const groups = all(".group");
+  const arrange = () => {
+    if (sorted) return;
+    for (const group of groups) {
+      const body = one("tbody", group);
+      for (const row of all(".certificates tbody tr")) {
+        if (row.classList.contains(group.dataset.kind) && row.closest(".group") !== group) body.append(row);
+      }
+    }
+    count();
+  };
+  const count = () => {
+    let first = true;
+    for (const group of groups) {
+      const rows = all(".certificates tbody tr", group).filter((row) => !row.hidden);
+      group.hidden = rows.length === 0;
+      text(one(".number", group), String(rows.length));
+      one("thead", group).classList.toggle("alone", !group.hidden && first);
+      if (!group.hidden) first = false;
+    }
+  };
   const headline = one("h1 > span").textContent;
   const turn = (old) => {
     const now = seconds();
-    const rows = all(".certificates tbody tr");
+    const rows = all(".certificates tbody tr, .watched tbody tr");
     let expired = 0;
     for (const row of all("tr[data-end]")) {
       const over = Number(row.dataset.end) <= now;
-      if (over && rows.includes(row)) expired += 1;
+      if (over) expired += 1;
       if (over) worse(row, "bad", "expired");
       else if (Number(row.dataset.late) <= now) worse(row, "bad", "expiring");
     }
     if (old) rows.filter((row) => row.classList.contains("ok")).forEach((row) => worse(row, "warn", "was well"));
-    for (const count of all(".counts > [data-kind]")) {
-      const badge = one(".badge", count);
-      const number = rows.filter((row) => row.classList.contains(count.dataset.kind)).length;
+    for (const place of all(".counts > [data-kind]")) {
+      const badge = one(".badge", place);
+      const kind = place.dataset.kind;
+      const number = rows.filter((row) => row.classList.contains(kind) || (kind === "ok" && row.classList.contains("none"))).length;
       text(badge.lastChild, badge.textContent.replace(/^\d+/, String(number)));
-      count.hidden = number === 0;
+      place.hidden = number === 0;
     }
+    arrange();
     const bad = rows.filter((row) => row.classList.contains("bad")).length;
     if (!old && !turned) return;
     let words = headline;
@@ -100,17 +125,22 @@
   // A click on a header sorts by it, another one the other way round; what is equal stays in its order.
   const sort = (header) => {
     const table = header.closest("table");
+    const together = table.classList.contains("certificates");
     const column = header.cellIndex;
     const up = header.getAttribute("aria-sort") !== "ascending";
-    const body = table.tBodies[0];
     const key = (row) => row.cells[column].dataset.sort;
     const compare = "number" in header.dataset
       ? (a, b) => Number(key(a)) - Number(key(b))
       : (a, b) => key(a).localeCompare(key(b), undefined, { numeric: true });
-    const rows = [...body.rows].sort((a, b) => (up ? compare(a, b) : compare(b, a)));
-    for (const other of all("th[aria-sort]", table)) other.removeAttribute("aria-sort");
+    const found = together ? all(".certificates tbody tr") : [...table.tBodies[0].rows];
+    const rows = found.sort((a, b) => (up ? compare(a, b) : compare(b, a)));
+    for (const other of together ? all(".certificates th[aria-sort]") : all("th[aria-sort]", table)) other.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", up ? "ascending" : "descending");
-    body.append(...rows);
+    sorted = together && !(column === 1 && up);
+    document.body.classList.toggle("sorted", sorted);
+    table.tBodies[0].append(...rows);
+    if (together && !sorted) for (const group of groups) one("tbody", group).append(...rows.filter((row) => row.classList.contains(group.dataset.kind)));
+    if (together) count();
     one("#said").textContent = `sorted by ${header.textContent.trim()}, ${up ? "ascending" : "descending"}`;
   };
   for (const header of all(".sortable th")) {
@@ -121,7 +151,7 @@
   const find = one("#find");
   if (find) {
     const ill = one("#ill");
-    const rows = all(".certificates tbody tr").map((row) => [row, row.cells[0].textContent.toLowerCase()]);
+    const rows = all(".certificates tbody tr").map((row) => [row, `${row.cells[0].textContent} ${one(".names", row).textContent}`.toLowerCase()]);
     const filter = () => {
       const wanted = find.value.trim().toLowerCase();
       let shown = 0;
@@ -130,6 +160,7 @@
         shown += !row.hidden;
       }
       one("#shown").textContent = `${shown} shown`;
+      count();
     };
     find.addEventListener("input", filter);
     ill.addEventListener("change", filter);

@@ -1,7 +1,7 @@
 """What several have in common is said once: "36 certificates: …, e.g. www". Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from renewer import words
@@ -58,3 +58,12 @@ def alike(text: str, names: Iterable[str]) -> str:
     for name in sorted(filter(None, names), key=len, reverse=True):
         text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", _OWN, text)
     return _MOMENT.sub(_OWN, text)
+
+
+def ways_out(names: Sequence[str], ways: Mapping[str, str]) -> Iterator[str]:
+    """What ends the waits of those with the same trouble: one line where it is the same command."""
+    found = [name for name in names if name in ways]
+    same = [name for name in found if ways[name].endswith(f"renewer run {name}")]
+    if len(same) > 1:
+        yield ways[same[0]].removesuffix(same[0]) + " ".join(same[:FEW]) + (" …" if len(same) > FEW else "")
+    yield from dict.fromkeys(ways[name] for name in found if len(same) < 2 or name not in same)
