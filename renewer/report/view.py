@@ -150,7 +150,7 @@ class Cause(Value):
     steps: tuple[tuple[Piece, ...], ...]
 
 
-class Group(Value):
+class CaseGroup(Value):
     """Certificates that need a person, that are tried again, or that are well."""
 
     tone: str
@@ -170,7 +170,7 @@ class View(Value):
     verdict: str
     counts: tuple[tuple[str, int, str], ...]
     certificates: tuple[CertificateRow, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[CaseGroup, ...]
     watches: tuple[WatchRow, ...]
     history: tuple[HistoryRow, ...]
     older: bool
@@ -241,11 +241,11 @@ def _counts(tones: Sequence[str]) -> tuple[tuple[str, int, str], ...]:
 _GROUPS = (("bad", "Needs you"), ("warn", "Tried again"), ("ok", "Well"))
 
 
-def _group(tone: str, title: str, status: Status, certificates: Sequence[CertificateRow]) -> Group:
+def _group(tone: str, title: str, status: Status, certificates: Sequence[CertificateRow]) -> CaseGroup:
     mine = tuple(one for one in certificates if one.tone == tone)
     ill = {one.name for one in mine} if tone != "ok" else set()
     rows = [row for row in status.certificates if row.name in ill]
-    return Group(tone=tone, title=title, causes=tuple(_causes(rows, tone)), certificates=mine)
+    return CaseGroup(tone=tone, title=title, causes=tuple(_causes(rows, tone)), certificates=mine)
 
 
 def _causes(rows: Sequence[CertificateStatus], tone: str) -> Iterator[Cause]:
