@@ -17,7 +17,7 @@ from renewer.doctor.preflight import FirstOrders
 from renewer.errors import OurFault, RenewerError
 from renewer.issue import Issuer
 from renewer.issue.allowance import Allowance
-from renewer.model.decision import Decision, EventName, Outcome, Plan, Result, Step, about
+from renewer.model.decision import Decision, EventName, Outcome, Plan, Reason, Result, Step, about
 from renewer.model.facts import DeploymentState, EndpointState, Situation
 from renewer.policy.authority import candidates
 from renewer.policy.deploy_window import closed_until
@@ -259,11 +259,16 @@ class Reconciler:
 
 
 def _not_begun(decision: Decision) -> Outcome:
+    asked = decision.reason in (Reason.FORCED, Reason.NEW_KEY)  # by a person, of this run alone
+    more = "--new-key" if decision.reason is Reason.NEW_KEY else "--force"
+    again = (
+        f"ask for it again: renewer run {decision.certificate} {more}" if asked else "the next one does it"
+    )
     return Outcome(
         certificate=decision.certificate,
         step=decision.step,
         result=Result.WAITING,
-        detail="not begun: the run had to end; the next one does it",
+        detail=f"not begun: the run had to end; {again}",
     )
 
 

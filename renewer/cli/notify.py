@@ -101,6 +101,9 @@ def ack(setup: Setup, name: str, until: str | None, reason: str, withdraw: bool,
     config = setup.config()
     with Context(config, write=False) as context:
         _check(config, name, reason, {*inventory.orphans(context), *concerns.served(context)})
+    if until is None and not withdraw and _is_well(config, name):
+        hint = "renewer status says how all stand; for a time that is to come: renewer ack NAME --until 2d"
+        raise UsageError(f"{name} is well: there is no trouble to know of", hint=hint)
     now = clock.now()
     ack = Ack(certificate=name, at=now, by=person(), until=_until(until, now), reason=reason)
     with (
@@ -123,6 +126,17 @@ def ack(setup: Setup, name: str, until: str | None, reason: str, withdraw: bool,
         end = f"until {words.stamp(ack.until)}" if ack.until else "until it is well again"
         screen.out(f"{name}: no notices {end}, and never past its expiry")
     return screen.OK
+
+
+def _is_well(config: Config, name: str) -> bool:
+    """Whether nothing is wrong with a certificate of this host, as `status` has it."""
+    from renewer.cli.status import document
+
+    wish = config.certificates.get(name)
+    if wish is None or config.agent.host not in wish.hosts:
+        return False
+    found = document(config, (name,))
+    return all(one.healthy for one in found.certificates) and not found.exit
 
 
 def _check(config: Config, name: str, reason: str, orphans: Collection[str]) -> None:

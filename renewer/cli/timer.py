@@ -168,6 +168,8 @@ def show(setup: screen.Setup, directory: Path, *, as_json: bool) -> int:
             if states[str(directory / name)] == "current":
                 del states[str(directory / name)]
     facts = _timer_facts() if _systemd_runs() else {}
+    if "last" in facts and _no_run_yet(config):  # systemd counts from the moment of the installation
+        facts["last"] = "no run yet"
     cron = units.cron_line(config, program())
     if as_json:
         screen.emit(
@@ -346,6 +348,18 @@ def _timer_facts() -> dict[str, str]:
     }
     output = _systemctl("show", f"{units.NAME}.timer", "--property", ",".join(wanted))
     return dict(_facts(output, wanted))
+
+
+def _no_run_yet(config: Config) -> bool:
+    """Whether this host's ledger knows of no run at all."""
+    from renewer.context import Context
+    from renewer.model.facts import RunRecord
+
+    try:
+        with Context(config, write=False) as context:
+            return not any(one.host == context.host for one in context.ledger.load(RunRecord))
+    except RenewerError:
+        return False
 
 
 def _facts(output: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:

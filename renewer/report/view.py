@@ -106,6 +106,7 @@ class CertificateRow(Value):
     late: datetime | None
     renewal: Next
     served: Ports
+    failures: int
     facts: tuple[tuple[str, str], ...]
     hooks: tuple[HookRow, ...]
     explanation: str | None
@@ -303,6 +304,7 @@ def _certificate(row: CertificateStatus, now: datetime) -> CertificateRow:
         late=_late(row.renew_at, row.not_after),
         renewal=_next(row, now),
         served=_served(row.endpoints),
+        failures=row.failures,
         facts=_facts(row),
         hooks=tuple(map(_hook, row.deployments)),
         explanation=_link(row.renew_explanation),

@@ -497,3 +497,16 @@ def test_a_drop_in_makes_a_packaged_unit_what_is_wanted(wake: str, deadline: str
     for name, text in wanted.items():
         added = units.drop_in(packaged[name], text) or ""
         assert units.settings(packaged[name], added) == units.settings(text)
+
+
+def test_right_after_the_installation_no_call_is_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systemd takes the installation for one: as long as no run is known, there was none."""
+    monkeypatch.setattr(timer, "_systemd_runs", lambda: True)
+    monkeypatch.setattr(
+        timer, "_timer_facts", lambda: {"enabled": "enabled", "last": "Sat 2026-11-28 09:00:00"}
+    )
+    path = write_config(tmp_path)
+    shown = CliRunner().invoke(group, ["--config", str(path), "timer", "show", "--json"])
+    assert json.loads(shown.stdout)["timer"]["last"] == "no run yet"

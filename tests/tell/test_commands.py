@@ -51,6 +51,18 @@ def test_an_ack_silences_with_name_and_reason_in_the_log(
     assert office.subjects == ["www: expires in 5 days"]
 
 
+def test_there_is_nothing_to_know_of_what_is_well(host: Host) -> None:
+    """Refused, with what to do: else the trouble that comes next would be silenced in advance."""
+    host.configure()
+    failing(host, 80)
+    done = renewer(host, "ack", "www")
+    assert (done.code, done.out) == (2, "")
+    assert "www is well: there is no trouble to know of" in done.err
+    assert "--until" in done.err
+    assert renewer(host, "ack", "www", "--until", "2d").code == 0
+    assert renewer(host, "ack", "www", "--withdraw").code == 0
+
+
 def test_an_ack_ends_with_the_trouble(host: Host, time: Clock, mail: MakeMail, office: PostOffice) -> None:
     """What comes after it is told again."""
     host.configure(mail())
