@@ -102,8 +102,7 @@ def ack(setup: Setup, name: str, until: str | None, reason: str, withdraw: bool,
     with Context(config, write=False) as context:
         _check(config, name, reason, {*inventory.orphans(context), *concerns.served(context)})
     if until is None and not withdraw and _is_well(config, name):
-        hint = "renewer status says how all stand; for a time that is to come: renewer ack NAME --until 2d"
-        raise UsageError(f"{name} is well: there is no trouble to know of", hint=hint)
+        raise UsageError(f"{name} is well: there is no trouble to know of", hint=_TO_COME)
     now = clock.now()
     ack = Ack(certificate=name, at=now, by=person(), until=_until(until, now), reason=reason)
     with (
@@ -126,6 +125,9 @@ def ack(setup: Setup, name: str, until: str | None, reason: str, withdraw: bool,
         end = f"until {words.stamp(ack.until)}" if ack.until else "until it is well again"
         screen.out(f"{name}: no notices {end}, and never past its expiry")
     return screen.OK
+
+
+_TO_COME = "renewer status says how all stand; for a time that is to come: renewer ack NAME --until 2d"
 
 
 def _is_well(config: Config, name: str) -> bool:

@@ -211,14 +211,12 @@ def coloured(*parts: tuple[str, str]) -> None:
     if not is_terminal():
         out("".join(text for text, _ in parts))
         return
+    from rich.console import Console
     from rich.text import Text
 
-    from renewer.cli import drawing
-
-    text, to = Text.assemble(*((words.clean(text), style) for text, style in parts)), drawing.console()
+    text = Text.assemble(*((words.clean(text), style) for text, style in parts))
     with _kept():
-        for line in drawing.hanging(Text(), text, to.width, to):
-            to.print(line, no_wrap=True, overflow="fold", crop=False)
+        Console(highlight=False).print(text, soft_wrap=True)
 
 
 def emit(document: object, **more: object) -> None:

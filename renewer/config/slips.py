@@ -239,14 +239,18 @@ def _open_quote(lines: list[str]) -> str:
     return ""
 
 
-def dotted(table: Mapping[str, object], known: frozenset[str]) -> Iterator[tuple[str, ...]]:
-    """What is left of a name with dots where a table's name was written without quotes."""
+def _near(key: str, known: frozenset[str]) -> bool:
     from difflib import get_close_matches
 
+    return bool(get_close_matches(key, known, 1, 0.75))
+
+
+def dotted(table: Mapping[str, object], known: frozenset[str]) -> Iterator[tuple[str, ...]]:
+    """What is left of a name with dots where a table's name was written without quotes."""
     for key, value in table.items():
         if key in known or not isinstance(value, dict):
             continue
         deeper = list(dotted(value, known))
-        if any(one in known for one in value) or (not deeper and not get_close_matches(key, known, 1, 0.75)):
+        if any(one in known for one in value) or (not deeper and not _near(key, known)):
             yield (key,)
         yield from ((key, *rest) for rest in deeper)

@@ -86,7 +86,17 @@ TYPED = {  # what must or should be typed behind a command; the others are calle
     "timer show": ("--directory", "/nonexistent"),
     "discover": ("/nonexistent",),
 }
-VERBATIM = {"config schema", "hooks show", "challenge snippet", "page", "timer install", "docs", "init"}
+VERBATIM = {
+    "doctor",
+    "discover",
+    "config schema",
+    "hooks show",
+    "challenge snippet",
+    "page",
+    "timer install",
+    "docs",
+    "init",
+}
 COMMANDS = [" ".join(path) for path in _paths(group)]
 COLOURS = re.compile(r"\x1b\[([0-9;]*)m")
 
