@@ -113,10 +113,9 @@ def _configurations(guard: Guard, kind: ServerKind, running: Iterable[RunningPro
         if not _is(kind, process):
             continue
         if process.apart:
-            place = f"{process.name} in a container (process {process.pid})"
-            guard.tell(
-                place, "it has another network or root than this host: renewer discover inside looks there"
-            )
+            place = f"{kind.programs[0]} in a container"
+            text = "it has another network or root than this host: renewer discover inside looks there"
+            guard.tell(place, text)
             continue
         started += _named(guard, kind, process)
     unique: dict[str, str] = {}

@@ -17,6 +17,7 @@ from renewer.model.installed import Unread
 LARGEST = 1 << 20  # octets of a file
 MOST_FILES = 20_000
 MOST_ENTRIES = 20_000  # of one directory, and of one pattern
+MOST_TOLD = 1000
 INCLUDES = 40  # files inside each other
 _LINKS = 10  # in a row
 _KEPT_DIRECTORIES = 128  # open at a time
@@ -35,7 +36,7 @@ class Guard:
         self.unread: list[Unread] = []
         self.naming_it: dict[str, None] = {}
         self._naming = naming
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._places: dict[str, tuple[int, bool]] = {}
         self._files = 0
 
@@ -46,10 +47,13 @@ class Guard:
         self._let_go()
 
     def tell(self, place: str, text: str) -> None:
-        """Say once of a place why it was not read."""
-        if place not in self._told:
-            self._told.add(place)
-            self.unread.append(Unread(place=place, text=text))
+        """Say why something that a place names was not read: once, and only so much in all."""
+        if (place, text) in self._told or len(self._told) > MOST_TOLD:
+            return
+        self._told.add((place, text))
+        if len(self._told) > MOST_TOLD:
+            place, text = "more", f"more than {MOST_TOLD} things were not read: they are not listed"
+        self.unread.append(Unread(place=place, text=text))
 
     def may_include(self, path: str, way: Sequence[str], asked: str = "") -> bool:
         """Whether a file may be read inside those of `way`; why not is told: no circle, and so many deep."""
