@@ -102,13 +102,14 @@ def _lineage(
     if said.get("autorenew", "True").lower() == "false":
         hint = "switch it on there (autorenew = True), or write [certificate.X] for it"
         raise StateError(f"{config}: certbot was told not to renew it", hint=hint, kind="refused")
-    way = plugins.way(name, params, said)
+    fullchain = tree.read("live", name, "fullchain.pem")
+    way = plugins.way(name, params, said, fullchain)
     return Lineage(
         name=name,
         config=config,
         seen=files,
         privkey=tree.read("live", name, "privkey.pem"),
-        fullchain=tree.read("live", name, "fullchain.pem"),
+        fullchain=fullchain,
         server=said.get("server") or LETS_ENCRYPT,
         account=said.get("account"),
         challenge=way.challenge,

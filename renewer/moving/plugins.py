@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
 from renewer.errors import StateError
 from renewer.model.value import Value
 from renewer.moving.found import Gap, OldHook, SecretFile, Table
 from renewer.moving.naming import table_name
 from renewer.moving.reading import Tree
+
+if TYPE_CHECKING:
+    from renewer.model.installed import WebSite
 
 BESIDE = "127.0.0.1:8402"
 """Where the shipped snippets for web servers hand challenges to."""
@@ -44,8 +49,8 @@ def shell(command: str) -> tuple[str, ...]:
     return ("/bin/sh", "-c", command)
 
 
-def way(name: str, params: Mapping[str, object], said: Mapping[str, str]) -> ProvedBy:
-    """The way of a certificate, from its [renewalparams]; `said` has their texts."""
+def way(name: str, params: Mapping[str, object], said: Mapping[str, str], chain: bytes) -> ProvedBy:
+    """The way of a certificate, from its [renewalparams]; `said` has their texts, `chain` is its own."""
     kind = said.get("authenticator", "").removeprefix("certbot-").removeprefix("plugins:")
     server = said.get("installer") or (kind if kind in _SERVERS else "")
     hooks = (OldHook(argv=(), shipped=server),) if server in _SERVERS else ()
@@ -56,7 +61,7 @@ def way(name: str, params: Mapping[str, object], said: Mapping[str, str]) -> Pro
     elif kind == "manual":
         found = _manual(said)
     elif kind in _SERVERS:
-        found = _beside(name, kind)
+        found = _of_server(name, kind, said, chain)
     elif kind.startswith("dns-"):
         found = _dns(name, kind, said)
     else:
@@ -102,12 +107,64 @@ def _in(path: str) -> Table:
     return {"type": "http-01", "webroot": os.path.normpath(path)}
 
 
-def _beside(name: str, kind: str) -> ProvedBy:
-    hint = f"include the snippet of renewer for {kind} (renewer challenge show), or name its webroot instead"
-    text = f"certbot put challenges into {kind}'s configuration itself; renewer answers at {BESIDE}"
-    return ProvedBy(
-        challenge={"type": "http-01", "listen": BESIDE}, remarks=(Gap(about=name, text=text, hint=hint),)
-    )
+def _of_server(name: str, kind: str, said: Mapping[str, str], chain: bytes) -> ProvedBy:
+    """Certbot put challenges into the server's configuration; ours go where its blocks show files.
+
+    A block that only redirects to TLS shows those of its TLS block, for authorities follow. Names without
+    such a block are answered beside the server, which needs the snippet.
+    """
+    port = int(said.get("http01_port", "80")) if said.get("http01_port", "80").isdigit() else 80
+    found = {one: _shown(one, kind, port) for one in _names(chain)}
+    roots = {one: place for one, place in found.items() if place is not None}
+    remarks = [
+        Gap(about=name, text=f"{kind} shows {root} for {one} ({where}): its challenges go there", hint=_PROOF)
+        for one, (root, where) in roots.items()
+    ]
+    if len(roots) < len(found) or not found:
+        hint = (
+            f"include the snippet of renewer for {kind} (renewer challenge show), or name its webroot instead"
+        )
+        text = f"certbot put challenges into {kind}'s configuration itself; renewer answers at {BESIDE}"
+        remarks.append(Gap(about=name, text=text, hint=hint))
+    usual = next(iter(roots.values()))[0] if len(roots) == len(found) and found else ""
+    challenge: Table = _in(usual) if usual else {"type": "http-01", "listen": BESIDE}
+    other = {one: _in(root) for one, (root, _) in roots.items() if root != usual}
+    return ProvedBy(challenge=challenge, challenges=other, remarks=tuple(remarks))
+
+
+_PROOF = "renewer rehearse proves it"
+
+
+def _names(chain: bytes) -> tuple[str, ...]:
+    from renewer import certs
+
+    try:
+        return tuple(map(str, certs.leaf(certs.split_chain(chain)[0]).names))
+    except ValueError:
+        return ()
+
+
+def _shown(name: str, kind: str, port: int) -> tuple[str, str] | None:
+    """The directory that a server shows for a name at a port, and where that is said."""
+    mine = [one for one in _sites() if one.server == kind and name in one.names]
+    for site in mine:
+        if port in site.in_clear:
+            tls = [one for one in mine if one.by_tls and one.root]
+            shows = site if site.root else next(iter(tls), site)
+            return (shows.root, shows.place) if shows.root and os.path.isdir(shows.root) else None
+    for site in _sites():  # which answers for names that no other has
+        if site.server == kind and not mine and not site.names and port in site.in_clear and site.root:
+            return (site.root, site.place) if os.path.isdir(site.root) else None
+    return None
+
+
+@cache
+def _sites() -> "tuple[WebSite, ...]":
+    from renewer.servers import catalogue, sockets
+    from renewer.servers.reading import Guard
+
+    with Guard() as guard:
+        return tuple(catalogue.websites(guard, sockets.processes()))
 
 
 def _manual(said: Mapping[str, str]) -> ProvedBy:

@@ -132,7 +132,7 @@ class _Reader:
                 opening = _opening(rest)
                 if opening is not None:
                     block.openings.append(opening)
-            case "ssl" | "protocol" | "starttls" | "root" | "pid" | "proxy_pass" if rest:
+            case "ssl" | "protocol" | "starttls" | "root" | "pid" | "proxy_pass" | "return" if rest:
                 block.said[word] = rest[0]
 
     def _path(self, word: str) -> str:
@@ -181,7 +181,7 @@ def _site(
     block: _Block, speaking: Collection[tuple[str, int]], settings: tuple[tuple[str, str], ...]
 ) -> WebSite:
     tls = dict.fromkeys(one.port for one in _tls(block, speaking))
-    root = block.inherited(_PROOFS) or block.inherited("root")
+    root = "" if "return" in block.said else block.inherited(_PROOFS) or block.inherited("root")
     return WebSite(
         server=SERVER,
         config=block.place[0],
