@@ -121,7 +121,7 @@ def _print(plan: "ImportPlan", result: "Imported", *, dry: bool) -> None:
         screen.say(f"next: renewer rehearse --all; then: {then}")
 
 
-_OTHERWISE = "switch it off where it is called (docs/moving/others.md), and renewer timer install"
+_OTHERWISE = "switch it off where it is called, and renewer timer install"
 _ACCOUNT = {
     "taken": "its key comes along",
     "there": "it is ours already",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from renewer.errors import RenewerError, UsageError
-from renewer.moving import acmesh, certbot, dehydrated, lego, servers
+from renewer.moving import acmesh, certbot, dehydrated, lego, servers, uacme
 from renewer.moving.found import Estate
 from renewer.moving.reading import Tree
 
@@ -27,6 +27,7 @@ CLIENTS = {
     "acme.sh": Client(acmesh.HOMES, acmesh.glance, acmesh.read),
     "lego": Client(lego.HOMES, lego.glance, lego.read),
     "dehydrated": Client(dehydrated.HOMES, dehydrated.glance, dehydrated.read),
+    "uacme": Client(uacme.HOMES, uacme.glance, uacme.read),
     "caddy": Client(servers.CADDY, servers.glance_caddy, servers.read_caddy),
     "mod_md": Client(servers.MOD_MD, servers.glance_mod_md, servers.read_mod_md),
     "traefik": Client(servers.TRAEFIK, servers.glance_traefik, servers.read_traefik),

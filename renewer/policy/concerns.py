@@ -141,7 +141,7 @@ def rivals(shared: Mapping[str, tuple[str, Sequence[str]]]) -> list[Concern]:
         Concern(
             subject=f"rival {client}",
             text=f"{client} is still called by {path} and would renew {several(names)}, too",
-            hint=_END_IT.get(client, "switch it off there (docs/moving/others.md)"),
+            hint=_END_IT.get(client, "switch it off there"),
             exit=WELL,
         )
         for client, (path, names) in shared.items()
