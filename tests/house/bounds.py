@@ -22,6 +22,7 @@ STAND_ALONE: dict[str, str] = {
     "renewer/accounts/brought.py": "touches keys of accounts, which is for the room of accounts",
     "renewer/moving/clients.py": "the door of the room: also for who only wants to know who renews what",
     "renewer/moving/sound.py": "needs no config: asked by takeover, too",
+    "renewer/moving/uacme.py": "a client is a module",
     "renewer/moving/writing.py": "texts of TOML: pure",
     "renewer/network/acme/hints.py": "a table of words: what to do about each problem (RFC 8555 §6.7)",
     "renewer/network/providers/advice.py": "a table of words: what to do about each code",
