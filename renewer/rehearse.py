@@ -192,7 +192,9 @@ def _issue(context: Context, issuer: Issuer, real: Situation) -> list[Played]:
             certificate=name, step=Step.ISSUE, reason=Reason.FORCED, because="it is rehearsed", authority=at
         )
         outcome = issuer.obtain(situation, decision)
-        steps.append(_played(name, "issue", outcome.result, outcome.detail, outcome.hint))
+        # What went well needs no advice: a state of its own, made for the rehearsal, remembers nothing
+        advice = outcome.hint if outcome.result is not Result.DONE else ""
+        steps.append(_played(name, "issue", outcome.result, outcome.detail, advice))
         if outcome.result is Result.DONE:
             steps.append(_install(context, scratch, real))
     except RenewerError as error:

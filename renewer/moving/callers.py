@@ -21,7 +21,10 @@ _TIMEOUT = 60.0  # seconds for systemctl
 def off(context: Context, client: str, directory: str | None) -> Iterator[str]:
     """Switch off what calls it, each told as a sentence; with a directory only what names that one."""
     for call in list(wakers.calls()):
-        if call.client != client or (directory is not None and directory not in call.line):
+        if call.client != client:
+            continue
+        if directory is not None and directory not in call.line:
+            yield f"{call.path} calls {client}, it does not say for {directory}: it stays as it is"
             continue
         record = Silenced(certificate="", host=context.host, client=client, path=call.path, line=call.line)
         if not call.line:

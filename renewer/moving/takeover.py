@@ -175,7 +175,7 @@ def taken(context: Context, client: str, tree: Tree) -> list[str]:
         return links.taken(tree)
     if client != lego.CLIENT:
         return hiding.hidden(client, tree)
-    names = [name.removesuffix(".crt") for name in tree.names("certificates") if name.endswith(".crt")]
+    names = [name for name, _, _ in lego.glance(tree)]
     return [name for name in names if _followed(context, _files(client, tree, name))]
 
 

@@ -1,14 +1,11 @@
 """`renewer takeover certbot` and its way back, with the real certbot before and afterwards."""
 
 import os
-import re
 from pathlib import Path
 
-import click
 import pytest
 
 from renewer import concerns, wakers
-from renewer.cli.app import group
 from renewer.config.load import load
 from renewer.context import Context
 from tests.moving.old import Certbot, Newcomer, call, copied
@@ -120,16 +117,3 @@ def test_a_client_that_is_still_called_is_told(
         for conf in (root / "etc/letsencrypt/renewal").iterdir():
             conf.rename(f"{conf}.before-renewer")
         assert concerns.rivals(context) == []
-
-
-def test_the_guides_commands_are_there() -> None:
-    """Every command of the guides is one of ours, with options that it has."""
-    for page in (Path(__file__).parents[2] / "docs/moving").iterdir():
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
-            for line in block.splitlines():
-                words = line.partition("#")[0].split()
-                assert words[0] == "renewer"
-                command = group.get_command(click.Context(group), words[1])
-                assert command is not None, line
-                known = {option for one in command.params for option in one.opts}
-                assert {word for word in words if word.startswith("--")} <= known, line

@@ -49,9 +49,12 @@ def test_lego(agent: Newcomer, believing: Pebble, tmp_path: Path, program: str |
     renewed(agent, "a.example.org", chain, key)
     newest, kept = chain.read_bytes(), ours(agent)
     key.write_bytes(b"lost")
+    there = sorted(path.name for path in key.parent.iterdir())
     assert "from-lego.toml.handed-back" in took(agent, "lego", old.home, "--undo")
     assert chain.read_bytes() == newest
     assert key.read_bytes() == agent.key("a.example.org")
+    assert sorted(path.name for path in key.parent.iterdir()) == there
+    assert newest.endswith((key.parent / "a.example.org.issuer.crt").read_bytes())
     assert agent.files_of_config == ["from-lego.toml.handed-back"]
     mark = believing.mark()
     old.renew()
