@@ -125,12 +125,14 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory, pebble: Pebble) -> Iterator[Day]:
-    """The host, with its servers running."""
-    made = Day(tmp_path_factory.mktemp("day"), pebble)
-    made.make()
-    with made.nginx:
-        yield made
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+    """The host, with its servers running; its Pebble refuses no nonce, which certbot would not survive."""
+    lifetimes = {"default": timedelta(days=90)}
+    with Pebble(tmp_path_factory.mktemp("pebble"), nonce_reject=0, profiles=lifetimes) as pebble:
+        made = Day(tmp_path_factory.mktemp("day"), pebble)
+        made.make()
+        with made.nginx:
+            yield made
 
 
 def said(agent: Newcomer, *words: str) -> str:
