@@ -1,12 +1,14 @@
 """`renewer doctor` as people and scripts call it."""
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from renewer import network
 from renewer.cli import screen
 from renewer.cli.app import _run
 from renewer.doctor import examination
@@ -28,6 +30,9 @@ def doctor(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Any:
         type(one)(name=one.name, identities=("ca.example",), public=False) for one in bed.authorities
     )
     monkeypatch.setattr(examination, "Doors", partial(Doors, dns=bed.dns_port))
+    # Nobody is asked through processes here, whatever other tests of this process have started
+    monkeypatch.setattr(network, "opener", None)
+    monkeypatch.delitem(sys.modules, "renewer.workers", raising=False)
 
     def call(*arguments: str, names: tuple[str, ...] = ("www.example.org",)) -> int:
         config: Config = bed.config(*names)
