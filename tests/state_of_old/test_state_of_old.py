@@ -1,7 +1,8 @@
 """A state directory of an older release is read and continued, and what is printed of it stays what it was.
 
-How the state and the golden files were made is in `make.py`; the golden files are never made again: what is
-meant to differ from them is listed here, with its reason.
+How the state and the golden files were made is in `make.py`; the golden files are not made again: what is
+meant to differ from them is listed here, with its reason. The one that was is `page.html`: the page got
+groups by what is needed, one line for what is well, and each cause once, so hardly a line of it is the old.
 """
 
 import json
